@@ -1,0 +1,41 @@
+"""`python -m starter STEP`: the steps that make the starter bundle, in order."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+STEPS = {
+    "split": "groups near-duplicates and writes the validation list",
+    "train_segmenter": "trains the reduced SAM2",
+    "train_clip": "trains the reduced CLIP on whole and focused images",
+    "train_head": "trains the fusion heads and calibrates them",
+    "export": "writes graphs, heads, prototypes and manifest as a bundle",
+    "evaluate": "runs the built program over the validation images and writes the model card",
+    "phantoms": "draws the phantom images that the repository ships",
+    "vectors": "writes the reference vectors that the Rust tests compare with",
+}
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="starter", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    for name, about in STEPS.items():
+        if not (HERE / f"{name}.py").exists():
+            continue
+        step = steps.add_parser(name, help=about, description=about)
+        step.add_argument("--images", type=Path, default=ROOT.parent / "shared/data/images")
+        step.add_argument("--work", type=Path, default=ROOT / ".work")
+        step.add_argument("--split", type=Path, default=HERE / "split.json")
+        step.add_argument("--bundle", type=Path, default=ROOT / "models/starter")
+        import_module(f"starter.{name}").add_arguments(step)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    import_module(f"starter.{arguments.step}").run(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+//! A verified bundle, ready to run: graphs checked for their places, heads read.
+
+use std::path::Path;
+
+use super::{BundleError, Checked, ExamSpec, Manifest, verify};
+use crate::engine::{EngineError, Expected, Graph, Side};
+use crate::finding::BundleId;
+use crate::triage::FusionHead;
+
+/// An exam and its head.
+#[derive(Debug)]
+pub struct Exam {
+    /// What the manifest says of it.
+    pub spec: ExamSpec,
+    /// Its fusion head.
+    pub head: FusionHead,
+}
+
+/// A bundle that can answer.
+#[derive(Debug)]
+pub struct Bundle {
+    /// What every finding says of its bundle.
+    pub id: BundleId,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Pixels `[1, 3, S, S]` to embedding `[1, W, S/16, S/16]` and the maps at stride 4
+    /// `[1, W/8, S/4, S/4]` and 8 `[1, W/4, S/8, S/8]`.
+    pub segmenter_encoder: Graph,
+    /// Those three, points `[1, N, 2]` and labels `[1, N]` to mask logits
+    /// `[1, 4, S/4, S/4]`, predicted IoU `[1, 4]` and object score `[1, 1]`.
+    pub segmenter_decoder: Graph,
+    /// Pixels `[B, 3, E, E]` to embeddings `[B, D]`.
+    pub image_encoder: Graph,
+    /// The exams, in the manifest's order.
+    pub exams: Vec<Exam>,
+}
+
+impl Bundle {
+    /// Verifies and loads the bundle in `folder`.
+    ///
+    /// # Errors
+    /// [`BundleError`], which names the file.
+    pub fn load(folder: &Path) -> Result<Self, BundleError> {
+        Self::from_checked(verify(folder)?)
+    }
+
+    fn from_checked(checked: Checked) -> Result<Self, BundleError> {
+        let manifest = checked.manifest.clone();
+        let graph = |file: &String, inputs: &[Expected<'_>], outputs| {
+            let path = checked.folder.join(file);
+            Graph::load(&path, &checked.files[file], inputs, outputs).map_err(
+                |error: EngineError| BundleError::Graph {
+                    path,
+                    error: Box::new(error),
+                },
+            )
+        };
+        let segmenter = &manifest.segmenter;
+        let (side, width) = (segmenter.input_size, segmenter.width);
+        let map = |channels, stride| {
+            [
+                Side::Is(1),
+                Side::Is(channels),
+                Side::Is(side / stride),
+                Side::Is(side / stride),
+            ]
+        };
+        let pixels = [Side::Is(1), Side::Is(3), Side::Is(side), Side::Is(side)];
+        let segmenter_encoder = graph(&segmenter.encoder, &[("pixels", &pixels)], 3)?;
+        let segmenter_decoder = graph(
+            &segmenter.decoder,
+            &[
+                ("embedding", &map(width, 16)),
+                ("stride4", &map(width / 8, 4)),
+                ("stride8", &map(width / 4, 8)),
+                ("points", &[Side::Is(1), Side::Open, Side::Is(2)]),
+                ("labels", &[Side::Is(1), Side::Open]),
+            ],
+            3,
+        )?;
+        let encoder = &manifest.image_encoder;
+        let size = Side::Is(encoder.input_size);
+        let image_encoder = graph(
+            &encoder.graph,
+            &[("pixels", &[Side::Open, Side::Is(3), size, size])],
+            1,
+        )?;
+        let exams = manifest
+            .exams
+            .iter()
+            .map(|spec| {
+                let bytes = &checked.files[&spec.head];
+                let head = FusionHead::read(bytes, spec.classes.len(), encoder.embedding).map_err(
+                    |error| BundleError::Head {
+                        path: checked.folder.join(&spec.head),
+                        error,
+                    },
+                )?;
+                Ok(Exam {
+                    spec: spec.clone(),
+                    head,
+                })
+            })
+            .collect::<Result<_, BundleError>>()?;
+        let id = BundleId {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            sha256: checked.sha256,
+        };
+        Ok(Self {
+            id,
+            manifest,
+            segmenter_encoder,
+            segmenter_decoder,
+            image_encoder,
+            exams,
+        })
+    }
+
+    /// The exam of this name.
+    pub fn exam(&self, name: &str) -> Option<&Exam> {
+        self.exams.iter().find(|exam| exam.spec.name == name)
+    }
+}

@@ -1,0 +1,211 @@
+//! `bundle.toml`, checked. Unknown keys are refused, so that a misspelt one is never
+//! passed over.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::TriageLevel;
+use crate::focus::{FocusSettings, Strategy};
+
+/// The only format number that this version reads.
+pub const FORMAT: u32 = 1;
+
+/// What a bundle may be used for; printed on every output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntendedUse {
+    /// Shows that the path works; never for care.
+    Demonstration,
+    /// For studies; never for care.
+    Research,
+}
+
+impl IntendedUse {
+    /// The word in every output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Demonstration => "demonstration",
+            Self::Research => "research",
+        }
+    }
+}
+
+/// The whole manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Format of the manifest; 1.
+    pub format: u32,
+    /// Name of the bundle.
+    pub name: String,
+    /// Version of the bundle.
+    pub version: String,
+    /// What it may be used for.
+    pub intended_use: IntendedUse,
+    /// The segmenter.
+    pub segmenter: Segmenter,
+    /// The image encoder.
+    pub image_encoder: Encoder,
+    /// The focus styles' numbers.
+    pub focus: FocusSettings,
+    /// The clinical questions.
+    pub exams: Vec<ExamSpec>,
+    /// SHA-256 of every other file, by its path within the bundle.
+    pub files: BTreeMap<String, String>,
+}
+
+/// The segmenter's graphs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segmenter {
+    /// Image encoder: pixels to embedding and two finer maps.
+    pub encoder: String,
+    /// Prompt encoder and mask decoder.
+    pub decoder: String,
+    /// Pixels a side of the encoder's input; a multiple of 16.
+    pub input_size: usize,
+    /// Channels of the embedding.
+    pub width: usize,
+    /// Mean subtracted from each channel (values in 0 to 1).
+    pub mean: [f32; 3],
+    /// Standard deviation that each channel is divided by.
+    pub std: [f32; 3],
+    /// How the decoder is asked where the user does not.
+    pub prompt: Strategy,
+}
+
+/// The image encoder's graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encoder {
+    /// File of the graph.
+    pub graph: String,
+    /// Pixels a side of its input.
+    pub input_size: usize,
+    /// Length of its embedding.
+    pub embedding: usize,
+    /// Mean subtracted from each channel (values in 0 to 1).
+    pub mean: [f32; 3],
+    /// Standard deviation that each channel is divided by.
+    pub std: [f32; 3],
+}
+
+/// One clinical question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExamSpec {
+    /// Short name, as typed.
+    pub name: String,
+    /// The question, for people.
+    pub title: String,
+    /// DICOM modalities that it is for.
+    pub modalities: Vec<String>,
+    /// DICOM body parts that it is for.
+    pub body_parts: Vec<String>,
+    /// File of its fusion head and prototypes.
+    pub head: String,
+    /// Under this probability of the answered class, the level is `review`.
+    pub review_below: f64,
+    /// The classes, in the order of the logits.
+    pub classes: Vec<Class>,
+}
+
+/// One class of an exam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    /// Short name, as written to JSON.
+    pub name: String,
+    /// Label for people.
+    pub label: String,
+    /// How soon a person should look.
+    pub triage_level: TriageLevel,
+    /// The text prompts that its prototype is made from.
+    pub text_prompts: Vec<String>,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong and, where the text itself is, at which line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.format != FORMAT {
+            return Err(format!(
+                "format is {}; this version reads {FORMAT}",
+                self.format
+            ));
+        }
+        if self.exams.is_empty() {
+            return Err("there is no exam".to_owned());
+        }
+        if self.segmenter.input_size == 0 || !self.segmenter.input_size.is_multiple_of(16) {
+            return Err(format!(
+                "segmenter.input_size is {}; a multiple of 16 is needed",
+                self.segmenter.input_size
+            ));
+        }
+        if self.image_encoder.input_size == 0 || self.image_encoder.embedding == 0 {
+            return Err("image_encoder sizes must be above 0".to_owned());
+        }
+        if self.segmenter.prompt == Strategy::Grid(0) {
+            return Err("a grid of 0 points asks nothing".to_owned());
+        }
+        for (name, std) in [
+            ("segmenter", self.segmenter.std),
+            ("image_encoder", self.image_encoder.std),
+        ] {
+            if !std.iter().all(|v| v.is_finite() && *v > 0.0) {
+                return Err(format!("{name}.std must be above 0"));
+            }
+        }
+        for exam in &self.exams {
+            if exam.classes.len() < 2 {
+                return Err(format!("exam {} has fewer than two classes", exam.name));
+            }
+            let same = self
+                .exams
+                .iter()
+                .filter(|other| other.name == exam.name)
+                .count();
+            if same > 1 {
+                return Err(format!("exam {} is there {same} times", exam.name));
+            }
+        }
+        self.files.keys().try_for_each(|file| check_inside(file))?;
+        let named = [
+            &self.segmenter.encoder,
+            &self.segmenter.decoder,
+            &self.image_encoder.graph,
+        ];
+        for file in named
+            .into_iter()
+            .chain(self.exams.iter().map(|exam| &exam.head))
+        {
+            if !self.files.contains_key(file) {
+                return Err(format!("{file} is used but has no hash under [files]"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path in a manifest stays inside the bundle.
+fn check_inside(file: &str) -> Result<(), String> {
+    let plain = Path::new(file)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if plain && !file.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{file} does not lie inside the bundle"))
+    }
+}

@@ -1,0 +1,107 @@
+//! One model bundle: manifest, hashes, graphs and heads.
+//!
+//! A bundle is used whole or not at all: every file is hashed before anything in it
+//! is believed, and a broken file is refused by name. This room runs nothing.
+
+mod find;
+mod load;
+mod manifest;
+mod verify;
+
+pub use find::find;
+pub use load::{Bundle, Exam};
+pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
+pub use verify::{Checked, verify};
+
+use std::path::PathBuf;
+
+use crate::engine::EngineError;
+use crate::triage::HeadError;
+
+/// Name of the manifest within a bundle.
+pub const MANIFEST: &str = "bundle.toml";
+
+/// Why a bundle cannot be used. The device cannot work without one.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// No bundle at any of the usual places.
+    #[error("no starter bundle found; looked in {}", places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NotFound {
+        /// Where it was looked for.
+        places: Vec<PathBuf>,
+    },
+    /// A file cannot be read.
+    #[error("{}: cannot be read: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The manifest does not say what a manifest must say.
+    #[error("{}: {why}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong, with its line where that is known.
+        why: String,
+    },
+    /// A file is not the one that the manifest was made for.
+    #[error("{}: SHA-256 is {found}; expected {expected}", path.display())]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// Hash of what is there.
+        found: String,
+        /// Hash in the manifest.
+        expected: String,
+    },
+    /// A file lies in the bundle that the manifest does not name.
+    #[error("{}: is not named in the manifest", path.display())]
+    Unlisted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A graph does not fit its place.
+    #[error("{}: {error}", path.display())]
+    Graph {
+        /// The graph.
+        path: PathBuf,
+        /// What the engine said.
+        error: Box<EngineError>,
+    },
+    /// A head does not fit its exam.
+    #[error("{}: {error}", path.display())]
+    Head {
+        /// The head.
+        path: PathBuf,
+        /// What is wrong.
+        error: HeadError,
+    },
+}
+
+impl BundleError {
+    /// Stable code for scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "bundle_not_found",
+            Self::Unreadable { .. } => "bundle_unreadable",
+            Self::Manifest { .. } => "bundle_manifest",
+            Self::Hash { .. } => "bundle_hash",
+            Self::Unlisted { .. } => "bundle_unlisted",
+            Self::Graph { .. } => "bundle_graph",
+            Self::Head { .. } => "bundle_head",
+        }
+    }
+
+    /// The way out.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "name a bundle with --bundle DIR",
+            Self::Unreadable { .. } | Self::Hash { .. } => "copy the bundle again from its source",
+            Self::Manifest { .. } => "use a bundle made for this version of medfocus",
+            Self::Unlisted { .. } => "remove the file, or make the bundle again with it",
+            Self::Graph { .. } | Self::Head { .. } => "make the bundle again with its own script",
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `medfocus classify`: images in, findings out.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use medfocus::bundle::{self, Bundle, Exam};
+use medfocus::engine;
+use medfocus::finding::{Answer, Refusal};
+use medfocus::focus::{Prompt, Style};
+use medfocus::image::{self, Image};
+use medfocus::pipeline::{self, Overrides, Reading, Stopped, Timings};
+use medfocus::report::{self, Record};
+
+use super::{Failure, sources};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  medfocus classify chest.png --exam lung_tb2 --overlay out.png
+  medfocus classify folder/ --exam all --format ndjson > findings.ndjson
+  medfocus classify us.png --exam breast3 --prompt box:120,80,200,150 --focus overlay")]
+pub struct Arguments {
+    /// Images (PNG, JPEG, PGM/PPM, TIFF, BMP) or folders of them
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Exam to answer, or `all`; where absent, the one that the image itself asks for
+    #[arg(long, value_name = "NAME")]
+    exam: Option<String>,
+    /// Folder of the model bundle; where absent, the starter bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// How to write the findings
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write a picture with the region and the answer; a folder for several answers
+    #[arg(long, value_name = "OUT.png")]
+    overlay: Option<PathBuf>,
+    /// Ask the segmenter for this place, in the image's pixels; may be given several times
+    #[arg(long, value_name = "box:X,Y,W,H|point:X,Y[,+|-]", num_args = 1..)]
+    prompt: Vec<Prompt>,
+    /// Focus style instead of the bundle's: overlay, blur, crop, cutout or none
+    #[arg(long, value_name = "STYLE")]
+    focus: Option<Style>,
+    /// Threads to use; 0 means all cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Show the milliseconds of each stage
+    #[arg(long)]
+    timings: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: a card for one answer, a line each for several
+    Text,
+    /// One JSON object; an array where there are several answers
+    Json,
+    /// One JSON object a line
+    Ndjson,
+}
+
+/// Which exams each image is asked.
+enum Asked<'a> {
+    These(Vec<&'a Exam>),
+    WhatTheImageSays,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    engine::set_threads(arguments.threads);
+    let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
+    let bundle = Bundle::load(&folder)?;
+    let asked = asked(arguments, &bundle)?;
+    let files = sources::expand(&arguments.images);
+    if files.is_empty() {
+        return Err(Failure::Usage("the folders hold no image".to_owned()));
+    }
+    let answers_each = if let Asked::These(exams) = &asked {
+        exams.len()
+    } else {
+        1
+    };
+    let several = files.len() * answers_each > 1;
+    if let (true, Some(out)) = (several, &arguments.overlay) {
+        std::fs::create_dir_all(out).map_err(|e| Failure::write(&out.display().to_string(), &e))?;
+    }
+    let mut printer = Printer::new(arguments, several);
+    let progress = progress(files.len());
+    let mut any_refused = false;
+    for file in &files {
+        any_refused |= classify(
+            arguments,
+            &bundle,
+            &asked,
+            file,
+            several,
+            &mut printer,
+            &progress,
+        )?;
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    printer.finish()?;
+    if any_refused {
+        Err(Failure::Refused)
+    } else {
+        Ok(())
+    }
+}
+
+fn asked<'a>(arguments: &Arguments, bundle: &'a Bundle) -> Result<Asked<'a>, Failure> {
+    match arguments.exam.as_deref() {
+        None => Ok(Asked::WhatTheImageSays),
+        Some("all") => Ok(Asked::These(bundle.exams.iter().collect())),
+        Some(name) => bundle
+            .exam(name)
+            .map(|exam| Asked::These(vec![exam]))
+            .ok_or_else(|| {
+                let names: Vec<_> = bundle.exams.iter().map(|e| e.spec.name.as_str()).collect();
+                Failure::Usage(format!(
+                    "no exam '{name}'; there are {}, and all",
+                    names.join(", ")
+                ))
+            }),
+    }
+}
+
+/// Answers one file; true where it was refused.
+fn classify(
+    arguments: &Arguments,
+    bundle: &Bundle,
+    asked: &Asked<'_>,
+    file: &Path,
+    several: bool,
+    printer: &mut Printer,
+    progress: &ProgressBar,
+) -> Result<bool, Failure> {
+    let source = file.display().to_string();
+    let mut timings = Timings::new();
+    let (image, exams, reading) = match read(arguments, bundle, asked, file, &mut timings) {
+        Ok(parts) => parts,
+        Err((_, _, Stopped::Engine(error))) => return Err(error.into()),
+        Err((case, exam, Stopped::Refused(refusal))) => {
+            let answer = Answer::Refusal {
+                case,
+                exam,
+                refusal,
+            };
+            let record = record(bundle, &source, &answer, &timings);
+            progress.suspend(|| printer.print(&record, None))?;
+            return Ok(true);
+        }
+    };
+    for exam in exams {
+        let started = std::time::Instant::now();
+        let finding = pipeline::answer(exam, &image, &reading);
+        let mut timings = timings.clone();
+        timings.push(("head", started.elapsed().as_secs_f64() * 1e3));
+        if let Some(out) = &arguments.overlay {
+            let path = if several {
+                overlay_path(out, file, &finding.case)
+            } else {
+                out.clone()
+            };
+            let picture = report::overlay(
+                &image,
+                &reading.mask,
+                &finding,
+                bundle.manifest.intended_use,
+            );
+            picture
+                .save_with_format(&path, ::image::ImageFormat::Png)
+                .map_err(|e| Failure::write(&path.display().to_string(), &e))?;
+        }
+        let answer = Answer::Finding(Box::new(finding));
+        let record = record(bundle, &source, &answer, &timings);
+        progress.suspend(|| printer.print(&record, Some(&exam.spec.title)))?;
+    }
+    Ok(false)
+}
+
+type NoReading = (Option<String>, Option<String>, Stopped);
+
+fn read<'a>(
+    arguments: &Arguments,
+    bundle: &'a Bundle,
+    asked: &Asked<'a>,
+    file: &Path,
+    timings: &mut Timings,
+) -> Result<(Image, Vec<&'a Exam>, Reading), NoReading> {
+    let named = |exams: &[&Exam]| match exams {
+        [one] => Some(one.spec.name.clone()),
+        _ => None,
+    };
+    let refused = |refusal: Refusal| Stopped::Refused(refusal);
+    let given = if let Asked::These(exams) = asked {
+        named(exams)
+    } else {
+        None
+    };
+    let started = std::time::Instant::now();
+    let image = image::read(file).map_err(|r| (None, given.clone(), refused(r)))?;
+    timings.push(("decode", started.elapsed().as_secs_f64() * 1e3));
+    let exams = match asked {
+        Asked::These(exams) => exams.clone(),
+        Asked::WhatTheImageSays => {
+            let name = file.display().to_string();
+            let exam = pipeline::exam_of(bundle, &image, &name)
+                .map_err(|r| (Some(pipeline::case_id(&image, "none")), None, refused(r)))?;
+            vec![exam]
+        }
+    };
+    let overrides = Overrides {
+        prompts: arguments.prompt.clone(),
+        focus: arguments.focus,
+    };
+    let reading = pipeline::read(bundle, &image, &overrides, timings).map_err(|stopped| {
+        let exam = named(&exams);
+        let case = pipeline::case_id(&image, exam.as_deref().unwrap_or("all"));
+        (Some(case), exam, name_file(stopped, file))
+    })?;
+    Ok((image, exams, reading))
+}
+
+/// The pipeline knows images, not files: its refusals get the file's name here.
+fn name_file(stopped: Stopped, file: &Path) -> Stopped {
+    match stopped {
+        Stopped::Refused(mut refusal) => {
+            refusal.message = format!("{}: {}", file.display(), refusal.message);
+            Stopped::Refused(refusal)
+        }
+        engine => engine,
+    }
+}
+
+fn record<'a>(
+    bundle: &'a Bundle,
+    source: &'a str,
+    answer: &'a Answer,
+    timings: &'a Timings,
+) -> Record<'a> {
+    let intended_use = bundle.manifest.intended_use;
+    Record {
+        source,
+        answer,
+        intended_use,
+        bundle: &bundle.id,
+        timings,
+    }
+}
+
+fn overlay_path(folder: &Path, file: &Path, case: &str) -> PathBuf {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    folder.join(format!("{stem}.{case}.png"))
+}
+
+/// A bar on a terminal, nothing elsewhere; nothing for a single image.
+fn progress(files: usize) -> ProgressBar {
+    if files < 2 {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left");
+    ProgressBar::new(files as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Writes records to standard output in the format that was asked for.
+struct Printer {
+    format: Format,
+    several: bool,
+    timings: bool,
+    written: usize,
+}
+
+impl Printer {
+    fn new(arguments: &Arguments, several: bool) -> Self {
+        Self {
+            format: arguments.format,
+            several,
+            timings: arguments.timings,
+            written: 0,
+        }
+    }
+
+    fn print(&mut self, record: &Record<'_>, title: Option<&str>) -> Result<(), Failure> {
+        let text = match (self.format, self.several) {
+            (Format::Text, false) => report::card(record, title, self.timings),
+            (Format::Text, true) => report::line(record) + &self.timings_of(record) + "\n",
+            (Format::Ndjson, _) => format!("{}\n", report::json(record)),
+            (Format::Json, false) => format!("{}\n", report::json(record)),
+            (Format::Json, true) => {
+                let before = if self.written == 0 { "[\n" } else { ",\n" };
+                format!("{before}{}", report::json(record))
+            }
+        };
+        self.written += 1;
+        put(&text)
+    }
+
+    fn timings_of(&self, record: &Record<'_>) -> String {
+        if !self.timings {
+            return String::new();
+        }
+        record
+            .timings
+            .iter()
+            .map(|(stage, ms)| format!("  {stage} {ms:.1} ms"))
+            .collect()
+    }
+
+    fn finish(&self) -> Result<(), Failure> {
+        if self.format == Format::Json && self.several {
+            put("\n]\n")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn put(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::write("standard output", &error))
+}

@@ -1,0 +1,181 @@
+//! The words of an answer, shared by every room. Holds no behaviour beyond
+//! naming things, and never patient data.
+
+use serde::{Deserialize, Serialize};
+
+/// How soon a person should look at a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriageLevel {
+    /// Nothing found that hurries.
+    Routine,
+    /// To be looked at today.
+    Priority,
+    /// To be looked at now.
+    Urgent,
+    /// The model is not sure enough: a person decides.
+    Review,
+}
+
+impl TriageLevel {
+    /// The word shown to people and written to JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Routine => "routine",
+            Self::Priority => "priority",
+            Self::Urgent => "urgent",
+            Self::Review => "review",
+        }
+    }
+}
+
+/// Why there is no finding. The code is stable; scripts may match on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// No such file, or no right to read it.
+    NotFound,
+    /// The bytes are of no image format that is read here.
+    UnsupportedFormat,
+    /// An image format, but the file is damaged or cut short.
+    Unreadable,
+    /// Fewer pixels than the method can work with.
+    TooSmall,
+    /// More pixels than the memory budget allows.
+    TooLarge,
+    /// Every pixel has the same value.
+    Blank,
+    /// Neither the caller nor the image says which exam is asked for.
+    ExamNeeded,
+    /// A prompt lies outside this image.
+    PromptOutside,
+}
+
+impl RefusalCode {
+    /// The code as written to JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::UnsupportedFormat => "unsupported_format",
+            Self::Unreadable => "unreadable",
+            Self::TooSmall => "too_small",
+            Self::TooLarge => "too_large",
+            Self::Blank => "blank",
+            Self::ExamNeeded => "exam_needed",
+            Self::PromptOutside => "prompt_outside",
+        }
+    }
+}
+
+/// A named, coded reason why there is no finding, with the way out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({})", code.word())]
+pub struct Refusal {
+    /// Stable code.
+    pub code: RefusalCode,
+    /// One sentence that names the file and the place.
+    pub message: String,
+    /// What the user can do about it.
+    pub cure: String,
+}
+
+impl Refusal {
+    /// A refusal from its three parts.
+    pub fn new(code: RefusalCode, message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            cure: cure.into(),
+        }
+    }
+}
+
+/// The region a finding rests on, in the image's own pixels.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MaskReport {
+    /// `[x, y, width, height]`; all zero where no region was found.
+    pub bbox: [u32; 4],
+    /// Pixels of the region over pixels of the image.
+    pub area_fraction: f64,
+    /// Run lengths as COCO writes them uncompressed: column by column, the first
+    /// run counts pixels outside the region.
+    pub rle: Rle,
+    /// The mask decoder's own estimate of the mask's IoU, 0 to 1.
+    pub predicted_iou: f32,
+}
+
+/// COCO's uncompressed run-length form of a mask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rle {
+    /// `[height, width]`.
+    pub size: [u32; 2],
+    /// Alternating runs of outside and inside.
+    pub counts: Vec<u32>,
+}
+
+/// Which bundle answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BundleId {
+    /// Name in the manifest.
+    pub name: String,
+    /// Version in the manifest.
+    pub version: String,
+    /// SHA-256 of `bundle.toml`, which holds the hash of every other file.
+    pub sha256: String,
+}
+
+/// The probability of one class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassProbability {
+    /// The class's name, as in the manifest.
+    pub class: String,
+    /// Its label for people.
+    pub label: String,
+    /// Calibrated probability; all of an exam sum to 1.
+    pub probability: f64,
+}
+
+/// The answer to one exam's question for one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The case's id: the image's content and the exam, so that the same question
+    /// has the same id.
+    pub case: String,
+    /// The exam that was asked.
+    pub exam: String,
+    /// Index into `probabilities` of the class that is answered.
+    pub answer: usize,
+    /// All classes in the bundle's order.
+    pub probabilities: Vec<ClassProbability>,
+    /// How soon a person should look.
+    pub triage_level: TriageLevel,
+    /// The region that steered the answer.
+    pub mask: MaskReport,
+    /// The focus style that was used.
+    pub focus: String,
+    /// What else a reader must know, as `code: sentence`.
+    pub reasons: Vec<String>,
+}
+
+impl Finding {
+    /// The class that is answered.
+    pub fn class(&self) -> &ClassProbability {
+        &self.probabilities[self.answer]
+    }
+}
+
+/// What a case ends in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// A finding.
+    Finding(Box<Finding>),
+    /// A refusal; the exam is named where it was known.
+    Refusal {
+        /// The case's id, where the file could be read at all.
+        case: Option<String>,
+        /// The exam, where it was known.
+        exam: Option<String>,
+        /// Why.
+        refusal: Refusal,
+    },
+}

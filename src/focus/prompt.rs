@@ -1,0 +1,295 @@
+//! Visual prompts: what the mask decoder is asked, and which of its masks is taken.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::mask::Logits;
+
+/// Label of one point, as SAM's prompt encoder numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointLabel {
+    /// Not a point: fills a fixed number of places.
+    Padding = -1,
+    /// Outside the region.
+    Outside = 0,
+    /// Inside the region.
+    Inside = 1,
+    /// The box's corner with the smallest coordinates.
+    TopLeft = 2,
+    /// The box's corner with the largest coordinates.
+    BottomRight = 3,
+}
+
+/// One part of a prompt, in the image's own pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Prompt {
+    /// A box by its left, top, width and height.
+    Box {
+        /// Left edge.
+        x: f32,
+        /// Top edge.
+        y: f32,
+        /// Width, above 0.
+        width: f32,
+        /// Height, above 0.
+        height: f32,
+    },
+    /// A point and whether it lies inside the region.
+    Point {
+        /// Column.
+        x: f32,
+        /// Row.
+        y: f32,
+        /// Inside (`+`) or outside (`-`).
+        inside: bool,
+    },
+}
+
+/// A prompt that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{given}' is no prompt: {why}; write box:x,y,w,h or point:x,y or point:x,y,- in pixels")]
+pub struct PromptError {
+    given: String,
+    why: &'static str,
+}
+
+impl FromStr for Prompt {
+    type Err = PromptError;
+
+    fn from_str(given: &str) -> Result<Self, PromptError> {
+        let error = |why| PromptError {
+            given: given.to_owned(),
+            why,
+        };
+        let (kind, rest) = given.split_once(':').ok_or(error("there is no colon"))?;
+        let parts: Vec<&str> = rest.split(',').map(str::trim).collect();
+        let number = |text: &str| {
+            let value: f32 = text
+                .parse()
+                .map_err(|_| error("a coordinate is no number"))?;
+            if value.is_finite() && value >= 0.0 {
+                Ok(value)
+            } else {
+                Err(error("a coordinate is negative or not finite"))
+            }
+        };
+        match (kind, parts.as_slice()) {
+            ("box", [x, y, w, h]) => {
+                let (width, height) = (number(w)?, number(h)?);
+                if width <= 0.0 || height <= 0.0 {
+                    return Err(error("a box needs a width and a height above 0"));
+                }
+                Ok(Self::Box {
+                    x: number(x)?,
+                    y: number(y)?,
+                    width,
+                    height,
+                })
+            }
+            ("point", [x, y]) | ("point", [x, y, "+"]) => Ok(Self::Point {
+                x: number(x)?,
+                y: number(y)?,
+                inside: true,
+            }),
+            ("point", [x, y, "-"]) => Ok(Self::Point {
+                x: number(x)?,
+                y: number(y)?,
+                inside: false,
+            }),
+            ("box", _) => Err(error("a box has four numbers")),
+            ("point", _) => Err(error("a point has two numbers and at most one sign")),
+            _ => Err(error("only box and point are known")),
+        }
+    }
+}
+
+/// How a bundle asks where the user does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Strategy {
+    /// One box around the whole image.
+    Box,
+    /// One point in the middle.
+    Center,
+    /// This many points a side, each on its own; the best mask is taken.
+    Grid(u8),
+}
+
+/// Points and labels of one question to the decoder, in its input's pixels.
+pub type Question = Vec<([f32; 2], PointLabel)>;
+
+impl Strategy {
+    /// The questions of this strategy for a decoder whose input has `side` pixels.
+    pub fn questions(self, side: f32) -> Vec<Question> {
+        let point = |x: f32, y: f32| {
+            vec![
+                ([x, y], PointLabel::Inside),
+                ([0.0, 0.0], PointLabel::Padding),
+            ]
+        };
+        match self {
+            Self::Box => vec![vec![
+                ([0.0, 0.0], PointLabel::TopLeft),
+                ([side, side], PointLabel::BottomRight),
+            ]],
+            Self::Center => vec![point(side / 2.0, side / 2.0)],
+            Self::Grid(n) => {
+                let at = |i: u8| (f32::from(i) + 0.5) / f32::from(n) * side;
+                (0..n)
+                    .flat_map(|y| (0..n).map(move |x| (at(x), at(y))))
+                    .map(|(x, y)| point(x, y))
+                    .collect()
+            }
+        }
+    }
+}
+
+impl Prompt {
+    /// One question made of all `prompts` for an image of `width` by `height` pixels; a
+    /// padding point closes it where there is no box, as SAM does. `None` where a prompt
+    /// lies outside the image.
+    pub fn question(prompts: &[Self], width: u32, height: u32, side: f32) -> Option<Question> {
+        let (w, h) = (width as f32, height as f32);
+        let scaled = |x: f32, y: f32| [x / w * side, y / h * side];
+        let mut question = Vec::new();
+        for prompt in prompts {
+            match *prompt {
+                Self::Box {
+                    x,
+                    y,
+                    width,
+                    height,
+                } => {
+                    if x + width > w || y + height > h {
+                        return None;
+                    }
+                    question.push((scaled(x, y), PointLabel::TopLeft));
+                    question.push((scaled(x + width, y + height), PointLabel::BottomRight));
+                }
+                Self::Point { x, y, inside } => {
+                    if x >= w || y >= h {
+                        return None;
+                    }
+                    let label = if inside {
+                        PointLabel::Inside
+                    } else {
+                        PointLabel::Outside
+                    };
+                    question.push((scaled(x, y), label));
+                }
+            }
+        }
+        if !prompts.iter().any(|p| matches!(p, Self::Box { .. })) {
+            question.push(([0.0, 0.0], PointLabel::Padding));
+        }
+        Some(question)
+    }
+}
+
+/// One mask of the decoder's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodedMask {
+    /// Mask logits at the decoder's resolution.
+    pub logits: Logits,
+    /// The decoder's estimate of the mask's IoU.
+    pub predicted_iou: f32,
+    /// Logit of "there is an object".
+    pub object_score: f32,
+}
+
+/// The mask with the highest product of predicted IoU and stability (SAM, appendix B);
+/// masks of nothing or of nearly everything only where there is no other.
+pub fn choose(candidates: Vec<DecodedMask>) -> Option<DecodedMask> {
+    let score = |mask: &DecodedMask| {
+        let area = mask.logits.area_fraction();
+        let quality = mask.predicted_iou * mask.logits.stability();
+        if (0.005..0.95).contains(&area) {
+            1.0 + quality
+        } else {
+            quality
+        }
+    };
+    candidates
+        .into_iter()
+        .max_by(|a, b| score(a).total_cmp(&score(b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_are_read_or_refused_with_the_reason() {
+        assert_eq!(
+            "box:1,2,30,40".parse(),
+            Ok(Prompt::Box {
+                x: 1.0,
+                y: 2.0,
+                width: 30.0,
+                height: 40.0
+            })
+        );
+        assert_eq!(
+            "point:5,6,-".parse(),
+            Ok(Prompt::Point {
+                x: 5.0,
+                y: 6.0,
+                inside: false
+            })
+        );
+        for (given, why) in [
+            ("box:1,2,0,4", "above 0"),
+            ("box:1,2,3", "four numbers"),
+            ("point:nan,2", "not finite"),
+            ("point:-1,2", "negative"),
+            ("circle:1", "only box and point"),
+            ("here", "no colon"),
+        ] {
+            let error = given.parse::<Prompt>().unwrap_err().to_string();
+            assert!(error.contains(why), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_box_needs_no_padding_and_a_point_does() {
+        let question =
+            |text: &str| Prompt::question(&[text.parse().unwrap()], 100, 50, 200.0).unwrap();
+        assert_eq!(question("box:0,0,100,50").len(), 2);
+        assert_eq!(
+            question("box:0,0,100,50")[1],
+            ([200.0, 200.0], PointLabel::BottomRight)
+        );
+        assert_eq!(
+            question("point:50,25")[0],
+            ([100.0, 100.0], PointLabel::Inside)
+        );
+        assert_eq!(question("point:50,25")[1].1, PointLabel::Padding);
+    }
+
+    #[test]
+    fn prompts_outside_the_image_are_not_moved_inside() {
+        for text in ["box:90,0,20,10", "point:100,0", "point:0,50"] {
+            assert_eq!(
+                Prompt::question(&[text.parse().unwrap()], 100, 50, 200.0),
+                None,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_steady_mask_wins_over_the_confident_one() {
+        let mask = |edge: f32, predicted_iou| DecodedMask {
+            logits: Logits::new(
+                4,
+                4,
+                (0..16).map(|i| if i < 8 { edge } else { -9.0 }).collect(),
+            ),
+            predicted_iou,
+            object_score: 1.0,
+        };
+        let chosen = choose(vec![mask(0.5, 0.9), mask(9.0, 0.7)]).unwrap();
+        assert_eq!(chosen.predicted_iou, 0.7);
+    }
+}

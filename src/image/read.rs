@@ -1,0 +1,302 @@
+//! Reads PNG, JPEG, PGM/PPM, TIFF and BMP within a memory budget.
+//!
+//! Every way in which a file can be wrong ends in a coded refusal that names the
+//! file. Sizes are checked before a pixel is decoded.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use sha2::{Digest, Sha256};
+
+use super::{Image, Pixels, Said, jpeg, tiff_palette};
+use crate::finding::{Refusal, RefusalCode};
+
+/// Shortest side, in pixels, that is answered.
+pub const MIN_SIDE: u32 = 32;
+/// Longest side, in pixels, that is answered.
+pub const MAX_SIDE: u32 = 16_384;
+/// Most bytes that the decoded samples of one image may take.
+pub const MAX_DECODED_BYTES: u64 = 192 << 20;
+/// Most bytes that a file may have.
+const MAX_FILE_BYTES: u64 = 192 << 20;
+
+const FORMATS: &str = "PNG, JPEG, PGM/PPM, TIFF or BMP";
+
+/// Reads one image file.
+///
+/// # Errors
+/// A refusal with the code `not_found`, `unsupported_format`, `unreadable`,
+/// `too_small`, `too_large` or `blank`; its message names the file.
+pub fn read(path: &Path) -> Result<Image, Refusal> {
+    let name = path.display().to_string();
+    let bytes = read_bytes(path, &name)?;
+    // Decoders are other people's code over hostile bytes: a panic in one of them
+    // is one file's refusal, not the end of the batch.
+    catch_unwind(AssertUnwindSafe(|| decode(&bytes, &name)))
+        .unwrap_or_else(|_| Err(unreadable(&name, "the decoder gave up")))
+}
+
+fn read_bytes(path: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
+    let cannot = |error: std::io::Error| {
+        Refusal::new(
+            RefusalCode::NotFound,
+            format!("{name}: cannot be read: {error}"),
+            "check the path and the right to read it",
+        )
+    };
+    let about = std::fs::metadata(path).map_err(cannot)?;
+    if about.is_file() && about.len() > MAX_FILE_BYTES {
+        return Err(too_large(
+            name,
+            format!("the file has {} bytes", about.len()),
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(cannot)?;
+    if bytes.is_empty() {
+        return Err(unreadable(name, "the file is empty"));
+    }
+    Ok(bytes)
+}
+
+fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
+    let reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|e| unreadable(name, &e.to_string()))?;
+    let Some(format) = reader.format() else {
+        return Err(Refusal::new(
+            RefusalCode::UnsupportedFormat,
+            format!("{name}: the bytes are no {FORMATS}"),
+            format!("give an image file; read are {FORMATS}"),
+        ));
+    };
+    if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
+        return Err(unreadable(
+            name,
+            "the JPEG ends before its end-of-image marker",
+        ));
+    }
+    let decoded = match format {
+        ImageFormat::Tiff => match tiff_palette::read(bytes, MAX_DECODED_BYTES as usize) {
+            Some(Ok((width, height, rgb))) => {
+                check_size(name, width, height, 3)?;
+                let buffer = image::RgbImage::from_raw(width, height, rgb);
+                buffer
+                    .map(DynamicImage::ImageRgb8)
+                    .ok_or_else(|| unreadable(name, "palette indices are missing"))?
+            }
+            Some(Err(error)) => return Err(unreadable(name, &error)),
+            None => decode_general(reader, name)?,
+        },
+        _ => decode_general(reader, name)?,
+    };
+    let said = if format == ImageFormat::Png {
+        png_said(bytes)
+    } else {
+        Said::default()
+    };
+    let (width, height) = (decoded.width(), decoded.height());
+    let pixels = to_eight_bits(decoded);
+    refuse_blank(&pixels, name)?;
+    let sha256 = hex(&Sha256::digest(bytes));
+    Ok(Image {
+        width,
+        height,
+        pixels,
+        said,
+        sha256,
+    })
+}
+
+fn decode_general(
+    mut reader: ImageReader<Cursor<&[u8]>>,
+    name: &str,
+) -> Result<DynamicImage, Refusal> {
+    // The size is checked below, with our own message; these limits bound what a
+    // lying header can make a decoder allocate.
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODED_BYTES * 2);
+    reader.limits(limits);
+    let broken = |error: image::ImageError| match error {
+        image::ImageError::Unsupported(e) => Refusal::new(
+            RefusalCode::UnsupportedFormat,
+            format!("{name}: {e}"),
+            "save the image with 8 or 16 bits a sample, grey, RGB, RGBA or palette",
+        ),
+        image::ImageError::Limits(e) => too_large(name, e.to_string()),
+        other => unreadable(name, &other.to_string()),
+    };
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    check_size(
+        name,
+        width,
+        height,
+        u64::from(decoder.color_type().bytes_per_pixel()),
+    )?;
+    let orientation = decoder
+        .orientation()
+        .unwrap_or(image::metadata::Orientation::NoTransforms);
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    decoded.apply_orientation(orientation);
+    Ok(decoded)
+}
+
+fn check_size(name: &str, width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), Refusal> {
+    if width.min(height) < MIN_SIDE {
+        return Err(Refusal::new(
+            RefusalCode::TooSmall,
+            format!("{name}: {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} needed"),
+            "export the image at its full size",
+        ));
+    }
+    let bytes = u64::from(width) * u64::from(height) * bytes_per_pixel;
+    if width.max(height) > MAX_SIDE || bytes > MAX_DECODED_BYTES {
+        return Err(too_large(
+            name,
+            format!("{width} x {height} pixels take {bytes} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+fn unreadable(name: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::Unreadable,
+        format!("{name}: damaged or cut short: {why}"),
+        "copy or export the file again",
+    )
+}
+
+fn too_large(name: &str, what: String) -> Refusal {
+    Refusal::new(
+        RefusalCode::TooLarge,
+        format!(
+            "{name}: {what}; at most {MAX_SIDE} pixels a side and {} MiB decoded are read",
+            MAX_DECODED_BYTES >> 20
+        ),
+        "export the image at a smaller size; 2,000 pixels a side are plenty",
+    )
+}
+
+/// 16-bit samples become 8 bits by the number of bits in use (8, 10, 12, 14 or 16, by
+/// the largest value), as units that store 12 bits in 16 expect; alpha is laid over
+/// black; RGB whose three planes are equal becomes luma.
+fn to_eight_bits(decoded: DynamicImage) -> Pixels {
+    match decoded {
+        DynamicImage::ImageLuma8(grey) => Pixels::Luma(grey.into_raw()),
+        DynamicImage::ImageLuma16(grey) => Pixels::Luma(narrow(grey.as_raw())),
+        DynamicImage::ImageLumaA8(_) | DynamicImage::ImageLumaA16(_) => {
+            let (samples, top) = wide_samples(&decoded.into_luma_alpha16().into_raw(), 2);
+            Pixels::Luma(samples.into_iter().map(|v| scale(v, top)).collect())
+        }
+        other => rgb_or_luma(match other {
+            DynamicImage::ImageRgb8(rgb) => rgb.into_raw(),
+            DynamicImage::ImageRgb16(rgb) => narrow(rgb.as_raw()),
+            rest => {
+                let (samples, top) = wide_samples(&rest.into_rgba16().into_raw(), 4);
+                samples.into_iter().map(|v| scale(v, top)).collect()
+            }
+        }),
+    }
+}
+
+/// Samples with their alpha (the last of each `group`) multiplied in, and the full scale.
+fn wide_samples(samples: &[u16], group: usize) -> (Vec<u16>, u32) {
+    let laid = samples.chunks_exact(group).flat_map(|pixel| {
+        let alpha = u32::from(pixel[group - 1]);
+        pixel[..group - 1]
+            .iter()
+            .map(move |&v| (u32::from(v) * alpha / 65_535) as u16)
+    });
+    let top = full_scale(samples.chunks_exact(group).flat_map(|p| &p[..group - 1]));
+    (laid.collect(), top)
+}
+
+fn narrow(samples: &[u16]) -> Vec<u8> {
+    let top = full_scale(samples);
+    samples.iter().map(|&v| scale(v, top)).collect()
+}
+
+/// The largest value that the bits in use can hold.
+fn full_scale<'a>(samples: impl IntoIterator<Item = &'a u16>) -> u32 {
+    let largest = u32::from(samples.into_iter().copied().max().unwrap_or(0));
+    let bits = [8, 10, 12, 14]
+        .into_iter()
+        .find(|bits| largest < 1 << bits)
+        .unwrap_or(16);
+    (1 << bits) - 1
+}
+
+fn scale(value: u16, top: u32) -> u8 {
+    ((u32::from(value) * 255 + top / 2) / top) as u8
+}
+
+fn rgb_or_luma(rgb: Vec<u8>) -> Pixels {
+    let grey = rgb.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+    if grey {
+        Pixels::Luma(rgb.chunks_exact(3).map(|p| p[0]).collect())
+    } else {
+        Pixels::Rgb(rgb)
+    }
+}
+
+fn refuse_blank(pixels: &Pixels, name: &str) -> Result<(), Refusal> {
+    let (bytes, group) = match pixels {
+        Pixels::Luma(bytes) => (bytes, 1),
+        Pixels::Rgb(bytes) => (bytes, 3),
+    };
+    if bytes
+        .chunks_exact(group)
+        .any(|pixel| pixel != &bytes[..group])
+    {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::Blank,
+        format!("{name}: every pixel has the value {:?}", &bytes[..group]),
+        "check that the unit exposed and exported an image",
+    ))
+}
+
+/// The PNG text chunks `Modality` and `BodyPartExamined`, where there are any.
+fn png_said(bytes: &[u8]) -> Said {
+    let Ok(reader) = png::Decoder::new(Cursor::new(bytes)).read_info() else {
+        return Said::default();
+    };
+    let texts = &reader.info().uncompressed_latin1_text;
+    let find = |keyword: &str| {
+        texts
+            .iter()
+            .find(|t| t.keyword == keyword)
+            .map(|t| t.text.trim().to_uppercase())
+    };
+    Said {
+        modality: find("Modality"),
+        body_part: find("BodyPartExamined"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{full_scale, scale};
+
+    #[test]
+    fn sixteen_bits_of_an_eight_bit_picture_give_it_back() {
+        let top = full_scale(&[0, 255 * 257]);
+        for value in 0..=255u16 {
+            assert_eq!(scale(value * 257, top), value as u8);
+        }
+    }
+
+    #[test]
+    fn twelve_bits_fill_the_scale() {
+        assert_eq!(scale(4095, full_scale(&[4095, 17])), 255);
+        assert_eq!(scale(4095, full_scale(&[4096])), 64);
+    }
+}

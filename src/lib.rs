@@ -1,0 +1,30 @@
+//! medfocus: an image in, a finding out, with no network.
+//!
+//! The method is MedFocusCLIP (Arora & Namboodiri, ICASSP 2025, arXiv 2501.03839):
+//! SAM2 segments zero-shot, the segmentation steers CLIP's image encoder to the
+//! region of interest, and a fusion head joins the region-aware embedding with
+//! text prototypes.
+//!
+//! The rooms, lowest first; arrows only ever point up this list:
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`finding`] | the words of an answer: finding, refusal, triage level |
+//! | [`image`] | a file becomes pixels, or a refusal |
+//! | [`engine`] | the only room that names tract: graphs in, numbers out |
+//! | [`focus`] | prompts, mask choice and cleaning, focus styles |
+//! | [`triage`] | fusion head, calibration, triage level |
+//! | [`bundle`] | manifest, hashes, graphs and heads of one model bundle |
+//! | [`pipeline`] | the whole method on one page |
+//! | [`report`] | text, JSON and overlay picture |
+//!
+//! `image`, `engine` and `triage` never name each other.
+
+pub mod bundle;
+pub mod engine;
+pub mod finding;
+pub mod focus;
+pub mod image;
+pub mod pipeline;
+pub mod report;
+pub mod triage;

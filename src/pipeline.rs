@@ -1,0 +1,336 @@
+//! The whole method on one page: an [`Image`] and an exam become a [`Finding`].
+//!
+//! `Image -> segmenter (encode once, decode per prompt) -> mask -> focus -> image
+//! encoder (whole + focused as one batch) -> fusion head -> calibration -> Finding`.
+//!
+//! Never prints, never writes, and never answers with another prompt, style or exam
+//! than it was asked for.
+
+use std::time::Instant;
+
+use crate::bundle::{Bundle, Exam};
+use crate::engine::{EngineError, Tensor};
+use crate::finding::{ClassProbability, Finding, MaskReport, Refusal, RefusalCode};
+use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style, choose};
+use crate::image::{Image, UnitBox};
+use crate::triage::{level, unit};
+
+/// What the user asks for instead of the bundle's own choice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// Prompts in the image's own pixels; empty for the bundle's strategy.
+    pub prompts: Vec<Prompt>,
+    /// Focus style.
+    pub focus: Option<Style>,
+}
+
+/// Milliseconds spent in each stage, in order.
+pub type Timings = Vec<(&'static str, f64)>;
+
+/// Why an image has no finding.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// This image is refused; others may be answered.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The engine failed: the device cannot work.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What the segmenter and the image encoder made of one image: every exam answers
+/// from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The region in the image's own pixels.
+    pub mask: Mask,
+    /// The decoder's estimate of the mask's IoU.
+    pub predicted_iou: f32,
+    /// The focus style that was used.
+    pub style: Style,
+    /// Unit embedding of the whole image.
+    pub whole: Vec<f32>,
+    /// Unit embedding of the focused image.
+    pub focused: Vec<f32>,
+}
+
+/// Segments, focuses and embeds one image.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn read(
+    bundle: &Bundle,
+    image: &Image,
+    overrides: &Overrides,
+    timings: &mut Timings,
+) -> Result<Reading, Stopped> {
+    let mut stage = Stage {
+        timings,
+        since: Instant::now(),
+    };
+    let maps = encode_for_segmenter(bundle, image)?;
+    stage.done("segmenter_encode");
+    let decoded = decode_mask(bundle, image, overrides, &maps)?;
+    stage.done("segmenter_decode");
+    let mask = decoded.logits.mask(image.width, image.height);
+    let style = overrides.focus.unwrap_or(bundle.manifest.focus.style);
+    let batch = whole_and_focused(bundle, image, style, &mask, &decoded.logits);
+    stage.done("focus");
+    let embeddings = bundle.image_encoder.run(&[batch])?.remove(0);
+    let mut rows = embeddings
+        .data
+        .chunks_exact(bundle.manifest.image_encoder.embedding);
+    let whole = rows.next().map(unit).unwrap_or_default();
+    let focused = rows.next().map_or_else(|| whole.clone(), unit);
+    stage.done("image_encode");
+    Ok(Reading {
+        mask,
+        predicted_iou: decoded.predicted_iou,
+        style,
+        whole,
+        focused,
+    })
+}
+
+/// One exam's answer from a reading.
+pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
+    let spec = &exam.spec;
+    let values = exam
+        .head
+        .probabilities(&exam.head.logits(&reading.whole, &reading.focused));
+    let answer = (0..values.len())
+        .max_by(|&a, &b| values[a].total_cmp(&values[b]))
+        .unwrap_or(0);
+    let probabilities = spec
+        .classes
+        .iter()
+        .zip(&values)
+        .map(|(class, &probability)| ClassProbability {
+            class: class.name.clone(),
+            label: class.label.clone(),
+            probability,
+        })
+        .collect();
+    let triage_level = level(
+        spec.classes[answer].triage_level,
+        values[answer],
+        spec.review_below,
+    );
+    Finding {
+        case: case_id(image, &spec.name),
+        exam: spec.name.clone(),
+        answer,
+        probabilities,
+        triage_level,
+        mask: MaskReport {
+            bbox: reading.mask.bbox().unwrap_or_default(),
+            area_fraction: reading.mask.area_fraction(),
+            rle: reading.mask.rle(),
+            predicted_iou: reading.predicted_iou,
+        },
+        focus: reading.style.word().to_owned(),
+        reasons: reasons(reading, triage_level == crate::finding::TriageLevel::Review),
+    }
+}
+
+/// The id of a case without a journal: the same bytes and exam give the same id.
+pub fn case_id(image: &Image, exam: &str) -> String {
+    format!("{}-{exam}", &image.sha256[..16])
+}
+
+/// The exam that the image itself asks for.
+///
+/// # Errors
+/// `exam_needed`, with the exams to choose from, where the image is silent, fits none,
+/// or fits several.
+pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a Exam, Refusal> {
+    let names = |exams: &[&Exam]| {
+        exams
+            .iter()
+            .map(|e| e.spec.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let all: Vec<&Exam> = bundle.exams.iter().collect();
+    let refuse = |why: String, exams: &[&Exam]| {
+        Err(Refusal::new(
+            RefusalCode::ExamNeeded,
+            format!("{name}: {why}"),
+            format!("name one with --exam: {}, or all", names(exams)),
+        ))
+    };
+    let Some(modality) = &image.said.modality else {
+        return refuse(
+            "the image does not say which exam it is for".to_owned(),
+            &all,
+        );
+    };
+    let fits = |exam: &&Exam| {
+        exam.spec.modalities.contains(modality)
+            && image
+                .said
+                .body_part
+                .as_ref()
+                .is_none_or(|part| exam.spec.body_parts.contains(part))
+    };
+    let fitting: Vec<&Exam> = all.iter().copied().filter(fits).collect();
+    let said = format!(
+        "{modality} {}",
+        image.said.body_part.as_deref().unwrap_or("")
+    );
+    match fitting.as_slice() {
+        [one] => Ok(one),
+        [] => refuse(
+            format!("no exam of the bundle is for {}", said.trim()),
+            &all,
+        ),
+        several => refuse(format!("several exams are for {}", said.trim()), several),
+    }
+}
+
+fn encode_for_segmenter(bundle: &Bundle, image: &Image) -> Result<Vec<Tensor>, EngineError> {
+    let spec = &bundle.manifest.segmenter;
+    let pixels = image
+        .canvas(UnitBox::WHOLE, spec.input_size)
+        .normalised(spec.mean, spec.std);
+    let shape = [1, 3, spec.input_size, spec.input_size];
+    bundle.segmenter_encoder.run(&[Tensor::new(&shape, pixels)])
+}
+
+/// Asks the decoder and keeps the best mask, cleaned. A box is answered by the single
+/// mask; points by the best of the three alternatives.
+fn decode_mask(
+    bundle: &Bundle,
+    image: &Image,
+    overrides: &Overrides,
+    maps: &[Tensor],
+) -> Result<DecodedMask, Stopped> {
+    let side = bundle.manifest.segmenter.input_size as f32;
+    let questions = if overrides.prompts.is_empty() {
+        bundle.manifest.segmenter.prompt.questions(side)
+    } else {
+        let asked = Prompt::question(&overrides.prompts, image.width, image.height, side);
+        vec![asked.ok_or_else(|| {
+            Refusal::new(
+                RefusalCode::PromptOutside,
+                format!(
+                    "the prompt lies outside the {} x {} image",
+                    image.width, image.height
+                ),
+                "give coordinates in the image's own pixels",
+            )
+        })?]
+    };
+    let mut candidates = Vec::new();
+    for question in questions {
+        let count = question.len();
+        let points = question.iter().flat_map(|(at, _)| *at).collect();
+        let labels = question
+            .iter()
+            .map(|(_, label)| *label as i8 as f32)
+            .collect();
+        let mut inputs = maps.to_vec();
+        inputs.push(Tensor::new(&[1, count, 2], points));
+        inputs.push(Tensor::new(&[1, count], labels));
+        let has_box = question
+            .iter()
+            .any(|(_, l)| *l == crate::focus::PointLabel::TopLeft);
+        let outputs = bundle.segmenter_decoder.run(&inputs)?;
+        candidates.extend(masks_of(&outputs, if has_box { 0..1 } else { 1..4 }));
+    }
+    let mut best = choose(candidates).ok_or_else(|| EngineError::Run {
+        graph: bundle.manifest.segmenter.decoder.clone(),
+        why: "it gave no mask".to_owned(),
+    })?;
+    best.logits = best.logits.cleaned();
+    Ok(best)
+}
+
+fn masks_of(outputs: &[Tensor], tokens: std::ops::Range<usize>) -> Vec<DecodedMask> {
+    let [masks, iou, score] = outputs else {
+        return Vec::new();
+    };
+    let [_, count, height, width] = masks.shape[..] else {
+        return Vec::new();
+    };
+    let mask = |token: usize| DecodedMask {
+        logits: Logits::new(
+            width,
+            height,
+            masks.data[token * width * height..(token + 1) * width * height].to_vec(),
+        ),
+        predicted_iou: iou.data[token],
+        object_score: score.data[0],
+    };
+    tokens
+        .filter(|token| *token < count.min(iou.data.len()))
+        .map(mask)
+        .collect()
+}
+
+/// The encoder's batch `[B, 3, E, E]`: the whole image, and the focused one unless the
+/// style is `none`.
+fn whole_and_focused(
+    bundle: &Bundle,
+    image: &Image,
+    style: Style,
+    mask: &Mask,
+    logits: &Logits,
+) -> Tensor {
+    let encoder = &bundle.manifest.image_encoder;
+    let side = encoder.input_size;
+    let whole = image.canvas(UnitBox::WHOLE, side);
+    let mut batch = whole.normalised(encoder.mean, encoder.std);
+    if style != Style::None {
+        let focused = match (style, mask.bbox()) {
+            // Without a region there is nothing to focus on; the finding says so.
+            (_, None) => whole,
+            (Style::Crop, Some([x, y, w, h])) => {
+                let (width, height) = (f64::from(image.width), f64::from(image.height));
+                let region = [
+                    f64::from(x) / width,
+                    f64::from(y) / height,
+                    f64::from(x + w) / width,
+                    f64::from(y + h) / height,
+                ];
+                let [x0, y0, x1, y1] = bundle.manifest.focus.crop_region(region);
+                image.canvas(UnitBox { x0, y0, x1, y1 }, side)
+            }
+            (_, Some(_)) => {
+                let inside = logits.mask(side as u32, side as u32);
+                let mut painted = whole;
+                let focus = &bundle.manifest.focus;
+                focus.paint(style, &mut painted.planes, inside.bits(), side);
+                painted
+            }
+        };
+        batch.extend(focused.normalised(encoder.mean, encoder.std));
+    }
+    Tensor::new(&[batch.len() / (3 * side * side), 3, side, side], batch)
+}
+
+fn reasons(reading: &Reading, review: bool) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if reading.mask.bbox().is_none() {
+        reasons
+            .push("no_region: the segmenter found no region; the whole image was read".to_owned());
+    }
+    if review {
+        reasons
+            .push("unsure: the answer is below the exam's threshold; a person decides".to_owned());
+    }
+    reasons
+}
+
+struct Stage<'a> {
+    timings: &'a mut Timings,
+    since: Instant,
+}
+
+impl Stage<'_> {
+    fn done(&mut self, name: &'static str) {
+        self.timings
+            .push((name, self.since.elapsed().as_secs_f64() * 1e3));
+        self.since = Instant::now();
+    }
+}

@@ -1,0 +1,33 @@
+//! Findings for people and programs: text, JSON and the overlay picture.
+//!
+//! Every form names the bundle's intended use. Nothing here decides anything.
+
+mod json;
+mod overlay;
+mod text;
+
+pub use json::json;
+pub use overlay::overlay;
+pub use text::{card, line};
+
+use crate::bundle::IntendedUse;
+use crate::finding::{Answer, BundleId};
+use crate::pipeline::Timings;
+
+/// Everything that one answer's report needs.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// The path as it was given.
+    pub source: &'a str,
+    /// The answer.
+    pub answer: &'a Answer,
+    /// What the bundle may be used for.
+    pub intended_use: IntendedUse,
+    /// Which bundle answered.
+    pub bundle: &'a BundleId,
+    /// Milliseconds by stage.
+    pub timings: &'a Timings,
+}
+
+/// Name and version of this program, as every output names it.
+pub const SOFTWARE: &str = concat!("medfocus ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,100 @@
+//! The text forms: one line an answer for lists, a card for a single image.
+
+use std::fmt::Write;
+
+use super::Record;
+use crate::finding::{Answer, Finding};
+
+const BAR: usize = 24;
+
+/// One answer on one line, fields parted by two spaces.
+pub fn line(record: &Record<'_>) -> String {
+    let source = record.source;
+    match record.answer {
+        Answer::Finding(f) => format!(
+            "{source}  {}  {} {:.3}  {}  region {:.1} %  [{}]",
+            f.exam,
+            f.class().class,
+            f.class().probability,
+            f.triage_level.word(),
+            f.mask.area_fraction * 100.0,
+            record.intended_use.word(),
+        ),
+        Answer::Refusal { refusal, .. } => format!(
+            "{source}  refused  {}: {}; {}  [{}]",
+            refusal.code.word(),
+            refusal.message,
+            refusal.cure,
+            record.intended_use.word(),
+        ),
+    }
+}
+
+/// One answer on several lines, with a bar for each class.
+pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> String {
+    let mut text = String::new();
+    match record.answer {
+        Answer::Finding(finding) => write_finding(&mut text, record, finding, title),
+        Answer::Refusal { refusal, .. } => {
+            let _ = writeln!(text, "{}", record.source);
+            let _ = writeln!(text, "  refused   {}", refusal.code.word());
+            let _ = writeln!(text, "  because   {}", refusal.message);
+            let _ = writeln!(text, "  cure      {}", refusal.cure);
+        }
+    }
+    if with_timings {
+        for (stage, ms) in record.timings {
+            let _ = writeln!(text, "  {stage:<18}{ms:>8.1} ms");
+        }
+    }
+    let _ = writeln!(
+        text,
+        "  bundle    {} {}: for {} only, not for care",
+        record.bundle.name,
+        record.bundle.version,
+        record.intended_use.word()
+    );
+    text
+}
+
+fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Option<&str>) {
+    let _ = writeln!(text, "{}", record.source);
+    let _ = writeln!(
+        text,
+        "  exam      {}  {}",
+        f.exam,
+        title.unwrap_or_default()
+    );
+    let _ = writeln!(
+        text,
+        "  answer    {}  ({})",
+        f.class().label,
+        f.triage_level.word()
+    );
+    let width = f
+        .probabilities
+        .iter()
+        .map(|p| p.class.len())
+        .max()
+        .unwrap_or(0);
+    for p in &f.probabilities {
+        let filled = (p.probability * BAR as f64).round() as usize;
+        let bar: String = "#".repeat(filled) + &".".repeat(BAR - filled.min(BAR));
+        let _ = writeln!(
+            text,
+            "            {:<width$}  {bar}  {:.3}",
+            p.class, p.probability
+        );
+    }
+    let [x, y, w, h] = f.mask.bbox;
+    let _ = writeln!(
+        text,
+        "  region    {:.1} % of the image, box {x},{y},{w},{h}, predicted IoU {:.2}, focus {}",
+        f.mask.area_fraction * 100.0,
+        f.mask.predicted_iou,
+        f.focus
+    );
+    for reason in &f.reasons {
+        let _ = writeln!(text, "  note      {reason}");
+    }
+}

@@ -1,0 +1,30 @@
+//! From embeddings to a calibrated answer: fusion head, temperature, triage level.
+//!
+//! Works on plain numbers; knows neither images nor graphs nor files.
+
+mod head;
+
+pub use head::{FusionHead, HeadError, unit};
+
+use crate::finding::TriageLevel;
+
+/// The level of an answer: the class's own, or `Review` where the probability of the
+/// answered class is under the exam's threshold.
+pub fn level(class_level: TriageLevel, probability: f64, review_below: f64) -> TriageLevel {
+    if probability < review_below {
+        TriageLevel::Review
+    } else {
+        class_level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsure_answers_go_to_a_person() {
+        assert_eq!(level(TriageLevel::Routine, 0.49, 0.5), TriageLevel::Review);
+        assert_eq!(level(TriageLevel::Urgent, 0.5, 0.5), TriageLevel::Urgent);
+    }
+}
