@@ -41,7 +41,7 @@ class QuickGelu(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block."""
 
-    def __init__(self, width: int, heads: int, drop: float):
+    def __init__(self, width: int, heads: int, drop: float) -> None:
         super().__init__()
         self.heads, self.drop = heads, drop
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -76,7 +76,7 @@ def convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 class Residual(nn.Module):
     """Two convolutions around a shortcut."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = convolution(channels, channels, 1)
         self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
@@ -90,7 +90,7 @@ class ImageTower(nn.Module):
     """Pixels `[B, 3, S, S]`, normalised, to embeddings `[B, embedding]` (not yet of
     unit length)."""
 
-    def __init__(self, c: ClipConfig):
+    def __init__(self, c: ClipConfig) -> None:
         super().__init__()
         a, b, d = c.stem
         self.stem = nn.Sequential(
@@ -127,7 +127,7 @@ class ImageTower(nn.Module):
 class TextTower(nn.Module):
     """Tokens `[B, context]` to embeddings `[B, embedding]`; causal, read at the end mark."""
 
-    def __init__(self, c: ClipConfig):
+    def __init__(self, c: ClipConfig) -> None:
         super().__init__()
         self.tokens = nn.Embedding(c.vocabulary, c.text_width)
         self.position = nn.Parameter(torch.randn(1, c.context, c.text_width) * 0.01)
@@ -149,7 +149,7 @@ class TextTower(nn.Module):
 class Clip(nn.Module):
     """Both towers, the temperature, and one linear classifier a task for Le."""
 
-    def __init__(self, config: ClipConfig, classes: dict[str, int]):
+    def __init__(self, config: ClipConfig, classes: dict[str, int]) -> None:
         super().__init__()
         self.config = config
         self.image, self.text = ImageTower(config), TextTower(config)

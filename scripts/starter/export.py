@@ -56,7 +56,7 @@ CLASSES = {
 class Interpolated(nn.Module):
     """The segmenter's encoder with its position embedding worked out beforehand."""
 
-    def __init__(self, encoder: nn.Module, side: int):
+    def __init__(self, encoder: nn.Module, side: int) -> None:
         super().__init__()
         self.encoder = encoder
         with torch.no_grad():
@@ -67,12 +67,23 @@ class Interpolated(nn.Module):
         return self.encoder(pixels)
 
 
-def write_graph(model: nn.Module, inputs: dict[str, Tensor], outputs: list[str],
-                open_axes: dict[str, dict[int, str]], path: Path) -> None:
+def write_graph(
+    model: nn.Module,
+    inputs: dict[str, Tensor],
+    outputs: list[str],
+    open_axes: dict[str, dict[int, str]],
+    path: Path,
+) -> None:
     raw, folded = path.with_suffix(".raw.onnx"), path.with_suffix(".folded.onnx")
     torch.onnx.export(
-        model.eval(), tuple(inputs.values()), str(raw), input_names=list(inputs),
-        output_names=outputs, dynamic_axes=open_axes, opset_version=17, dynamo=False,
+        model.eval(),
+        tuple(inputs.values()),
+        str(raw),
+        input_names=list(inputs),
+        output_names=outputs,
+        dynamic_axes=open_axes,
+        opset_version=17,
+        dynamo=False,
     )
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -122,8 +133,11 @@ def quantise_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         ]
         before.append(
             helper.make_node(
-                "DequantizeLinear", [f"{name}.int8", f"{name}.scale", f"{name}.zero"], [name],
-                name=f"{name}.dequantize", axis=axis,
+                "DequantizeLinear",
+                [f"{name}.int8", f"{name}.scale", f"{name}.zero"],
+                [name],
+                name=f"{name}.dequantize",
+                axis=axis,
             )
         )
     nodes = before + list(graph.node)
@@ -144,7 +158,7 @@ def fold_norms(model: nn.Module) -> None:
 class UnitFree(nn.Module):
     """The image tower under the name of its input."""
 
-    def __init__(self, tower: nn.Module):
+    def __init__(self, tower: nn.Module) -> None:
         super().__init__()
         self.tower = tower
 
@@ -243,8 +257,11 @@ def run(arguments: argparse.Namespace) -> None:
         graphs.mkdir(exist_ok=True)
         side, width = segmenter.config.input_size, segmenter.config.d_model
         write_graph(
-            Interpolated(segmenter.encoder, side), {"pixels": torch.zeros(1, 3, side, side)},
-            ["embedding", "stride4", "stride8"], {}, graphs / "segmenter_encoder.onnx",
+            Interpolated(segmenter.encoder, side),
+            {"pixels": torch.zeros(1, 3, side, side)},
+            ["embedding", "stride4", "stride8"],
+            {},
+            graphs / "segmenter_encoder.onnx",
         )
         write_graph(
             segmenter.decoder,
@@ -260,8 +277,10 @@ def run(arguments: argparse.Namespace) -> None:
             graphs / "segmenter_decoder.onnx",
         )
         write_graph(
-            UnitFree(clip.image), {"pixels": torch.zeros(2, 3, config.input_size, config.input_size)},
-            ["embedding"], {"pixels": {0: "batch"}, "embedding": {0: "batch"}},
+            UnitFree(clip.image),
+            {"pixels": torch.zeros(2, 3, config.input_size, config.input_size)},
+            ["embedding"],
+            {"pixels": {0: "batch"}, "embedding": {0: "batch"}},
             graphs / "image_encoder.onnx",
         )
         (bundle / "heads").mkdir(parents=True, exist_ok=True)
@@ -277,5 +296,3 @@ def run(arguments: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seal-only", action="store_true", help="only write the hashes again")
-
-

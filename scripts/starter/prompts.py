@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import html
+import itertools
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,7 +23,10 @@ PHRASES: dict[str, dict[str, list[str]]] = {
     "covid3": {
         "covid": ["covid-19 pneumonia", "bilateral ground glass opacities of covid-19"],
         "normal": ["clear lungs", "no covid-19 and no pneumonia"],
-        "viral_pneumonia": ["viral pneumonia", "interstitial pneumonia of a virus other than covid"],
+        "viral_pneumonia": [
+            "viral pneumonia",
+            "interstitial pneumonia of a virus other than covid",
+        ],
     },
     "lung_tb2": {
         "normal": ["normal lung fields without tuberculosis", "no sign of tuberculosis"],
@@ -74,8 +78,9 @@ class Tokenizer:
 
     PATTERN = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
 
-    def __init__(self, vocabulary: Path):
-        lines = gzip.open(vocabulary, "rt", encoding="utf-8").read().split("\n")
+    def __init__(self, vocabulary: Path) -> None:
+        with gzip.open(vocabulary, "rt", encoding="utf-8") as handle:
+            lines = handle.read().split("\n")
         merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
         alphabet = list(byte_alphabet().values())
         words = alphabet + [a + "</w>" for a in alphabet] + ["".join(m) for m in merges]
@@ -87,7 +92,7 @@ class Tokenizer:
     def merge(self, word: str) -> list[str]:
         parts = [*word[:-1], word[-1] + "</w>"]
         while len(parts) > 1:
-            pairs = list(zip(parts[:-1], parts[1:], strict=True))
+            pairs = list(itertools.pairwise(parts))
             best = min(pairs, key=lambda pair: self.ranks.get(pair, len(self.ranks)))
             if best not in self.ranks:
                 break

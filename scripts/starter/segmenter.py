@@ -8,6 +8,7 @@ out, as SAM2 itself does for single images.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -40,9 +41,11 @@ class SegmenterConfig:
 class Mlp(nn.Module):
     """Linear layers with an activation between them."""
 
-    def __init__(self, sizes: list[int], activation: type[nn.Module], sigmoid: bool = False):
+    def __init__(
+        self, sizes: list[int], activation: type[nn.Module], sigmoid: bool = False
+    ) -> None:
         super().__init__()
-        pairs = zip(sizes[:-1], sizes[1:], strict=True)
+        pairs = itertools.pairwise(sizes)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
         self.activation = activation()
         self.sigmoid = sigmoid
@@ -77,7 +80,7 @@ def pool(x: Tensor) -> Tensor:
 class MultiScaleAttention(nn.Module):
     """Self-attention over one window; queries are max-pooled where a stage begins."""
 
-    def __init__(self, dim: int, dim_out: int, heads: int, q_pool: bool):
+    def __init__(self, dim: int, dim_out: int, heads: int, q_pool: bool) -> None:
         super().__init__()
         self.heads, self.q_pool = heads, q_pool
         self.qkv = nn.Linear(dim, 3 * dim_out)
@@ -99,7 +102,7 @@ class MultiScaleAttention(nn.Module):
 class MultiScaleBlock(nn.Module):
     """A Hiera block: windowed (or global) attention and an MLP, both residual."""
 
-    def __init__(self, dim: int, dim_out: int, heads: int, window: int, q_pool: bool):
+    def __init__(self, dim: int, dim_out: int, heads: int, window: int, q_pool: bool) -> None:
         super().__init__()
         self.window, self.q_pool = window, q_pool
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
@@ -129,7 +132,7 @@ class MultiScaleBlock(nn.Module):
 class Hiera(nn.Module):
     """The trunk: four stages at strides 4, 8, 16 and 32."""
 
-    def __init__(self, c: SegmenterConfig):
+    def __init__(self, c: SegmenterConfig) -> None:
         super().__init__()
         self.patch_embed = nn.Conv2d(3, c.embed_dim, 7, stride=4, padding=3)
         self.pos_embed = nn.Parameter(torch.zeros(1, c.embed_dim, *c.position_background))
@@ -174,7 +177,7 @@ class ImageEncoder(nn.Module):
     """Trunk and FPN neck; gives the stride-16 embedding and the two finer maps,
     already projected for the mask decoder (SAM2's `conv_s0`, `conv_s1`)."""
 
-    def __init__(self, c: SegmenterConfig):
+    def __init__(self, c: SegmenterConfig) -> None:
         super().__init__()
         self.trunk = Hiera(c)
         dims = [c.embed_dim * 2**i for i in range(4)]
@@ -198,7 +201,7 @@ class PromptEncoder(nn.Module):
     """Points as sparse embeddings. Labels: 1 inside, 0 outside, 2 and 3 the box's
     top-left and bottom-right corners, -1 padding."""
 
-    def __init__(self, c: SegmenterConfig):
+    def __init__(self, c: SegmenterConfig) -> None:
         super().__init__()
         self.input_size, self.size = c.input_size, c.embedding_size
         self.register_buffer("gaussian", torch.randn(2, c.d_model // 2))
@@ -219,9 +222,7 @@ class PromptEncoder(nn.Module):
     def forward(self, coords: Tensor, labels: Tensor) -> Tensor:
         position = self.encode((coords + 0.5) / self.input_size)
         label = labels.unsqueeze(-1)
-        known = sum(
-            (label == i).to(position.dtype) * self.point_embeddings[i] for i in range(4)
-        )
+        known = sum((label == i).to(position.dtype) * self.point_embeddings[i] for i in range(4))
         padding = (label == -1).to(position.dtype)
         return position * (1 - padding) + padding * self.not_a_point + known
 
@@ -229,7 +230,7 @@ class PromptEncoder(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention with a narrower inner width."""
 
-    def __init__(self, dim: int, heads: int, downsample: int = 1):
+    def __init__(self, dim: int, heads: int, downsample: int = 1) -> None:
         super().__init__()
         inner = dim // downsample
         self.heads = heads
@@ -249,7 +250,7 @@ class Attention(nn.Module):
 class TwoWayBlock(nn.Module):
     """Tokens attend to themselves, tokens to image, an MLP, image to tokens."""
 
-    def __init__(self, c: SegmenterConfig, first: bool):
+    def __init__(self, c: SegmenterConfig, first: bool) -> None:
         super().__init__()
         d = c.d_model
         self.first = first
@@ -263,10 +264,7 @@ class TwoWayBlock(nn.Module):
         self.norm4 = nn.LayerNorm(d)
 
     def forward(self, q: Tensor, k: Tensor, q_pe: Tensor, k_pe: Tensor) -> tuple[Tensor, Tensor]:
-        if self.first:
-            q = self.self_attn(q, q, q)
-        else:
-            q = q + self.self_attn(q + q_pe, q + q_pe, q)
+        q = self.self_attn(q, q, q) if self.first else q + self.self_attn(q + q_pe, q + q_pe, q)
         q = self.norm1(q)
         q = self.norm2(q + self.token_to_image(q + q_pe, k + k_pe, k))
         q = self.norm3(q + self.mlp(q))
@@ -277,7 +275,7 @@ class TwoWayBlock(nn.Module):
 class LayerNorm2d(nn.Module):
     """LayerNorm over the channels of `[B, C, H, W]`."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
@@ -294,7 +292,7 @@ class MaskDecoder(nn.Module):
 
     TOKENS = 4
 
-    def __init__(self, c: SegmenterConfig):
+    def __init__(self, c: SegmenterConfig) -> None:
         super().__init__()
         d = c.d_model
         self.prompt = PromptEncoder(c)
@@ -326,15 +324,11 @@ class MaskDecoder(nn.Module):
         queries = tokens
         for block in self.blocks:
             queries, keys = block(queries, keys, tokens, keys_pe)
-        queries = self.final_norm(
-            queries + self.final_attn(queries + tokens, keys + keys_pe, keys)
-        )
+        queries = self.final_norm(queries + self.final_attn(queries + tokens, keys + keys_pe, keys))
         grid = keys.permute(0, 2, 1).reshape(b, -1, side, side)
         up = F.gelu(self.up_norm(self.up1(grid) + s1))
         up = F.gelu(self.up2(up) + s0)
-        weights = torch.stack(
-            [mlp(queries[:, 2 + i]) for i, mlp in enumerate(self.hyper)], dim=1
-        )
+        weights = torch.stack([mlp(queries[:, 2 + i]) for i, mlp in enumerate(self.hyper)], dim=1)
         masks = weights @ up.flatten(2)
         masks = masks.reshape(b, self.TOKENS, 4 * side, 4 * side)
         return masks, self.iou_head(queries[:, 1]), self.object_head(queries[:, 0])
@@ -343,7 +337,7 @@ class MaskDecoder(nn.Module):
 class Segmenter(nn.Module):
     """Encoder and decoder together, as they are trained."""
 
-    def __init__(self, config: SegmenterConfig | None = None):
+    def __init__(self, config: SegmenterConfig | None = None) -> None:
         super().__init__()
         self.config = config or SegmenterConfig()
         self.encoder = ImageEncoder(self.config)

@@ -59,7 +59,9 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
 class Sampler:
     """Draws balanced, augmented, focused batches."""
 
-    def __init__(self, rows: list[data.Row], pixels: np.ndarray, masks: np.ndarray, keep: set[int]):
+    def __init__(
+        self, rows: list[data.Row], pixels: np.ndarray, masks: np.ndarray, keep: set[int]
+    ) -> None:
         self.pixels, self.masks = torch.from_numpy(pixels), torch.from_numpy(masks)
         self.boxes = torch.from_numpy(boxes_of(masks))
         self.members = {
@@ -112,15 +114,16 @@ class Sampler:
 class Texts:
     """Tokenised text prompts of every class of every task."""
 
-    def __init__(self, vocabulary: Path):
+    def __init__(self, vocabulary: Path) -> None:
         tokenizer = Tokenizer(vocabulary)
         self.classes = [(t, label) for t, labels in data.TASKS.items() for label in labels]
         self.tokens = [
             torch.tensor([tokenizer.encode(text) for text in text_prompts(*pair)])
             for pair in self.classes
         ]
-        self.first = {task: next(i for i, p in enumerate(self.classes) if p[0] == task)
-                      for task in data.TASKS}
+        self.first = {
+            task: next(i for i, p in enumerate(self.classes) if p[0] == task) for task in data.TASKS
+        }
 
     def sample(self, random: np.random.Generator) -> Tensor:
         """One text prompt a class."""
@@ -147,11 +150,19 @@ def contrastive(image: Tensor, text: Tensor, target: Tensor, scale: Tensor) -> T
     return 0.5 * (to_text + to_image.mean() / 4)
 
 
-def objective(model: Clip, texts: Texts, image: Tensor, tasks: Tensor, classes: Tensor,
-              random: np.random.Generator) -> Tensor:
+def objective(
+    model: Clip,
+    texts: Texts,
+    image: Tensor,
+    tasks: Tensor,
+    classes: Tensor,
+    random: np.random.Generator,
+) -> Tensor:
     """L = lambda Lc + (1 - lambda) Le."""
-    embedding = F.normalize(model.image(pixels_to_input(image[:, :1]) if image.shape[1] == 1
-                                        else (image - 0.5) / 0.25), dim=1)
+    embedding = F.normalize(
+        model.image(pixels_to_input(image[:, :1]) if image.shape[1] == 1 else (image - 0.5) / 0.25),
+        dim=1,
+    )
     text = F.normalize(model.text(texts.sample(random)), dim=1)
     names = list(data.TASKS)
     target = torch.tensor([texts.first[names[t]] for t in tasks.tolist()]) + classes
@@ -193,8 +204,15 @@ def balanced_accuracy(predicted: np.ndarray, real: np.ndarray) -> float:
     return float(np.mean([(predicted[real == c] == c).mean() for c in np.unique(real)]))
 
 
-def validate(model: Clip, texts: Texts, rows: list[data.Row], pixels: np.ndarray,
-             boxes: np.ndarray, held: list[int], side: int) -> dict[str, float]:
+def validate(
+    model: Clip,
+    texts: Texts,
+    rows: list[data.Row],
+    pixels: np.ndarray,
+    boxes: np.ndarray,
+    held: list[int],
+    side: int,
+) -> dict[str, float]:
     """Balanced accuracy by exam from prototypes: whole image, crop, and both."""
     model.eval()
     figures: dict[str, float] = {}

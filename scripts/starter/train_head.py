@@ -30,7 +30,7 @@ STEPS = 150
 class Head(nn.Module):
     """The fusion head; see `src/triage/head.rs` for the formula."""
 
-    def __init__(self, prototypes: Tensor, scale: float):
+    def __init__(self, prototypes: Tensor, scale: float) -> None:
         super().__init__()
         classes, size = prototypes.shape
         self.register_buffer("prototypes", prototypes)
@@ -48,8 +48,9 @@ class Head(nn.Module):
         return alike + self.classifier(fused), alike
 
 
-def fit(whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor, scale: float,
-        penalty: float) -> Head:
+def fit(
+    whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor, scale: float, penalty: float
+) -> Head:
     """A head trained on these unit embeddings with classes weighted alike."""
     head = Head(prototypes, scale)
     weight = 1 / torch.bincount(real, minlength=len(prototypes)).clamp(min=1).float()
@@ -65,8 +66,9 @@ def fit(whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor, scale:
     return head.eval()
 
 
-def choose_penalty(whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor,
-                   scale: float) -> float | None:
+def choose_penalty(
+    whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor, scale: float
+) -> float | None:
     """The weight decay with the best five-fold balanced accuracy; `None` where no
     trained head beats the prototypes."""
     folds = np.random.default_rng(7).integers(5, size=len(real))

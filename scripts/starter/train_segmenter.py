@@ -41,7 +41,9 @@ def head_silhouette(pixels: np.ndarray) -> np.ndarray:
 class MaskedImages:
     """Images with their masks, by kind, in memory."""
 
-    def __init__(self, images: Path, pixels: np.ndarray, rows: list[data.Row], keep: set[int]):
+    def __init__(
+        self, images: Path, pixels: np.ndarray, rows: list[data.Row], keep: set[int]
+    ) -> None:
         self.kinds: dict[str, tuple[Tensor, Tensor]] = {}
         members: dict[str, list[int]] = {kind: [] for kind in BATCH}
         for i, row in enumerate(rows):

@@ -7,9 +7,12 @@ use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 
-/// Width, height and RGB bytes of a palette TIFF of 8 bits; `None` where the file is
-/// another kind of TIFF; an error's text where it is damaged.
-pub(super) fn read(bytes: &[u8], max_bytes: usize) -> Option<Result<(u32, u32, Vec<u8>), String>> {
+/// Width, height and RGB bytes.
+type Expanded = (u32, u32, Vec<u8>);
+
+/// A palette TIFF of 8 bits as RGB; `None` where the file is another kind of TIFF; an
+/// error's text where it is damaged.
+pub(super) fn read(bytes: &[u8], max_bytes: usize) -> Option<Result<Expanded, String>> {
     let mut limits = Limits::default();
     limits.decoding_buffer_size = max_bytes;
     let mut decoder = Decoder::new(Cursor::new(bytes)).ok()?.with_limits(limits);
@@ -19,9 +22,7 @@ pub(super) fn read(bytes: &[u8], max_bytes: usize) -> Option<Result<(u32, u32, V
     }
 }
 
-fn expand(
-    decoder: &mut Decoder<Cursor<&[u8]>>,
-) -> Result<(u32, u32, Vec<u8>), Box<dyn std::error::Error>> {
+fn expand(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Expanded, Box<dyn std::error::Error>> {
     let (width, height) = decoder.dimensions()?;
     let map = decoder.get_tag_u16_vec(Tag::ColorMap)?;
     if map.len() != 3 * 256 {
