@@ -135,13 +135,14 @@ class TextTower(nn.Module):
         self.norm = nn.LayerNorm(c.text_width)
         self.projection = nn.Linear(c.text_width, c.embedding, bias=False)
         nn.init.normal_(self.tokens.weight, std=0.02)
-        causal = torch.full((c.context, c.context), float("-inf")).triu(1)
-        self.register_buffer("causal", causal, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.tokens(tokens) + self.position
+        # Made here and not kept as a buffer: the weights' running average would turn
+        # its infinities into NaN.
+        causal = torch.full((tokens.shape[1], tokens.shape[1]), float("-inf")).triu(1)
         for block in self.blocks:
-            x = block(x, self.causal)
+            x = block(x, causal)
         end = tokens.argmax(dim=1)
         return self.projection(self.norm(x[torch.arange(len(x)), end]))
 
