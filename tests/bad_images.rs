@@ -1,0 +1,211 @@
+//! Files that are no whole image: a coded refusal each, and the batch goes on.
+
+mod common;
+
+use std::io::Cursor;
+use std::path::Path;
+
+use common::{classify, phantom};
+use image::{DynamicImage, ImageFormat};
+use medfocus::image::read;
+
+fn phantom_picture() -> DynamicImage {
+    image::open(phantom("brain.png")).unwrap()
+}
+
+fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    picture
+        .write_to(&mut Cursor::new(&mut bytes), format)
+        .unwrap();
+    bytes
+}
+
+fn code_of(path: &Path) -> &'static str {
+    match read(path) {
+        Ok(_) => "answered",
+        Err(refusal) => {
+            assert!(
+                refusal.message.contains(path.to_str().unwrap()),
+                "{}",
+                refusal.message
+            );
+            assert!(!refusal.cure.is_empty());
+            refusal.code.word()
+        }
+    }
+}
+
+fn code_of_bytes(name: &str, bytes: &[u8]) -> &'static str {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    code_of(&path)
+}
+
+const FORMATS: [(ImageFormat, &str); 5] = [
+    (ImageFormat::Png, "a.png"),
+    (ImageFormat::Jpeg, "a.jpg"),
+    (ImageFormat::Pnm, "a.pgm"),
+    (ImageFormat::Tiff, "a.tiff"),
+    (ImageFormat::Bmp, "a.bmp"),
+];
+
+#[test]
+fn whole_files_are_read_in_every_format_and_cut_ones_never() {
+    let picture = DynamicImage::ImageLuma8(phantom_picture().into_luma8());
+    for (format, name) in FORMATS {
+        let bytes = encoded(&picture, format);
+        assert_eq!(code_of_bytes(name, &bytes), "answered", "{name}");
+        for sixteenth in 0..16 {
+            let cut = &bytes[..bytes.len() * sixteenth / 16];
+            let code = code_of_bytes(name, cut);
+            let refused = ["unreadable", "unsupported_format"].contains(&code);
+            assert!(refused, "{name} cut at {sixteenth}/16: {code}");
+        }
+    }
+}
+
+#[test]
+fn every_sample_layout_gives_the_same_picture() {
+    let luma = DynamicImage::ImageLuma8(phantom_picture().into_luma8());
+    let expected = luma.to_luma8().into_raw();
+    let layouts = [
+        luma.clone(),
+        luma.to_luma16().into(),
+        luma.to_luma_alpha8().into(),
+        luma.to_luma_alpha16().into(),
+        luma.to_rgb8().into(),
+        luma.to_rgb16().into(),
+        luma.to_rgba8().into(),
+        luma.to_rgba16().into(),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (number, layout) in layouts.iter().enumerate() {
+        for (format, name) in [(ImageFormat::Png, "p.png"), (ImageFormat::Tiff, "t.tiff")] {
+            if format == ImageFormat::Tiff && [2, 3].contains(&number) {
+                continue; // the encoder writes no grey with alpha to TIFF
+            }
+            let path = folder.path().join(format!("{number}{name}"));
+            std::fs::write(&path, encoded(layout, format)).unwrap();
+            let image = read(&path).unwrap();
+            assert_eq!(
+                image.pixels,
+                medfocus::image::Pixels::Luma(expected.clone()),
+                "layout {number} as {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn palettes_are_looked_up() {
+    let (width, height) = (40u32, 40u32);
+    let indices: Vec<u8> = (0..width * height).map(|i| (i % 3) as u8).collect();
+    let palette = [10u8, 20, 30, 200, 100, 50, 0, 255, 0];
+    let mut bytes = Vec::new();
+    {
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_palette(palette.to_vec());
+        encoder
+            .write_header()
+            .unwrap()
+            .write_image_data(&indices)
+            .unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("palette.png");
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(read(&path).unwrap().rgb(1, 0), [200, 100, 50]);
+}
+
+#[test]
+fn what_is_no_picture_is_refused_by_its_own_code() {
+    let grey = |width, height, value| {
+        DynamicImage::ImageLuma8(image::GrayImage::from_pixel(
+            width,
+            height,
+            image::Luma([value]),
+        ))
+    };
+    let cases = [
+        ("empty.png", Vec::new(), "unreadable"),
+        (
+            "text.png",
+            b"this is no picture at all".to_vec(),
+            "unsupported_format",
+        ),
+        (
+            "tiny.png",
+            encoded(&grey(1, 1, 9), ImageFormat::Png),
+            "too_small",
+        ),
+        (
+            "black.png",
+            encoded(&grey(64, 64, 0), ImageFormat::Png),
+            "blank",
+        ),
+        (
+            "white.png",
+            encoded(&grey(64, 64, 255), ImageFormat::Png),
+            "blank",
+        ),
+        ("huge.png", huge_png(), "too_large"),
+    ];
+    for (name, bytes, expected) in cases {
+        assert_eq!(code_of_bytes(name, &bytes), expected, "{name}");
+    }
+    assert_eq!(code_of(Path::new("nowhere.png")), "not_found");
+    assert_eq!(code_of(Path::new("/")), "not_found");
+}
+
+/// The head of a PNG of 30,000 x 30,000 pixels, and some data.
+fn huge_png() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 30_000, 30_000);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().unwrap();
+    let mut stream = writer.stream_writer().unwrap();
+    std::io::Write::write_all(&mut stream, &[7; 30_000]).unwrap();
+    drop(stream);
+    drop(writer);
+    bytes
+}
+
+#[test]
+fn changed_bytes_never_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = phantom_picture().thumbnail(48, 48);
+    for (format, name) in FORMATS {
+        let bytes = encoded(&DynamicImage::ImageLuma8(picture.to_luma8()), format);
+        let mut state = 1u64;
+        for round in 0..300 {
+            let mut changed = bytes.clone();
+            for _ in 0..1 + round % 4 {
+                // Knuth's 64-bit linear congruential generator.
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let at = (state >> 33) as usize % changed.len();
+                changed[at] = (state >> 20) as u8;
+            }
+            let path = folder.path().join(name);
+            std::fs::write(&path, &changed).unwrap();
+            let _ = code_of(&path);
+        }
+    }
+}
+
+#[test]
+fn a_bad_file_does_not_end_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.png"), b"nothing").unwrap();
+    std::fs::copy(phantom("brain.png"), folder.path().join("b.png")).unwrap();
+    let (answers, code) = classify(&[folder.path().to_str().unwrap()]);
+    let status: Vec<_> = answers
+        .iter()
+        .map(|a| a["status"].as_str().unwrap())
+        .collect();
+    assert_eq!((status, code), (vec!["refusal", "finding"], 1));
+}

@@ -1,0 +1,170 @@
+//! A spoilt bundle is refused by the file's name; the device says that it cannot work.
+
+mod common;
+
+use std::path::Path;
+
+use common::{copy_of_starter, medfocus, starter};
+
+/// `bundle verify` of a spoilt copy: exit code 3 and a message with all of `says`.
+fn refused(spoil: impl Fn(&Path), says: &[&str]) {
+    let folder = copy_of_starter();
+    spoil(folder.path());
+    let output = medfocus(&["bundle", "verify", folder.path().to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    for part in says {
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
+}
+
+fn edit(folder: &Path, from: &str, to: &str) {
+    let path = folder.join("bundle.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from}");
+    std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+/// Replaces a file and writes its new hash into the manifest, as a maker would.
+fn replace(folder: &Path, name: &str, by: &Path) {
+    use sha2::Digest;
+    let hash = |path: &Path| -> String {
+        let digest = sha2::Sha256::digest(std::fs::read(path).unwrap());
+        digest.iter().map(|b| format!("{b:02x}")).collect()
+    };
+    let (old, new) = (hash(&folder.join(name)), hash(by));
+    std::fs::copy(by, folder.join(name)).unwrap();
+    edit(folder, &old, &new);
+}
+
+#[test]
+fn the_shipped_bundle_is_whole_and_small() {
+    let output = medfocus(&["bundle", "verify"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        text.contains("is whole") && text.contains("4 exams"),
+        "{text}"
+    );
+    let output = medfocus(&["bundle", "inspect"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in [
+        "demonstration",
+        "covid3",
+        "lung_tb2",
+        "brain4",
+        "breast3",
+        "not for care",
+    ] {
+        assert!(text.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn altered_cut_and_missing_files_are_named() {
+    for name in [
+        "image_encoder.onnx",
+        "segmenter_decoder.onnx",
+        "heads/brain4.safetensors",
+    ] {
+        let flip = |folder: &Path| {
+            let path = folder.join(name);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        };
+        refused(
+            flip,
+            &[name, "SHA-256 is", "expected", "bundle_hash", "cure"],
+        );
+        let cut = |folder: &Path| {
+            let path = folder.join(name);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        };
+        refused(cut, &[name, "SHA-256 is", "bundle_hash"]);
+        let remove = |folder: &Path| std::fs::remove_file(folder.join(name)).unwrap();
+        refused(remove, &[name, "bundle_unreadable"]);
+    }
+    let add = |folder: &Path| std::fs::write(folder.join("extra.bin"), b"x").unwrap();
+    refused(add, &["extra.bin", "bundle_unlisted"]);
+}
+
+#[test]
+fn a_manifest_must_say_what_it_means() {
+    refused(
+        |f| edit(f, "format = 1", "format = 9"),
+        &["format is 9", "bundle_manifest"],
+    );
+    refused(
+        |f| edit(f, "intended_use", "intended_us"),
+        &["intended_us", "unknown field"],
+    );
+    refused(
+        |f| edit(f, "\"demonstration\"", "\"diagnosis\""),
+        &["diagnosis", "demonstration"],
+    );
+    refused(
+        |f| edit(f, "name = \"lung_tb2\"", "name = \"covid3\""),
+        &["covid3 is there 2 times"],
+    );
+    refused(
+        |f| edit(f, "[files]", "[files]\n\"../x\" = \"00\""),
+        &["does not lie inside"],
+    );
+    refused(
+        |f| std::fs::remove_file(f.join("bundle.toml")).unwrap(),
+        &["bundle.toml"],
+    );
+    refused(
+        |f| std::fs::write(f.join("bundle.toml"), [0xff, 0xfe]).unwrap(),
+        &["utf-8"],
+    );
+}
+
+#[test]
+fn a_graph_in_the_wrong_place_is_refused_by_what_it_wants() {
+    let swap = |folder: &Path| {
+        replace(
+            folder,
+            "image_encoder.onnx",
+            &starter().join("segmenter_encoder.onnx"),
+        );
+    };
+    refused(
+        swap,
+        &[
+            "image_encoder.onnx",
+            "pixels [1, 3, 192, 192]",
+            "expected pixels [?, 3, 128, 128]",
+        ],
+    );
+    let no_graph = |folder: &Path| {
+        replace(
+            folder,
+            "image_encoder.onnx",
+            &starter().join("model-card.md"),
+        )
+    };
+    refused(
+        no_graph,
+        &["image_encoder.onnx", "not a graph", "bundle_graph"],
+    );
+    let other_head = |folder: &Path| {
+        replace(
+            folder,
+            "heads/brain4.safetensors",
+            &starter().join("heads/lung_tb2.safetensors"),
+        );
+    };
+    refused(
+        other_head,
+        &["brain4.safetensors", "prototypes", "[2, 128]", "[4, 128]"],
+    );
+}

@@ -1,0 +1,190 @@
+//! `medfocus classify` from the outside: answers, schema, repeatability, overrides.
+
+mod common;
+
+use common::{classify, medfocus, phantom, root};
+use serde_json::Value;
+
+fn schema() -> jsonschema::Validator {
+    let text = std::fs::read_to_string(root().join("docs/finding.schema.json")).unwrap();
+    jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+}
+
+fn assert_valid(answer: &Value) {
+    let errors: Vec<String> = schema()
+        .iter_errors(answer)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// Runs of a mask add up to its pixels, and to its area.
+fn assert_consistent(finding: &Value) {
+    let sum: f64 = finding["probabilities"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|v| v.as_f64().unwrap())
+        .sum();
+    assert!((sum - 1.0).abs() < 1e-9, "probabilities sum to {sum}");
+    let rle = &finding["mask"]["rle"];
+    let counts: Vec<u64> = rle["counts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_u64().unwrap())
+        .collect();
+    let size: Vec<u64> = rle["size"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_u64().unwrap())
+        .collect();
+    assert_eq!(counts.iter().sum::<u64>(), size[0] * size[1]);
+    let inside: u64 = counts.iter().skip(1).step_by(2).sum();
+    let area = inside as f64 / (size[0] * size[1]) as f64;
+    assert!((area - finding["mask"]["area_fraction"].as_f64().unwrap()).abs() < 1e-12);
+    let bbox: Vec<u64> = finding["mask"]["bbox"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_u64().unwrap())
+        .collect();
+    assert!(
+        bbox[2] * bbox[3] >= inside && bbox[0] + bbox[2] <= size[1] && bbox[1] + bbox[3] <= size[0]
+    );
+}
+
+#[test]
+fn every_exam_answers_every_phantom() {
+    let folder = root().join("tests/phantoms");
+    let (answers, code) = classify(&[folder.to_str().unwrap(), "--exam", "all"]);
+    assert_eq!((answers.len(), code), (12, 0));
+    for answer in &answers {
+        assert_valid(answer);
+        assert_consistent(answer);
+        assert_eq!(answer["intended_use"], "demonstration");
+    }
+}
+
+#[test]
+fn the_json_array_of_several_answers_fits_the_schema() {
+    let output = medfocus(&[
+        "classify",
+        "tests/phantoms/brain.png",
+        "nowhere.png",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_valid(&document);
+    assert_eq!(document[0]["status"], "finding");
+    assert_eq!(document[1]["code"], "not_found");
+}
+
+#[test]
+fn an_image_that_says_its_exam_needs_no_option_and_an_ambiguous_one_does() {
+    let (answers, code) = classify(&["tests/phantoms/breast.png"]);
+    assert_eq!((answers[0]["exam"].as_str(), code), (Some("breast3"), 0));
+    let (answers, code) = classify(&["tests/phantoms/chest.png"]);
+    assert_eq!(
+        (answers[0]["code"].as_str(), code),
+        (Some("exam_needed"), 1)
+    );
+    assert!(
+        answers[0]["cure"]
+            .as_str()
+            .unwrap()
+            .contains("covid3, lung_tb2")
+    );
+}
+
+#[test]
+fn two_runs_and_other_thread_counts_differ_in_nothing_but_time() {
+    let run = |threads| {
+        let path = phantom("chest.png");
+        let (mut answers, _) = classify(&[
+            path.to_str().unwrap(),
+            "--exam",
+            "lung_tb2",
+            "--threads",
+            threads,
+        ]);
+        answers[0].as_object_mut().unwrap().remove("timings_ms");
+        answers.remove(0)
+    };
+    let first = run("1");
+    assert_eq!(first, run("1"));
+    assert_eq!(first, run("2"));
+}
+
+#[test]
+fn every_focus_style_and_prompt_is_taken() {
+    for style in ["overlay", "blur", "crop", "cutout", "none"] {
+        let (answers, code) = classify(&["tests/phantoms/brain.png", "--focus", style]);
+        assert_eq!((answers[0]["focus"].as_str(), code), (Some(style), 0));
+    }
+    let area = |prompt: &str| {
+        let (answers, code) = classify(&["tests/phantoms/breast.png", "--prompt", prompt]);
+        assert_eq!(code, 0, "{prompt}");
+        assert_consistent(&answers[0]);
+        answers[0]["mask"]["area_fraction"].as_f64().unwrap()
+    };
+    let whole = area("box:0,0,512,512");
+    assert_ne!(whole, area("point:240,215"));
+    let (answers, code) = classify(&["tests/phantoms/breast.png", "--prompt", "point:600,2"]);
+    assert_eq!(
+        (answers[0]["code"].as_str(), code),
+        (Some("prompt_outside"), 1)
+    );
+}
+
+#[test]
+fn the_overlay_keeps_the_images_scale_and_shows_the_region() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.png");
+    let (answers, code) = classify(&[
+        "tests/phantoms/brain.png",
+        "--overlay",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 0);
+    let picture = image::open(&out).unwrap().into_rgb8();
+    let original = image::open(phantom("brain.png")).unwrap().into_luma8();
+    assert_eq!(picture.width(), original.width());
+    assert!(picture.height() > original.height());
+    let coloured = |p: &image::Rgb<u8>| p.0[0] != p.0[1] || p.0[1] != p.0[2];
+    let tinted = picture
+        .enumerate_pixels()
+        .filter(|(_, y, p)| *y < 512 && coloured(p))
+        .count();
+    let area = answers[0]["mask"]["area_fraction"].as_f64().unwrap();
+    let share = tinted as f64 / (512.0 * 512.0);
+    assert!((share - area).abs() < 0.02, "tinted {share}, region {area}");
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_names_the_way_out() {
+    for (arguments, says) in [
+        (vec!["classify"], "IMAGES"),
+        (
+            vec!["classify", "x.png", "--exam", "knee"],
+            "covid3, lung_tb2, brain4, breast3",
+        ),
+        (
+            vec!["classify", "x.png", "--focus", "sharp"],
+            "overlay, blur, crop, cutout, none",
+        ),
+        (
+            vec!["classify", "x.png", "--prompt", "box:1,2,3"],
+            "four numbers",
+        ),
+        (vec!["bundle", "shake"], "unrecognized subcommand"),
+    ] {
+        let output = medfocus(&arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    }
+}

@@ -1,0 +1,69 @@
+//! What several end-to-end tests need: the program, the phantoms, a bundle to spoil.
+
+#![allow(dead_code)] // each test binary uses its own part
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The repository's folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The shipped starter bundle.
+pub fn starter() -> PathBuf {
+    root().join("models/starter")
+}
+
+/// One of the shipped phantoms.
+pub fn phantom(name: &str) -> PathBuf {
+    root().join("tests/phantoms").join(name)
+}
+
+/// Runs the program.
+pub fn medfocus(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_medfocus"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("the program starts")
+}
+
+/// The JSON answers of `classify --format ndjson` and the exit code.
+pub fn classify(arguments: &[&str]) -> (Vec<Value>, i32) {
+    let output = medfocus(&[&["classify", "--format", "ndjson"], arguments].concat());
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let answers = text
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("one object a line"));
+    let answers: Vec<Value> = answers.collect();
+    let code = output.status.code().unwrap_or(-1);
+    assert!(
+        !answers.is_empty() || code >= 2,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (answers, code)
+}
+
+/// A copy of the starter bundle that a test may spoil.
+pub fn copy_of_starter() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy(&starter(), folder.path());
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("the starter bundle") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target)
+        } else {
+            std::fs::copy(&path, &target).map(drop).expect("copied")
+        }
+    }
+}
