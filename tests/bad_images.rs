@@ -118,6 +118,50 @@ fn palettes_are_looked_up() {
     let path = folder.path().join("palette.png");
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(read(&path).unwrap().rgb(1, 0), [200, 100, 50]);
+    let path = folder.path().join("palette.tiff");
+    std::fs::write(&path, palette_tiff(width, height, &indices, &palette)).unwrap();
+    let image = read(&path).unwrap();
+    assert_eq!(
+        [image.rgb(0, 0), image.rgb(1, 0), image.rgb(2, 0)],
+        [[10, 20, 30], [200, 100, 50], [0, 255, 0]]
+    );
+}
+
+/// A palette TIFF by hand (TIFF 6.0, section 5): no encoder at hand writes one.
+fn palette_tiff(width: u32, height: u32, indices: &[u8], palette: &[u8]) -> Vec<u8> {
+    let mut map = vec![0u16; 768];
+    for (index, colour) in palette.chunks_exact(3).enumerate() {
+        for plane in 0..3 {
+            map[plane * 256 + index] = u16::from(colour[plane]) * 257;
+        }
+    }
+    let pixels_at = 8u32;
+    let map_at = pixels_at + indices.len() as u32;
+    let directory_at = map_at + 1536;
+    let entries: [(u16, u16, u32, u32); 9] = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 3),
+        (273, 4, 1, pixels_at),
+        (278, 4, 1, height),
+        (279, 4, 1, indices.len() as u32),
+        (320, 3, 768, map_at),
+    ];
+    let mut bytes = b"II*\0".to_vec();
+    bytes.extend(directory_at.to_le_bytes());
+    bytes.extend(indices);
+    bytes.extend(map.iter().flat_map(|v| v.to_le_bytes()));
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(count.to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend(0u32.to_le_bytes());
+    bytes
 }
 
 #[test]

@@ -154,7 +154,7 @@ class Clip(nn.Module):
         super().__init__()
         self.config = config
         self.image, self.text = ImageTower(config), TextTower(config)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))
         self.classifiers = nn.ModuleDict(
             {task: nn.Linear(config.embedding, count) for task, count in classes.items()}
         )

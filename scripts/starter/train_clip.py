@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,12 @@ from .train_segmenter import pixels_to_input, whole_box_masks
 
 SHARE = {"covid3": 0.13, "lung_tb2": 0.2, "brain4": 0.32, "breast3": 0.22, "cxr_extra": 0.13}
 """Share of each task in a batch; within a task all classes are drawn alike."""
-STYLE_SHARE = {"none": 0.45, "crop": 0.4, "overlay": 0.05, "blur": 0.05, "cutout": 0.05}
+STYLE_SHARE = {"none": 0.45, "crop": 0.45, "overlay": 0.06, "blur": 0.02, "cutout": 0.02}
 MASK_SIDE = 128
 LAMBDA = 0.3
 SMOOTHING = 0.05
+MIXUP_SHARE = 0.4
+"""Share of the steps whose images are mixed within their task (Zhang et al. 2018)."""
 
 
 def region_masks(work: Path, pixels: np.ndarray) -> np.ndarray:
@@ -101,8 +104,8 @@ class Sampler:
         theta = augment.compose(augment.crop_affine(boxes), theta)
         # Halved first: the warp samples four pixels, the device's resize averages all.
         source = F.avg_pool2d(self.pixels[pick].unsqueeze(1).float() / 255, 2)
-        image = augment.jitter(augment.warp(source, theta, side), generator, 0.8)
-        image = augment.erase(image, generator, 0.25).expand(-1, 3, -1, -1).clone()
+        image = augment.jitter(augment.warp(source, theta, side), generator, 0.6)
+        image = augment.erase(image, generator, 0.15).expand(-1, 3, -1, -1).clone()
         mask = (augment.warp(self.masks[pick].unsqueeze(1).float(), theta, side) > 0.5).float()
         for style in ("overlay", "blur", "cutout"):
             chosen = torch.from_numpy(styles == style)
@@ -141,13 +144,37 @@ class Texts:
 
 
 def contrastive(image: Tensor, text: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE where images of one class share one text."""
+    """Symmetric InfoNCE where images of one class share one text; `target` is the
+    share of each text in each image, `[B, texts]`."""
     logits = scale * image @ text.T
     to_text = F.cross_entropy(logits, target, label_smoothing=SMOOTHING)
-    present = torch.unique(target)
-    positive = (target[None, :] == present[:, None]).float()
-    to_image = -(F.log_softmax(logits.T[present], dim=1) * positive).sum(1) / positive.sum(1)
+    present = target.sum(0) > 0.5
+    positive = target.T[present]
+    positive = positive / positive.sum(1, keepdim=True)
+    to_image = -(F.log_softmax(logits.T[present], dim=1) * positive).sum(1)
     return 0.5 * (to_text + to_image.mean() / 4)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Which image is mixed into each one, and how much of the first stays."""
+
+    partner: Tensor
+    keep: float
+
+    @classmethod
+    def draw(cls, tasks: Tensor, random: np.random.Generator) -> Mix:
+        """Partners of the same task, so that each image still has one classifier."""
+        partner = np.arange(len(tasks))
+        if random.random() >= MIXUP_SHARE:
+            return cls(torch.from_numpy(partner), 1.0)
+        for task in tasks.unique().tolist():
+            mine = np.flatnonzero(tasks.numpy() == task)
+            partner[mine] = random.permutation(mine)
+        return cls(torch.from_numpy(partner), float(random.beta(0.8, 0.8)))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x if self.keep == 1.0 else self.keep * x + (1 - self.keep) * x[self.partner]
 
 
 def objective(
@@ -159,22 +186,24 @@ def objective(
     random: np.random.Generator,
 ) -> Tensor:
     """L = lambda Lc + (1 - lambda) Le."""
-    embedding = F.normalize(
-        model.image(pixels_to_input(image[:, :1]) if image.shape[1] == 1 else (image - 0.5) / 0.25),
-        dim=1,
-    )
+    mix = Mix.draw(tasks, random)
+    feature = model.image((mix(image) - 0.5) / 0.25)
     text = F.normalize(model.text(texts.sample(random)), dim=1)
     names = list(data.TASKS)
-    target = torch.tensor([texts.first[names[t]] for t in tasks.tolist()]) + classes
+    index = torch.tensor([texts.first[names[t]] for t in tasks.tolist()]) + classes
+    target = mix(F.one_hot(index, len(text)).float())
     scale = model.log_scale.exp().clamp(max=50)
-    lc = contrastive(embedding, text, target, scale)
-    le = embedding.new_zeros(())
+    lc = contrastive(F.normalize(feature, dim=1), text, target, scale)
+    le = feature.new_zeros(())
     for number, name in enumerate(names):
         mine = tasks == number
         if mine.any():
-            logits = scale * model.classifiers[name](embedding[mine])
+            first, count = texts.first[name], len(data.TASKS[name])
             le = le + F.cross_entropy(
-                logits, classes[mine], label_smoothing=SMOOTHING, reduction="sum"
+                model.classifiers[name](feature[mine]),
+                target[mine, first : first + count],
+                label_smoothing=SMOOTHING,
+                reduction="sum",
             )
     return LAMBDA * lc + (1 - LAMBDA) * le / len(tasks)
 

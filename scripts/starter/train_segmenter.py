@@ -22,7 +22,7 @@ from torch import Tensor
 from . import augment, data
 from .segmenter import Segmenter, SegmenterConfig
 
-BATCH = {"lung_tb2": 6, "brain4": 3, "breast3": 5, "none": 2}
+BATCH = {"lung_tb2": 5, "brain4": 1, "breast3": 3, "none": 1}
 """Images of each kind in one step; `none` are breast images without a lesion."""
 
 
@@ -82,7 +82,7 @@ class MaskedImages:
             generator,
             degrees=15,
             shift=0.12,
-            scale=(0.65, 1.15),
+            scale=(0.75, 1.15),
             aspect=0.15,
             flip=torch.ones(len(image), dtype=torch.bool),
         )
@@ -108,17 +108,17 @@ def make_prompts(mask: Tensor, seed: np.random.Generator) -> tuple[Tensor, Tenso
         m = mask[i, 0].numpy() > 0
         ys, xs = np.nonzero(m)
         roll = seed.random()
-        if len(ys) == 0 or roll < 0.45:
+        if len(ys) == 0 or roll < 0.6:
             coords[i, :2] = [[0, 0], [side, side]]
             labels[i, :2] = [2, 3]
             is_box[i] = True
-        elif roll < 0.6:
+        elif roll < 0.7:
             noise = seed.uniform(-0.06, 0.06, 4) * side
             box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) + noise
             coords[i, :2] = box.clip(0, side).reshape(2, 2)
             labels[i, :2] = [2, 3]
             is_box[i] = True
-        elif roll < 0.7:
+        elif roll < 0.75:
             coords[i, 0] = side / 2
             labels[i, 0] = 1
         else:
@@ -203,7 +203,7 @@ def validate(model: Segmenter, held: MaskedImages) -> dict[str, float]:
     return {key: round(value, 4) for key, value in figures.items()}
 
 
-def train(images: Path, work: Path, split: Path, steps: int, seed: int) -> None:
+def train(images: Path, work: Path, split: Path, steps: int, seed: int, go_on: bool) -> None:
     torch.manual_seed(seed)
     generator, prompts = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     rows = data.load_rows(images)
@@ -213,6 +213,10 @@ def train(images: Path, work: Path, split: Path, steps: int, seed: int) -> None:
     trained = MaskedImages(images, pixels, rows, kept)
     held = MaskedImages(images, pixels, rows, set(range(len(rows))) - kept)
     model = Segmenter(SegmenterConfig())
+    before = {"steps": 0, "seconds": 0}
+    if go_on:
+        model.load_state_dict(torch.load(work / "segmenter.pt", weights_only=True))
+        before = json.loads((work / "segmenter.json").read_text())
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
@@ -239,14 +243,21 @@ def train(images: Path, work: Path, split: Path, steps: int, seed: int) -> None:
             print(json.dumps(validate(average.module, held)), flush=True)
             torch.save(average.module.state_dict(), work / "segmenter.pt")
     figures = validate(average.module, held)
-    record = {"steps": steps, "seed": seed, "seconds": round(time.monotonic() - begin), **figures}
+    record = {
+        "steps": before["steps"] + steps,
+        "seed": seed,
+        "seconds": before["seconds"] + round(time.monotonic() - begin),
+        **figures,
+    }
     (work / "segmenter.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--go-on", action="store_true", help="start from the weights of before")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    train(arguments.images, arguments.work, arguments.split, arguments.steps, arguments.seed)
+    a = arguments
+    train(a.images, a.work, a.split, a.steps, a.seed, a.go_on)

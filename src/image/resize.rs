@@ -1,11 +1,15 @@
 //! The encoder's view of an image: a part of it at a fixed square size.
 //!
-//! The filter is the antialiased bilinear one of Pillow, to the bit, because the
-//! graphs were trained on it.
-
-use fast_image_resize as fir;
+//! The filter is Pillow's antialiased bilinear one, to the bit, because the graphs
+//! were trained on it: rows first, then columns, weights in fixed point, both passes
+//! rounded to 8 bits. Integers only after the weights, so every processor gives the
+//! same picture.
 
 use super::{Image, Pixels};
+
+/// Fraction bits of a weight: a sum of 8-bit values and weights that add up to 1 stays
+/// inside 32 bits (Pillow's `PRECISION_BITS`).
+const FRACTION: u32 = 32 - 8 - 2;
 
 /// A part of an image in the unit square: `x0 < x1`, `y0 < y1`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,56 +59,142 @@ impl Canvas {
 
 impl Image {
     /// The part `of` this image, stretched to `side` by `side` pixels. Edges are whole
-    /// pixels, at least one apart.
+    /// pixels, at least one apart; the filter looks across them, as Pillow's does.
     pub fn canvas(&self, of: UnitBox, side: usize) -> Canvas {
-        let (left, width) = span(of.x0, of.x1, self.width);
-        let (top, height) = span(of.y0, of.y1, self.height);
-        let options = fir::ResizeOptions::new()
-            .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
-            .crop(
-                f64::from(left),
-                f64::from(top),
-                f64::from(width),
-                f64::from(height),
-            );
+        let columns = taps(of.x0, of.x1, self.width as usize, side);
+        let rows = taps(of.y0, of.y1, self.height as usize, side);
+        let width = self.width as usize;
         let planes = match &self.pixels {
-            Pixels::Luma(luma) => {
-                let small = self.resized(luma, fir::PixelType::U8, side, &options);
-                let plane: Vec<f32> = small.iter().map(|&v| f32::from(v) / 255.0).collect();
-                plane.repeat(3)
-            }
-            Pixels::Rgb(rgb) => {
-                let small = self.resized(rgb, fir::PixelType::U8x3, side, &options);
-                let plane = |c: usize| small.iter().skip(c).step_by(3);
-                (0..3)
-                    .flat_map(|c| plane(c).map(|&v| f32::from(v) / 255.0))
-                    .collect()
-            }
+            Pixels::Luma(luma) => resize::<1>(luma, width, &columns, &rows).repeat(3),
+            Pixels::Rgb(rgb) => resize::<3>(rgb, width, &columns, &rows),
         };
         Canvas { side, planes }
     }
-
-    fn resized(
-        &self,
-        bytes: &[u8],
-        kind: fir::PixelType,
-        side: usize,
-        options: &fir::ResizeOptions,
-    ) -> Vec<u8> {
-        let side = side as u32;
-        let source = fir::images::ImageRef::new(self.width, self.height, bytes, kind)
-            .expect("an Image holds width x height pixels");
-        let mut target = fir::images::Image::new(side, side, kind);
-        fir::Resizer::new()
-            .resize(&source, &mut target, options)
-            .expect("the crop lies inside the image");
-        target.into_vec()
-    }
 }
 
-/// First pixel and number of pixels between two places of an axis.
-fn span(from: f64, to: f64, size: u32) -> (u32, u32) {
-    let start = ((from * f64::from(size)).round() as u32).min(size - 1);
-    let end = ((to * f64::from(size)).round() as u32).clamp(start + 1, size);
-    (start, end - start)
+/// The source pixels that one target pixel is made of, and their weights.
+struct Tap {
+    first: usize,
+    weights: Vec<i32>,
+}
+
+/// The taps of one axis for the part between `from` and `to` (unit interval).
+fn taps(from: f64, to: f64, size: usize, side: usize) -> Vec<Tap> {
+    let start = ((from * size as f64).round() as usize).min(size - 1);
+    let end = ((to * size as f64).round() as usize).clamp(start + 1, size);
+    let scale = (end - start) as f64 / side as f64;
+    let reach = scale.max(1.0);
+    let tap = |i: usize| {
+        let centre = start as f64 + (i as f64 + 0.5) * scale;
+        let first = (centre - reach + 0.5).max(0.0) as usize;
+        let last = ((centre + reach + 0.5) as usize).min(size);
+        let triangle =
+            |x: usize| (1.0 - ((x as f64 - centre + 0.5) * (1.0 / reach)).abs()).max(0.0);
+        let weights: Vec<f64> = (first..last).map(triangle).collect();
+        let sum: f64 = weights.iter().sum();
+        let fixed = |w: &f64| (w / sum * f64::from(1 << FRACTION) + 0.5) as i32;
+        Tap {
+            first,
+            weights: weights.iter().map(fixed).collect(),
+        }
+    };
+    (0..side).map(tap).collect()
+}
+
+/// `C` interleaved channels to `C` planes of values in 0 to 1.
+fn resize<const C: usize>(bytes: &[u8], width: usize, columns: &[Tap], rows: &[Tap]) -> Vec<f32> {
+    let top = rows.iter().map(|tap| tap.first).min().unwrap_or(0);
+    let bottom = rows
+        .iter()
+        .map(|tap| tap.first + tap.weights.len())
+        .max()
+        .unwrap_or(0);
+    let side = columns.len();
+    let mut narrow = Vec::with_capacity((bottom - top) * side * C);
+    for row in bytes[top * width * C..bottom * width * C].chunks_exact(width * C) {
+        for tap in columns {
+            let source = &row[tap.first * C..];
+            narrow.extend((0..C).map(|c| weigh(tap, source.iter().skip(c).step_by(C))));
+        }
+    }
+    let mut planes = vec![0.0; C * side * rows.len()];
+    for (y, tap) in rows.iter().enumerate() {
+        let source = &narrow[(tap.first - top) * side * C..];
+        for x in 0..side {
+            for c in 0..C {
+                let value = weigh(tap, source.iter().skip(x * C + c).step_by(side * C));
+                planes[(c * rows.len() + y) * side + x] = f32::from(value) / 255.0;
+            }
+        }
+    }
+    planes
+}
+
+/// The weighted sum of `source`, rounded and held to 8 bits.
+fn weigh<'a>(tap: &Tap, source: impl Iterator<Item = &'a u8>) -> u8 {
+    let sum: i32 = tap
+        .weights
+        .iter()
+        .zip(source)
+        .map(|(w, v)| w * i32::from(*v))
+        .sum();
+    ((sum + (1 << (FRACTION - 1))) >> FRACTION).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Said;
+
+    fn ramp(width: u32, height: u32) -> Image {
+        let bytes = (0..width * height).map(|i| (i % 251) as u8).collect();
+        let (pixels, said) = (Pixels::Luma(bytes), Said::default());
+        Image {
+            width,
+            height,
+            pixels,
+            said,
+            sha256: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_same_size_is_the_same_picture() {
+        let image = ramp(40, 40);
+        let canvas = image.canvas(UnitBox::WHOLE, 40);
+        let Pixels::Luma(bytes) = &image.pixels else {
+            unreachable!()
+        };
+        let back: Vec<u8> = canvas.planes[..1600]
+            .iter()
+            .map(|v| (v * 255.0).round() as u8)
+            .collect();
+        assert_eq!(&back, bytes);
+        assert_eq!(canvas.planes[..1600], canvas.planes[3200..]);
+    }
+
+    #[test]
+    fn any_box_and_size_stays_inside_the_image() {
+        for (width, height) in [(32, 32), (33, 4000), (517, 61)] {
+            let image = ramp(width, height);
+            for (a, b) in [
+                (0.0, 1.0),
+                (0.0, 1e-9),
+                (1.0, 1.0),
+                (0.999, 1.0),
+                (0.3, 0.31),
+            ] {
+                for side in [1, 7, 224] {
+                    let of = UnitBox {
+                        x0: a,
+                        y0: a,
+                        x1: b,
+                        y1: b,
+                    };
+                    let canvas = image.canvas(of, side);
+                    assert!(canvas.planes.iter().all(|v| (0.0..=1.0).contains(v)));
+                }
+            }
+        }
+    }
 }
