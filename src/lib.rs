@@ -16,6 +16,7 @@
 //! | [`triage`] | fusion head, calibration, triage level |
 //! | [`bundle`] | manifest, hashes, graphs and heads of one model bundle |
 //! | [`pipeline`] | the whole method on one page |
+//! | [`self_test`] | the bundle's known answers, reproduced or not |
 //! | [`report`] | text, JSON and overlay picture |
 //!
 //! `image`, `engine` and `triage` never name each other.
@@ -27,4 +28,5 @@ pub mod focus;
 pub mod image;
 pub mod pipeline;
 pub mod report;
+pub mod self_test;
 pub mod triage;

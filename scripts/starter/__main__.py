@@ -24,8 +24,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="starter", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     for name, about in STEPS.items():
-        if not (HERE / f"{name}.py").exists():
-            continue
         step = steps.add_parser(name, help=about, description=about)
         step.add_argument("--images", type=Path, default=ROOT.parent / "shared/data/images")
         step.add_argument("--work", type=Path, default=ROOT / ".work")

@@ -18,7 +18,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from . import data, focus
+from . import data, focus, known_answers
 from .clip import Clip, ClipConfig
 from .prompts import text_prompts
 from .segmenter import Segmenter
@@ -180,6 +180,7 @@ def manifest(config: ClipConfig, segmenter: Segmenter, files: dict[str, str]) ->
         'name = "starter"',
         f'version = "{VERSION}"',
         'intended_use = "demonstration"',
+        'known_answers = "known_answers/answers.json"',
         "",
         "[segmenter]",
         'encoder = "segmenter_encoder.onnx"',
@@ -199,7 +200,7 @@ def manifest(config: ClipConfig, segmenter: Segmenter, files: dict[str, str]) ->
         "std = [0.25, 0.25, 0.25]",
         "",
         "[focus]",
-        'style = "crop"',
+        f'style = "{known_answers.STYLE}"',
         f"crop_margin = {focus.CROP_MARGIN}",
         f"crop_minimum = {focus.CROP_MINIMUM}",
         f"tint = [{tint}]",
@@ -289,10 +290,13 @@ def run(arguments: argparse.Namespace) -> None:
         for task in data.EXAMS:
             head = f"heads/{task}.safetensors"
             (bundle / head).write_bytes((work / head).read_bytes())
+        known_answers.write(bundle, arguments.phantoms)
     seal(bundle, config, segmenter)
     total = sum(p.stat().st_size for p in bundle.rglob("*") if p.is_file())
     print(f"{bundle}: {total / 1e6:.2f} MB")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    phantoms = Path(__file__).resolve().parents[2] / "tests/phantoms"
+    parser.add_argument("--phantoms", type=Path, default=phantoms)
     parser.add_argument("--seal-only", action="store_true", help="only write the hashes again")

@@ -272,6 +272,10 @@ def train(arguments: argparse.Namespace) -> None:
     sampler, boxes = Sampler(rows, pixels, masks, kept), boxes_of(masks)
     texts = Texts(arguments.vocabulary)
     model = Clip(ClipConfig(), {t: len(labels) for t, labels in data.TASKS.items()})
+    before = {"steps": 0, "seconds": 0}
+    if arguments.go_on:
+        model.load_state_dict(torch.load(work / "clip.pt", weights_only=True))
+        before = json.loads((work / "clip.json").read_text())
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
@@ -282,8 +286,8 @@ def train(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     figures: dict[str, float] = {}
     for step in range(1, steps + 1):
-        # Three quarters of the way on small pictures, the rest at the true size.
-        side = 96 if step < 0.75 * steps else model.config.input_size
+        # Four fifths of the way on small pictures, the rest at the true size.
+        side = 96 if step < 0.8 * steps else model.config.input_size
         image, tasks, classes = sampler.batch(arguments.batch, side, random, generator)
         loss = objective(model, texts, image, tasks, classes, random)
         optimiser.zero_grad()
@@ -301,11 +305,11 @@ def train(arguments: argparse.Namespace) -> None:
             print(json.dumps(figures), flush=True)
             torch.save(average.module.state_dict(), work / "clip.pt")
     record = {
-        "steps": steps,
+        "steps": before["steps"] + steps,
         "batch": arguments.batch,
         "seed": arguments.seed,
         "lambda": LAMBDA,
-        "seconds": round(time.monotonic() - begin),
+        "seconds": before["seconds"] + round(time.monotonic() - begin),
         **figures,
     }
     (work / "clip.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -317,6 +321,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--go-on", action="store_true", help="start from the weights of before")
     parser.add_argument("--vocabulary", type=Path, default=vocabulary)
 
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{BundleError, Checked, ExamSpec, Manifest, verify};
+use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest, verify};
 use crate::engine::{EngineError, Expected, Graph, Side};
 use crate::finding::BundleId;
 use crate::triage::FusionHead;
@@ -33,6 +33,8 @@ pub struct Bundle {
     pub image_encoder: Graph,
     /// The exams, in the manifest's order.
     pub exams: Vec<Exam>,
+    /// What the self-test must reproduce.
+    pub known_answers: KnownAnswers,
 }
 
 impl Bundle {
@@ -102,6 +104,7 @@ impl Bundle {
                 })
             })
             .collect::<Result<_, BundleError>>()?;
+        let known_answers = KnownAnswers::read(&checked)?;
         let id = BundleId {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
@@ -114,6 +117,7 @@ impl Bundle {
             segmenter_decoder,
             image_encoder,
             exams,
+            known_answers,
         })
     }
 

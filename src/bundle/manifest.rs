@@ -50,6 +50,8 @@ pub struct Manifest {
     pub image_encoder: Encoder,
     /// The focus styles' numbers.
     pub focus: FocusSettings,
+    /// File of the known answers.
+    pub known_answers: String,
     /// The clinical questions.
     pub exams: Vec<ExamSpec>,
     /// SHA-256 of every other file, by its path within the bundle.
@@ -185,6 +187,7 @@ impl Manifest {
             &self.segmenter.encoder,
             &self.segmenter.decoder,
             &self.image_encoder.graph,
+            &self.known_answers,
         ];
         for file in named
             .into_iter()

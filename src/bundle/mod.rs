@@ -4,11 +4,13 @@
 //! is believed, and a broken file is refused by name. This room runs nothing.
 
 mod find;
+mod known;
 mod load;
 mod manifest;
 mod verify;
 
 pub use find::find;
+pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
 pub use verify::{Checked, verify};
@@ -70,6 +72,14 @@ pub enum BundleError {
         /// What the engine said.
         error: Box<EngineError>,
     },
+    /// The known answers cannot be read.
+    #[error("{}: {why}", path.display())]
+    Known {
+        /// The file of the known answers, or one of their images.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A head does not fit its exam.
     #[error("{}: {error}", path.display())]
     Head {
@@ -90,6 +100,7 @@ impl BundleError {
             Self::Hash { .. } => "bundle_hash",
             Self::Unlisted { .. } => "bundle_unlisted",
             Self::Graph { .. } => "bundle_graph",
+            Self::Known { .. } => "bundle_known_answers",
             Self::Head { .. } => "bundle_head",
         }
     }
@@ -98,10 +109,15 @@ impl BundleError {
     pub fn cure(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "name a bundle with --bundle DIR",
+            Self::Unreadable { path, .. } if path.ends_with(MANIFEST) => {
+                "give the folder that holds bundle.toml, or copy the bundle again from its source"
+            }
             Self::Unreadable { .. } | Self::Hash { .. } => "copy the bundle again from its source",
             Self::Manifest { .. } => "use a bundle made for this version of medfocus",
             Self::Unlisted { .. } => "remove the file, or make the bundle again with it",
-            Self::Graph { .. } | Self::Head { .. } => "make the bundle again with its own script",
+            Self::Graph { .. } | Self::Head { .. } | Self::Known { .. } => {
+                "make the bundle again with its own script"
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! `medfocus bundle verify|inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use medfocus::bundle::{self, Bundle};
+use medfocus::self_test;
 
-use super::Failure;
+use super::{Failure, put};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -15,7 +16,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Hash every file, load every graph and head; say which file is broken
+    /// Hash every file, load every graph and head, reproduce the known answers
     Verify {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
@@ -31,56 +32,64 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (Action::Verify { folder } | Action::Inspect { folder }) = &arguments.action;
     let folder = folder.clone().map_or_else(bundle::find, Ok)?;
     let checked = bundle::verify(&folder)?;
-    if matches!(arguments.action, Action::Inspect { .. }) {
-        inspect(&checked);
-        return Ok(());
-    }
-    let bundle = Bundle::load(&folder)?;
-    println!(
-        "{}: {} {} is whole: {} files, {} exams, SHA-256 {}",
+    let text = if matches!(arguments.action, Action::Inspect { .. }) {
+        inspect(&checked)
+    } else {
+        let files = checked.files.len() + 1;
+        verify(&folder, files, &Bundle::load(&folder)?)?
+    };
+    put(text.as_bytes())
+}
+
+fn verify(folder: &Path, files: usize, bundle: &Bundle) -> Result<String, Failure> {
+    let passed = self_test::run(bundle)?;
+    Ok(format!(
+        "{}: {} {} is whole: {files} files, {} exams, SHA-256 {}\n\
+         known answers: {} images reproduced; probabilities within {:.0e}, areas within {:.0e}\n",
         folder.display(),
         bundle.id.name,
         bundle.id.version,
-        checked.files.len() + 1,
         bundle.exams.len(),
-        bundle.id.sha256
-    );
-    Ok(())
+        bundle.id.sha256,
+        passed.images,
+        passed.probability,
+        passed.area_fraction
+    ))
 }
 
-fn inspect(checked: &bundle::Checked) {
+fn inspect(checked: &bundle::Checked) -> String {
     let m = &checked.manifest;
-    println!("{} {}  ({})", m.name, m.version, checked.folder.display());
-    println!("  intended use   {}: not for care", m.intended_use.word());
-    println!(
-        "  segmenter      {} px, prompt {:?}, {} + {}",
-        m.segmenter.input_size, m.segmenter.prompt, m.segmenter.encoder, m.segmenter.decoder
-    );
-    println!(
-        "  image encoder  {} px, embedding {}, {}",
-        m.image_encoder.input_size, m.image_encoder.embedding, m.image_encoder.graph
-    );
-    println!("  focus          {}", m.focus.style.word());
+    let mut lines = vec![
+        format!("{} {}  ({})", m.name, m.version, checked.folder.display()),
+        format!("  intended use   {}: not for care", m.intended_use.word()),
+        format!(
+            "  segmenter      {} px, prompt {}, {} + {}",
+            m.segmenter.input_size, m.segmenter.prompt, m.segmenter.encoder, m.segmenter.decoder
+        ),
+        format!(
+            "  image encoder  {} px, embedding {}, {}",
+            m.image_encoder.input_size, m.image_encoder.embedding, m.image_encoder.graph
+        ),
+        format!("  focus          {}", m.focus.style.word()),
+    ];
     for exam in &m.exams {
         let (modalities, parts) = (exam.modalities.join("/"), exam.body_parts.join("/"));
-        println!(
+        lines.push(format!(
             "  exam           {}: {} ({modalities} {parts})",
             exam.name, exam.title
-        );
-        for class in &exam.classes {
+        ));
+        lines.extend(exam.classes.iter().map(|class| {
             let level = class.triage_level.word();
-            println!(
+            format!(
                 "                 - {}: {} ({level})",
                 class.name, class.label
-            );
-        }
+            )
+        }));
     }
-    println!("  sha256         {}", checked.sha256);
-    for (name, hash) in &m.files {
-        println!(
-            "  {:>9} B  {}  {name}",
-            checked.files[name].len(),
-            &hash[..16]
-        );
-    }
+    lines.push(format!("  sha256         {}", checked.sha256));
+    lines.extend(m.files.iter().map(|(name, hash)| {
+        let bytes = checked.files[name].len();
+        format!("  {bytes:>9} B  {}  {name}", &hash[..16])
+    }));
+    lines.join("\n") + "\n"
 }

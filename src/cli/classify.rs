@@ -1,6 +1,5 @@
 //! `medfocus classify`: images in, findings out.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -13,7 +12,7 @@ use medfocus::image::{self, Image};
 use medfocus::pipeline::{self, Overrides, Reading, Stopped, Timings};
 use medfocus::report::{self, Record};
 
-use super::{Failure, sources};
+use super::{Failure, put, sources};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -295,7 +294,7 @@ impl Printer {
             }
         };
         self.written += 1;
-        put(&text)
+        put(text.as_bytes())
     }
 
     fn timings_of(&self, record: &Record<'_>) -> String {
@@ -311,16 +310,9 @@ impl Printer {
 
     fn finish(&self) -> Result<(), Failure> {
         if self.format == Format::Json && self.several {
-            put("\n]\n")
+            put(b"\n]\n")
         } else {
             Ok(())
         }
     }
-}
-
-fn put(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::write("standard output", &error))
 }

@@ -5,13 +5,16 @@
 
 mod bundle;
 mod classify;
+mod manual;
 mod sources;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use medfocus::bundle::BundleError;
 use medfocus::engine::EngineError;
+use medfocus::self_test::SelfTestError;
 
 const AFTER: &str = "\
 Exit codes:
@@ -36,12 +39,18 @@ enum Command {
     Classify(classify::Arguments),
     /// Verify or inspect a model bundle
     Bundle(bundle::Arguments),
+    /// Write the manual pages
+    Man(manual::ManArguments),
+    /// Write the completions of a shell to standard output
+    Completions(manual::CompletionArguments),
 }
 
 /// What a command ends in, other than success.
 enum Failure {
     /// At least one image was refused; everything has been said.
     Refused,
+    /// Who read the output has gone, as `head` goes: nobody is left to tell.
+    ReaderGone,
     /// The command line asks for something that cannot be.
     Usage(String),
     /// The device cannot work.
@@ -58,6 +67,16 @@ impl From<BundleError> for Failure {
             code: error.code(),
             cure: error.cure(),
             message: error.to_string(),
+        }
+    }
+}
+
+impl From<SelfTestError> for Failure {
+    fn from(error: SelfTestError) -> Self {
+        Self::Device {
+            code: "self_test",
+            message: error.to_string(),
+            cure: "copy the program and the bundle again; if it stays, do not use this device",
         }
     }
 }
@@ -89,9 +108,11 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Refused) => ExitCode::from(1),
         Err(Failure::Usage(message)) => {
             eprintln!("error: {message}\n\nFor more information, try '--help'.");
@@ -106,4 +127,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// Writes to standard output, at once: whoever reads a pipe sees each finding as it comes.
+fn put(text: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text)
+        .and_then(|()| out.flush())
+        .map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => Failure::ReaderGone,
+            _ => Failure::write("standard output", &error),
+        })
 }

@@ -116,6 +116,16 @@ pub enum Strategy {
     Grid(u8),
 }
 
+impl std::fmt::Display for Strategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Box => f.write_str("box"),
+            Self::Center => f.write_str("center"),
+            Self::Grid(points) => write!(f, "grid of {points} x {points}"),
+        }
+    }
+}
+
 /// Points and labels of one question to the decoder, in its input's pixels.
 pub type Question = Vec<([f32; 2], PointLabel)>;
 

@@ -8,7 +8,7 @@ mod read;
 mod resize;
 mod tiff_palette;
 
-pub use read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, read};
+pub use read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, decode, read};
 pub use resize::{Canvas, UnitBox};
 
 /// Decoded pixels, row by row.

@@ -18,9 +18,9 @@ pub const MIN_SIDE: u32 = 32;
 /// Longest side, in pixels, that is answered.
 pub const MAX_SIDE: u32 = 16_384;
 /// Most bytes that the decoded samples of one image may take.
-pub const MAX_DECODED_BYTES: u64 = 192 << 20;
+pub const MAX_DECODED_BYTES: u64 = 96 << 20;
 /// Most bytes that a file may have.
-const MAX_FILE_BYTES: u64 = 192 << 20;
+const MAX_FILE_BYTES: u64 = 96 << 20;
 
 const FORMATS: &str = "PNG, JPEG, PGM/PPM, TIFF or BMP";
 
@@ -31,11 +31,21 @@ const FORMATS: &str = "PNG, JPEG, PGM/PPM, TIFF or BMP";
 /// `too_small`, `too_large` or `blank`; its message names the file.
 pub fn read(path: &Path) -> Result<Image, Refusal> {
     let name = path.display().to_string();
-    let bytes = read_bytes(path, &name)?;
+    decode(&read_bytes(path, &name)?, &name)
+}
+
+/// Reads one image file's bytes; `name` is what a refusal calls them.
+///
+/// # Errors
+/// As [`read`], but for `not_found`.
+pub fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
+    if bytes.is_empty() {
+        return Err(unreadable(name, "the file is empty"));
+    }
     // Decoders are other people's code over hostile bytes: a panic in one of them
     // is one file's refusal, not the end of the batch.
-    catch_unwind(AssertUnwindSafe(|| decode(&bytes, &name)))
-        .unwrap_or_else(|_| Err(unreadable(&name, "the decoder gave up")))
+    catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, name)))
+        .unwrap_or_else(|_| Err(unreadable(name, "the decoder gave up")))
 }
 
 fn read_bytes(path: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
@@ -53,14 +63,10 @@ fn read_bytes(path: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
             format!("the file has {} bytes", about.len()),
         ));
     }
-    let bytes = std::fs::read(path).map_err(cannot)?;
-    if bytes.is_empty() {
-        return Err(unreadable(name, "the file is empty"));
-    }
-    Ok(bytes)
+    std::fs::read(path).map_err(cannot)
 }
 
-fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
+fn decode_guarded(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| unreadable(name, &e.to_string()))?;
@@ -182,36 +188,48 @@ fn too_large(name: &str, what: String) -> Refusal {
 
 /// 16-bit samples become 8 bits by the number of bits in use (8, 10, 12, 14 or 16, by
 /// the largest value), as units that store 12 bits in 16 expect; alpha is laid over
-/// black; RGB whose three planes are equal becomes luma.
+/// black; RGB whose three planes are equal becomes luma. Never widens: the largest
+/// image that is read must not take several times its size.
 fn to_eight_bits(decoded: DynamicImage) -> Pixels {
     match decoded {
         DynamicImage::ImageLuma8(grey) => Pixels::Luma(grey.into_raw()),
-        DynamicImage::ImageLuma16(grey) => Pixels::Luma(narrow(grey.as_raw())),
-        DynamicImage::ImageLumaA8(_) | DynamicImage::ImageLumaA16(_) => {
-            let (samples, top) = wide_samples(&decoded.into_luma_alpha16().into_raw(), 2);
-            Pixels::Luma(samples.into_iter().map(|v| scale(v, top)).collect())
+        DynamicImage::ImageLuma16(grey) => Pixels::Luma(narrow(&grey.into_raw())),
+        DynamicImage::ImageLumaA8(grey) => {
+            Pixels::Luma(over_black(grey.into_raw(), 2, u32::from(u8::MAX)))
         }
-        other => rgb_or_luma(match other {
-            DynamicImage::ImageRgb8(rgb) => rgb.into_raw(),
-            DynamicImage::ImageRgb16(rgb) => narrow(rgb.as_raw()),
-            rest => {
-                let (samples, top) = wide_samples(&rest.into_rgba16().into_raw(), 4);
-                samples.into_iter().map(|v| scale(v, top)).collect()
-            }
-        }),
+        DynamicImage::ImageLumaA16(grey) => {
+            let laid = over_black(grey.into_raw(), 2, u32::from(u16::MAX));
+            Pixels::Luma(narrow(&laid))
+        }
+        DynamicImage::ImageRgb8(rgb) => rgb_or_luma(rgb.into_raw()),
+        DynamicImage::ImageRgb16(rgb) => rgb_or_luma(narrow(&rgb.into_raw())),
+        DynamicImage::ImageRgba8(rgba) => {
+            rgb_or_luma(over_black(rgba.into_raw(), 4, u32::from(u8::MAX)))
+        }
+        other => {
+            let laid = over_black(other.into_rgba16().into_raw(), 4, u32::from(u16::MAX));
+            rgb_or_luma(narrow(&laid))
+        }
     }
 }
 
-/// Samples with their alpha (the last of each `group`) multiplied in, and the full scale.
-fn wide_samples(samples: &[u16], group: usize) -> (Vec<u16>, u32) {
-    let laid = samples.chunks_exact(group).flat_map(|pixel| {
-        let alpha = u32::from(pixel[group - 1]);
-        pixel[..group - 1]
-            .iter()
-            .map(move |&v| (u32::from(v) * alpha / 65_535) as u16)
-    });
-    let top = full_scale(samples.chunks_exact(group).flat_map(|p| &p[..group - 1]));
-    (laid.collect(), top)
+/// Samples with their alpha (the last of each `group`) multiplied in, in place.
+fn over_black<T>(mut samples: Vec<T>, group: usize, opaque: u32) -> Vec<T>
+where
+    T: Copy + Default + Into<u32> + TryFrom<u32>,
+{
+    let mut written = 0;
+    for pixel in 0..samples.len() / group {
+        let alpha: u32 = samples[pixel * group + group - 1].into();
+        for channel in 0..group - 1 {
+            let value: u32 = samples[pixel * group + channel].into();
+            // Never above `value`, so it always fits.
+            samples[written] = T::try_from(value * alpha / opaque).unwrap_or_default();
+            written += 1;
+        }
+    }
+    samples.truncate(written);
+    samples
 }
 
 fn narrow(samples: &[u16]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Record;
-use crate::finding::{Answer, Finding};
+use crate::finding::{Answer, Finding, Refusal};
 
 const BAR: usize = 24;
 
@@ -23,7 +23,7 @@ pub fn line(record: &Record<'_>) -> String {
         Answer::Refusal { refusal, .. } => format!(
             "{source}  refused  {}: {}; {}  [{}]",
             refusal.code.word(),
-            refusal.message,
+            why(record, refusal),
             refusal.cure,
             record.intended_use.word(),
         ),
@@ -38,7 +38,7 @@ pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> Str
         Answer::Refusal { refusal, .. } => {
             let _ = writeln!(text, "{}", record.source);
             let _ = writeln!(text, "  refused   {}", refusal.code.word());
-            let _ = writeln!(text, "  because   {}", refusal.message);
+            let _ = writeln!(text, "  because   {}", why(record, refusal));
             let _ = writeln!(text, "  cure      {}", refusal.cure);
         }
     }
@@ -55,6 +55,14 @@ pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> Str
         record.intended_use.word()
     );
     text
+}
+
+/// The refusal's sentence without the file's name, which stands before it anyway.
+fn why<'a>(record: &Record<'_>, refusal: &'a Refusal) -> &'a str {
+    let named = refusal.message.strip_prefix(record.source);
+    named
+        .and_then(|rest| rest.strip_prefix(": "))
+        .unwrap_or(&refusal.message)
 }
 
 fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Option<&str>) {
