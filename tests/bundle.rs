@@ -168,3 +168,30 @@ fn a_graph_in_the_wrong_place_is_refused_by_what_it_wants() {
         &["brain4.safetensors", "prototypes", "[2, 128]", "[4, 128]"],
     );
 }
+
+#[test]
+fn a_device_that_answers_otherwise_than_known_says_so() {
+    let answers = starter().join("known_answers/answers.json");
+    let mut known: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(answers).unwrap()).unwrap();
+    let refused_with = |known: &serde_json::Value, says: &[&str]| {
+        let changed = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(changed.path(), known.to_string()).unwrap();
+        let spoil = |folder: &Path| replace(folder, "known_answers/answers.json", changed.path());
+        refused(spoil, says);
+    };
+    let area = &mut known["images"]["known_answers/chest.png"]["area_fraction"];
+    *area = (area.as_f64().unwrap() + 0.05).into();
+    refused_with(&known, &["chest.png", "area_fraction", "self_test", "cure"]);
+    known["images"]["known_answers/chest.png"]["probabilities"]["covid3"] = vec![1.0].into();
+    refused_with(
+        &known,
+        &[
+            "1 probabilities for exam covid3",
+            "expected 3",
+            "answers.json",
+        ],
+    );
+    known["images"] = serde_json::json!({});
+    refused_with(&known, &["answers.json", "it holds no image"]);
+}
