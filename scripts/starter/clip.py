@@ -57,11 +57,15 @@ class Block(nn.Module):
         return x * mask / (1 - self.drop)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        b, n, c = x.shape
-        qkv = self.qkv(self.norm1(x)).reshape(b, n, 3, self.heads, c // self.heads)
+        # Tokens and widths as plain numbers and only the batch left open: the exported
+        # graph then holds constants where it would work shapes out.
+        tokens, head_width = int(x.shape[1]), self.proj.in_features // self.heads
+        qkv = self.qkv(self.norm1(x)).reshape(-1, tokens, 3, self.heads, head_width)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        x = x + self.keep(self.proj(mixed.permute(0, 2, 1, 3).reshape(b, n, c)))
+        scale = head_width**-0.5
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+        mixed = mixed.permute(0, 2, 1, 3).reshape(-1, tokens, self.proj.in_features)
+        x = x + self.keep(self.proj(mixed))
         return x + self.keep(self.down(self.gelu(self.up(self.norm2(x)))))
 
 

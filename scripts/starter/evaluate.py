@@ -19,11 +19,11 @@ from . import data
 CARD = """# The starter bundle: model card
 
 **A demonstration. Never for care.** It shows that the whole path of medfocus works
-with no download; it was trained in under an hour on two processor cores.
+with no download; it was trained in {hours:.1f} hours on two processor cores.
 
 ## What it is
 - Segmenter: a reduced SAM2 (Hiera trunk, FPN neck, prompt encoder, mask decoder),
-  192 x 192, {segmenter_steps} steps of 16 images, {segmenter_minutes} minutes.
+  192 x 192, {segmenter_steps} steps of 10 images, {segmenter_minutes} minutes.
 - Image and text encoder: a reduced CLIP (ViT with a convolutional stem, 128 x 128; text
   tower over CLIP's byte-pair vocabulary), {clip_steps} steps of {clip_batch} images,
   {clip_minutes} minutes, L = lambda Lc + (1 - lambda) Le with lambda = {clip_lambda}.
@@ -112,6 +112,7 @@ def run(arguments: argparse.Namespace) -> None:
     segmenter = json.loads((arguments.work / "segmenter.json").read_text())
     clip = json.loads((arguments.work / "clip.json").read_text())
     text = CARD.format(
+        hours=(segmenter["seconds"] + clip["seconds"]) / 3600,
         segmenter_steps=segmenter["steps"],
         segmenter_minutes=round(segmenter["seconds"] / 60),
         clip_steps=clip["steps"],

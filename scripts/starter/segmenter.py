@@ -58,6 +58,12 @@ class Mlp(nn.Module):
         return torch.sigmoid(x) if self.sigmoid else x
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention; its scale is a plain number, so that the exported
+    graph holds a constant where it would work out a square root of a shape."""
+    return F.scaled_dot_product_attention(q, k, v, scale=int(q.shape[-1]) ** -0.5)
+
+
 def partition(x: Tensor, window: int) -> Tensor:
     """`[B, H, W, C]` to `[B * windows, window, window, C]`; sides divide evenly."""
     b, h, w, c = x.shape
@@ -95,7 +101,7 @@ class MultiScaleAttention(nn.Module):
             q = pool(q)
             h, w = h // 2, w // 2
             q = q.reshape(b, h * w, self.heads, -1).permute(0, 2, 1, 3)
-        x = F.scaled_dot_product_attention(q, k, v)
+        x = attend(q, k, v)
         return self.proj(x.permute(0, 2, 1, 3).reshape(b, h, w, -1))
 
 
@@ -238,12 +244,11 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(inner, dim)
 
     def split(self, x: Tensor) -> Tensor:
-        b, n, c = x.shape
-        return x.reshape(b, n, self.heads, c // self.heads).permute(0, 2, 1, 3)
+        return x.unflatten(-1, (self.heads, -1)).permute(0, 2, 1, 3)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = self.split(self.q_proj(q)), self.split(self.k_proj(k)), self.split(self.v_proj(v))
-        x = F.scaled_dot_product_attention(q, k, v).permute(0, 2, 1, 3)
+        x = attend(q, k, v).permute(0, 2, 1, 3)
         return self.out_proj(x.flatten(2))
 
 
@@ -312,7 +317,7 @@ class MaskDecoder(nn.Module):
     def forward(
         self, embed: Tensor, s0: Tensor, s1: Tensor, coords: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        b = coords.shape[0]
+        b = embed.shape[0]
         fixed = torch.cat([self.object_token, self.iou_token, self.mask_tokens])
         tokens = torch.cat(
             [fixed.unsqueeze(0).expand(b, -1, -1), self.prompt(coords, labels)], dim=1

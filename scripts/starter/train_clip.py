@@ -279,15 +279,15 @@ def train(arguments: argparse.Namespace) -> None:
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=1.5e-3, total_steps=steps, pct_start=0.08
+        optimiser, max_lr=arguments.rate, total_steps=steps, pct_start=0.08
     )
     begin = time.monotonic()
     figures: dict[str, float] = {}
     for step in range(1, steps + 1):
-        # Four fifths of the way on small pictures, the rest at the true size.
-        side = 96 if step < 0.8 * steps else model.config.input_size
+        # Two thirds of the way on small pictures, the rest at the true size.
+        side = 96 if step < 2 * steps / 3 else model.config.input_size
         image, tasks, classes = sampler.batch(arguments.batch, side, random, generator)
         loss = objective(model, texts, image, tasks, classes, random)
         optimiser.zero_grad()
@@ -321,6 +321,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="the highest learning rate")
     parser.add_argument("--go-on", action="store_true", help="start from the weights of before")
     parser.add_argument("--vocabulary", type=Path, default=vocabulary)
 

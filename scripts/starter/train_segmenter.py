@@ -203,7 +203,9 @@ def validate(model: Segmenter, held: MaskedImages) -> dict[str, float]:
     return {key: round(value, 4) for key, value in figures.items()}
 
 
-def train(images: Path, work: Path, split: Path, steps: int, seed: int, go_on: bool) -> None:
+def train(
+    images: Path, work: Path, split: Path, steps: int, seed: int, rate: float, go_on: bool
+) -> None:
     torch.manual_seed(seed)
     generator, prompts = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     rows = data.load_rows(images)
@@ -220,9 +222,9 @@ def train(images: Path, work: Path, split: Path, steps: int, seed: int, go_on: b
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1.2e-3, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=1.2e-3, total_steps=steps, pct_start=0.1
+        optimiser, max_lr=rate, total_steps=steps, pct_start=0.1
     )
     begin = time.monotonic()
     for step in range(1, steps + 1):
@@ -255,9 +257,10 @@ def train(images: Path, work: Path, split: Path, steps: int, seed: int, go_on: b
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=1.2e-3, help="the highest learning rate")
     parser.add_argument("--go-on", action="store_true", help="start from the weights of before")
 
 
 def run(arguments: argparse.Namespace) -> None:
     a = arguments
-    train(a.images, a.work, a.split, a.steps, a.seed, a.go_on)
+    train(a.images, a.work, a.split, a.steps, a.seed, a.rate, a.go_on)
