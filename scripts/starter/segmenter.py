@@ -239,17 +239,18 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int, downsample: int = 1) -> None:
         super().__init__()
         inner = dim // downsample
-        self.heads = heads
+        self.heads, self.head_width = heads, inner // heads
         self.q_proj, self.k_proj, self.v_proj = (nn.Linear(dim, inner) for _ in range(3))
         self.out_proj = nn.Linear(inner, dim)
 
     def split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).permute(0, 2, 1, 3)
+        # The number of tokens stays open; all else is a plain number, for the same reason.
+        return x.reshape(int(x.shape[0]), -1, self.heads, self.head_width).permute(0, 2, 1, 3)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = self.split(self.q_proj(q)), self.split(self.k_proj(k)), self.split(self.v_proj(v))
         x = attend(q, k, v).permute(0, 2, 1, 3)
-        return self.out_proj(x.flatten(2))
+        return self.out_proj(x.reshape(int(x.shape[0]), -1, self.heads * self.head_width))
 
 
 class TwoWayBlock(nn.Module):
@@ -317,7 +318,7 @@ class MaskDecoder(nn.Module):
     def forward(
         self, embed: Tensor, s0: Tensor, s1: Tensor, coords: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        b = embed.shape[0]
+        b = int(embed.shape[0])
         fixed = torch.cat([self.object_token, self.iou_token, self.mask_tokens])
         tokens = torch.cat(
             [fixed.unsqueeze(0).expand(b, -1, -1), self.prompt(coords, labels)], dim=1
