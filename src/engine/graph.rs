@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
+use super::weights;
+
 type Plan = Arc<TypedSimplePlan>;
 
 /// A float tensor at the border of this room, row-major.
@@ -138,12 +140,10 @@ impl Graph {
             .unwrap_or(path.as_os_str())
             .to_string_lossy()
             .into_owned();
-        let model = tract_onnx::onnx()
-            .model_for_read(&mut &*bytes)
-            .map_err(|error| EngineError::Load {
-                graph: name.clone(),
-                why: format!("{error:#}"),
-            })?;
+        let model = read(bytes).map_err(|error| EngineError::Load {
+            graph: name.clone(),
+            why: format!("{error:#}"),
+        })?;
         let found = describe_inputs(&model);
         let expected = inputs.iter().map(describe_expected).collect::<Vec<_>>();
         if found != expected {
@@ -226,6 +226,15 @@ impl Graph {
         plans.insert(shapes, plan.clone());
         Ok(plan)
     }
+}
+
+fn read(bytes: &[u8]) -> TractResult<InferenceModel> {
+    let framework = tract_onnx::onnx();
+    let mut proto = framework.proto_model_for_read(&mut &*bytes)?;
+    if let Some(graph) = &mut proto.graph {
+        weights::read_back(graph);
+    }
+    framework.model_for_proto_model(&proto)
 }
 
 fn describe_inputs(model: &InferenceModel) -> Vec<String> {

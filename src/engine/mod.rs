@@ -6,6 +6,7 @@
 
 mod graph;
 mod threads;
+mod weights;
 
 pub use graph::{EngineError, Expected, Graph, Side, Tensor};
 pub use threads::set_threads;
