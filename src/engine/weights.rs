@@ -57,7 +57,7 @@ fn dequantized(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) -> Opt
         name: node.output[0].clone(),
         dims: codes.dims.clone(),
         data_type: DataType::Float as i32,
-        raw_data: bytes.into(),
+        raw_data: bytes,
         ..TensorProto::default()
     })
 }
@@ -118,11 +118,7 @@ mod tests {
             name: name.to_owned(),
             dims: dims.to_vec(),
             data_type: DataType::Int8 as i32,
-            raw_data: values
-                .iter()
-                .map(|v| v.cast_unsigned())
-                .collect::<Vec<_>>()
-                .into(),
+            raw_data: values.iter().map(|v| v.cast_unsigned()).collect(),
             ..TensorProto::default()
         }
     }
