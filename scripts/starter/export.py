@@ -88,7 +88,13 @@ def write_graph(
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(folded)
-    onnxruntime.InferenceSession(str(raw), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(
+        str(raw),
+        options,
+        providers=["CPUExecutionProvider"],
+        # It would put a Reshape on either side of every linear layer.
+        disabled_optimizers=["MatMulAddFusion"],
+    )
     float_path = path.with_suffix(".float.onnx")
     onnx.save(onnx.load(str(folded)), str(float_path))
     onnx.save(quantise_weights(onnx.load(str(folded))), str(path))
