@@ -49,6 +49,8 @@ pub enum RefusalCode {
     ExamNeeded,
     /// A prompt lies outside this image.
     PromptOutside,
+    /// The device itself failed on this image.
+    DeviceFault,
 }
 
 impl RefusalCode {
@@ -63,6 +65,7 @@ impl RefusalCode {
             Self::Blank => "blank",
             Self::ExamNeeded => "exam_needed",
             Self::PromptOutside => "prompt_outside",
+            Self::DeviceFault => "device_fault",
         }
     }
 }

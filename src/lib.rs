@@ -18,14 +18,19 @@
 //! | [`pipeline`] | the whole method on one page |
 //! | [`self_test`] | the bundle's known answers, reproduced or not |
 //! | [`report`] | text, JSON and overlay picture |
+//! | [`journal`] | every case, durable before anyone is told |
+//! | [`device`] | `serve`: consoles, and the cases they ask for |
 //!
-//! `image`, `engine` and `triage` never name each other.
+//! `image`, `engine`, `triage` and `journal` never name each other. What both ends of a
+//! serial line share lies in the crate `firmware-host`.
 
 pub mod bundle;
+pub mod device;
 pub mod engine;
 pub mod finding;
 pub mod focus;
 pub mod image;
+pub mod journal;
 pub mod pipeline;
 pub mod report;
 pub mod self_test;

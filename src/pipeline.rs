@@ -38,6 +38,20 @@ pub enum Stopped {
     Engine(#[from] EngineError),
 }
 
+impl Stopped {
+    /// The same, and a refusal names the file: the pipeline knows images only.
+    #[must_use]
+    pub fn about(self, file: &str) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(Refusal {
+                message: format!("{file}: {}", refusal.message),
+                ..refusal
+            }),
+            engine => engine,
+        }
+    }
+}
+
 /// What the segmenter and the image encoder made of one image: every exam answers
 /// from it.
 #[derive(Debug, Clone, PartialEq)]

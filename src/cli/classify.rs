@@ -217,20 +217,9 @@ fn read<'a>(
     let reading = pipeline::read(bundle, &image, &overrides, timings).map_err(|stopped| {
         let exam = named(&exams);
         let case = pipeline::case_id(&image, exam.as_deref().unwrap_or("all"));
-        (Some(case), exam, name_file(stopped, file))
+        (Some(case), exam, stopped.about(&file.display().to_string()))
     })?;
     Ok((image, exams, reading))
-}
-
-/// The pipeline knows images, not files: its refusals get the file's name here.
-fn name_file(stopped: Stopped, file: &Path) -> Stopped {
-    match stopped {
-        Stopped::Refused(mut refusal) => {
-            refusal.message = format!("{}: {}", file.display(), refusal.message);
-            Stopped::Refused(refusal)
-        }
-        engine => engine,
-    }
 }
 
 fn record<'a>(

@@ -6,6 +6,7 @@
 mod bundle;
 mod classify;
 mod manual;
+mod serve;
 mod sources;
 
 use std::io::{ErrorKind, Write};
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use medfocus::bundle::BundleError;
 use medfocus::engine::EngineError;
+use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
 
 const AFTER: &str = "\
@@ -37,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Answer exams for images
     Classify(classify::Arguments),
+    /// Be the device: answer on serial consoles until switched off
+    Serve(serve::Arguments),
     /// Verify or inspect a model bundle
     Bundle(bundle::Arguments),
     /// Write the manual pages
@@ -81,6 +85,16 @@ impl From<SelfTestError> for Failure {
     }
 }
 
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Device {
+            code: "state",
+            message: error.to_string(),
+            cure: "name a folder that can be written with --state, one for each device",
+        }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let cure = "run `medfocus bundle verify`; if it passes, report this with the message";
@@ -104,9 +118,18 @@ impl Failure {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::new().filter("MEDFOCUS_LOG")).init();
-    let result = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    // A device has nobody before it: what it does is said without being asked.
+    let default = if matches!(command, Command::Serve(_)) {
+        "info"
+    } else {
+        "error"
+    };
+    let level = env_logger::Env::new().filter_or("MEDFOCUS_LOG", default);
+    env_logger::Builder::from_env(level).init();
+    let result = match command {
         Command::Classify(arguments) => classify::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),

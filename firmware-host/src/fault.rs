@@ -1,0 +1,161 @@
+//! Numbered errors, as SCPI-99 (volume 2, chapter 21.8) numbers them where it has one;
+//! what is the device's own is positive. A number never changes its meaning.
+
+use core::fmt;
+
+use heapless::Deque;
+
+/// What can be wrong with a line or with what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// A byte that no line may hold, or text that is not UTF-8.
+    InvalidCharacter,
+    /// The line is no command with parameters.
+    Syntax,
+    /// A number was expected.
+    DataType,
+    /// More parameters than the command takes.
+    ParameterNotAllowed,
+    /// Fewer parameters than the command needs.
+    MissingParameter,
+    /// No such command.
+    UndefinedHeader,
+    /// A number outside what the command allows.
+    OutOfRange,
+    /// A word that is none of those that the command knows.
+    IllegalParameter,
+    /// The device has no such part, for example no display.
+    HardwareMissing,
+    /// More errors came than the queue holds; the newest were dropped.
+    QueueOverflow,
+    /// The line was longer than the device holds.
+    LineTooLong,
+    /// The checksum is not that of the line.
+    Checksum,
+    /// No case of this number.
+    NoSuchCase,
+    /// The case has no answer yet.
+    NotFinished,
+    /// As many cases wait as the device holds.
+    TooManyWaiting,
+    /// A case is running.
+    Busy,
+    /// The device's storage refuses to write: nothing was accepted.
+    Storage,
+}
+
+impl Fault {
+    /// The number that is written on the line.
+    pub const fn number(self) -> i16 {
+        match self {
+            Self::InvalidCharacter => -101,
+            Self::Syntax => -102,
+            Self::DataType => -104,
+            Self::ParameterNotAllowed => -108,
+            Self::MissingParameter => -109,
+            Self::UndefinedHeader => -113,
+            Self::OutOfRange => -222,
+            Self::IllegalParameter => -224,
+            Self::HardwareMissing => -241,
+            Self::QueueOverflow => -350,
+            Self::LineTooLong => -363,
+            Self::Checksum => 1,
+            Self::NoSuchCase => 10,
+            Self::NotFinished => 11,
+            Self::TooManyWaiting => 12,
+            Self::Busy => 14,
+            Self::Storage => 20,
+        }
+    }
+
+    /// One sentence for people, with the way out.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::InvalidCharacter => "Invalid character; a line is printable UTF-8",
+            Self::Syntax => "Syntax error; HELP? lists the commands",
+            Self::DataType => "Data type error; a number was expected",
+            Self::ParameterNotAllowed => "Parameter not allowed; HELP? lists the commands",
+            Self::MissingParameter => "Missing parameter; HELP? lists the commands",
+            Self::UndefinedHeader => "Undefined header; HELP? lists the commands",
+            Self::OutOfRange => "Data out of range",
+            Self::IllegalParameter => {
+                "Illegal parameter value; EXAM:LIST? and HELP? say what there is"
+            }
+            Self::HardwareMissing => "Hardware missing; the device has no such part",
+            Self::QueueOverflow => "Queue overflow; errors were lost",
+            Self::LineTooLong => "Input buffer overrun; the line is too long",
+            Self::Checksum => "Checksum mismatch; send the line again",
+            Self::NoSuchCase => "No such case; CASE:LIST? names the last ones",
+            Self::NotFinished => "Case not finished; ask CASE:STAT? until it is",
+            Self::TooManyWaiting => "Too many cases waiting; wait for one to finish",
+            Self::Busy => "A case is running; ask again when *OPC? answers 1",
+            Self::Storage => "Storage cannot be written; nothing was accepted",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},\"{}\"", self.number(), self.text())
+    }
+}
+
+/// The last errors, oldest first, until someone asks. A full queue keeps what it has and
+/// says at its end that more came (SCPI-99, 21.8.1).
+#[derive(Debug, Default)]
+pub struct FaultQueue {
+    faults: Deque<Fault, { Self::LENGTH }>,
+}
+
+impl FaultQueue {
+    /// Errors that are kept.
+    pub const LENGTH: usize = 16;
+
+    /// Keeps an error.
+    pub fn push(&mut self, fault: Fault) {
+        if self.faults.push_back(fault).is_err() {
+            self.faults.pop_back();
+            // One place was just made.
+            let _ = self.faults.push_back(Fault::QueueOverflow);
+        }
+    }
+
+    /// The oldest error, which leaves the queue.
+    pub fn pop(&mut self) -> Option<Fault> {
+        self.faults.pop_front()
+    }
+
+    /// Errors that wait.
+    pub fn len(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// Whether no error waits.
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Forgets all errors.
+    pub fn clear(&mut self) {
+        self.faults.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_keeps_the_first_and_says_that_more_came() {
+        let mut queue = FaultQueue::default();
+        queue.push(Fault::Checksum);
+        for _ in 0..100 {
+            queue.push(Fault::Syntax);
+        }
+        assert_eq!(queue.len(), FaultQueue::LENGTH);
+        assert_eq!(queue.pop(), Some(Fault::Checksum));
+        let last = core::iter::from_fn(|| queue.pop()).last();
+        assert_eq!(last, Some(Fault::QueueOverflow));
+        assert!(queue.is_empty());
+    }
+}

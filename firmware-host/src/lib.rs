@@ -1,0 +1,19 @@
+//! What both ends of the serial line share: the device and whoever talks to it.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`console`] | what a person or a script types: one line in, one line out |
+//! | [`fault`] | every numbered error of the line, and the queue that keeps them |
+//!
+//! The same code runs on the board and on a microcontroller: no std, no allocation, no
+//! panic on any bytes. It names nothing of medfocus's own. `docs/protocol.md` is the
+//! specification.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod console;
+pub mod fault;

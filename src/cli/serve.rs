@@ -1,0 +1,100 @@
+//! `medfocus serve`: the device, until it is switched off.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use medfocus::bundle::{self, Bundle};
+use medfocus::device::{Cases, Port, talk};
+use medfocus::{engine, self_test};
+
+use super::Failure;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The console takes one line and answers with one line (HELP? lists the commands):
+  EXAM brain4
+  CASE:RUN \"/images/slice.png\"   answers with the case's number
+  CASE:STAT? 1                   waiting, running, finding, refusal or aborted
+  CASE:RES? 1                    the answer; CASE:RES? 1,JSON for all of it
+
+The device may be switched off at any time: what was accepted is answered after the
+next start. `--serial -` talks on standard input and output.
+
+Examples:
+  medfocus serve --serial /dev/ttyUSB0 --baud 115200
+  medfocus serve --serial -")]
+pub struct Arguments {
+    /// Serial port to answer on, `-` for standard input and output; may be given several times
+    #[arg(long, value_name = "PORT", required = true)]
+    serial: Vec<String>,
+    /// Bits a second of the serial ports
+    #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
+    baud: u32,
+    /// Folder of the journal; where absent, MEDFOCUS_STATE or the system's state folder
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Folder of the model bundle; where absent, the starter bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// Threads to use; 0 means all cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    engine::set_threads(arguments.threads);
+    let ports = ports(arguments)?;
+    let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
+    let bundle = Bundle::load(&folder)?;
+    // A device that computes wrongly must not answer at all.
+    self_test::run(&bundle)?;
+    let state = arguments.state.clone().map_or_else(state_folder, Ok)?;
+    let cases = Cases::open(bundle, &state)?;
+    let cases: &'static Cases = Box::leak(Box::new(cases));
+    std::thread::spawn(|| cases.work());
+    log::info!("self-test passed; ready");
+    let lines: Vec<_> = ports
+        .into_iter()
+        .map(|port| std::thread::spawn(move || talk(&port, cases)))
+        .collect();
+    for line in lines {
+        // A line's thread ends with its standard input, or by a fault of the program.
+        if line.join().is_err() {
+            return Err(Failure::Device {
+                code: "line",
+                message: "a line's thread failed".to_owned(),
+                cure: "start the device again and report this",
+            });
+        }
+    }
+    Ok(())
+}
+
+fn ports(arguments: &Arguments) -> Result<Vec<Port>, Failure> {
+    let mut names = arguments.serial.clone();
+    names.sort();
+    names.dedup();
+    if names.len() != arguments.serial.len() {
+        return Err(Failure::Usage("a port is named twice".to_owned()));
+    }
+    let baud = arguments.baud;
+    let port = |path: String| match path.as_str() {
+        "-" => Port::Standard,
+        _ => Port::Device { path, baud },
+    };
+    Ok(names.into_iter().map(port).collect())
+}
+
+/// `MEDFOCUS_STATE`, the service manager's folder, or the user's (XDG base directories).
+fn state_folder() -> Result<PathBuf, Failure> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    variable("MEDFOCUS_STATE")
+        .or_else(|| variable("STATE_DIRECTORY"))
+        .or_else(|| variable("XDG_STATE_HOME").map(|home| home.join("medfocus")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state/medfocus")))
+        .ok_or_else(|| Failure::Usage("no state folder: name one with --state".to_owned()))
+}

@@ -1,0 +1,415 @@
+//! The cases of this device: accepted, run one after the other, answered.
+//!
+//! Three locks, always taken alone: the journal's is held while the disk works, the
+//! board's never for longer than a lookup, so that a console is answered while a case
+//! runs or the disk is slow. The image never outlives its case here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use firmware_host::fault::Fault;
+use serde_json::Value;
+
+use crate::bundle::Bundle;
+use crate::finding::{Answer, Finding, Refusal, RefusalCode};
+use crate::focus::Prompt;
+use crate::image;
+use crate::journal::{Entry, Journal, JournalError, Order, Reader, Span};
+use crate::pipeline::{self, Overrides, Stopped, Timings};
+use crate::report::{self, Record};
+
+/// Cases that may wait at once.
+pub const MOST_WAITING: usize = 64;
+
+const STORAGE_RETRY: Duration = Duration::from_secs(1);
+
+/// Where a case stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Accepted; others are before it.
+    Waiting,
+    /// Being answered.
+    Running,
+    /// Ended in a finding.
+    Finding,
+    /// Ended in a refusal.
+    Refusal,
+    /// Dropped before it ran.
+    Aborted,
+}
+
+impl State {
+    /// The word on the line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Finding => "finding",
+            Self::Refusal => "refusal",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// What the device does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Cases that wait.
+    pub waiting: usize,
+    /// The case that runs.
+    pub running: Option<u64>,
+    /// Cases that ended in a finding or refusal, since the state folder was made.
+    pub answered: usize,
+    /// Whether the last write to the journal failed.
+    pub storage_fault: bool,
+}
+
+/// A case's state, and the place of its answer.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    state: State,
+    answer: Option<Span>,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    standings: BTreeMap<u64, Standing>,
+    waiting: VecDeque<(u64, Order)>,
+    running: Option<u64>,
+    answered: usize,
+    storage_fault: bool,
+}
+
+#[derive(Debug)]
+struct Ledger {
+    journal: Journal,
+    next: u64,
+}
+
+/// All cases of one device.
+#[derive(Debug)]
+pub struct Cases {
+    bundle: Bundle,
+    ledger: Mutex<Ledger>,
+    reader: Mutex<Reader>,
+    board: Mutex<Board>,
+    arrived: Condvar,
+}
+
+/// Every change under these locks is whole at each step, so a lock that a panic left
+/// behind still guards good data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cases {
+    /// Opens the state folder; cases that were accepted and not answered wait again.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(bundle: Bundle, state: &Path) -> Result<Self, JournalError> {
+        let (journal, replay) = Journal::open(state)?;
+        if replay.unreadable > 0 {
+            log::error!("journal: {} lines cannot be read", replay.unreadable);
+        }
+        let mut board = Board::default();
+        let mut open = BTreeMap::new();
+        let mut next = 1;
+        for (entry, span) in replay.entries {
+            let case = entry.case();
+            next = next.max(case.saturating_add(1));
+            match entry {
+                Entry::Accepted { order, .. } => {
+                    open.insert(case, order);
+                }
+                Entry::Answered { record, .. } => {
+                    open.remove(&case);
+                    board.end(case, state_of(&record), Some(span));
+                }
+                Entry::Aborted { .. } => {
+                    open.remove(&case);
+                    board.end(case, State::Aborted, None);
+                }
+            }
+        }
+        if !open.is_empty() {
+            log::warn!("journal: {} cases wait again", open.len());
+        }
+        for (case, order) in open {
+            board.wait(case, order);
+        }
+        Ok(Self {
+            bundle,
+            reader: Mutex::new(journal.reader()?),
+            ledger: Mutex::new(Ledger { journal, next }),
+            board: Mutex::new(board),
+            arrived: Condvar::new(),
+        })
+    }
+
+    /// The bundle that answers.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// Accepts a case; its number is durable when this returns.
+    ///
+    /// # Errors
+    /// [`Fault::TooManyWaiting`] or [`Fault::Storage`]; then nothing was accepted.
+    pub fn accept(&self, order: Order) -> Result<u64, Fault> {
+        let mut ledger = lock(&self.ledger);
+        if lock(&self.board).waiting.len() >= MOST_WAITING {
+            return Err(Fault::TooManyWaiting);
+        }
+        let case = ledger.next;
+        let entry = Entry::Accepted { case, order };
+        let written = ledger.journal.append(&entry);
+        if let Err(error) = written {
+            drop(ledger);
+            self.storage_failed(&error);
+            return Err(Fault::Storage);
+        }
+        ledger.next += 1;
+        if let Entry::Accepted { order, .. } = entry {
+            lock(&self.board).wait(case, order);
+        }
+        drop(ledger);
+        self.arrived.notify_one();
+        Ok(case)
+    }
+
+    /// Drops the cases that wait; gives how many.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`]; those that were dropped before stay dropped.
+    pub fn abort(&self) -> Result<usize, Fault> {
+        let mut dropped = 0;
+        loop {
+            // Taken off the board first, so that it cannot begin to run meanwhile.
+            let Some((case, order)) = lock(&self.board).waiting.pop_front() else {
+                return Ok(dropped);
+            };
+            let written = lock(&self.ledger).journal.append(&Entry::Aborted { case });
+            if let Err(error) = written {
+                lock(&self.board).waiting.push_front((case, order));
+                self.storage_failed(&error);
+                return Err(Fault::Storage);
+            }
+            lock(&self.board).end(case, State::Aborted, None);
+            dropped += 1;
+        }
+    }
+
+    /// Where a case stands.
+    ///
+    /// # Errors
+    /// [`Fault::NoSuchCase`].
+    pub fn state(&self, case: u64) -> Result<State, Fault> {
+        let board = lock(&self.board);
+        let standing = board.standings.get(&case).ok_or(Fault::NoSuchCase)?;
+        Ok(standing.state)
+    }
+
+    /// The answer of a case, as `--format json` writes it; `None` where it was dropped.
+    ///
+    /// # Errors
+    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`].
+    pub fn answer(&self, case: u64) -> Result<Option<Value>, Fault> {
+        let standing = *lock(&self.board)
+            .standings
+            .get(&case)
+            .ok_or(Fault::NoSuchCase)?;
+        let span = match (standing.state, standing.answer) {
+            (State::Waiting | State::Running, _) => return Err(Fault::NotFinished),
+            (_, None) => return Ok(None),
+            (_, Some(span)) => span,
+        };
+        match lock(&self.reader).read(span) {
+            Ok(Entry::Answered { record, case: read }) if read == case => Ok(Some(record)),
+            Ok(_) => Err(Fault::Storage),
+            Err(error) => {
+                self.storage_failed(&error);
+                Err(Fault::Storage)
+            }
+        }
+    }
+
+    /// The last cases, oldest first.
+    pub fn last(&self, count: usize) -> Vec<(u64, State)> {
+        let board = lock(&self.board);
+        let mut last: Vec<_> = board.standings.iter().rev().take(count).collect();
+        last.reverse();
+        last.iter().map(|(case, s)| (**case, s.state)).collect()
+    }
+
+    /// What the device does now.
+    pub fn summary(&self) -> Summary {
+        let board = lock(&self.board);
+        Summary {
+            waiting: board.waiting.len(),
+            running: board.running,
+            answered: board.answered,
+            storage_fault: board.storage_fault,
+        }
+    }
+
+    /// Runs cases one after the other, for ever. To be called on one thread.
+    pub fn work(&self) -> ! {
+        loop {
+            let (case, order) = self.next();
+            let record = self.run(case, &order);
+            let state = state_of(&record);
+            let span = self.store(&Entry::Answered { case, record });
+            let mut board = lock(&self.board);
+            board.running = None;
+            board.end(case, state, Some(span));
+        }
+    }
+
+    fn next(&self) -> (u64, Order) {
+        let mut board = lock(&self.board);
+        loop {
+            if let Some((case, order)) = board.waiting.pop_front() {
+                board.running = Some(case);
+                let standing = board.standings.entry(case);
+                standing.and_modify(|s| s.state = State::Running);
+                return (case, order);
+            }
+            board = self
+                .arrived
+                .wait(board)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Writes an answer, however long the disk refuses: it must not be lost.
+    fn store(&self, entry: &Entry) -> Span {
+        loop {
+            let written = lock(&self.ledger).journal.append(entry);
+            match written {
+                Ok(span) => {
+                    lock(&self.board).storage_fault = false;
+                    return span;
+                }
+                Err(error) => {
+                    self.storage_failed(&error);
+                    std::thread::sleep(STORAGE_RETRY);
+                }
+            }
+        }
+    }
+
+    fn storage_failed(&self, error: &JournalError) {
+        log::error!("journal: {error}");
+        lock(&self.board).storage_fault = true;
+    }
+
+    /// One case's answer as JSON. A panic in a decoder or in the engine ends the case
+    /// and not the device.
+    fn run(&self, case: u64, order: &Order) -> Value {
+        let mut timings = Timings::new();
+        let started = Instant::now();
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            answer(&self.bundle, order, &mut timings)
+        }))
+        .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
+        let answer = match answer {
+            Ok(mut finding) => {
+                finding.case = case.to_string();
+                Answer::Finding(Box::new(finding))
+            }
+            Err(refusal) => Answer::Refusal {
+                case: Some(case.to_string()),
+                exam: order.exam.clone(),
+                refusal,
+            },
+        };
+        log::info!(
+            "case {case}: {:.0} ms",
+            started.elapsed().as_secs_f64() * 1e3
+        );
+        report::json(&Record {
+            source: &order.source,
+            answer: &answer,
+            intended_use: self.bundle.manifest.intended_use,
+            bundle: &self.bundle.id,
+            timings: &timings,
+        })
+    }
+}
+
+impl Board {
+    fn wait(&mut self, case: u64, order: Order) {
+        self.waiting.push_back((case, order));
+        let standing = Standing {
+            state: State::Waiting,
+            answer: None,
+        };
+        self.standings.insert(case, standing);
+    }
+
+    fn end(&mut self, case: u64, state: State, answer: Option<Span>) {
+        self.answered += usize::from(answer.is_some());
+        self.standings.insert(case, Standing { state, answer });
+    }
+}
+
+fn state_of(record: &Value) -> State {
+    if record["status"] == "finding" {
+        State::Finding
+    } else {
+        State::Refusal
+    }
+}
+
+fn fault(source: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::DeviceFault,
+        format!("{source}: {why}"),
+        "run the self-test (*TST?); if it passes, keep the image and report this",
+    )
+}
+
+fn prompt([x, y, width, height]: [u32; 4]) -> Prompt {
+    Prompt::Box {
+        x: x as f32,
+        y: y as f32,
+        width: width as f32,
+        height: height as f32,
+    }
+}
+
+fn answer(bundle: &Bundle, order: &Order, timings: &mut Timings) -> Result<Finding, Refusal> {
+    let started = Instant::now();
+    let image = image::read(Path::new(&order.source))?;
+    timings.push(("decode", started.elapsed().as_secs_f64() * 1e3));
+    let exam = match &order.exam {
+        None => pipeline::exam_of(bundle, &image, &order.source)?,
+        Some(name) => bundle.exam(name).ok_or_else(|| {
+            // Only after the bundle was changed between acceptance and answer.
+            Refusal::new(
+                RefusalCode::ExamNeeded,
+                format!("{}: this bundle has no exam {name}", order.source),
+                "choose one of EXAM:LIST? and run the case again",
+            )
+        })?,
+    };
+    let prompts = order.region.map(prompt).into_iter().collect();
+    let overrides = Overrides {
+        prompts,
+        focus: None,
+    };
+    let reading = pipeline::read(bundle, &image, &overrides, timings).map_err(|stopped| {
+        match stopped.about(&order.source) {
+            Stopped::Refused(refusal) => refusal,
+            Stopped::Engine(error) => fault(&order.source, &error.to_string()),
+        }
+    })?;
+    let started = Instant::now();
+    let finding = pipeline::answer(exam, &image, &reading);
+    timings.push(("head", started.elapsed().as_secs_f64() * 1e3));
+    Ok(finding)
+}

@@ -1,0 +1,253 @@
+//! One console: lines in, lines out. What is chosen here (exam, region, echo) and what
+//! went wrong here belongs to this line alone; the cases belong to the device.
+
+use firmware_host::console::{Checksum, Command, Form, HELP, LineReader, Request, checksum};
+use firmware_host::fault::{Fault, FaultQueue};
+use serde_json::Value;
+
+use super::cases::{Cases, State};
+use crate::journal::Order;
+use crate::report::SOFTWARE;
+use crate::self_test;
+
+/// Version of `docs/protocol.md`.
+const PROTOCOL: u32 = 1;
+
+/// Cases that `CASE:LIST?` names.
+const LISTED: usize = 16;
+
+const OK: &str = "OK";
+
+/// The state of one line.
+#[derive(Debug, Default)]
+pub struct Console {
+    reader: LineReader,
+    faults: FaultQueue,
+    chosen: Chosen,
+}
+
+/// What `*RST` takes back.
+#[derive(Debug, Default)]
+struct Chosen {
+    exam: Option<String>,
+    region: Option<[u32; 4]>,
+    echo: bool,
+}
+
+impl Console {
+    /// Takes bytes as they come; gives what is to be sent back.
+    pub fn take(&mut self, bytes: &[u8], cases: &Cases) -> Vec<u8> {
+        let mut out = Vec::new();
+        for &byte in bytes {
+            if self.chosen.echo {
+                echo(byte, &mut out);
+            }
+            if let Some(line) = self.reader.push(byte) {
+                let answer = match line {
+                    Ok(line) => self.line(&line, cases),
+                    Err(fault) => self.faulty(fault),
+                };
+                out.extend_from_slice(answer.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        out
+    }
+
+    /// Forgets a line that was begun: the other end went away.
+    pub fn forget_line(&mut self) {
+        self.reader.forget();
+    }
+
+    fn line(&mut self, line: &str, cases: &Cases) -> String {
+        let request = match Request::parse(line) {
+            Ok(request) => request,
+            Err(fault) => return self.faulty(fault),
+        };
+        let mut answer = self
+            .answer(request.command, cases)
+            .unwrap_or_else(|fault| self.faulty(fault));
+        if request.checksummed {
+            answer += &Checksum(checksum(&answer)).to_string();
+        }
+        answer
+    }
+
+    fn faulty(&mut self, fault: Fault) -> String {
+        self.faults.push(fault);
+        format!("ERR {fault}")
+    }
+
+    fn answer(&mut self, command: Command<'_>, cases: &Cases) -> Result<String, Fault> {
+        let ok = || Ok(OK.to_owned());
+        match command {
+            Command::Identify => Ok(format!("medfocus,triage,0,{}", env!("CARGO_PKG_VERSION"))),
+            Command::SelfTest => self_test(cases),
+            Command::OperationComplete => Ok(u8::from(is_idle(cases)).to_string()),
+            Command::Clear => {
+                self.faults.clear();
+                ok()
+            }
+            Command::Reset => {
+                self.chosen = Chosen::default();
+                ok()
+            }
+            Command::NextError => Ok(self
+                .faults
+                .pop()
+                .map_or_else(|| "0,\"No error\"".to_owned(), |fault| fault.to_string())),
+            Command::Version => Ok(version(cases)),
+            Command::Echo(on) => {
+                self.chosen.echo = on;
+                ok()
+            }
+            Command::Status => Ok(status(cases)),
+            Command::Exam => Ok(self.chosen.exam.clone().unwrap_or_else(|| "auto".into())),
+            Command::ExamList => Ok(exams(cases).join(",")),
+            Command::ChooseExam(name) => {
+                self.chosen.exam = chosen_exam(name, cases)?;
+                ok()
+            }
+            Command::Run(path) => {
+                let order = Order {
+                    source: path.to_owned(),
+                    exam: self.chosen.exam.clone(),
+                    region: self.chosen.region,
+                };
+                let case = cases.accept(order)?;
+                // A region is of one image; the next case has another.
+                self.chosen.region = None;
+                Ok(case.to_string())
+            }
+            Command::Region(region) => {
+                self.chosen.region = region;
+                ok()
+            }
+            Command::CaseStatus(case) => Ok(format!("{case} {}", cases.state(case)?.word())),
+            Command::CaseResult(case, form) => result(case, form, cases),
+            Command::CaseList => Ok(list(cases)),
+            Command::Abort => Ok(cases.abort()?.to_string()),
+            // The display comes with its own issue; until then no device has one.
+            Command::Page(_) => Err(Fault::HardwareMissing),
+            Command::Help => Ok(HELP.to_owned()),
+        }
+    }
+}
+
+fn echo(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
+        // Left, blank, left: what a terminal needs to take a letter back.
+        0x08 | 0x7f => out.extend_from_slice(b"\x08 \x08"),
+        b' '.. => out.push(byte),
+        _ => {}
+    }
+}
+
+fn is_idle(cases: &Cases) -> bool {
+    let summary = cases.summary();
+    summary.running.is_none() && summary.waiting == 0
+}
+
+fn self_test(cases: &Cases) -> Result<String, Fault> {
+    if !is_idle(cases) {
+        return Err(Fault::Busy);
+    }
+    Ok(match self_test::run(cases.bundle()) {
+        Ok(_) => "0".to_owned(),
+        Err(error) => {
+            log::error!("self-test: {error}");
+            "1".to_owned()
+        }
+    })
+}
+
+fn version(cases: &Cases) -> String {
+    let id = &cases.bundle().id;
+    format!(
+        "{SOFTWARE}, bundle {} {} {}, protocol {PROTOCOL}",
+        id.name,
+        id.version,
+        &id.sha256[..16]
+    )
+}
+
+fn status(cases: &Cases) -> String {
+    let summary = cases.summary();
+    let (word, running) = match summary.running {
+        _ if summary.storage_fault => ("storage_fault", summary.running),
+        Some(case) => ("running", Some(case)),
+        None => ("ready", None),
+    };
+    format!(
+        "{word} case={} waiting={} answered={} use={}",
+        running.map_or_else(|| "-".to_owned(), |case| case.to_string()),
+        summary.waiting,
+        summary.answered,
+        cases.bundle().manifest.intended_use.word(),
+    )
+}
+
+fn exams(cases: &Cases) -> Vec<&str> {
+    let exams = cases.bundle().exams.iter();
+    exams.map(|exam| exam.spec.name.as_str()).collect()
+}
+
+/// `auto` is what the image itself asks for.
+fn chosen_exam(name: &str, cases: &Cases) -> Result<Option<String>, Fault> {
+    if name.eq_ignore_ascii_case("auto") {
+        return Ok(None);
+    }
+    let mut exams = exams(cases).into_iter();
+    exams
+        .find(|exam| exam.eq_ignore_ascii_case(name))
+        .map(|exam| Some(exam.to_owned()))
+        .ok_or(Fault::IllegalParameter)
+}
+
+fn result(case: u64, form: Form, cases: &Cases) -> Result<String, Fault> {
+    let record = cases.answer(case)?;
+    Ok(match (record, form) {
+        (None, Form::Compact) => format!("{case} {}", State::Aborted.word()),
+        (None, Form::Json) => format!(r#"{{"status":"aborted","case":"{case}"}}"#),
+        (Some(record), Form::Compact) => compact(case, &record),
+        (Some(record), Form::Json) => record.to_string(),
+    })
+}
+
+/// The answer in `key=value` words; text in double quotes comes last.
+fn compact(case: u64, record: &Value) -> String {
+    let word = |key: &str| record[key].as_str().unwrap_or("-");
+    let intended_use = word("intended_use");
+    if word("status") != "finding" {
+        let cure = word("cure").replace('"', "'");
+        let code = word("code");
+        return format!("{case} refusal code={code} use={intended_use} cure=\"{cure}\"");
+    }
+    let class = word("class");
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let bbox: Vec<String> = record["mask"]["bbox"]
+        .as_array()
+        .map(|sides| sides.iter().map(ToString::to_string).collect())
+        .unwrap_or_default();
+    format!(
+        "{case} finding exam={} class={class} p={:.3} level={} area={:.3} box={} use={intended_use}",
+        word("exam"),
+        number(&record["probabilities"][class]),
+        word("triage_level"),
+        number(&record["mask"]["area_fraction"]),
+        bbox.join(","),
+    )
+}
+
+fn list(cases: &Cases) -> String {
+    let last = cases.last(LISTED);
+    if last.is_empty() {
+        return "none".to_owned();
+    }
+    let words: Vec<String> = last
+        .iter()
+        .map(|(case, state)| format!("{case}:{}", state.word()))
+        .collect();
+    words.join(" ")
+}

@@ -1,0 +1,343 @@
+//! `medfocus serve` over real pseudo-terminals: what a script with nothing but a serial
+//! library sees.
+#![cfg(unix)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{phantom, root, starter};
+use serde_json::Value;
+use serialport::{SerialPort, TTYPort};
+
+/// Far beyond what any step takes: a test fails by this only where the device hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A serial cable: our end, and a path that stays the same when it is plugged again.
+struct Cable {
+    end: BufReader<TTYPort>,
+    /// Keeps the line up while the device has it closed. A plain file: a [`TTYPort`] would
+    /// lock the device out.
+    _other: std::fs::File,
+}
+
+impl Cable {
+    fn plug(link: &Path) -> Self {
+        let (mut end, mut other) = TTYPort::pair().expect("a pseudo-terminal");
+        other.set_exclusive(false).expect("shared");
+        end.set_timeout(Duration::from_millis(200))
+            .expect("a deadline");
+        let _ = std::fs::remove_file(link);
+        let name = other.name().expect("a name");
+        let kept = std::fs::File::open(&name).expect("the other end");
+        std::os::unix::fs::symlink(name, link).expect("a link");
+        Self {
+            end: BufReader::new(end),
+            _other: kept,
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.end.get_mut().write_all(bytes).expect("sent");
+    }
+
+    fn line(&mut self) -> String {
+        let (begin, mut line) = (Instant::now(), Vec::new());
+        while line.last() != Some(&b'\n') {
+            // A deadline leaves what came before in `line`.
+            let _ = self.end.read_until(b'\n', &mut line);
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "no answer; so far {:?}",
+                String::from_utf8_lossy(&line)
+            );
+        }
+        String::from_utf8(line)
+            .expect("UTF-8")
+            .trim_end()
+            .to_owned()
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n").as_bytes());
+        self.line()
+    }
+
+    fn wait_for_end(&mut self, case: &str) -> String {
+        let begin = Instant::now();
+        loop {
+            let state = self.ask(&format!("CASE:STAT? {case}"));
+            if !state.ends_with("waiting") && !state.ends_with("running") {
+                return state;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{state}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+struct Device {
+    process: Child,
+    folder: PathBuf,
+}
+
+impl Device {
+    /// Ends when the device has opened all ports: what is sent before is lost, as on any
+    /// serial line.
+    fn start(folder: &Path, ports: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
+        command
+            .current_dir(root())
+            .arg("serve")
+            .arg("--state")
+            .arg(folder.join("state"));
+        command.arg("--bundle").arg(starter());
+        for port in ports {
+            command.arg("--serial").arg(folder.join(port));
+        }
+        let log = std::fs::File::create(folder.join("log")).expect("a log");
+        let process = command
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let device = Self {
+            process,
+            folder: folder.to_owned(),
+        };
+        for port in ports {
+            device.wait_for_open(port, 1);
+        }
+        device
+    }
+
+    /// Waits until a port has been opened so many times.
+    fn wait_for_open(&self, port: &str, times: usize) {
+        let (begin, opened) = (Instant::now(), format!("/{port}: open at"));
+        while self.log().matches(&opened).count() < times {
+            assert!(begin.elapsed() < PATIENCE, "{port}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// As if the power failed.
+    fn kill(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("ended");
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).expect("a log")
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn path_of(name: &str) -> String {
+    phantom(name).display().to_string()
+}
+
+#[test]
+fn a_script_runs_a_case_from_the_console() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cable = Cable::plug(&folder.path().join("port"));
+    let device = Device::start(folder.path(), &["port"]);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(cable.ask("*IDN?"), format!("medfocus,triage,0,{version}"));
+    assert_eq!(cable.ask("*OPC?"), "1");
+    assert_eq!(
+        cable.ask("STAT?"),
+        "ready case=- waiting=0 answered=0 use=demonstration"
+    );
+    assert_eq!(cable.ask("CASE:LIST?"), "none");
+    assert_eq!(cable.ask("EXAM?"), "auto");
+    assert_eq!(cable.ask("EXAM:LIST?"), "covid3,lung_tb2,brain4,breast3");
+    assert_eq!(cable.ask("EXAM BRAIN4"), "OK");
+    assert_eq!(cable.ask("EXAM?"), "brain4");
+    assert_eq!(
+        cable.ask(&format!("CASE:RUN \"{}\"", path_of("brain.png"))),
+        "1"
+    );
+    assert_eq!(cable.wait_for_end("1"), "1 finding");
+
+    let record: Value = serde_json::from_str(&cable.ask("CASE:RES? 1,JSON")).unwrap();
+    let schema = std::fs::read_to_string(root().join("docs/finding.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    assert!(schema.is_valid(&record), "{record}");
+    let (same, _) = common::classify(&[&path_of("brain.png"), "--exam", "brain4"]);
+    for key in [
+        "exam",
+        "class",
+        "probabilities",
+        "triage_level",
+        "mask",
+        "bundle",
+    ] {
+        assert_eq!(record[key], same[0][key], "{key}");
+    }
+    assert_eq!(record["case"], "1");
+    let compact = cable.ask("CASE:RES? 1");
+    let class = record["class"].as_str().unwrap();
+    assert!(
+        compact.starts_with(&format!("1 finding exam=brain4 class={class} p=0.")),
+        "{compact}"
+    );
+    assert!(compact.ends_with(" use=demonstration"), "{compact}");
+
+    assert_eq!(cable.ask("*TST?"), "0");
+    assert!(cable.ask("SYST:VERS?").contains("protocol 1"));
+    assert!(cable.ask("HELP?").contains("CASE:RUN"));
+    assert!(
+        !device.log().contains("brain.png"),
+        "a path went to the log"
+    );
+}
+
+#[test]
+fn wrong_lines_are_numbered_and_the_next_one_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cable = Cable::plug(&folder.path().join("port"));
+    let _device = Device::start(folder.path(), &["port"]);
+    assert_eq!(cable.ask("SYST:ERR?"), "0,\"No error\"");
+    for (line, number) in [
+        ("CASE:FLY", "-113"),
+        ("CASE:STAT? 99", "10"),
+        ("CASE:RES? x", "-104"),
+        ("EXAM knee", "-224"),
+        ("DISP:PAGE 1", "-241"),
+        ("*IDN?*00", "1"),
+        ("CASE:RUN", "-109"),
+    ] {
+        let answer = cable.ask(line);
+        assert!(
+            answer.starts_with(&format!("ERR {number},\"")),
+            "{line}: {answer}"
+        );
+    }
+    // As a pseudo-terminal takes at most 4 kB at once, the flood comes in parts.
+    for _ in 0..8 {
+        cable.send(&[b'z'; 1024]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(cable.ask("").starts_with("ERR -363"), "a flood");
+    cable.send(b"\x01\x02\xff\xfe\n");
+    assert!(cable.line().starts_with("ERR -101"), "binary");
+    assert_eq!(cable.ask("*OPC?"), "1");
+    let first = cable.ask("SYST:ERR?");
+    assert!(first.starts_with("-113,"), "oldest first: {first}");
+    assert_eq!(cable.ask("*CLS"), "OK");
+    assert_eq!(cable.ask("SYST:ERR?"), "0,\"No error\"");
+    let checked = cable.ask("*OPC?*54");
+    assert_eq!(checked, "1*31");
+}
+
+#[test]
+fn refusals_regions_and_exams_of_the_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cable = Cable::plug(&folder.path().join("port"));
+    let _device = Device::start(folder.path(), &["port"]);
+    assert_eq!(cable.ask("CASE:RUN no such file.png"), "1");
+    assert_eq!(cable.wait_for_end("1"), "1 refusal");
+    let answer = cable.ask("CASE:RES? 1");
+    assert!(
+        answer.starts_with("1 refusal code=not_found use=demonstration cure=\""),
+        "{answer}"
+    );
+    assert_eq!(cable.ask("CASE:ROI 100,60,120,140"), "OK");
+    assert_eq!(
+        cable.ask(&format!("CASE:RUN {}", path_of("breast.png"))),
+        "2"
+    );
+    assert_eq!(cable.wait_for_end("2"), "2 finding");
+    let record: Value = serde_json::from_str(&cable.ask("CASE:RES? 2,JSON")).unwrap();
+    let asked = common::classify(&[&path_of("breast.png"), "--prompt", "box:100,60,120,140"]).0;
+    assert_eq!(record["exam"], "breast3", "the phantom says what it is");
+    assert_eq!(record["mask"], asked[0]["mask"]);
+    assert_eq!(
+        cable.ask(&format!("CASE:RUN {}", path_of("breast.png"))),
+        "3"
+    );
+    assert_eq!(cable.wait_for_end("3"), "3 finding");
+    let record: Value = serde_json::from_str(&cable.ask("CASE:RES? 3,JSON")).unwrap();
+    assert_ne!(
+        record["mask"], asked[0]["mask"],
+        "a region is for one case only"
+    );
+}
+
+#[test]
+fn what_was_accepted_is_answered_after_the_power_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cable = Cable::plug(&folder.path().join("port"));
+    let mut device = Device::start(folder.path(), &["port"]);
+    let path = path_of("chest.png");
+    assert_eq!(cable.ask("EXAM covid3"), "OK");
+    for case in 1..=12 {
+        assert_eq!(cable.ask(&format!("CASE:RUN {path}")), case.to_string());
+    }
+    let busy = cable.ask("STAT?");
+    assert!(busy.contains("running case="), "{busy}");
+    assert!(cable.ask("*TST?").starts_with("ERR 14,"), "busy");
+    assert_eq!(cable.ask("*OPC?"), "0");
+    device.kill();
+    drop(cable);
+    let mut cable = Cable::plug(&folder.path().join("port"));
+    let mut device = Device::start(folder.path(), &["port"]);
+    assert_eq!(
+        cable.ask(&format!("CASE:RUN {path}")),
+        "13",
+        "no number twice"
+    );
+    for case in 1..=12 {
+        assert_eq!(
+            cable.wait_for_end(&case.to_string()),
+            format!("{case} finding")
+        );
+    }
+    let (first, last) = (cable.ask("CASE:RES? 1"), cable.ask("CASE:RES? 12"));
+    let body = |line: &str| line.split_once(' ').map(|(_, rest)| rest.to_owned());
+    assert_eq!(body(&first), body(&last), "the same image, the same answer");
+    assert_eq!(cable.wait_for_end("13"), "13 finding");
+    for case in 14..=20 {
+        assert_eq!(cable.ask(&format!("CASE:RUN {path}")), case.to_string());
+    }
+    let dropped: usize = cable.ask("CASE:ABOR").parse().unwrap();
+    assert!((5..=7).contains(&dropped), "{dropped}");
+    assert_eq!(cable.ask("CASE:STAT? 20"), "20 aborted");
+    assert_eq!(cable.ask("CASE:RES? 20"), "20 aborted");
+    device.kill();
+}
+
+#[test]
+fn two_lines_at_once_and_one_that_is_pulled() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut left = Cable::plug(&folder.path().join("left"));
+    let mut right = Cable::plug(&folder.path().join("right"));
+    let device = Device::start(folder.path(), &["left", "right"]);
+    assert_eq!(left.ask("EXAM brain4"), "OK");
+    assert_eq!(right.ask("EXAM?"), "auto", "each line chooses for itself");
+    assert_eq!(left.ask(&format!("CASE:RUN {}", path_of("brain.png"))), "1");
+    assert_eq!(right.wait_for_end("1"), "1 finding");
+    let state = folder.path().join("state").display().to_string();
+    let second = common::medfocus(&["serve", "--serial", "-", "--state", &state]);
+    assert_eq!(
+        second.status.code(),
+        Some(3),
+        "one state folder, one device"
+    );
+    assert!(String::from_utf8_lossy(&second.stderr).contains("(state)"));
+    left.send(b"half a li");
+    drop(left);
+    let mut left = Cable::plug(&folder.path().join("left"));
+    assert_eq!(right.ask("*OPC?"), "1", "the other line goes on");
+    device.wait_for_open("left", 2);
+    assert_eq!(left.ask("CASE:STAT? 1"), "1 finding", "plugged again");
+}
