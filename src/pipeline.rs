@@ -24,8 +24,75 @@ pub struct Overrides {
     pub focus: Option<Style>,
 }
 
+/// A step of a case, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The file becomes an [`Image`].
+    Decode,
+    /// The segmenter's encoder.
+    SegmenterEncode,
+    /// The prompts and the mask decoder.
+    SegmenterDecode,
+    /// The region-guided input.
+    Focus,
+    /// The image encoder, whole and focused image.
+    ImageEncode,
+    /// Fusion head, calibration and level.
+    Head,
+}
+
+impl Stage {
+    /// All stages in order.
+    pub const ALL: [Self; 6] = [
+        Self::Decode,
+        Self::SegmenterEncode,
+        Self::SegmenterDecode,
+        Self::Focus,
+        Self::ImageEncode,
+        Self::Head,
+    ];
+
+    /// The word in JSON's `timings_ms`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::SegmenterEncode => "segmenter_encode",
+            Self::SegmenterDecode => "segmenter_decode",
+            Self::Focus => "focus",
+            Self::ImageEncode => "image_encode",
+            Self::Head => "head",
+        }
+    }
+}
+
 /// Milliseconds spent in each stage, in order.
 pub type Timings = Vec<(&'static str, f64)>;
+
+/// Is told of each stage while a case runs.
+pub trait Observer {
+    /// A stage begins.
+    fn begun(&mut self, stage: Stage);
+    /// A stage ended, well or not, after so many milliseconds.
+    fn ended(&mut self, stage: Stage, ms: f64);
+}
+
+/// Timings alone: whoever waits anyway needs no progress.
+impl Observer for Timings {
+    fn begun(&mut self, _: Stage) {}
+
+    fn ended(&mut self, stage: Stage, ms: f64) {
+        self.push((stage.word(), ms));
+    }
+}
+
+/// Does the work of a stage and tells the observer.
+pub fn observe<T>(observer: &mut dyn Observer, stage: Stage, work: impl FnOnce() -> T) -> T {
+    observer.begun(stage);
+    let since = Instant::now();
+    let made = work();
+    observer.ended(stage, since.elapsed().as_secs_f64() * 1e3);
+    made
+}
 
 /// Why an image has no finding.
 #[derive(Debug, thiserror::Error)]
@@ -76,27 +143,29 @@ pub fn read(
     bundle: &Bundle,
     image: &Image,
     overrides: &Overrides,
-    timings: &mut Timings,
+    observer: &mut dyn Observer,
 ) -> Result<Reading, Stopped> {
-    let mut stage = Stage {
-        timings,
-        since: Instant::now(),
-    };
-    let maps = encode_for_segmenter(bundle, image)?;
-    stage.done("segmenter_encode");
-    let decoded = decode_mask(bundle, image, overrides, &maps)?;
-    stage.done("segmenter_decode");
-    let mask = decoded.logits.mask(image.width, image.height);
+    let maps = observe(observer, Stage::SegmenterEncode, || {
+        encode_for_segmenter(bundle, image)
+    })?;
+    let decoded = observe(observer, Stage::SegmenterDecode, || {
+        decode_mask(bundle, image, overrides, &maps)
+    })?;
     let style = overrides.focus.unwrap_or(bundle.manifest.focus.style);
-    let batch = whole_and_focused(bundle, image, style, &mask, &decoded.logits);
-    stage.done("focus");
-    let embeddings = bundle.image_encoder.run(&[batch])?.remove(0);
+    let (mask, batch) = observe(observer, Stage::Focus, || {
+        let mask = decoded.logits.mask(image.width, image.height);
+        let batch = whole_and_focused(bundle, image, style, &mask, &decoded.logits);
+        (mask, batch)
+    });
+    let embeddings = observe(observer, Stage::ImageEncode, || {
+        bundle.image_encoder.run(&[batch])
+    })?
+    .remove(0);
     let mut rows = embeddings
         .data
         .chunks_exact(bundle.manifest.image_encoder.embedding);
     let whole = rows.next().map(unit).unwrap_or_default();
     let focused = rows.next().map_or_else(|| whole.clone(), unit);
-    stage.done("image_encode");
     Ok(Reading {
         mask,
         predicted_iou: decoded.predicted_iou,
@@ -334,17 +403,4 @@ fn reasons(reading: &Reading, review: bool) -> Vec<String> {
             .push("unsure: the answer is below the exam's threshold; a person decides".to_owned());
     }
     reasons
-}
-
-struct Stage<'a> {
-    timings: &'a mut Timings,
-    since: Instant,
-}
-
-impl Stage<'_> {
-    fn done(&mut self, name: &'static str) {
-        self.timings
-            .push((name, self.since.elapsed().as_secs_f64() * 1e3));
-        self.since = Instant::now();
-    }
 }

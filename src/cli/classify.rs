@@ -9,7 +9,7 @@ use medfocus::engine;
 use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, Image};
-use medfocus::pipeline::{self, Overrides, Reading, Stopped, Timings};
+use medfocus::pipeline::{self, Overrides, Reading, Stage, Stopped, Timings};
 use medfocus::report::{self, Record};
 
 use super::{Failure, put, sources};
@@ -152,10 +152,10 @@ fn classify(
         }
     };
     for exam in exams {
-        let started = std::time::Instant::now();
-        let finding = pipeline::answer(exam, &image, &reading);
         let mut timings = timings.clone();
-        timings.push(("head", started.elapsed().as_secs_f64() * 1e3));
+        let finding = pipeline::observe(&mut timings, Stage::Head, || {
+            pipeline::answer(exam, &image, &reading)
+        });
         if let Some(out) = &arguments.overlay {
             let path = if several {
                 overlay_path(out, file, &finding.case)
@@ -198,9 +198,8 @@ fn read<'a>(
     } else {
         None
     };
-    let started = std::time::Instant::now();
-    let image = image::read(file).map_err(|r| (None, given.clone(), refused(r)))?;
-    timings.push(("decode", started.elapsed().as_secs_f64() * 1e3));
+    let image = pipeline::observe(timings, Stage::Decode, || image::read(file))
+        .map_err(|r| (None, given.clone(), refused(r)))?;
     let exams = match asked {
         Asked::These(exams) => exams.clone(),
         Asked::WhatTheImageSays => {

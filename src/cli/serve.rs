@@ -1,10 +1,11 @@
 //! `medfocus serve`: the device, until it is switched off.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use medfocus::bundle::{self, Bundle};
-use medfocus::device::{Cases, Port, talk};
+use medfocus::device::{Cases, Event, Events, Health, Port, talk};
 use medfocus::{engine, self_test};
 
 use super::Failure;
@@ -44,15 +45,19 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     engine::set_threads(arguments.threads);
     let ports = ports(arguments)?;
-    let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
-    let bundle = Bundle::load(&folder)?;
-    // A device that computes wrongly must not answer at all.
-    self_test::run(&bundle)?;
-    let state = arguments.state.clone().map_or_else(state_folder, Ok)?;
-    let cases = Cases::open(bundle, &state)?;
+    let events = Arc::new(Events::default());
+    let cases = start(arguments, &events).inspect_err(|failure| {
+        if let Failure::Device { code, cure, .. } = failure {
+            events.tell(&Event::Health(Health::Fault { code, cure }));
+        }
+    })?;
     let cases: &'static Cases = Box::leak(Box::new(cases));
     std::thread::spawn(|| cases.work());
     log::info!("self-test passed; ready");
+    events.tell(&Event::Health(Health::Ready {
+        bundle: cases.bundle().id.clone(),
+        intended_use: cases.bundle().manifest.intended_use,
+    }));
     let lines: Vec<_> = ports
         .into_iter()
         .map(|port| std::thread::spawn(move || talk(&port, cases)))
@@ -68,6 +73,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// From nothing to a device that may accept cases.
+fn start(arguments: &Arguments, events: &Arc<Events>) -> Result<Cases, Failure> {
+    events.tell(&Event::Health(Health::Loading));
+    let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
+    let bundle = Bundle::load(&folder)?;
+    events.tell(&Event::Health(Health::SelfTest));
+    // A device that computes wrongly must not answer at all.
+    self_test::run(&bundle)?;
+    let state = arguments.state.clone().map_or_else(state_folder, Ok)?;
+    Ok(Cases::open(bundle, &state, Arc::clone(events))?)
 }
 
 fn ports(arguments: &Arguments) -> Result<Vec<Port>, Failure> {

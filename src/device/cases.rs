@@ -1,24 +1,27 @@
 //! The cases of this device: accepted, run one after the other, answered.
 //!
-//! Three locks, always taken alone: the journal's is held while the disk works, the
-//! board's never for longer than a lookup, so that a console is answered while a case
-//! runs or the disk is slow. The image never outlives its case here.
+//! Three locks: the journal's is held while the disk works, the board's never for longer
+//! than a lookup, so that a console is answered while a case runs or the disk is slow.
+//! Events are told under the board's lock, so that they come in the order of what
+//! happened. The image itself never outlives its case here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
 use serde_json::Value;
 
+use super::events::{Event, Events, Found, Health};
+use super::lock;
 use crate::bundle::Bundle;
-use crate::finding::{Answer, Finding, Refusal, RefusalCode};
+use crate::finding::{Answer, Refusal, RefusalCode};
 use crate::focus::Prompt;
 use crate::image;
 use crate::journal::{Entry, Journal, JournalError, Order, Reader, Span};
-use crate::pipeline::{self, Overrides, Stopped, Timings};
+use crate::pipeline::{self, Observer, Overrides, Stage, Stopped, Timings};
 use crate::report::{self, Record};
 
 /// Cases that may wait at once.
@@ -97,12 +100,7 @@ pub struct Cases {
     reader: Mutex<Reader>,
     board: Mutex<Board>,
     arrived: Condvar,
-}
-
-/// Every change under these locks is whole at each step, so a lock that a panic left
-/// behind still guards good data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    events: Arc<Events>,
 }
 
 impl Cases {
@@ -110,7 +108,7 @@ impl Cases {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn open(bundle: Bundle, state: &Path) -> Result<Self, JournalError> {
+    pub fn open(bundle: Bundle, state: &Path, events: Arc<Events>) -> Result<Self, JournalError> {
         let (journal, replay) = Journal::open(state)?;
         if replay.unreadable > 0 {
             log::error!("journal: {} lines cannot be read", replay.unreadable);
@@ -147,7 +145,13 @@ impl Cases {
             ledger: Mutex::new(Ledger { journal, next }),
             board: Mutex::new(board),
             arrived: Condvar::new(),
+            events,
         })
+    }
+
+    /// Where everything that happens to cases is told.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// The bundle that answers.
@@ -174,7 +178,9 @@ impl Cases {
         }
         ledger.next += 1;
         if let Entry::Accepted { order, .. } = entry {
-            lock(&self.board).wait(case, order);
+            let mut board = lock(&self.board);
+            board.wait(case, order);
+            self.events.tell(&Event::Accepted { case });
         }
         drop(ledger);
         self.arrived.notify_one();
@@ -198,7 +204,9 @@ impl Cases {
                 self.storage_failed(&error);
                 return Err(Fault::Storage);
             }
-            lock(&self.board).end(case, State::Aborted, None);
+            let mut board = lock(&self.board);
+            board.end(case, State::Aborted, None);
+            self.events.tell(&Event::Aborted { case });
             dropped += 1;
         }
     }
@@ -260,12 +268,13 @@ impl Cases {
     pub fn work(&self) -> ! {
         loop {
             let (case, order) = self.next();
-            let record = self.run(case, &order);
+            let (record, event) = self.run(case, &order);
             let state = state_of(&record);
             let span = self.store(&Entry::Answered { case, record });
             let mut board = lock(&self.board);
             board.running = None;
             board.end(case, state, Some(span));
+            self.events.tell(&event);
         }
     }
 
@@ -276,6 +285,7 @@ impl Cases {
                 board.running = Some(case);
                 let standing = board.standings.entry(case);
                 standing.and_modify(|s| s.state = State::Running);
+                self.events.tell(&Event::Started { case });
                 return (case, order);
             }
             board = self
@@ -291,7 +301,7 @@ impl Cases {
             let written = lock(&self.ledger).journal.append(entry);
             match written {
                 Ok(span) => {
-                    lock(&self.board).storage_fault = false;
+                    self.set_storage_fault(false);
                     return span;
                 }
                 Err(error) => {
@@ -304,40 +314,77 @@ impl Cases {
 
     fn storage_failed(&self, error: &JournalError) {
         log::error!("journal: {error}");
-        lock(&self.board).storage_fault = true;
+        self.set_storage_fault(true);
     }
 
-    /// One case's answer as JSON. A panic in a decoder or in the engine ends the case
-    /// and not the device.
-    fn run(&self, case: u64, order: &Order) -> Value {
-        let mut timings = Timings::new();
+    fn set_storage_fault(&self, failed: bool) {
+        let mut board = lock(&self.board);
+        if board.storage_fault != failed {
+            board.storage_fault = failed;
+            let health = Health::StorageFault(failed);
+            self.events.tell(&Event::Health(health));
+        }
+    }
+
+    /// One case's answer as JSON, and as it is told. A panic in a decoder or in the
+    /// engine ends the case and not the device.
+    fn run(&self, case: u64, order: &Order) -> (Value, Event) {
         let started = Instant::now();
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            answer(&self.bundle, order, &mut timings)
+        let mut progress = Progress {
+            case,
+            events: &self.events,
+            timings: Timings::new(),
+        };
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            answer(&self.bundle, order, case, &mut progress)
         }))
         .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
-        let answer = match answer {
-            Ok(mut finding) => {
-                finding.case = case.to_string();
-                Answer::Finding(Box::new(finding))
-            }
-            Err(refusal) => Answer::Refusal {
-                case: Some(case.to_string()),
-                exam: order.exam.clone(),
-                refusal,
-            },
-        };
         log::info!(
             "case {case}: {:.0} ms",
             started.elapsed().as_secs_f64() * 1e3
         );
-        report::json(&Record {
+        let (answer, event) = match found {
+            Ok(found) => {
+                let finding = Box::new(found.finding.clone());
+                let found = Arc::new(found);
+                (Answer::Finding(finding), Event::Finding { case, found })
+            }
+            Err(refusal) => {
+                let answer = Answer::Refusal {
+                    case: Some(case.to_string()),
+                    exam: order.exam.clone(),
+                    refusal: refusal.clone(),
+                };
+                let refusal = Arc::new(refusal);
+                (answer, Event::Refusal { case, refusal })
+            }
+        };
+        let record = report::json(&Record {
             source: &order.source,
             answer: &answer,
             intended_use: self.bundle.manifest.intended_use,
             bundle: &self.bundle.id,
-            timings: &timings,
-        })
+            timings: &progress.timings,
+        });
+        (record, event)
+    }
+}
+
+/// Tells the stages of one case, and keeps their times.
+struct Progress<'a> {
+    case: u64,
+    events: &'a Events,
+    timings: Timings,
+}
+
+impl Observer for Progress<'_> {
+    fn begun(&mut self, stage: Stage) {
+        let case = self.case;
+        self.events.tell(&Event::Stage { case, stage });
+    }
+
+    fn ended(&mut self, stage: Stage, ms: f64) {
+        self.timings.ended(stage, ms);
     }
 }
 
@@ -382,10 +429,15 @@ fn prompt([x, y, width, height]: [u32; 4]) -> Prompt {
     }
 }
 
-fn answer(bundle: &Bundle, order: &Order, timings: &mut Timings) -> Result<Finding, Refusal> {
-    let started = Instant::now();
-    let image = image::read(Path::new(&order.source))?;
-    timings.push(("decode", started.elapsed().as_secs_f64() * 1e3));
+fn answer(
+    bundle: &Bundle,
+    order: &Order,
+    case: u64,
+    observer: &mut dyn Observer,
+) -> Result<Found, Refusal> {
+    let image = pipeline::observe(observer, Stage::Decode, || {
+        image::read(Path::new(&order.source))
+    })?;
     let exam = match &order.exam {
         None => pipeline::exam_of(bundle, &image, &order.source)?,
         Some(name) => bundle.exam(name).ok_or_else(|| {
@@ -402,14 +454,16 @@ fn answer(bundle: &Bundle, order: &Order, timings: &mut Timings) -> Result<Findi
         prompts,
         focus: None,
     };
-    let reading = pipeline::read(bundle, &image, &overrides, timings).map_err(|stopped| {
+    let reading = pipeline::read(bundle, &image, &overrides, observer).map_err(|stopped| {
         match stopped.about(&order.source) {
             Stopped::Refused(refusal) => refusal,
             Stopped::Engine(error) => fault(&order.source, &error.to_string()),
         }
     })?;
-    let started = Instant::now();
-    let finding = pipeline::answer(exam, &image, &reading);
-    timings.push(("head", started.elapsed().as_secs_f64() * 1e3));
-    Ok(finding)
+    let mut finding = pipeline::observe(observer, Stage::Head, || {
+        pipeline::answer(exam, &image, &reading)
+    });
+    finding.case = case.to_string();
+    let title = exam.spec.title.clone();
+    Ok(Found::new(finding, title, &image, &reading.mask))
 }

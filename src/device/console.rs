@@ -127,8 +127,10 @@ impl Console {
             Command::CaseResult(case, form) => result(case, form, cases),
             Command::CaseList => Ok(list(cases)),
             Command::Abort => Ok(cases.abort()?.to_string()),
-            // The display comes with its own issue; until then no device has one.
-            Command::Page(_) => Err(Fault::HardwareMissing),
+            Command::Page(page) => {
+                cases.events().turn_to(page)?;
+                ok()
+            }
             Command::Help => Ok(HELP.to_owned()),
         }
     }

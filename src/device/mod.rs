@@ -3,12 +3,22 @@
 //!
 //! `serial -> console -> cases -> pipeline -> journal -> cases -> console -> serial`. A
 //! finding is durable before anyone can see it, and a case that was accepted is answered,
-//! whatever happens in between.
+//! whatever happens in between. What happens is told to displays and links as [`Event`]s.
 
 mod cases;
 mod console;
+mod events;
 mod serial;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use cases::{Cases, State, Summary};
 pub use console::Console;
+pub use events::{Event, Events, Found, Health, Listener};
 pub use serial::{Port, talk};
+
+/// Every change under this room's locks is whole at each step, so a lock that a panic left
+/// behind still guards good data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

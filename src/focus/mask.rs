@@ -193,6 +193,20 @@ impl Mask {
         &self.bits
     }
 
+    /// The same region for an image of another size: each pixel's centre decides.
+    #[must_use]
+    pub fn reduced(&self, width: u32, height: u32) -> Self {
+        let source = |at: u32, to: u32, from: u32| {
+            let centre = (2 * u64::from(at) + 1) * u64::from(from) / (2 * u64::from(to));
+            u32::try_from(centre).unwrap_or(0)
+        };
+        let inside = |y: u32| {
+            let y = source(y, height, self.height);
+            (0..width).map(move |x| self.contains(source(x, width, self.width), y))
+        };
+        Self::new(width, height, (0..height).flat_map(inside).collect())
+    }
+
     /// Pixels inside over all pixels.
     pub fn area_fraction(&self) -> f64 {
         self.bits.iter().filter(|b| **b).count() as f64 / self.bits.len() as f64
@@ -281,5 +295,15 @@ mod tests {
         let mask = picture("... ...").mask(3, 2);
         assert_eq!(mask.bbox(), None);
         assert_eq!(mask.rle().counts, [6]);
+    }
+
+    #[test]
+    fn a_reduced_mask_is_the_same_region() {
+        let bits = (0..8u32).flat_map(|y| (0..16u32).map(move |x| (4..8).contains(&x) && y >= 4));
+        let mask = Mask::new(16, 8, bits.collect());
+        let reduced = mask.reduced(8, 4);
+        assert_eq!(reduced.bbox(), Some([2, 2, 2, 2]));
+        assert_eq!(reduced.area_fraction(), mask.area_fraction());
+        assert_eq!(mask.reduced(16, 8), mask);
     }
 }

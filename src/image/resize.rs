@@ -70,6 +70,44 @@ impl Image {
         };
         Canvas { side, planes }
     }
+
+    /// The same image in its own shape, no longer than `longest` pixels on either side;
+    /// a smaller one stays as it is.
+    #[must_use]
+    pub fn reduced(&self, longest: u32) -> Self {
+        let (width, height) = (self.width, self.height);
+        let side = width.max(height);
+        if side <= longest {
+            return self.clone();
+        }
+        let scaled = |own: u32| {
+            let scaled = u64::from(own) * u64::from(longest) / u64::from(side);
+            u32::try_from(scaled).unwrap_or(longest).max(1)
+        };
+        let (columns, rows) = (scaled(width), scaled(height));
+        let across = taps(0.0, 1.0, width as usize, columns as usize);
+        let down = taps(0.0, 1.0, height as usize, rows as usize);
+        let byte = |value: &f32| (value * 255.0).round() as u8;
+        let pixels = match &self.pixels {
+            Pixels::Luma(luma) => {
+                let plane = resize::<1>(luma, width as usize, &across, &down);
+                Pixels::Luma(plane.iter().map(byte).collect())
+            }
+            Pixels::Rgb(rgb) => {
+                let planes = resize::<3>(rgb, width as usize, &across, &down);
+                let plane = across.len() * down.len();
+                let pixel = |at: usize| [0, 1, 2].map(|c| byte(&planes[c * plane + at]));
+                Pixels::Rgb((0..plane).flat_map(pixel).collect())
+            }
+        };
+        Self {
+            width: columns,
+            height: rows,
+            pixels,
+            said: self.said.clone(),
+            sha256: self.sha256.clone(),
+        }
+    }
 }
 
 /// The source pixels that one target pixel is made of, and their weights.
@@ -196,5 +234,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_reduced_image_keeps_its_shape_and_a_small_one_its_pixels() {
+        assert_eq!(ramp(40, 30).reduced(40), ramp(40, 30));
+        for (width, height, expected) in
+            [(80, 40, (40, 20)), (33, 4000, (1, 40)), (517, 61, (40, 4))]
+        {
+            let reduced = ramp(width, height).reduced(40);
+            assert_eq!((reduced.width, reduced.height), expected);
+            let Pixels::Luma(bytes) = &reduced.pixels else {
+                unreachable!()
+            };
+            assert_eq!(bytes.len() as u32, reduced.width * reduced.height);
+        }
+        let mut square = ramp(80, 80);
+        let Pixels::Luma(bytes) = square.reduced(40).pixels else {
+            unreachable!()
+        };
+        let planes = square.canvas(UnitBox::WHOLE, 40).planes;
+        let same = bytes.iter().zip(&planes);
+        assert!(same.clone().all(|(b, v)| f32::from(*b) / 255.0 == *v));
+        square.pixels = Pixels::Rgb((0..80 * 80).flat_map(|_| [10, 20, 30]).collect());
+        assert_eq!(square.reduced(40).rgb(39, 39), [10, 20, 30]);
     }
 }

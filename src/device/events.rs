@@ -1,0 +1,265 @@
+//! What happens on the device, told to whoever listens: the display, framed links.
+//!
+//! Telling never waits. A listener that does not keep up loses its oldest events, so no
+//! promise may rest on them: what stands is asked of [`super::Cases`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use firmware_host::fault::Fault;
+
+use super::lock;
+use crate::bundle::IntendedUse;
+use crate::finding::{BundleId, Finding, Refusal};
+use crate::focus::Mask;
+use crate::image::Image;
+use crate::pipeline::Stage;
+
+/// Events that wait for one listener at most.
+const KEPT: usize = 64;
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The device's own state changed.
+    Health(Health),
+    /// A case was accepted and is durable.
+    Accepted {
+        /// Its number.
+        case: u64,
+    },
+    /// A case began to run.
+    Started {
+        /// Its number.
+        case: u64,
+    },
+    /// A case entered a stage.
+    Stage {
+        /// Its number.
+        case: u64,
+        /// The stage that begins.
+        stage: Stage,
+    },
+    /// A case ended in a finding, which is durable.
+    Finding {
+        /// Its number.
+        case: u64,
+        /// What was found.
+        found: Arc<Found>,
+    },
+    /// A case ended in a refusal, which is durable.
+    Refusal {
+        /// Its number.
+        case: u64,
+        /// Why. Its message names the image's path: it is for the line, not for a log.
+        refusal: Arc<Refusal>,
+    },
+    /// A case was dropped before it ran.
+    Aborted {
+        /// Its number.
+        case: u64,
+    },
+    /// Someone asks the display for a page, counted from 0.
+    Page(u8),
+}
+
+/// The device's own state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// The bundle is being loaded.
+    Loading,
+    /// The bundle's known answers are being reproduced.
+    SelfTest,
+    /// Cases are accepted.
+    Ready {
+        /// Who answers.
+        bundle: BundleId,
+        /// What for.
+        intended_use: IntendedUse,
+    },
+    /// The device cannot work; the program is about to end or has to be looked at.
+    Fault {
+        /// Stable word, as on standard error.
+        code: &'static str,
+        /// What the user can do about it.
+        cure: &'static str,
+    },
+    /// The journal cannot be written (`true`), or can again.
+    StorageFault(bool),
+}
+
+/// A finding, and what a display shows beside it.
+#[derive(Debug)]
+pub struct Found {
+    /// The finding.
+    pub finding: Finding,
+    /// The exam's title for people.
+    pub title: String,
+    /// The image, no longer than [`Found::LONGEST`] pixels on either side.
+    pub thumbnail: Image,
+    /// The region, in the thumbnail's pixels.
+    pub region: Mask,
+}
+
+impl Found {
+    /// Pixels of the thumbnail's longer side at most.
+    pub const LONGEST: u32 = 240;
+
+    /// Keeps of an image what a display needs.
+    pub fn new(finding: Finding, title: String, image: &Image, mask: &Mask) -> Self {
+        let thumbnail = image.reduced(Self::LONGEST);
+        let region = mask.reduced(thumbnail.width, thumbnail.height);
+        Self {
+            finding,
+            title,
+            thumbnail,
+            region,
+        }
+    }
+}
+
+/// Where events are told.
+#[derive(Debug, Default)]
+pub struct Events {
+    listeners: Mutex<Vec<Weak<Queue>>>,
+    /// Pages of the display; 0 where there is none.
+    pages: AtomicU8,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: Mutex<VecDeque<Event>>,
+    arrived: Condvar,
+}
+
+/// Hears every event from now on, until it is dropped.
+#[derive(Debug)]
+pub struct Listener(Arc<Queue>);
+
+impl Events {
+    /// Begins to listen.
+    pub fn subscribe(&self) -> Listener {
+        let queue = Arc::default();
+        lock(&self.listeners).push(Arc::downgrade(&queue));
+        Listener(queue)
+    }
+
+    /// Tells all listeners.
+    pub fn tell(&self, event: &Event) {
+        lock(&self.listeners).retain(|listener| match listener.upgrade() {
+            Some(queue) => {
+                queue.push(event.clone());
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// A display says how many pages it has.
+    pub fn set_pages(&self, pages: u8) {
+        self.pages.store(pages, Ordering::Relaxed);
+    }
+
+    /// Asks the display for a page, counted from 0.
+    ///
+    /// # Errors
+    /// [`Fault::HardwareMissing`] without a display, [`Fault::OutOfRange`].
+    pub fn turn_to(&self, page: u8) -> Result<(), Fault> {
+        match self.pages.load(Ordering::Relaxed) {
+            0 => Err(Fault::HardwareMissing),
+            pages if page >= pages => Err(Fault::OutOfRange),
+            _ => {
+                self.tell(&Event::Page(page));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn push(&self, event: Event) {
+        let mut events = lock(&self.events);
+        if events.len() == KEPT {
+            events.pop_front();
+        }
+        events.push_back(event);
+        self.arrived.notify_one();
+    }
+}
+
+impl Listener {
+    /// The next event; `None` where none came for so long.
+    pub fn next(&self, patience: Duration) -> Option<Event> {
+        let deadline = Instant::now() + patience;
+        let mut events = lock(&self.0.events);
+        loop {
+            if let Some(event) = events.pop_front() {
+                return Some(event);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            events = self
+                .0
+                .arrived
+                .wait_timeout(events, left)
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case_of(event: Option<Event>) -> Option<u64> {
+        match event {
+            Some(Event::Accepted { case }) => Some(case),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_listener_that_sleeps_loses_the_oldest_and_delays_nobody() {
+        let events = Events::default();
+        let (awake, asleep) = (events.subscribe(), events.subscribe());
+        for case in 0..1000 {
+            events.tell(&Event::Accepted { case });
+            assert_eq!(case_of(awake.next(Duration::ZERO)), Some(case));
+        }
+        let kept: Vec<u64> = std::iter::from_fn(|| case_of(asleep.next(Duration::ZERO))).collect();
+        assert_eq!(kept, (1000 - KEPT as u64..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_listener_that_waits_is_woken() {
+        let events = Events::default();
+        let listener = events.subscribe();
+        std::thread::scope(|scope| {
+            let heard = scope.spawn(|| listener.next(Duration::from_secs(60)));
+            events.tell(&Event::Accepted { case: 7 });
+            assert_eq!(case_of(heard.join().unwrap()), Some(7));
+        });
+    }
+
+    #[test]
+    fn pages_are_turned_only_where_there_are_some() {
+        let events = Events::default();
+        let listener = events.subscribe();
+        assert_eq!(events.turn_to(0), Err(Fault::HardwareMissing));
+        events.set_pages(3);
+        assert_eq!(events.turn_to(3), Err(Fault::OutOfRange));
+        assert_eq!(events.turn_to(2), Ok(()));
+        assert!(matches!(
+            listener.next(Duration::ZERO),
+            Some(Event::Page(2))
+        ));
+        drop(listener);
+        events.tell(&Event::Page(0));
+        assert!(events.listeners.lock().unwrap().is_empty(), "forgotten");
+    }
+}
