@@ -5,6 +5,8 @@
 //! is for.
 
 mod graph;
+pub mod kernels;
+pub mod pool;
 mod threads;
 mod weights;
 

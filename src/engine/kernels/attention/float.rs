@@ -1,0 +1,209 @@
+//! Attention in single precision.
+
+use super::{Job, exp2};
+use crate::engine::kernels::aligned::{Aligned, lines_of, take};
+use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine};
+
+pub(super) struct Float<'a> {
+    pub job: Job<'a>,
+    pub scratch: &'a mut Aligned,
+}
+
+/// Lengths in scratch.
+struct Lengths {
+    dim: usize,
+    /// Keys of a block, filled up.
+    block: usize,
+    /// Values of a row of the output, filled up.
+    width: usize,
+    blocks: usize,
+}
+
+/// The keys and values of one head, packed, and room for one tile of queries.
+struct Memory<'m> {
+    /// `[block][panel of keys][dim][key]`
+    keys: &'m mut [f32],
+    /// `[block][panel of dim][key][column]`
+    values: &'m mut [f32],
+    /// `[dim][row]`
+    queries: &'m mut [f32],
+    /// `[panel of keys][row][key]`
+    scores: &'m mut [f32],
+    /// `[key][row]`
+    probabilities: &'m mut [f32],
+    out: &'m mut [f32],
+}
+
+impl Routine for Float<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let job = &self.job;
+        let lengths = Lengths {
+            dim: job.shape.dim,
+            block: job.block_room(I::FLOAT_TILE),
+            width: job.shape.dim.next_multiple_of(I::FLOAT_TILE.columns),
+            blocks: job.blocks().count(),
+        };
+        let mut memory = Memory::carve(self.scratch, &lengths, I::FLOAT_TILE.rows);
+        pack::<I>(job, &lengths, &mut memory);
+        for first in job.rows.clone().step_by(I::FLOAT_TILE.rows) {
+            tile(isa, job, &lengths, &mut memory, first);
+        }
+    }
+}
+
+impl<'m> Memory<'m> {
+    fn carve(scratch: &'m mut Aligned, lengths: &Lengths, rows: usize) -> Self {
+        let Lengths {
+            dim,
+            block,
+            width,
+            blocks,
+        } = *lengths;
+        let counts = [
+            blocks * block * dim,
+            blocks * block * width,
+            rows * dim,
+            rows * block,
+            rows * block,
+            rows * width,
+        ];
+        let memory = &mut scratch.grow(counts.map(lines_of::<f32>).iter().sum());
+        let [keys, values, queries, scores, probabilities, out] =
+            counts.map(|count| take(memory, count));
+        Self {
+            keys,
+            values,
+            queries,
+            scores,
+            probabilities,
+            out,
+        }
+    }
+}
+
+#[inline(always)]
+fn pack<I: Isa>(job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_>) {
+    let columns = I::FLOAT_TILE.columns;
+    memory.keys.fill(0.0);
+    memory.values.fill(0.0);
+    for (b, block) in job.blocks().enumerate() {
+        let values = &mut memory.values[b * lengths.block * lengths.width..];
+        for (i, key) in block.enumerate() {
+            let at = b * lengths.block + i;
+            let to = &mut memory.keys[at / columns * columns * lengths.dim + at % columns..];
+            for (to, x) in to.iter_mut().step_by(columns).zip(job.keys.row(key)) {
+                *to = *x;
+            }
+            for (p, value) in job.values.row(key).chunks(columns).enumerate() {
+                let at = p * columns * lengths.block + i * columns;
+                values[at..at + value.len()].copy_from_slice(value);
+            }
+        }
+    }
+}
+
+/// One tile of queries against all keys.
+#[inline(always)]
+fn tile<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_>, first: usize) {
+    let (rows, columns) = (I::FLOAT_TILE.rows, I::FLOAT_TILE.columns);
+    let last = job.rows.end.min(first + rows);
+    let factor = job.shape.scale * std::f32::consts::LOG2_E;
+    memory.queries.fill(0.0);
+    for row in first..last {
+        let to = memory.queries[row - first..].iter_mut().step_by(rows);
+        for (to, x) in to.zip(job.queries.row(row)) {
+            *to = x * factor;
+        }
+    }
+    memory.out.fill(0.0);
+    let mut tops = [f32::NEG_INFINITY; MOST_ROWS];
+    let mut totals = [0.0; MOST_ROWS];
+    let mut part = [0.0; MOST_ROWS * MOST_COLUMNS];
+    let part = &mut part[..rows * columns];
+    for (b, block) in job.blocks().enumerate() {
+        let keys = b * lengths.block..(b + 1) * lengths.block;
+        let panels = memory.keys[keys.start * lengths.dim..keys.end * lengths.dim]
+            .chunks_exact(columns * lengths.dim);
+        for (panel, scores) in panels.zip(memory.scores.chunks_exact_mut(rows * columns)) {
+            isa.float_products(memory.queries, panel, scores);
+        }
+        let mut fades = [0.0; MOST_ROWS];
+        for r in 0..rows {
+            hide(memory.scores, r, rows, columns, block.len()..lengths.block);
+            let (fade, total) = probabilities(isa, memory, r, &mut tops[r], lengths.block);
+            totals[r] = totals[r] * fade + total;
+            fades[r] = fade;
+        }
+        let panels = memory.values[keys.start * lengths.width..keys.end * lengths.width]
+            .chunks_exact(columns * lengths.block);
+        for (p, panel) in panels.enumerate() {
+            isa.float_products(&memory.probabilities[..rows * lengths.block], panel, part);
+            for (r, part) in part.chunks_exact(columns).enumerate() {
+                let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
+                let fade = isa.splat(fades[r]);
+                for (out, part) in out
+                    .chunks_exact_mut(I::LANES)
+                    .zip(part.chunks_exact(I::LANES))
+                {
+                    isa.store(isa.mul_add(isa.load(out), fade, isa.load(part)), out);
+                }
+            }
+        }
+    }
+    for row in first..last {
+        let r = row - first;
+        let factor = 1.0 / totals[r];
+        let out = &mut memory.out[r * lengths.width..][..lengths.dim];
+        out.iter_mut().for_each(|x| *x *= factor);
+        job.write(row, out);
+    }
+}
+
+/// Keys that only fill up the last panel get no share.
+#[inline(always)]
+fn hide(scores: &mut [f32], r: usize, rows: usize, columns: usize, keys: std::ops::Range<usize>) {
+    for key in keys {
+        scores[(key / columns * rows + r) * columns + key % columns] = f32::NEG_INFINITY;
+    }
+}
+
+/// Row `r`'s scores to `2^(score - top)`; answers by what earlier sums fade, and the sum.
+#[inline(always)]
+fn probabilities<I: Isa>(
+    isa: I,
+    memory: &mut Memory<'_>,
+    r: usize,
+    top: &mut f32,
+    keys: usize,
+) -> (f32, f32) {
+    let (rows, columns) = (I::FLOAT_TILE.rows, I::FLOAT_TILE.columns);
+    let place = |panel: usize| (panel * rows + r) * columns;
+    let mut tops = isa.splat(*top);
+    for panel in 0..keys / columns {
+        for chunk in memory.scores[place(panel)..][..columns].chunks_exact(I::LANES) {
+            tops = isa.max(tops, isa.load(chunk));
+        }
+    }
+    let new_top = isa.largest(tops);
+    let fade = (*top - new_top).exp2();
+    *top = new_top;
+    let mut total = isa.splat(0.0);
+    for panel in 0..keys / columns {
+        let scores = &mut memory.scores[place(panel)..][..columns];
+        for chunk in scores.chunks_exact_mut(I::LANES) {
+            let power = exp2(isa, isa.sub(isa.load(chunk), isa.splat(new_top)));
+            total = isa.add(total, power);
+            isa.store(power, chunk);
+        }
+        let to = memory.probabilities[panel * columns * rows + r..]
+            .iter_mut()
+            .step_by(rows);
+        for (to, power) in to.zip(&*scores) {
+            *to = *power;
+        }
+    }
+    (fade, isa.sum(total))
+}

@@ -1,0 +1,580 @@
+//! Linear layers, and what is linear in disguise: convolutions are rows of patches.
+//!
+//! Rows are fetched, normalised and quantised tile by tile; a block of them stays in the
+//! second-level cache while every panel of weights passes through the first. What follows
+//! the product (scale, bias, activation, residual) is done on a tile before it leaves the
+//! first-level cache.
+
+use std::ops::Range;
+
+use super::ShapeError;
+use super::aligned::{Aligned, LINE, lines_of, take, view, view_mut};
+use super::cpu::{Cpu, Parts};
+use super::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Tile};
+use super::math;
+use super::packed::{Arithmetic, PackedLinear};
+use super::pointwise;
+use super::quantize::{interleave, quantize, sum_of};
+use super::rows::{Input, Output, Residual, Sink};
+
+/// Bytes of left panels that one block may fill: they stay in the second-level cache
+/// beside the panel of weights that passes.
+const BLOCK_BYTES: usize = 192 << 10;
+
+/// Work is cut into this many parts a thread, so that none waits long for the last.
+const PARTS_A_THREAD: usize = 4;
+
+/// Below this many rows a thread, threads share the panels of weights, not the rows.
+const FEW_ROWS: usize = 256;
+
+/// What follows a layer's product and bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    Identity,
+    /// `max(x, 0)`
+    Relu,
+    /// `x Phi(x)`, by the error function.
+    Gelu,
+    /// `x sigmoid(1.702 x)`
+    QuickGelu,
+    /// `1 / (1 + e^-x)`
+    Sigmoid,
+}
+
+impl Activation {
+    #[inline(always)]
+    pub(super) fn of<I: Isa>(self, isa: I, x: I::F) -> I::F {
+        match self {
+            Self::Identity => x,
+            Self::Relu => isa.max(isa.splat(0.0), x),
+            Self::Gelu => math::gelu(isa, x),
+            Self::QuickGelu => math::quick_gelu(isa, x),
+            Self::Sigmoid => math::sigmoid(isa, x),
+        }
+    }
+}
+
+/// A layer norm: `(x - mean) / sqrt(variance + epsilon) * gain + shift`.
+#[derive(Debug, Clone, Copy)]
+pub struct Norm<'a> {
+    /// One factor a value.
+    pub gain: &'a [f32],
+    /// One summand a value.
+    pub shift: &'a [f32],
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// A layer: optional norm, product with the weights, bias, activation.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear<'a> {
+    /// The weights.
+    pub weights: &'a PackedLinear,
+    /// Done on each row before the product; rows of zeros that an [`Input`] fills in stay
+    /// zeros.
+    pub norm: Option<Norm<'a>>,
+    /// One summand an output.
+    pub bias: Option<&'a [f32]>,
+    /// Done on each output.
+    pub activation: Activation,
+}
+
+impl Linear<'_> {
+    fn check(&self, cpu: &Cpu) -> Result<(), ShapeError> {
+        let foreign = usize::from(self.weights.kernel() != cpu.kernel());
+        ShapeError::unless_equal("weights packed for another kernel", foreign, 0)?;
+        if let Some(norm) = &self.norm {
+            let inputs = self.weights.inputs();
+            ShapeError::unless_equal("the norm's gains", norm.gain.len(), inputs)?;
+            ShapeError::unless_equal("the norm's shifts", norm.shift.len(), inputs)?;
+        }
+        if let Some(bias) = self.bias {
+            ShapeError::unless_equal("the bias' length", bias.len(), self.weights.outputs())?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a layer on `rows` rows of [`PackedLinear::inputs`] values; each becomes a row of
+/// [`PackedLinear::outputs`] values.
+///
+/// In int8 each row is quantised by itself, symmetrically, and the sums are exact. A row
+/// that holds a value that is not finite becomes NaN.
+///
+/// # Errors
+/// Where lengths do not fit, or the weights are packed for another kernel.
+pub fn linear(
+    cpu: &Cpu,
+    rows: usize,
+    input: &Input<'_>,
+    layer: &Linear<'_>,
+    residual: Residual<'_>,
+    output: Output<'_>,
+) -> Result<(), ShapeError> {
+    layer.check(cpu)?;
+    input.check(rows, layer.weights.inputs())?;
+    let sink = Sink::new(output, residual, rows, layer.weights.outputs())?;
+    run(cpu, rows, input, layer, &sink);
+    Ok(())
+}
+
+/// Runs two layers one after the other, as in a transformer's MLP. What passes between
+/// them stays in the cache where there are rows enough.
+///
+/// # Errors
+/// As [`linear`].
+pub fn mlp(
+    cpu: &Cpu,
+    rows: usize,
+    input: &Input<'_>,
+    [first, second]: [&Linear<'_>; 2],
+    residual: Residual<'_>,
+    output: Output<'_>,
+) -> Result<(), ShapeError> {
+    first.check(cpu)?;
+    second.check(cpu)?;
+    input.check(rows, first.weights.inputs())?;
+    let width = first.weights.outputs();
+    ShapeError::unless_equal("the second layer's inputs", second.weights.inputs(), width)?;
+    let sink = Sink::new(output, residual, rows, second.weights.outputs())?;
+    if let Split::Rows(blocks) = Split::new(cpu, rows, second.weights) {
+        cpu.pool().run(blocks.count, |worker, block| {
+            let block = blocks.rows(block);
+            mlp_block(
+                cpu,
+                input,
+                [first, second],
+                block,
+                &sink,
+                &mut cpu.scratch(worker),
+            );
+        });
+        return Ok(());
+    }
+    let mut between = cpu.between();
+    let mut between = between.grow(lines_of::<f32>(rows * width));
+    let hidden = take::<f32>(&mut between, rows * width);
+    run(cpu, rows, input, first, &Sink::block(hidden, width));
+    let input = Input::Rows {
+        data: hidden,
+        stride: width,
+    };
+    run(cpu, rows, &input, second, &sink);
+    Ok(())
+}
+
+/// How one layer's work is cut.
+enum Split {
+    /// Blocks of rows, each quantised and multiplied by one thread.
+    Rows(Blocks),
+    /// Few rows: quantised once by all threads, then each takes panels of weights.
+    Columns,
+}
+
+/// `rows` cut into `count` blocks of `size`, the last one shorter.
+#[derive(Clone, Copy)]
+struct Blocks {
+    rows: usize,
+    size: usize,
+    count: usize,
+}
+
+impl Blocks {
+    fn rows(self, block: usize) -> Range<usize> {
+        block * self.size..self.rows.min((block + 1) * self.size)
+    }
+}
+
+impl Split {
+    fn new(cpu: &Cpu, rows: usize, weights: &PackedLinear) -> Self {
+        let threads = cpu.threads();
+        if threads > 1 && rows < threads * FEW_ROWS && weights.panel_count() >= 2 * threads {
+            return Self::Columns;
+        }
+        let shape = LeftShape::new(cpu, weights);
+        let parts = match threads {
+            1 => 1,
+            threads => threads * PARTS_A_THREAD,
+        };
+        let fitting = (BLOCK_BYTES / shape.panel_bytes()).max(1) * shape.tile.rows;
+        let count = rows.div_ceil(fitting).max(parts);
+        let size = rows
+            .div_ceil(count)
+            .max(1)
+            .next_multiple_of(shape.tile.rows);
+        Self::Rows(Blocks {
+            rows,
+            size,
+            count: rows.div_ceil(size),
+        })
+    }
+}
+
+/// Runs a layer whose arguments are checked.
+fn run(cpu: &Cpu, rows: usize, input: &Input<'_>, layer: &Linear<'_>, sink: &Sink<'_>) {
+    match Split::new(cpu, rows, layer.weights) {
+        Split::Rows(blocks) => cpu.pool().run(blocks.count, |worker, block| {
+            let block = blocks.rows(block);
+            row_block(cpu, input, layer, block, sink, &mut cpu.scratch(worker));
+        }),
+        Split::Columns => run_by_columns(cpu, rows, input, layer, sink),
+    }
+}
+
+/// A block of rows through one layer.
+fn row_block(
+    cpu: &Cpu,
+    input: &Input<'_>,
+    layer: &Linear<'_>,
+    rows: Range<usize>,
+    sink: &Sink<'_>,
+    scratch: &mut Aligned,
+) {
+    let shape = LeftShape::new(cpu, layer.weights);
+    let left_bytes = shape.bytes(rows.len());
+    let mut memory = scratch.grow(left_bytes + shape.staging_bytes());
+    let left = take(&mut memory, left_bytes);
+    fill(cpu, input, layer, rows.clone(), left, memory);
+    multiply(cpu, layer, rows, left, 0..layer.weights.panel_count(), sink);
+}
+
+/// A block of rows through two layers; what passes between stays in scratch.
+fn mlp_block(
+    cpu: &Cpu,
+    input: &Input<'_>,
+    [first, second]: [&Linear<'_>; 2],
+    rows: Range<usize>,
+    sink: &Sink<'_>,
+    scratch: &mut Aligned,
+) {
+    let (count, width) = (rows.len(), first.weights.outputs());
+    let shapes = [first, second].map(|layer| LeftShape::new(cpu, layer.weights));
+    let [first_bytes, second_bytes] = shapes.map(|shape| shape.bytes(count));
+    let [a, b] = shapes.map(LeftShape::staging_bytes);
+    let left_bytes = first_bytes.max(second_bytes);
+    let hidden_bytes = lines_of::<f32>(count * width);
+    let mut memory = scratch.grow(left_bytes + hidden_bytes + a.max(b));
+    let left: &mut [u8] = take(&mut memory, left_bytes);
+    let hidden: &mut [f32] = take(&mut memory, count * width);
+
+    let filled = &mut left[..first_bytes];
+    fill(cpu, input, first, rows.clone(), filled, memory);
+    let between = Sink::block(hidden, width);
+    multiply(
+        cpu,
+        first,
+        0..count,
+        filled,
+        0..first.weights.panel_count(),
+        &between,
+    );
+
+    let filled = &mut left[..second_bytes];
+    let input = Input::Rows {
+        data: hidden,
+        stride: width,
+    };
+    fill(cpu, &input, second, 0..count, filled, memory);
+    multiply(
+        cpu,
+        second,
+        rows,
+        filled,
+        0..second.weights.panel_count(),
+        sink,
+    );
+}
+
+fn run_by_columns(cpu: &Cpu, rows: usize, input: &Input<'_>, layer: &Linear<'_>, sink: &Sink<'_>) {
+    let shape = LeftShape::new(cpu, layer.weights);
+    let mut common = cpu.common();
+    let bytes = shape.bytes(rows);
+    let left = &mut common.grow(bytes)[..bytes];
+    let parts = Parts::new(left, shape.tile_bytes());
+    cpu.pool().run(parts.count(), |worker, t| {
+        let tile = t * shape.tile.rows..rows.min((t + 1) * shape.tile.rows);
+        // SAFETY: each task takes the part of its own number.
+        let left = unsafe { parts.take(t) };
+        let mut scratch = cpu.scratch(worker);
+        fill(
+            cpu,
+            input,
+            layer,
+            tile,
+            left,
+            scratch.grow(shape.staging_bytes()),
+        );
+    });
+    let left = &*left;
+    let panels = layer.weights.panel_count();
+    let parts = panels.min(cpu.threads() * PARTS_A_THREAD);
+    cpu.pool().run(parts, |_, part| {
+        let panels = part * panels / parts..(part + 1) * panels / parts;
+        multiply(cpu, layer, 0..rows, left, panels, sink);
+    });
+}
+
+/// The left operand of one layer in memory: tile by tile, each its panel, then (int8
+/// only) one scale and one sum of codes a row.
+#[derive(Clone, Copy)]
+struct LeftShape {
+    arithmetic: Arithmetic,
+    tile: Tile,
+    /// Values of a row, filled up to whole units.
+    depth: usize,
+    value_bytes: usize,
+}
+
+impl LeftShape {
+    fn new(cpu: &Cpu, weights: &PackedLinear) -> Self {
+        let kernel = cpu.kernel();
+        let (tile, value_bytes) = match weights.arithmetic() {
+            Arithmetic::Int8 => (kernel.tile(), kernel.code_bytes()),
+            Arithmetic::Float => (kernel.float_tile(), size_of::<f32>()),
+        };
+        Self {
+            arithmetic: weights.arithmetic(),
+            tile,
+            depth: tile.padded_depth(weights.inputs()),
+            value_bytes,
+        }
+    }
+
+    fn panel_bytes(self) -> usize {
+        (self.tile.rows * self.depth * self.value_bytes).next_multiple_of(LINE)
+    }
+
+    fn tile_bytes(self) -> usize {
+        let factors = match self.arithmetic {
+            Arithmetic::Int8 => lines_of::<f32>(self.tile.rows) + lines_of::<i32>(self.tile.rows),
+            Arithmetic::Float => 0,
+        };
+        self.panel_bytes() + factors
+    }
+
+    fn bytes(self, rows: usize) -> usize {
+        rows.div_ceil(self.tile.rows) * self.tile_bytes()
+    }
+
+    /// Room for a row fetched, a row normalised, and one tile of codes.
+    fn staging_bytes(self) -> usize {
+        2 * lines_of::<f32>(self.depth) + lines_of::<i8>(self.tile.rows * self.depth)
+    }
+}
+
+/// Fetches `rows` and lays them out as the left operand.
+fn fill(
+    cpu: &Cpu,
+    input: &Input<'_>,
+    layer: &Linear<'_>,
+    rows: Range<usize>,
+    left: &mut [u8],
+    staging: &mut [u8],
+) {
+    let shape = LeftShape::new(cpu, layer.weights);
+    cpu.kernel().enter(Fill {
+        input,
+        layer,
+        shape,
+        rows,
+        left,
+        staging,
+    });
+}
+
+/// Multiplies a filled left operand, whose first row is row `rows.start` of the output,
+/// with panels of weights.
+fn multiply(
+    cpu: &Cpu,
+    layer: &Linear<'_>,
+    rows: Range<usize>,
+    left: &[u8],
+    panels: Range<usize>,
+    sink: &Sink<'_>,
+) {
+    let shape = LeftShape::new(cpu, layer.weights);
+    cpu.kernel().enter(Multiply {
+        layer,
+        shape,
+        rows,
+        left,
+        panels,
+        sink,
+    });
+}
+
+struct Fill<'a> {
+    input: &'a Input<'a>,
+    layer: &'a Linear<'a>,
+    shape: LeftShape,
+    rows: Range<usize>,
+    left: &'a mut [u8],
+    staging: &'a mut [u8],
+}
+
+impl Routine for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let (shape, rows) = (self.shape, self.rows);
+        let (tile, depth) = (shape.tile, shape.depth);
+        let mut staging = self.staging;
+        let mut source = Source {
+            input: self.input,
+            norm: self.layer.norm,
+            rows: rows.clone(),
+            room: &mut take(&mut staging, depth)[..self.layer.weights.inputs()],
+            normed: &mut take(&mut staging, depth)[..self.layer.weights.inputs()],
+        };
+        let codes = &mut view_mut::<i8>(staging)[..tile.rows * depth];
+        let tiles = self.left.chunks_exact_mut(shape.tile_bytes());
+        for (left, first) in tiles.zip(rows.step_by(tile.rows)) {
+            let (panel, mut factors) = left.split_at_mut(shape.panel_bytes());
+            match shape.arithmetic {
+                Arithmetic::Int8 => {
+                    let scales = take(&mut factors, tile.rows);
+                    let sums = take(&mut factors, tile.rows);
+                    for (r, codes) in codes.chunks_exact_mut(depth).enumerate() {
+                        (scales[r], sums[r]) = source.codes(isa, first + r, codes);
+                    }
+                    interleave::<I>(codes, depth, &mut view_mut(panel)[..tile.rows * depth]);
+                }
+                Arithmetic::Float => {
+                    let panel = &mut view_mut(panel)[..tile.rows * depth];
+                    for r in 0..tile.rows {
+                        source.floats(isa, first + r, panel[r..].iter_mut().step_by(tile.rows));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The rows of one block as a layer's product takes them.
+struct Source<'a> {
+    input: &'a Input<'a>,
+    norm: Option<Norm<'a>>,
+    rows: Range<usize>,
+    room: &'a mut [f32],
+    normed: &'a mut [f32],
+}
+
+impl Source<'_> {
+    /// Row `row`, normalised; `None` where it is zeros or only fills up the last tile.
+    #[inline(always)]
+    fn row<I: Isa>(&mut self, isa: I, row: usize) -> Option<&[f32]> {
+        if row >= self.rows.end {
+            return None;
+        }
+        let values = self.input.fetch(row, self.room)?;
+        Some(match &self.norm {
+            Some(norm) => {
+                pointwise::norm_row(isa, values, norm, self.normed);
+                self.normed
+            }
+            None => values,
+        })
+    }
+
+    /// Writes a row's codes and answers their scale and sum.
+    #[inline(always)]
+    fn codes<I: Isa>(&mut self, isa: I, row: usize, codes: &mut [i8]) -> (f32, i32) {
+        match self.row(isa, row) {
+            Some(values) => (quantize(isa, values, codes), sum_of(codes)),
+            None => {
+                codes.fill(0);
+                (0.0, 0)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn floats<'t, I: Isa>(&mut self, isa: I, row: usize, to: impl Iterator<Item = &'t mut f32>) {
+        match self.row(isa, row) {
+            Some(values) => to.zip(values).for_each(|(to, value)| *to = *value),
+            None => to.for_each(|to| *to = 0.0),
+        }
+    }
+}
+
+struct Multiply<'a> {
+    layer: &'a Linear<'a>,
+    shape: LeftShape,
+    rows: Range<usize>,
+    left: &'a [u8],
+    panels: Range<usize>,
+    sink: &'a Sink<'a>,
+}
+
+impl Routine for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let (shape, rows) = (self.shape, self.rows);
+        let (tile, weights) = (shape.tile, self.layer.weights);
+        let mut out = [0.0; MOST_ROWS * MOST_COLUMNS];
+        let out = &mut out[..tile.rows * tile.columns];
+        for p in self.panels {
+            let columns = p * tile.columns..weights.outputs().min((p + 1) * tile.columns);
+            let mut bias = [0.0; MOST_COLUMNS];
+            if let Some(all) = self.layer.bias {
+                bias[..columns.len()].copy_from_slice(&all[columns.clone()]);
+            }
+            let right = weights.panel(p);
+            let tiles = self.left.chunks_exact(shape.tile_bytes());
+            for (left, first) in tiles.zip(rows.clone().step_by(tile.rows)) {
+                let (panel, factors) = left.split_at(shape.panel_bytes());
+                match shape.arithmetic {
+                    Arithmetic::Int8 => {
+                        let (scales, sums) = factors.split_at(lines_of::<f32>(tile.rows));
+                        let factors = Factors {
+                            rows: view(scales),
+                            columns: &weights.scales()[p * tile.columns..],
+                            bias: &bias,
+                        };
+                        let panel = &view(panel)[..tile.rows * shape.depth];
+                        isa.scaled_products(panel, right, view(sums), factors, out);
+                    }
+                    Arithmetic::Float => {
+                        let panel = &view(panel)[..tile.rows * shape.depth];
+                        isa.float_products(panel, view(right), out);
+                        add_bias(isa, out, &bias[..tile.columns]);
+                    }
+                }
+                activate(isa, self.layer.activation, out);
+                let last = rows.end.min(first + tile.rows);
+                for (row, out) in (first..last).zip(out.chunks_exact(tile.columns)) {
+                    // SAFETY: within the rows and outputs that `Sink::new` was told of;
+                    // no other thread multiplies the same rows with the same panel.
+                    unsafe { self.sink.write(row, columns.start, &out[..columns.len()]) };
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_bias<I: Isa>(isa: I, out: &mut [f32], bias: &[f32]) {
+    for row in out.chunks_exact_mut(bias.len()) {
+        for (to, bias) in row
+            .chunks_exact_mut(I::LANES)
+            .zip(bias.chunks_exact(I::LANES))
+        {
+            isa.store(isa.add(isa.load(to), isa.load(bias)), to);
+        }
+    }
+}
+
+#[inline(always)]
+fn activate<I: Isa>(isa: I, activation: Activation, out: &mut [f32]) {
+    if activation == Activation::Identity {
+        return;
+    }
+    for to in out.chunks_exact_mut(I::LANES) {
+        isa.store(activation.of(isa, isa.load(to)), to);
+    }
+}

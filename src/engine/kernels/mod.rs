@@ -1,0 +1,84 @@
+//! The arithmetic of the int8 engine, written for the CPU it runs on.
+//!
+//! | layer, lowest first | file |
+//! |---|---|
+//! | what an instruction set gives | `isa.rs`, then one file each: `scalar.rs`, ... |
+//! | the one that this process uses | `select.rs`: [`Kernel`] |
+//! | kernel, threads and scratch together | `cpu.rs`: [`Cpu`], which every operator takes |
+//! | elementary functions over lanes | `math.rs` |
+//! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
+//! | rows in and out: strides, tables, patches | `rows.rs` |
+//! | linear layers, convolutions, both halves of an MLP | `linear.rs`, `quantize.rs` |
+//! | attention | `attention.rs` |
+//! | whole tensors, value by value or row by row | `pointwise.rs`, `pixels.rs` |
+//!
+//! Integer results are the same bits on every instruction set and with any number of
+//! threads. Float results depend on the instruction set within the bound that each
+//! function states, and never on the number of threads.
+//!
+//! A value that is not finite is never hidden: a row that holds one gives NaN wherever it
+//! has a part in the answer.
+//!
+//! This room knows nothing of graphs, files or tract, and it is the only one that may be
+//! `unsafe`: each block says why it is sound.
+#![allow(unsafe_code)]
+
+mod aligned;
+mod attention;
+mod cpu;
+mod isa;
+mod linear;
+mod math;
+mod packed;
+mod pixels;
+mod pointwise;
+mod quantize;
+mod rows;
+mod scalar;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use attention::{Attention, AttentionArithmetic, Heads, HeadsMut, attention};
+pub use cpu::Cpu;
+pub use isa::Tile;
+pub use linear::{Activation, Linear, Norm, linear, mlp};
+pub use packed::{Arithmetic, Order, PackError, PackedLinear};
+pub use pixels::{PixelView, PixelViewMut, Resize, max_pool_2x2, resize};
+pub use pointwise::{add, apply, l2_normalize, layer_norm, softmax};
+pub use rows::{Input, NO_ROW, Output, PatchOrder, Patches, Residual, RowTable};
+pub use select::{Kernel, KernelError};
+
+/// Arguments of an operator that do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is {found}; expected {expected}")]
+pub struct ShapeError {
+    /// What was measured.
+    pub what: &'static str,
+    /// What it is.
+    pub found: usize,
+    /// What it should be (at least, where it is a length of memory).
+    pub expected: usize,
+}
+
+impl ShapeError {
+    /// Refuses unless `found` is `expected`.
+    fn unless_equal(what: &'static str, found: usize, expected: usize) -> Result<(), Self> {
+        let error = Self {
+            what,
+            found,
+            expected,
+        };
+        (found == expected).then_some(()).ok_or(error)
+    }
+
+    /// Refuses unless `found` is `expected` or more.
+    fn unless_at_least(what: &'static str, found: usize, expected: usize) -> Result<(), Self> {
+        let error = Self {
+            what,
+            found,
+            expected,
+        };
+        (found >= expected).then_some(()).ok_or(error)
+    }
+}

@@ -1,0 +1,64 @@
+//! Rows of floats become rows of int8 codes, and codes become panels.
+//!
+//! A row's scale is its largest magnitude / 127; a code is the value / scale, rounded to
+//! the nearest whole number, halves to even. These are IEEE operations in a fixed order,
+//! so codes and scales are the same bits on every instruction set.
+
+use super::isa::Isa;
+
+/// Below this a row counts as zeros: 127 over it would not be a finite float.
+const SMALLEST: f32 = 1e-36;
+
+/// Writes the codes of a row and answers its scale: 0 for a row of zeros, NaN (and codes
+/// of 0) for a row that holds a value that is not finite.
+#[inline(always)]
+pub(super) fn quantize<I: Isa>(isa: I, row: &[f32], codes: &mut [i8]) -> f32 {
+    let (chunks, rest) = (row.chunks_exact(I::LANES), row.len() % I::LANES);
+    let rest = &row[row.len() - rest..];
+    let (mut top, mut spoilt) = (isa.splat(0.0), isa.splat(0.0));
+    for chunk in chunks.clone() {
+        let x = isa.load(chunk);
+        top = isa.max(top, isa.abs(x));
+        spoilt = isa.mul_add(x, isa.splat(0.0), spoilt);
+    }
+    let mut whole = isa.sum(spoilt);
+    let mut largest = isa.largest(top);
+    for &x in rest {
+        whole += x * 0.0;
+        largest = largest.max(x.abs());
+    }
+    if whole.is_nan() || largest < SMALLEST {
+        codes.fill(0);
+        return if whole.is_nan() { f32::NAN } else { 0.0 };
+    }
+    let factor = 127.0 / largest;
+    for (chunk, codes) in chunks.zip(codes.chunks_exact_mut(I::LANES)) {
+        isa.store_codes(isa.mul(isa.load(chunk), isa.splat(factor)), codes);
+    }
+    let done = row.len() - rest.len();
+    for (&x, code) in rest.iter().zip(&mut codes[done..]) {
+        *code = (x * factor).round_ties_even() as i8;
+    }
+    codes[row.len()..].fill(0);
+    largest / 127.0
+}
+
+/// The sum of a row's codes.
+#[inline(always)]
+pub(super) fn sum_of(codes: &[i8]) -> i32 {
+    codes.iter().map(|&code| i32::from(code)).sum()
+}
+
+/// Lays `rows * depth` codes out as one left panel: `[unit][row][neighbour]`.
+#[inline(always)]
+pub(super) fn interleave<I: Isa>(codes: &[i8], depth: usize, panel: &mut [I::Code]) {
+    let (rows, unit) = (I::TILE.rows, I::TILE.unit);
+    for (r, codes) in codes.chunks_exact(depth).enumerate() {
+        for (u, neighbours) in codes.chunks_exact(unit).enumerate() {
+            let to = &mut panel[(u * rows + r) * unit..][..unit];
+            for (to, &code) in to.iter_mut().zip(neighbours) {
+                *to = I::Code::from(code);
+            }
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! Where an operator's rows come from and go to.
+//!
+//! Window partition, padding, unpartition, pooling order and pixel shuffle are all
+//! [`RowTable`]s here: folded into loads and stores, they cost no pass over memory.
+
+use super::ShapeError;
+
+/// Marks a row of a [`RowTable`] that is not in memory: zeros on the way in, dropped on
+/// the way out.
+pub const NO_ROW: u32 = u32::MAX;
+
+/// For each of an operator's rows, the row in memory.
+#[derive(Debug, Clone)]
+pub struct RowTable {
+    rows: Vec<u32>,
+    limit: usize,
+    repeats: bool,
+}
+
+impl RowTable {
+    /// A table into a memory of `limit` rows.
+    ///
+    /// # Errors
+    /// Where an entry is neither below `limit` nor [`NO_ROW`].
+    pub fn new(rows: Vec<u32>, limit: usize) -> Result<Self, ShapeError> {
+        let mut seen = vec![false; limit];
+        let mut repeats = false;
+        for &row in rows.iter().filter(|&&row| row != NO_ROW) {
+            let Some(seen) = seen.get_mut(row as usize) else {
+                return Err(ShapeError {
+                    what: "a row table's entry",
+                    found: row as usize,
+                    expected: limit,
+                });
+            };
+            repeats |= std::mem::replace(seen, true);
+        }
+        Ok(Self {
+            rows,
+            limit,
+            repeats,
+        })
+    }
+
+    /// Square windows of `side` over `batch` images of `height` by `width` rows, image by
+    /// image, window by window, each row by row: the order of Hiera's window partition.
+    /// Windows that reach over the right or lower edge hold [`NO_ROW`] there.
+    #[must_use]
+    pub fn windows(batch: usize, height: usize, width: usize, side: usize) -> Self {
+        let side = side.max(1);
+        let mut rows = Vec::new();
+        for image in 0..batch {
+            for top in (0..height).step_by(side) {
+                for left in (0..width).step_by(side) {
+                    for y in top..top + side {
+                        rows.extend((left..left + side).map(|x| {
+                            if y < height && x < width {
+                                ((image * height + y) * width + x) as u32
+                            } else {
+                                NO_ROW
+                            }
+                        }));
+                    }
+                }
+            }
+        }
+        Self {
+            rows,
+            limit: batch * height * width,
+            repeats: false,
+        }
+    }
+
+    /// The rows that a transposed convolution with kernel 2 and stride 2 writes: for each
+    /// input pixel of `batch` images of `height` by `width`, four output pixels, row by
+    /// row. For an [`Output`] with `groups: 4`.
+    #[must_use]
+    pub fn pixel_shuffle_2x2(batch: usize, height: usize, width: usize) -> Self {
+        let mut rows = Vec::with_capacity(batch * height * width * 4);
+        for y in 0..batch * height {
+            for x in 0..width {
+                for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    rows.push(((2 * y + dy) * 2 * width + 2 * x + dx) as u32);
+                }
+            }
+        }
+        Self {
+            rows,
+            limit: batch * height * width * 4,
+            repeats: false,
+        }
+    }
+
+    /// The number of the operator's rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The entries.
+    #[must_use]
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    fn at(&self, row: usize) -> Option<usize> {
+        let row = self.rows[row];
+        (row != NO_ROW).then_some(row as usize)
+    }
+}
+
+/// Rows that an operator reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// Row `i` starts at `i * stride`.
+    Rows {
+        /// The values.
+        data: &'a [f32],
+        /// Floats from one row to the next.
+        stride: usize,
+    },
+    /// Row `i` starts at `table[i] * stride`, or is zeros.
+    Gathered {
+        /// The values.
+        data: &'a [f32],
+        /// Floats from one row to the next.
+        stride: usize,
+        /// The row in memory of each row.
+        table: &'a RowTable,
+    },
+    /// Row `i` is the patch under output pixel `i` of a convolution.
+    Patches(Patches<'a>),
+}
+
+/// Patches of images, as a convolution sees them: output pixels image by image, row by
+/// row. What lies outside an image is zeros.
+#[derive(Debug, Clone, Copy)]
+pub struct Patches<'a> {
+    /// The values.
+    pub data: &'a [f32],
+    /// Number of images.
+    pub batch: usize,
+    /// Channels of an image.
+    pub channels: usize,
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// The order of the values in memory and in a patch.
+    pub order: PatchOrder,
+    /// Height and width of a patch.
+    pub kernel: [usize; 2],
+    /// Steps from one patch to the next, down and right.
+    pub stride: [usize; 2],
+    /// Zeros above, left, below and right of an image.
+    pub padding: [usize; 4],
+}
+
+/// The order of an image's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchOrder {
+    /// Images `[batch][channel][y][x]`, patches `[channel][y][x]`: ONNX's order, so a
+    /// convolution's weights `[output][channel][y][x]` serve as they are.
+    ChannelsFirst,
+    /// Images `[batch][y][x][channel]`, patches `[y][x][channel]`.
+    ChannelsLast,
+}
+
+impl Patches<'_> {
+    /// Height and width of the convolution's output.
+    #[must_use]
+    pub fn output_size(&self) -> [usize; 2] {
+        let [top, left, bottom, right] = self.padding;
+        let steps = |side: usize, kernel: usize, stride: usize| {
+            (side + 1)
+                .checked_sub(kernel)
+                .map_or(0, |n| n.div_ceil(stride.max(1)))
+        };
+        [
+            steps(self.height + top + bottom, self.kernel[0], self.stride[0]),
+            steps(self.width + left + right, self.kernel[1], self.stride[1]),
+        ]
+    }
+
+    /// Number of patches.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let [height, width] = self.output_size();
+        self.batch * height * width
+    }
+
+    /// Values in a patch.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.channels * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Writes patch `row`.
+    fn fill(&self, row: usize, patch: &mut [f32]) {
+        let [height, width] = self.output_size();
+        let (image, y, x) = (row / (height * width), row / width % height, row % width);
+        let size = self.channels * self.height * self.width;
+        let data = &self.data[image * size..][..size];
+        let (top, left) = (y * self.stride[0], x * self.stride[1]);
+        let [pad_top, pad_left, ..] = self.padding;
+        // Columns of the patch that lie inside the image.
+        let from = pad_left.saturating_sub(left).min(self.kernel[1]);
+        let to = (self.width + pad_left)
+            .saturating_sub(left)
+            .clamp(from, self.kernel[1]);
+        let first = (left + from).saturating_sub(pad_left);
+        let inside = |ky: usize| (top + ky).checked_sub(pad_top).filter(|&y| y < self.height);
+        // Values from one column to the next, in memory and in the patch.
+        let (planes, step) = match self.order {
+            PatchOrder::ChannelsFirst => (self.channels, 1),
+            PatchOrder::ChannelsLast => (1, self.channels),
+        };
+        let mut lines = patch.chunks_exact_mut(self.kernel[1] * step);
+        for plane in 0..planes {
+            for ky in 0..self.kernel[0] {
+                let Some(line) = lines.next() else { return };
+                let Some(y) = inside(ky).filter(|_| from < to) else {
+                    line.fill(0.0);
+                    continue;
+                };
+                let start = ((plane * self.height + y) * self.width + first) * step;
+                let (before, rest) = line.split_at_mut(from * step);
+                let (middle, after) = rest.split_at_mut((to - from) * step);
+                before.fill(0.0);
+                middle.copy_from_slice(&data[start..start + middle.len()]);
+                after.fill(0.0);
+            }
+        }
+    }
+}
+
+impl Input<'_> {
+    /// Refuses memory that does not hold `rows` rows of `depth` values.
+    pub(super) fn check(&self, rows: usize, depth: usize) -> Result<(), ShapeError> {
+        match self {
+            Self::Rows { data, stride } => ShapeError::unless_at_least(
+                "the input's length",
+                data.len(),
+                span(rows, *stride, depth),
+            ),
+            Self::Gathered {
+                data,
+                stride,
+                table,
+            } => {
+                ShapeError::unless_equal("the input table's length", table.len(), rows)?;
+                let expected = span(table.limit, *stride, depth);
+                ShapeError::unless_at_least("the input's length", data.len(), expected)
+            }
+            Self::Patches(patches) => {
+                let size = patches.batch * patches.channels * patches.height * patches.width;
+                ShapeError::unless_at_least("the images' length", patches.data.len(), size)?;
+                ShapeError::unless_at_least(
+                    "a patch's stride",
+                    patches.stride[0].min(patches.stride[1]),
+                    1,
+                )?;
+                ShapeError::unless_equal("a patch's length", patches.depth(), depth)?;
+                ShapeError::unless_equal("the number of patches", patches.rows(), rows)
+            }
+        }
+    }
+
+    /// Row `row`: where it lies in memory, or written to `room`; `None` for zeros.
+    pub(super) fn fetch<'s>(&'s self, row: usize, room: &'s mut [f32]) -> Option<&'s [f32]> {
+        let depth = room.len();
+        match self {
+            Self::Rows { data, stride } => Some(&data[row * stride..][..depth]),
+            Self::Gathered {
+                data,
+                stride,
+                table,
+            } => table.at(row).map(|row| &data[row * stride..][..depth]),
+            Self::Patches(patches) => {
+                patches.fill(row, room);
+                Some(room)
+            }
+        }
+    }
+}
+
+/// Rows that an operator writes.
+///
+/// Value `c` of row `i` goes to `i * row_stride + c * column_stride`: `[row][column]`
+/// order has a `column_stride` of 1, `[column][row]` order (ONNX's channels first) a
+/// `row_stride` of 1.
+#[derive(Debug)]
+pub struct Output<'a> {
+    /// The values.
+    pub data: &'a mut [f32],
+    /// Floats from one row to the next.
+    pub row_stride: usize,
+    /// Floats from one value of a row to the next.
+    pub column_stride: usize,
+    /// The row in memory of each row; none twice.
+    pub table: Option<&'a RowTable>,
+    /// Into how many rows of memory each row is cut, evenly: its `g`-th part goes to the
+    /// table's row `i * groups + g`. 1 where rows stay whole.
+    pub groups: usize,
+}
+
+impl<'a> Output<'a> {
+    /// Whole rows, one after the other.
+    pub fn rows(data: &'a mut [f32], stride: usize) -> Self {
+        Self {
+            data,
+            row_stride: stride,
+            column_stride: 1,
+            table: None,
+            groups: 1,
+        }
+    }
+}
+
+/// What is added to the rows before they are written.
+#[derive(Debug, Clone, Copy)]
+pub enum Residual<'a> {
+    /// Nothing.
+    None,
+    /// What the output holds.
+    InPlace,
+    /// Values laid out as the output.
+    From(&'a [f32]),
+}
+
+/// An [`Output`] that several threads write, each its own rows or columns.
+pub(super) struct Sink<'a> {
+    data: *mut f32,
+    row_stride: usize,
+    column_stride: usize,
+    table: Option<&'a RowTable>,
+    groups: usize,
+    group_width: usize,
+    residual: Residual<'a>,
+    _data: std::marker::PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: `finish` writes only the values of its row and columns, and no two calls at
+// one time are for the same: its contract.
+unsafe impl Sync for Sink<'_> {}
+
+impl<'a> Sink<'a> {
+    /// Checks that `rows` rows of `width` values fit, and that no two share a place.
+    pub(super) fn new(
+        output: Output<'a>,
+        residual: Residual<'a>,
+        rows: usize,
+        width: usize,
+    ) -> Result<Self, ShapeError> {
+        let Output {
+            data,
+            row_stride,
+            column_stride,
+            table,
+            groups,
+        } = output;
+        ShapeError::unless_at_least("the output's groups", groups, 1)?;
+        ShapeError::unless_equal(
+            "the output's width over its groups, left",
+            width % groups,
+            0,
+        )?;
+        let group_width = width / groups;
+        let targets = match table {
+            Some(table) => {
+                ShapeError::unless_equal("the output table's length", table.len(), rows * groups)?;
+                ShapeError::unless_equal(
+                    "repeated rows in the output table",
+                    usize::from(table.repeats),
+                    0,
+                )?;
+                table.limit
+            }
+            None => rows * groups,
+        };
+        let apart = if column_stride <= row_stride {
+            ShapeError::unless_at_least(
+                "the output's row stride",
+                row_stride,
+                span(group_width, column_stride, 1),
+            )
+        } else {
+            ShapeError::unless_at_least(
+                "the output's column stride",
+                column_stride,
+                span(targets, row_stride, 1),
+            )
+        };
+        if targets > 1 && group_width > 1 {
+            apart?;
+        }
+        ShapeError::unless_at_least("the output's strides", row_stride.min(column_stride), 1)?;
+        let length = span(targets, row_stride, span(group_width, column_stride, 1));
+        ShapeError::unless_at_least("the output's length", data.len(), length)?;
+        if let Residual::From(values) = residual {
+            ShapeError::unless_at_least("the residual's length", values.len(), length)?;
+        }
+        Ok(Self {
+            data: data.as_mut_ptr(),
+            row_stride,
+            column_stride,
+            table,
+            groups,
+            group_width,
+            residual,
+            _data: std::marker::PhantomData,
+        })
+    }
+
+    /// Whole rows of `width` values, one after the other.
+    pub(super) fn block(data: &'a mut [f32], width: usize) -> Self {
+        Self {
+            data: data.as_mut_ptr(),
+            row_stride: width,
+            column_stride: 1,
+            table: None,
+            groups: 1,
+            group_width: width,
+            residual: Residual::None,
+            _data: std::marker::PhantomData,
+        }
+    }
+
+    /// Adds the residual and writes `values` as columns `column..` of row `row`.
+    ///
+    /// # Safety
+    /// `row` and the columns are within what `new` checked, and no other thread is in
+    /// here with the same row and a column of these.
+    #[inline(always)]
+    pub(super) unsafe fn write(&self, row: usize, column: usize, mut values: &[f32]) {
+        let mut column = column;
+        while !values.is_empty() {
+            let (group, within) = (column / self.group_width, column % self.group_width);
+            let (now, later) = values.split_at(values.len().min(self.group_width - within));
+            let target = row * self.groups + group;
+            let target = match self.table {
+                Some(table) => table.at(target),
+                None => Some(target),
+            };
+            if let Some(target) = target {
+                // SAFETY: handed on.
+                unsafe {
+                    self.write_run(target * self.row_stride + within * self.column_stride, now)
+                };
+            }
+            column += now.len();
+            values = later;
+        }
+    }
+
+    /// # Safety
+    /// As `write`: the run's places are in bounds and this thread's alone.
+    #[inline(always)]
+    unsafe fn write_run(&self, start: usize, values: &[f32]) {
+        if self.column_stride == 1 {
+            // SAFETY: in bounds, this thread's alone, and never seen as a slice by others.
+            let to = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), values.len()) };
+            match self.residual {
+                Residual::None => to.copy_from_slice(values),
+                Residual::InPlace => {
+                    for (to, value) in to.iter_mut().zip(values) {
+                        *to += value;
+                    }
+                }
+                Residual::From(residual) => {
+                    let residual = &residual[start..][..values.len()];
+                    for ((to, value), residual) in to.iter_mut().zip(values).zip(residual) {
+                        *to = residual + value;
+                    }
+                }
+            }
+            return;
+        }
+        for (i, &value) in values.iter().enumerate() {
+            let place = start + i * self.column_stride;
+            // SAFETY: as above.
+            let to = unsafe { &mut *self.data.add(place) };
+            *to = match self.residual {
+                Residual::None => value,
+                Residual::InPlace => *to + value,
+                Residual::From(residual) => residual[place] + value,
+            };
+        }
+    }
+}
+
+/// Values from the first of `count` runs of `length` to the end of the last.
+fn span(count: usize, stride: usize, length: usize) -> usize {
+    match count {
+        0 => 0,
+        count => (count - 1).saturating_mul(stride).saturating_add(length),
+    }
+}
