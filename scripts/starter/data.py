@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bundling.exams import EXAMS
+
 SIDE = 256
 """Side, in pixels, of the square grey images that every later step works from."""
 
@@ -22,14 +24,6 @@ DUPLICATE_SIDE = 48
 DUPLICATE_CORRELATION = 0.95
 VALIDATION_FRACTION = 0.2
 SPLIT_SEED = 20261124
-
-EXAMS: dict[str, list[str]] = {
-    "covid3": ["covid", "normal", "viral_pneumonia"],
-    "lung_tb2": ["normal", "tuberculosis"],
-    "brain4": ["glioma", "meningioma", "notumor", "pituitary"],
-    "breast3": ["benign", "malignant", "normal"],
-}
-"""The exams of the starter bundle and their classes, in the order of the logits."""
 
 PRETRAIN: dict[str, list[str]] = {"cxr_extra": ["covid19", "no_findings", "pneumonia"]}
 """Labelled images used to train the encoders only; no exam is made from them."""

@@ -8,49 +8,24 @@ channel, read back by `DequantizeLinear`: any runtime reads the same file.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from . import data, focus, known_answers
+from bundling import known_answers
+from bundling.manifest import exam_tables, focus_table
+from bundling.manifest import write as write_manifest
+from bundling.quantise import quantise_weights
+
+from . import data
 from .clip import Clip, ClipConfig
-from .prompts import text_prompts
 from .segmenter import Segmenter
 
 VERSION = "0.1.0"
-QUANTISE_FROM = 2048
-"""Weights with fewer values than this stay in float: they save nothing."""
-
-TITLES = {
-    "covid3": "COVID-19, viral pneumonia or neither on a chest radiograph",
-    "lung_tb2": "Signs of tuberculosis on a chest radiograph",
-    "brain4": "Kind of brain tumour on a T1 contrast MRI slice",
-    "breast3": "Lesion on a breast ultrasound image",
-}
-SOURCES = {
-    "covid3": (["CR", "DX"], ["CHEST"]),
-    "lung_tb2": (["CR", "DX"], ["CHEST"]),
-    "brain4": (["MR"], ["BRAIN", "HEAD"]),
-    "breast3": (["US"], ["BREAST"]),
-}
-CLASSES = {
-    "covid": ("COVID-19", "urgent"),
-    "viral_pneumonia": ("Viral pneumonia", "priority"),
-    "tuberculosis": ("Tuberculosis", "urgent"),
-    "glioma": ("Glioma", "urgent"),
-    "meningioma": ("Meningioma", "priority"),
-    "pituitary": ("Pituitary tumour", "priority"),
-    "notumor": ("No tumour", "routine"),
-    "benign": ("Benign lesion", "priority"),
-    "malignant": ("Malignant lesion", "urgent"),
-    "normal": ("Normal", "routine"),
-}
+STYLE = "crop"
 
 
 class Interpolated(nn.Module):
@@ -102,58 +77,6 @@ def write_graph(
     folded.unlink()
 
 
-def weight_axes(graph: onnx.GraphProto) -> dict[str, int]:
-    """Output-channel axis of each weight that a Conv, ConvTranspose, MatMul or Gemm reads."""
-    axes: dict[str, int] = {}
-    for node in graph.node:
-        if node.op_type in ("Conv", "ConvTranspose"):
-            axes[node.input[1]] = 0 if node.op_type == "Conv" else 1
-        elif node.op_type == "MatMul":
-            axes[node.input[1]] = 1
-        elif node.op_type == "Gemm":
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            axes[node.input[1]] = 0 if transposed else 1
-    return axes
-
-
-def quantise_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Large weights as symmetric int8 with one scale an output channel."""
-    graph, axes = model.graph, weight_axes(model.graph)
-    kept, before = [], []
-    for tensor in graph.initializer:
-        value = numpy_helper.to_array(tensor)
-        axis = axes.get(tensor.name)
-        if axis is None or value.size < QUANTISE_FROM or value.ndim < 2:
-            kept.append(tensor)
-            continue
-        others = tuple(i for i in range(value.ndim) if i != axis)
-        scale = np.abs(value).max(axis=others) / 127
-        scale = np.where(scale > 0, scale, 1).astype(np.float32)
-        shape = [-1 if i == axis else 1 for i in range(value.ndim)]
-        codes = np.clip(np.rint(value / scale.reshape(shape)), -127, 127).astype(np.int8)
-        name = tensor.name
-        kept += [
-            numpy_helper.from_array(codes, f"{name}.int8"),
-            numpy_helper.from_array(scale, f"{name}.scale"),
-            numpy_helper.from_array(np.zeros_like(scale, np.int8), f"{name}.zero"),
-        ]
-        before.append(
-            helper.make_node(
-                "DequantizeLinear",
-                [f"{name}.int8", f"{name}.scale", f"{name}.zero"],
-                [name],
-                name=f"{name}.dequantize",
-                axis=axis,
-            )
-        )
-    nodes = before + list(graph.node)
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend(nodes)
-    assert all(t.data_type != TensorProto.DOUBLE for t in graph.initializer)
-    return model
-
-
 def fold_norms(model: nn.Module) -> None:
     """Checks that batch norms are in inference form; onnxruntime folds them."""
     for module in model.modules():
@@ -172,21 +95,16 @@ class UnitFree(nn.Module):
         return self.tower(pixels)
 
 
-def quoted(values: list[str]) -> str:
-    return "[" + ", ".join(f'"{v}"' for v in values) + "]"
-
-
-def manifest(config: ClipConfig, segmenter: Segmenter, files: dict[str, str]) -> str:
-    """The text of `bundle.toml`."""
-    tint = ", ".join(str(v) for v in focus.TINT)
-    lines = [
+def manifest(config: ClipConfig, segmenter: Segmenter) -> list[str]:
+    """The lines of `bundle.toml`, without the hashes."""
+    return [
         "# The starter bundle: a demonstration, never for care. Made by scripts/starter;",
         "# model-card.md says from what, how well it does and where it fails.",
         "format = 1",
         'name = "starter"',
         f'version = "{VERSION}"',
         'intended_use = "demonstration"',
-        'known_answers = "known_answers/answers.json"',
+        f'known_answers = "{known_answers.FILE}"',
         "",
         "[segmenter]",
         'encoder = "segmenter_encoder.onnx"',
@@ -205,49 +123,9 @@ def manifest(config: ClipConfig, segmenter: Segmenter, files: dict[str, str]) ->
         "mean = [0.5, 0.5, 0.5]",
         "std = [0.25, 0.25, 0.25]",
         "",
-        "[focus]",
-        f'style = "{known_answers.STYLE}"',
-        f"crop_margin = {focus.CROP_MARGIN}",
-        f"crop_minimum = {focus.CROP_MINIMUM}",
-        f"tint = [{tint}]",
-        f"tint_alpha = {focus.TINT_ALPHA}",
-        f"blur_sigma = {focus.BLUR_SIGMA}",
+        *focus_table(STYLE),
+        *exam_tables(),
     ]
-    for task, labels in data.EXAMS.items():
-        modalities, parts = SOURCES[task]
-        lines += [
-            "",
-            "[[exams]]",
-            f'name = "{task}"',
-            f'title = "{TITLES[task]}"',
-            f"modalities = {quoted(modalities)}",
-            f"body_parts = {quoted(parts)}",
-            f'head = "heads/{task}.safetensors"',
-            "review_below = 0.6",
-        ]
-        for label in labels:
-            title, level = CLASSES[label]
-            lines += [
-                "",
-                "[[exams.classes]]",
-                f'name = "{label}"',
-                f'label = "{title}"',
-                f'triage_level = "{level}"',
-                "text_prompts = [",
-                *(f'  "{text}",' for text in text_prompts(task, label)),
-                "]",
-            ]
-    lines += ["", "[files]", *(f'"{name}" = "{digest}"' for name, digest in sorted(files.items()))]
-    return "\n".join(lines) + "\n"
-
-
-def seal(bundle: Path, config: ClipConfig, segmenter: Segmenter) -> None:
-    """Writes `bundle.toml` over whatever files the bundle holds now."""
-    names = sorted(p for p in bundle.rglob("*") if p.is_file() and p.name != "bundle.toml")
-    files = {
-        p.relative_to(bundle).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in names
-    }
-    (bundle / "bundle.toml").write_text(manifest(config, segmenter, files))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -296,8 +174,9 @@ def run(arguments: argparse.Namespace) -> None:
         for task in data.EXAMS:
             head = f"heads/{task}.safetensors"
             (bundle / head).write_bytes((work / head).read_bytes())
+        write_manifest(bundle, manifest(config, segmenter))
         known_answers.write(bundle, arguments.phantoms)
-    seal(bundle, config, segmenter)
+    write_manifest(bundle, manifest(config, segmenter))
     total = sum(p.stat().st_size for p in bundle.rglob("*") if p.is_file())
     print(f"{bundle}: {total / 1e6:.2f} MB")
 

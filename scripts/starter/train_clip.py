@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bundling.prompts import Tokenizer, text_prompts
+
 from . import augment, data, focus
 from .clip import Clip, ClipConfig
-from .prompts import Tokenizer, text_prompts
 from .segmenter import Segmenter
 from .train_segmenter import pixels_to_input, whole_box_masks
 

@@ -1,6 +1,6 @@
 """Writes `tests/vectors/reference.json`: what Python makes of the phantoms.
 
-For each phantom the stages of `reference.py` as short digests (samples of the
+For each phantom the stages of `bundling/reference.py` as short digests (samples of the
 arrays) that the Rust tests compare with.
 """
 
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bundling.reference import Case, Reference
+
 from .phantoms import PHANTOMS
-from .reference import Case, Reference
 
 
 def sample(values: np.ndarray) -> dict[str, object]:

@@ -1,0 +1,71 @@
+"""The parts of `bundle.toml` that every bundle has alike, and its hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from . import focus
+from .exams import CLASSES, EXAMS, SOURCES, TITLES
+from .prompts import text_prompts
+
+FILE = "bundle.toml"
+
+
+def strings(values: list[str]) -> str:
+    """A TOML array."""
+    return "[" + ", ".join(f'"{v}"' for v in values) + "]"
+
+
+def focus_table(style: str) -> list[str]:
+    """The lines of `[focus]`."""
+    tint = ", ".join(str(v) for v in focus.TINT)
+    return [
+        "[focus]",
+        f'style = "{style}"',
+        f"crop_margin = {focus.CROP_MARGIN}",
+        f"crop_minimum = {focus.CROP_MINIMUM}",
+        f"tint = [{tint}]",
+        f"tint_alpha = {focus.TINT_ALPHA}",
+        f"blur_sigma = {focus.BLUR_SIGMA}",
+    ]
+
+
+def exam_tables() -> list[str]:
+    """The lines of every `[[exams]]`."""
+    lines = []
+    for task, labels in EXAMS.items():
+        modalities, parts = SOURCES[task]
+        lines += [
+            "",
+            "[[exams]]",
+            f'name = "{task}"',
+            f'title = "{TITLES[task]}"',
+            f"modalities = {strings(modalities)}",
+            f"body_parts = {strings(parts)}",
+            f'head = "heads/{task}.safetensors"',
+            "review_below = 0.6",
+        ]
+        for label in labels:
+            title, level = CLASSES[label]
+            lines += [
+                "",
+                "[[exams.classes]]",
+                f'name = "{label}"',
+                f'label = "{title}"',
+                f'triage_level = "{level}"',
+                "text_prompts = [",
+                *(f'  "{text}",' for text in text_prompts(task, label)),
+                "]",
+            ]
+    return lines
+
+
+def write(bundle: Path, lines: list[str]) -> None:
+    """Writes the manifest with the hash of every file that the bundle holds now."""
+    names = sorted(p for p in bundle.rglob("*") if p.is_file() and p.name != FILE)
+    hashes = {
+        p.relative_to(bundle).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in names
+    }
+    files = ["", "[files]", *(f'"{name}" = "{digest}"' for name, digest in hashes.items())]
+    (bundle / FILE).write_text("\n".join(lines + files) + "\n")
