@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`console`] | what a person or a script types: one line in, one line out |
 //! | [`fault`] | every numbered error of the line, and the queue that keeps them |
+//! | [`screens`] | what a small display shows, in five languages, on any `DrawTarget` |
 //!
 //! The same code runs on the board and on a microcontroller: no std, no allocation, no
 //! panic on any bytes. It names nothing of medfocus's own. `docs/protocol.md` is the
@@ -17,3 +18,4 @@ extern crate std;
 
 pub mod console;
 pub mod fault;
+pub mod screens;

@@ -1,0 +1,188 @@
+//! Every screen with an invented case, as pictures: what the example writes and what the
+//! tests compare with.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::Path;
+
+use embedded_graphics::pixelcolor::Rgb888;
+use embedded_graphics::prelude::*;
+use firmware_host::screens::{
+    Class, Finding, Health, Language, Level, Page, Painter, Panel, Screen, Stage, Thumbnail, Use,
+    lay_out, words,
+};
+
+/// Every screen and page, with an invented case.
+pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Canvas)> {
+    let phantom = Phantom::new(160);
+    let class = |name, probability| Class {
+        label: words::class(name, language).unwrap_or(name),
+        probability,
+    };
+    let classes = [
+        class("glioma", 0.212),
+        class("meningioma", 0.653),
+        class("notumor", 0.002),
+        class("pituitary", 0.133),
+    ];
+    let finding = |level| Finding {
+        case: 17,
+        classes: &classes,
+        answer: 1,
+        level,
+        region: Some(0.041),
+        thumbnail: phantom.thumbnail(),
+    };
+    let cure = |code| words::cure(code, language).unwrap_or(code);
+    let summaries = Level::ALL.map(|level| {
+        let name = format!("finding-{level:?}").to_lowercase();
+        (name, Screen::Finding(finding(level)), Page::Summary)
+    });
+    let whole = Screen::Finding(finding(Level::Priority));
+    let working = Screen::Working {
+        case: 17,
+        stage: Stage::Segment,
+    };
+    let refusal = Screen::Refusal {
+        case: 18,
+        cure: cure("unsupported_format"),
+    };
+    let fault = Screen::Fault {
+        code: "storage",
+        cure: cure("storage"),
+    };
+    let starting = Screen::Starting { self_test: true };
+    let others = [
+        ("starting", starting, Page::Summary),
+        ("ready", Screen::Ready, Page::Summary),
+        ("working", working, Page::Summary),
+        ("classes", whole, Page::Classes),
+        ("region", whole, Page::Region),
+        ("device", whole, Page::Device),
+        ("refusal", refusal, Page::Summary),
+        ("fault", fault, Page::Summary),
+    ];
+    let others = others.map(|(name, screen, page)| (name.to_owned(), screen, page));
+    let health = Health {
+        version: env!("CARGO_PKG_VERSION"),
+        bundle: "starter 0.1.0",
+        intended_use: Some(Use::Demonstration),
+        self_test: true,
+        storage: true,
+        waiting: 2,
+        answered: 16,
+    };
+    let draw = |(name, screen, page): (String, Screen<'_>, Page)| {
+        let frame = lay_out(&screen, page, &health, panel, language);
+        let mut canvas = Canvas::new(panel.size);
+        let Ok(_) = Painter::default().paint(&frame, &mut canvas);
+        (name, canvas)
+    };
+    summaries.into_iter().chain(others).map(draw).collect()
+}
+
+/// A head with a bright spot, drawn here: no patient's.
+struct Phantom {
+    side: u16,
+    luma: Vec<u8>,
+    region: Vec<bool>,
+}
+
+impl Phantom {
+    fn new(side: u16) -> Self {
+        let (mut luma, mut region) = (Vec::new(), Vec::new());
+        for y in 0..side {
+            for x in 0..side {
+                let at = |value: u16| f32::from(value) / f32::from(side) * 2.0 - 1.0;
+                let (x, y) = (at(x), at(y));
+                let head = (x / 0.78).hypot(y / 0.92);
+                let spot = ((x - 0.3) / 0.2).hypot((y + 0.25) / 0.24);
+                let tissue = 95.0 + 30.0 * (x * 9.0).sin() * (y * 7.0 + x * 4.0).cos();
+                luma.push(match head {
+                    _ if spot < 1.0 => 225,
+                    0.92..1.0 => 190,
+                    0.0..0.92 => tissue as u8,
+                    _ => 4,
+                });
+                region.push(spot < 1.0);
+            }
+        }
+        Self { side, luma, region }
+    }
+
+    fn thumbnail(&self) -> Option<Thumbnail<'_>> {
+        Thumbnail::new(self.side, self.side, &self.luma, &self.region)
+    }
+}
+
+/// Pictures side by side on one, four a row.
+pub fn sheet(panel: Panel, pictures: &[(String, Canvas)]) -> Canvas {
+    let (across, gap) = (4, 4);
+    let down = (pictures.len() as u32).div_ceil(across);
+    let cell = panel.size + Size::new_equal(gap);
+    let size = cell.component_mul(Size::new(across, down)) + Size::new_equal(gap);
+    let mut sheet = Canvas::new(size);
+    sheet.pixels.fill(Rgb888::new(90, 90, 90));
+    for (index, (_, picture)) in (0..).zip(pictures) {
+        let place = Size::new(index % across, index / across);
+        let corner = cell.component_mul(place) + Size::new_equal(gap);
+        let area = picture.bounding_box().translate(Point::zero() + corner);
+        let Ok(()) = sheet.fill_contiguous(&area, picture.pixels.iter().copied());
+    }
+    sheet
+}
+
+/// A panel in memory.
+pub struct Canvas {
+    size: Size,
+    pixels: Vec<Rgb888>,
+}
+
+impl Canvas {
+    pub fn new(size: Size) -> Self {
+        let pixels = vec![Rgb888::BLACK; (size.width * size.height) as usize];
+        Self { size, pixels }
+    }
+
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let file = BufWriter::new(File::create(path)?);
+        let mut encoder = png::Encoder::new(file, self.size.width, self.size.height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.write_header()?.write_image_data(&self.bytes())?;
+        Ok(())
+    }
+
+    /// Red, green and blue of every pixel, row by row.
+    pub fn bytes(&self) -> Vec<u8> {
+        let pixels = self.pixels.iter();
+        pixels
+            .flat_map(|colour| [colour.r(), colour.g(), colour.b()])
+            .collect()
+    }
+}
+
+impl OriginDimensions for Canvas {
+    fn size(&self) -> Size {
+        self.size
+    }
+}
+
+impl DrawTarget for Canvas {
+    type Color = Rgb888;
+    type Error = Infallible;
+
+    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
+    where
+        I: IntoIterator<Item = Pixel<Rgb888>>,
+    {
+        let area = self.bounding_box();
+        for Pixel(at, colour) in pixels {
+            if area.contains(at) {
+                let index = at.y as usize * self.size.width as usize + at.x as usize;
+                self.pixels[index] = colour;
+            }
+        }
+        Ok(())
+    }
+}

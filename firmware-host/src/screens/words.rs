@@ -1,0 +1,439 @@
+//! Every word that a screen says, in every language that it says it in.
+//!
+//! One row a phrase, in the order of [`Language::ALL`]. Sentences are short: the smallest
+//! panel has room for four lines of twenty letters. What a bundle brings itself (an
+//! unknown class, an unknown refusal) is shown as the bundle wrote it.
+
+use super::{Level, Stage, Use};
+
+/// What a screen speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Language {
+    /// English.
+    #[default]
+    English,
+    /// French.
+    French,
+    /// Spanish.
+    Spanish,
+    /// Swahili.
+    Swahili,
+    /// Hindi, in Devanagari.
+    Hindi,
+}
+
+impl Language {
+    /// All of them, in the order of the rows below.
+    pub const ALL: [Self; 5] = [
+        Self::English,
+        Self::French,
+        Self::Spanish,
+        Self::Swahili,
+        Self::Hindi,
+    ];
+
+    /// Its code in ISO 639-1.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::French => "fr",
+            Self::Spanish => "es",
+            Self::Swahili => "sw",
+            Self::Hindi => "hi",
+        }
+    }
+
+    /// The language of a code in ISO 639-1.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|l| l.code() == code)
+    }
+
+    const fn of(self, row: Row) -> &'static str {
+        row[self as usize]
+    }
+}
+
+/// One phrase in every language.
+type Row = [&'static str; 5];
+
+/// Phrases that screens are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // each says what it is
+pub enum Word {
+    Starting,
+    SelfTest,
+    Passed,
+    Ready,
+    SendAnImage,
+    Case,
+    Waiting,
+    Answered,
+    NoAnswer,
+    OutOfOrder,
+    NoRegion,
+    OfTheImage,
+    Device,
+    Models,
+    Storage,
+    Good,
+    CannotBeWritten,
+}
+
+impl Word {
+    /// The phrase.
+    pub const fn says(self, language: Language) -> &'static str {
+        language.of(match self {
+            Self::Starting => [
+                "Starting",
+                "Démarrage",
+                "Iniciando",
+                "Inaanza",
+                "शुरू हो रहा है",
+            ],
+            Self::SelfTest => ["Self-test", "Autotest", "Autoprueba", "Kujipima", "स्वयं जाँच"],
+            Self::Passed => ["passed", "réussi", "superada", "sawa", "सफल"],
+            Self::Ready => ["Ready", "Prêt", "Listo", "Tayari", "तैयार"],
+            Self::SendAnImage => [
+                "Send an image",
+                "Envoyez une image",
+                "Envíe una imagen",
+                "Tuma picha",
+                "छवि भेजें",
+            ],
+            Self::Case => ["Case", "Cas", "Caso", "Kesi", "केस"],
+            Self::Waiting => [
+                "Waiting",
+                "En attente",
+                "En espera",
+                "Zinasubiri",
+                "प्रतीक्षा",
+            ],
+            Self::Answered => ["Answered", "Traités", "Atendidos", "Zimejibiwa", "पूर्ण"],
+            Self::NoAnswer => [
+                "No answer",
+                "Sans réponse",
+                "Sin respuesta",
+                "Hakuna jibu",
+                "उत्तर नहीं",
+            ],
+            Self::OutOfOrder => [
+                "Out of order",
+                "Hors service",
+                "No funciona",
+                "Haifanyi kazi",
+                "काम नहीं कर रहा",
+            ],
+            Self::NoRegion => [
+                "No region found",
+                "Aucune zone trouvée",
+                "Ninguna zona hallada",
+                "Eneo halikupatikana",
+                "कोई क्षेत्र नहीं मिला",
+            ],
+            Self::OfTheImage => [
+                "of the image",
+                "de l'image",
+                "de la imagen",
+                "ya picha",
+                "छवि का",
+            ],
+            Self::Device => ["Device", "Appareil", "Equipo", "Kifaa", "उपकरण"],
+            Self::Models => ["Models", "Modèles", "Modelos", "Modeli", "मॉडल"],
+            Self::Storage => ["Storage", "Stockage", "Memoria", "Hifadhi", "भंडार"],
+            Self::Good => ["good", "bon", "bien", "nzuri", "ठीक"],
+            Self::CannotBeWritten => [
+                "cannot be written",
+                "écriture impossible",
+                "no se puede escribir",
+                "haiandikiki",
+                "लिखा नहीं जा रहा",
+            ],
+        })
+    }
+}
+
+/// The word of a triage level.
+pub const fn level(level: Level, language: Language) -> &'static str {
+    language.of(match level {
+        Level::Routine => ["Routine", "Courant", "Rutina", "Kawaida", "सामान्य"],
+        Level::Priority => [
+            "Priority",
+            "Prioritaire",
+            "Prioritario",
+            "Kipaumbele",
+            "प्राथमिकता",
+        ],
+        Level::Urgent => ["Urgent", "Urgent", "Urgente", "Dharura", "तत्काल"],
+        Level::Review => ["Review", "À revoir", "A revisar", "Ikaguliwe", "समीक्षा"],
+    })
+}
+
+/// What a triage level asks a person to do.
+pub const fn asks(level: Level, language: Language) -> &'static str {
+    language.of(match level {
+        Level::Routine => [
+            "Nothing hurries",
+            "Rien ne presse",
+            "Sin prisa",
+            "Hakuna haraka",
+            "कोई जल्दी नहीं",
+        ],
+        Level::Priority => [
+            "To be seen today",
+            "À voir aujourd'hui",
+            "Ver hoy",
+            "Aonwe leo",
+            "आज देखें",
+        ],
+        Level::Urgent => [
+            "To be seen now",
+            "À voir maintenant",
+            "Ver ahora",
+            "Aonwe sasa",
+            "अभी देखें",
+        ],
+        Level::Review => [
+            "A person decides",
+            "À vous de décider",
+            "Decide una persona",
+            "Mtu aamue",
+            "निर्णय आप लें",
+        ],
+    })
+}
+
+/// What the answers may be used for: in full, and for the smallest panel.
+pub const fn intended_use(use_: Use, language: Language) -> [&'static str; 2] {
+    let (full, short) = match use_ {
+        Use::Demonstration => (
+            [
+                "Demonstration only, not for care",
+                "Démonstration, pas pour les soins",
+                "Demostración, no para atención",
+                "Onyesho tu, si kwa matibabu",
+                "केवल प्रदर्शन, इलाज के लिए नहीं",
+            ],
+            [
+                "Demo only, not for care",
+                "Démo, hors soins",
+                "Demo, no para atención",
+                "Onyesho, si matibabu",
+                "केवल प्रदर्शन",
+            ],
+        ),
+        Use::Research => (
+            [
+                "Research only, not for care",
+                "Recherche, pas pour les soins",
+                "Investigación, no para atención",
+                "Utafiti tu, si kwa matibabu",
+                "केवल शोध, इलाज के लिए नहीं",
+            ],
+            [
+                "Research, not for care",
+                "Recherche, hors soins",
+                "Sólo investigación",
+                "Utafiti, si matibabu",
+                "केवल शोध",
+            ],
+        ),
+    };
+    [language.of(full), language.of(short)]
+}
+
+/// What the device does in a stage of a case.
+pub const fn stage(stage: Stage, language: Language) -> &'static str {
+    language.of(match stage {
+        Stage::Decode => [
+            "Opening the image",
+            "Ouverture de l'image",
+            "Abriendo la imagen",
+            "Inafungua picha",
+            "छवि खोल रहा है",
+        ],
+        Stage::Segment => [
+            "Finding the region",
+            "Recherche de la zone",
+            "Buscando la zona",
+            "Inatafuta eneo",
+            "क्षेत्र खोज रहा है",
+        ],
+        Stage::Read => [
+            "Reading the region",
+            "Lecture de la zone",
+            "Leyendo la zona",
+            "Inasoma eneo",
+            "क्षेत्र पढ़ रहा है",
+        ],
+        Stage::Answer => [
+            "Weighing the answer",
+            "Choix de la réponse",
+            "Eligiendo respuesta",
+            "Inapima jibu",
+            "उत्तर तय कर रहा है",
+        ],
+    })
+}
+
+/// A class that medfocus's own bundles know, by its name in the manifest.
+pub fn class(name: &str, language: Language) -> Option<&'static str> {
+    Some(language.of(match name {
+        "covid" => ["COVID-19", "COVID-19", "COVID-19", "UVIKO-19", "कोविड-19"],
+        "normal" => ["Normal", "Normal", "Normal", "Kawaida", "सामान्य"],
+        "viral_pneumonia" => [
+            "Viral pneumonia",
+            "Pneumonie virale",
+            "Neumonía viral",
+            "Nimonia ya virusi",
+            "वायरल निमोनिया",
+        ],
+        "tuberculosis" => [
+            "Tuberculosis",
+            "Tuberculose",
+            "Tuberculosis",
+            "Kifua kikuu",
+            "तपेदिक",
+        ],
+        "glioma" => ["Glioma", "Gliome", "Glioma", "Glioma", "ग्लियोमा"],
+        "meningioma" => [
+            "Meningioma",
+            "Méningiome",
+            "Meningioma",
+            "Meninjioma",
+            "मेनिन्जियोमा",
+        ],
+        "notumor" => [
+            "No tumour",
+            "Pas de tumeur",
+            "Sin tumor",
+            "Hakuna uvimbe",
+            "ट्यूमर नहीं",
+        ],
+        "pituitary" => [
+            "Pituitary tumour",
+            "Tumeur hypophysaire",
+            "Tumor hipofisario",
+            "Uvimbe wa pituitari",
+            "पिट्यूटरी ट्यूमर",
+        ],
+        "benign" => [
+            "Benign lesion",
+            "Lésion bénigne",
+            "Lesión benigna",
+            "Uvimbe usio hatari",
+            "सौम्य घाव",
+        ],
+        "malignant" => [
+            "Malignant lesion",
+            "Lésion maligne",
+            "Lesión maligna",
+            "Uvimbe hatari",
+            "घातक घाव",
+        ],
+        _ => return None,
+    }))
+}
+
+/// The way out of a refusal or a fault, by its code.
+pub fn cure(code: &str, language: Language) -> Option<&'static str> {
+    Some(language.of(match code {
+        "not_found" => [
+            "Image not found. Send it again.",
+            "Image introuvable. Envoyez-la à nouveau.",
+            "No se halla la imagen. Envíela otra vez.",
+            "Picha haikupatikana. Itume tena.",
+            "छवि नहीं मिली। फिर से भेजें।",
+        ],
+        "unsupported_format" => [
+            "Unknown file type. Export it as PNG, JPEG or TIFF.",
+            "Format inconnu. Exportez en PNG, JPEG ou TIFF.",
+            "Formato desconocido. Exporte como PNG, JPEG o TIFF.",
+            "Aina ya faili haijulikani. Tumia PNG, JPEG au TIFF.",
+            "अज्ञात फ़ाइल। PNG, JPEG या TIFF में भेजें।",
+        ],
+        "unreadable" => [
+            "The file is damaged. Export it again.",
+            "Fichier endommagé. Exportez-le à nouveau.",
+            "El archivo está dañado. Expórtelo otra vez.",
+            "Faili imeharibika. Itoe tena.",
+            "फ़ाइल ख़राब है। फिर से भेजें।",
+        ],
+        "too_small" => [
+            "The image is too small. Export it in full size.",
+            "Image trop petite. Exportez-la en taille réelle.",
+            "La imagen es muy pequeña. Expórtela a tamaño real.",
+            "Picha ni ndogo mno. Itoe kwa ukubwa kamili.",
+            "छवि छोटी है। पूरे आकार में भेजें।",
+        ],
+        "too_large" => [
+            "The image is too large. Export it smaller.",
+            "Image trop grande. Exportez-la plus petite.",
+            "La imagen es muy grande. Expórtela más pequeña.",
+            "Picha ni kubwa mno. Ipunguze.",
+            "छवि बड़ी है। छोटी करके भेजें।",
+        ],
+        "blank" => [
+            "The image is empty. Take it again.",
+            "Image vide. Refaites le cliché.",
+            "La imagen está vacía. Tómela otra vez.",
+            "Picha ni tupu. Piga tena.",
+            "छवि खाली है। फिर से लें।",
+        ],
+        "exam_needed" => [
+            "Choose the exam, then run the case again.",
+            "Choisissez l'examen, puis relancez le cas.",
+            "Elija el examen y repita el caso.",
+            "Chagua kipimo, kisha rudia kesi.",
+            "जाँच चुनें, फिर केस दोहराएँ।",
+        ],
+        "prompt_outside" => [
+            "The marked place lies outside. Mark it again.",
+            "Le repère est hors de l'image. Recommencez.",
+            "La marca está fuera de la imagen. Márquela otra vez.",
+            "Alama iko nje ya picha. Weka tena.",
+            "निशान छवि से बाहर है। फिर से लगाएँ।",
+        ],
+        "device_fault" => [
+            "Run the self-test. If it passes, keep the image and report this.",
+            "Lancez l'autotest. S'il réussit, gardez l'image et signalez-le.",
+            "Haga la autoprueba. Si la supera, guarde la imagen y avise.",
+            "Endesha kujipima. Ikifaulu, hifadhi picha na utoe taarifa.",
+            "स्वयं जाँच चलाएँ। सफल हो तो छवि रखें और सूचित करें।",
+        ],
+        "self_test" => [
+            "The self-test failed. Do not use this device.",
+            "L'autotest a échoué. N'utilisez pas cet appareil.",
+            "La autoprueba falló. No use este equipo.",
+            "Kujipima kumeshindwa. Usitumie kifaa hiki.",
+            "स्वयं जाँच विफल। इस उपकरण का उपयोग न करें।",
+        ],
+        "storage" => [
+            "Storage cannot be written. Check the card and its space.",
+            "Écriture impossible. Vérifiez la carte et sa place.",
+            "No se puede escribir. Revise la tarjeta y su espacio.",
+            "Hifadhi haiandikiki. Kagua kadi na nafasi yake.",
+            "भंडार में लिखा नहीं जा रहा। कार्ड और जगह जाँचें।",
+        ],
+        "bundle" => [
+            "The models cannot be used. Copy them again.",
+            "Modèles inutilisables. Copiez-les à nouveau.",
+            "No se pueden usar los modelos. Cópielos otra vez.",
+            "Modeli hazitumiki. Zinakili tena.",
+            "मॉडल काम नहीं कर रहे। फिर से कॉपी करें।",
+        ],
+        _ => return None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_name_languages() {
+        for language in Language::ALL {
+            assert_eq!(Language::of_code(language.code()), Some(language));
+        }
+        assert_eq!(Language::of_code("xx"), None);
+    }
+}
