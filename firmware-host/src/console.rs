@@ -1,4 +1,4 @@
-//! The console's grammar, shaped like SCPI-99: bytes become lines, lines become commands.
+//! The console's grammar, shaped like SCPI-99: lines become commands.
 //!
 //! Headers come in their short or long form and in any case (`SYST:ERR?`,
 //! `system:error?`). A line may end in `*hh`, the XOR of the bytes before it in two hex
@@ -6,62 +6,10 @@
 
 use core::fmt;
 
-use heapless::{String, Vec};
-
 use crate::fault::Fault;
 
 /// The longest line, in bytes, without its end.
 pub const LINE_LENGTH: usize = 512;
-
-/// A whole line as it came, without its end.
-pub type Line = String<LINE_LENGTH>;
-
-/// Gathers bytes to lines. A line ends in CR, LF or both; empty lines are no lines.
-/// Backspace takes back a byte, for people who type.
-#[derive(Debug, Default)]
-pub struct LineReader {
-    bytes: Vec<u8, LINE_LENGTH>,
-    fault: Option<Fault>,
-}
-
-impl LineReader {
-    /// Takes one byte; gives a line, or what was wrong with it, at its end only. A line
-    /// that is wrong anywhere is wrong once, and the next one starts clean.
-    pub fn push(&mut self, byte: u8) -> Option<Result<Line, Fault>> {
-        match byte {
-            b'\r' | b'\n' => return self.end(),
-            0x08 | 0x7f => {
-                self.bytes.pop();
-            }
-            b'\t' | b' '..=0xff => {
-                if self.bytes.push(byte).is_err() {
-                    self.fault.get_or_insert(Fault::LineTooLong);
-                }
-            }
-            _ => {
-                self.fault.get_or_insert(Fault::InvalidCharacter);
-            }
-        }
-        None
-    }
-
-    /// Forgets a line that was begun, as when the other end went away.
-    pub fn forget(&mut self) {
-        self.bytes.clear();
-        self.fault = None;
-    }
-
-    fn end(&mut self) -> Option<Result<Line, Fault>> {
-        let bytes = core::mem::take(&mut self.bytes);
-        if let Some(fault) = self.fault.take() {
-            return Some(Err(fault));
-        }
-        if bytes.is_empty() {
-            return None;
-        }
-        Some(String::from_utf8(bytes).map_err(|_| Fault::InvalidCharacter))
-    }
-}
 
 /// How a result is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -390,40 +338,7 @@ mod tests {
         assert!(!Request::parse("*CLS").unwrap().checksummed);
     }
 
-    fn lines(bytes: &[u8]) -> std::vec::Vec<Result<Line, Fault>> {
-        let mut reader = LineReader::default();
-        bytes.iter().filter_map(|&b| reader.push(b)).collect()
-    }
-
-    #[test]
-    fn a_broken_line_is_one_error_and_the_next_one_works() {
-        let mut bytes = std::vec![b'x'; 10_000];
-        bytes.extend_from_slice(b"\n*IDN?\n\x01\x02\x03\r\n*OPC?\r\n\xff\xfe\nSTAT?\x08?\n\n\n");
-        let found = lines(&bytes);
-        let expected = [
-            Err(Fault::LineTooLong),
-            Ok("*IDN?".try_into().unwrap()),
-            Err(Fault::InvalidCharacter),
-            Ok("*OPC?".try_into().unwrap()),
-            Err(Fault::InvalidCharacter),
-            Ok("STAT?".try_into().unwrap()),
-        ];
-        assert_eq!(found, expected);
-    }
-
     proptest! {
-        #[test]
-        fn any_bytes_then_a_line_gives_that_line(noise in prop::collection::vec(any::<u8>(), 0..2000)) {
-            let mut bytes = noise;
-            bytes.extend_from_slice(b"\n*IDN?\n");
-            let found = lines(&bytes);
-            let last = found.last().cloned().unwrap().unwrap();
-            prop_assert_eq!(parse(&last), Ok(Command::Identify));
-            for line in found.into_iter().flatten() {
-                let _ = Request::parse(&line);
-            }
-        }
-
         #[test]
         fn any_text_is_parsed_or_named(line in "\\PC{0,80}") {
             let _ = Request::parse(&line);

@@ -42,6 +42,16 @@ pub enum Fault {
     Busy,
     /// The device's storage refuses to write: nothing was accepted.
     Storage,
+    /// The image is larger than the device takes, or its store is full.
+    ImageTooLarge,
+    /// The bytes of an image have another hash than was said.
+    ImageDamaged,
+    /// No image of this hash is stored.
+    NoSuchImage,
+    /// Another line sends this image.
+    ImageBusy,
+    /// A message that is none, or came where it does not belong.
+    Message,
 }
 
 impl Fault {
@@ -65,6 +75,11 @@ impl Fault {
             Self::TooManyWaiting => 12,
             Self::Busy => 14,
             Self::Storage => 20,
+            Self::ImageTooLarge => 30,
+            Self::ImageDamaged => 31,
+            Self::NoSuchImage => 32,
+            Self::ImageBusy => 33,
+            Self::Message => 40,
         }
     }
 
@@ -90,6 +105,11 @@ impl Fault {
             Self::TooManyWaiting => "Too many cases waiting; wait for one to finish",
             Self::Busy => "A case is running; ask again when *OPC? answers 1",
             Self::Storage => "Storage cannot be written; nothing was accepted",
+            Self::ImageTooLarge => "Image too large, or the store is full; run the stored ones",
+            Self::ImageDamaged => "Image damaged; it was forgotten, send it again",
+            Self::NoSuchImage => "No such image; send it first",
+            Self::ImageBusy => "Another line sends this image; wait for it",
+            Self::Message => "Message out of place; the other end speaks another protocol",
         }
     }
 }

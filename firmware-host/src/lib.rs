@@ -2,7 +2,10 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`wire`] | bytes become console lines and frames |
 //! | [`console`] | what a person or a script types: one line in, one line out |
+//! | [`link`] | frames become a reliable stream in each direction |
+//! | [`message`] | what programs say over a link: images in, progress and findings out |
 //! | [`fault`] | every numbered error of the line, and the queue that keeps them |
 //! | [`screens`] | what a small display shows, in five languages, on any `DrawTarget` |
 //!
@@ -18,4 +21,7 @@ extern crate std;
 
 pub mod console;
 pub mod fault;
+pub mod link;
+pub mod message;
 pub mod screens;
+pub mod wire;

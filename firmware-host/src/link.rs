@@ -1,0 +1,784 @@
+//! A reliable stream of bytes in each direction over a line that loses and spoils bytes.
+//!
+//! The host opens the link, the device answers; then each end numbers the bytes that it
+//! sends. The receiver keeps what comes out of order and acknowledges what its reader has
+//! taken, so the sender never has more than [`WINDOW`] bytes on the way. What is not
+//! acknowledged in time is sent again, in smaller pieces where the line is bad: each piece
+//! is a frame that must come through whole. Nothing here waits, reads a clock or allocates.
+
+use crate::wire::{DATA_LENGTH, Packet};
+
+/// Bytes that may be on the way in each direction, and each end's memory for them.
+pub const WINDOW: usize = 4096;
+
+/// Milliseconds since any fixed time.
+pub type Millis = u64;
+
+/// An end that has nothing to say says so this often.
+pub const HEARTBEAT: Millis = 500;
+
+/// An end that has heard nothing for so long has lost the other one.
+pub const SILENCE: Millis = 10_000;
+
+/// The host asks again so often.
+const OPEN_AGAIN: Millis = 50;
+
+/// The device says at most so often that there is no link.
+const RESET_AGAIN: Millis = 200;
+
+/// What a frame takes on the line beside its stream bytes: ends, COBS, version, kind,
+/// sequence, length, CRC.
+const FRAME_OVERHEAD: usize = 15;
+
+/// The time that adapters, drivers and programs add to the line's own.
+const ADAPTERS: Millis = 60;
+
+/// The smallest piece, for lines that lose one byte in ten.
+const SMALLEST: usize = 8;
+
+/// Pieces that must come through before the line counts as good.
+const CALM: u32 = 32;
+
+/// Acknowledgements of the same byte that say that its piece was lost, as TCP has it.
+const REPEATED: u8 = 3;
+
+/// Which end this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Opens the link.
+    Host,
+    /// Answers.
+    Device,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Closed,
+    Opening { nonce: u32, asked: Option<Millis> },
+    Open { nonce: u32 },
+}
+
+/// What a frame changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing but the streams.
+    None,
+    /// A link begins; what was read and written before is gone.
+    Opened,
+    /// The other end has no link any more.
+    Closed,
+}
+
+/// Counts, for whoever wonders how good the line is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pieces sent for the first time.
+    pub sent: u32,
+    /// Pieces sent again.
+    pub sent_again: u32,
+    /// Pieces received, new or not.
+    pub received: u32,
+}
+
+/// One end of a link.
+#[derive(Debug)]
+pub struct Endpoint {
+    role: Role,
+    state: State,
+    baud: u32,
+    sender: Sender,
+    receiver: Receiver,
+    heard: Millis,
+    spoke: Millis,
+    owes_opened: bool,
+    owes_reset: bool,
+    owes_close: bool,
+    reset_at: Option<Millis>,
+    counts: Counts,
+}
+
+impl Endpoint {
+    /// An end without a link, on a line of so many bits a second.
+    pub fn new(role: Role, baud: u32) -> Self {
+        Self {
+            role,
+            state: State::Closed,
+            baud: baud.max(300),
+            sender: Sender::new(),
+            receiver: Receiver::new(),
+            heard: 0,
+            spoke: 0,
+            owes_opened: false,
+            owes_reset: false,
+            owes_close: false,
+            reset_at: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The host begins a link; the nonce must be another than the last one.
+    pub fn open(&mut self, nonce: u32, now: Millis) {
+        self.restart();
+        self.state = State::Opening { nonce, asked: None };
+        self.heard = now;
+    }
+
+    /// Ends the link, and says so once.
+    pub fn close(&mut self) {
+        self.owes_close = self.is_open();
+        self.state = State::Closed;
+    }
+
+    /// Whether bytes go through.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// Whether a link is being opened or is open.
+    pub fn is_alive(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// Whether everything written was acknowledged: the other end's reader has it.
+    pub fn is_settled(&self) -> bool {
+        self.sender.base == self.sender.written
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes bytes to send, as many as there is room for.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        self.sender.write(bytes)
+    }
+
+    /// Room for bytes to send.
+    pub fn room(&self) -> usize {
+        self.sender.room()
+    }
+
+    /// Gives received bytes in order; 0 where there are none.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        self.receiver.read(out)
+    }
+
+    /// Takes a packet that came whole.
+    pub fn receive(&mut self, packet: &Packet<'_>, now: Millis) -> Change {
+        match (*packet, self.role, self.state) {
+            (Packet::Open { nonce }, Role::Device, State::Open { nonce: known })
+                if nonce == known =>
+            {
+                self.owes_opened = true;
+            }
+            (Packet::Open { nonce }, Role::Device, _) => {
+                self.restart();
+                self.state = State::Open { nonce };
+                self.owes_opened = true;
+                self.heard = now;
+                return Change::Opened;
+            }
+            (Packet::Opened { nonce }, Role::Host, State::Opening { nonce: asked, .. })
+                if nonce == asked =>
+            {
+                self.state = State::Open { nonce };
+                self.heard = now;
+                return Change::Opened;
+            }
+            (Packet::Data { sequence, bytes }, _, State::Open { .. }) => {
+                self.counts.received = self.counts.received.wrapping_add(1);
+                self.receiver.take(sequence, bytes);
+            }
+            (Packet::Ack { sequence }, _, State::Open { .. }) => {
+                if !self.sender.acknowledged(sequence, now) {
+                    // It counts bytes that were never sent: it means another link.
+                    self.state = State::Closed;
+                    self.owes_reset = self.role == Role::Device;
+                    return Change::Closed;
+                }
+            }
+            (Packet::Data { .. } | Packet::Ack { .. }, Role::Device, _) => self.owes_reset = true,
+            (Packet::Reset | Packet::Close, _, State::Open { .. }) => {
+                self.state = State::Closed;
+                return Change::Closed;
+            }
+            // What belongs to a link that is over, or to the other role.
+            _ => return Change::None,
+        }
+        self.heard = now;
+        Change::None
+    }
+
+    /// A frame came whose version is another.
+    pub fn receive_other_version(&mut self) {
+        self.owes_reset |= self.role == Role::Device;
+    }
+
+    /// The next packet to send now, if any; to be asked until there is none, and again
+    /// whenever something came, was written or a few milliseconds went by.
+    pub fn next_packet(&mut self, now: Millis) -> Option<Packet<'_>> {
+        if core::mem::take(&mut self.owes_close) {
+            return Some(Packet::Close);
+        }
+        match self.state {
+            State::Closed => self.reset(now),
+            _ if now.saturating_sub(self.heard) > SILENCE => {
+                self.state = State::Closed;
+                None
+            }
+            State::Opening { nonce, asked } => {
+                let due = asked.is_none_or(|asked| now.saturating_sub(asked) >= OPEN_AGAIN);
+                due.then(|| {
+                    let asked = Some(now);
+                    self.state = State::Opening { nonce, asked };
+                    Packet::Open { nonce }
+                })
+            }
+            State::Open { nonce } => self.of_open_link(nonce, now),
+        }
+    }
+
+    fn reset(&mut self, now: Millis) -> Option<Packet<'_>> {
+        let soon = |at: Millis| now.saturating_sub(at) < RESET_AGAIN;
+        if !core::mem::take(&mut self.owes_reset) || self.reset_at.is_some_and(soon) {
+            return None;
+        }
+        self.reset_at = Some(now);
+        Some(Packet::Reset)
+    }
+
+    fn of_open_link(&mut self, nonce: u32, now: Millis) -> Option<Packet<'_>> {
+        if core::mem::take(&mut self.owes_opened) {
+            self.spoke = now;
+            return Some(Packet::Opened { nonce });
+        }
+        let silent = now.saturating_sub(self.spoke) >= HEARTBEAT;
+        if core::mem::take(&mut self.receiver.owes_ack) || silent {
+            self.spoke = now;
+            let sequence = self.receiver.taken;
+            return Some(Packet::Ack { sequence });
+        }
+        let patience = self.patience();
+        let piece = self.sender.next_piece(now, patience)?;
+        self.spoke = now;
+        if piece.again {
+            self.counts.sent_again = self.counts.sent_again.wrapping_add(1);
+        } else {
+            self.counts.sent = self.counts.sent.wrapping_add(1);
+        }
+        Some(Packet::Data {
+            sequence: piece.sequence,
+            bytes: self.sender.ring.slice(piece.sequence, piece.length),
+        })
+    }
+
+    /// How long an acknowledgement may take: twice what is on the way takes on the line,
+    /// and the adapters' own time.
+    fn patience(&self) -> Millis {
+        let flying = usize::from(self.sender.sent.wrapping_sub(self.sender.base));
+        let pieces = flying.div_ceil(self.sender.piece) + 2;
+        let bits = 10 * (flying + pieces * FRAME_OVERHEAD) as u64;
+        ADAPTERS + 2 * 1000 * bits / u64::from(self.baud)
+    }
+
+    fn restart(&mut self) {
+        self.sender = Sender::new();
+        self.receiver = Receiver::new();
+        self.owes_opened = false;
+        self.owes_reset = false;
+        self.owes_close = false;
+    }
+}
+
+/// Bytes by their sequence number.
+#[derive(Debug)]
+struct Ring {
+    bytes: [u8; WINDOW],
+}
+
+impl Ring {
+    fn at(sequence: u16) -> usize {
+        usize::from(sequence) % WINDOW
+    }
+
+    /// At most `length` bytes from `sequence` on: fewer where the ring ends.
+    fn slice(&self, sequence: u16, length: usize) -> &[u8] {
+        let at = Self::at(sequence);
+        &self.bytes[at..WINDOW.min(at + length)]
+    }
+
+    fn put(&mut self, sequence: u16, byte: u8) {
+        self.bytes[Self::at(sequence)] = byte;
+    }
+}
+
+/// The stream that goes out: `base <= next <= sent <= written`, modulo 65536.
+#[derive(Debug)]
+struct Sender {
+    ring: Ring,
+    /// First byte that was not acknowledged.
+    base: u16,
+    /// Next byte to send or to send again.
+    next: u16,
+    /// First byte that was never sent.
+    sent: u16,
+    /// First byte that was never written.
+    written: u16,
+    /// Bytes of a piece.
+    piece: usize,
+    /// When `base` moved, or was sent.
+    since: Millis,
+    /// Times that patience ended since `base` moved.
+    timeouts: u32,
+    repeated: u8,
+    /// The piece at `base` is to be sent again, alone.
+    alone: bool,
+    /// Pieces acknowledged since one was lost.
+    calm: u32,
+}
+
+struct Piece {
+    sequence: u16,
+    length: usize,
+    again: bool,
+}
+
+impl Sender {
+    const fn new() -> Self {
+        Self {
+            ring: Ring { bytes: [0; WINDOW] },
+            base: 0,
+            next: 0,
+            sent: 0,
+            written: 0,
+            piece: DATA_LENGTH,
+            since: 0,
+            timeouts: 0,
+            repeated: 0,
+            alone: false,
+            calm: CALM,
+        }
+    }
+
+    fn room(&self) -> usize {
+        WINDOW - usize::from(self.written.wrapping_sub(self.base))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room());
+        for &byte in &bytes[..count] {
+            self.ring.put(self.written, byte);
+            self.written = self.written.wrapping_add(1);
+        }
+        count
+    }
+
+    /// False where the number is none of this stream.
+    fn acknowledged(&mut self, sequence: u16, now: Millis) -> bool {
+        let flying = self.sent.wrapping_sub(self.base);
+        let moved = sequence.wrapping_sub(self.base);
+        if moved > flying {
+            // An old one that was overtaken cannot be: the line keeps the order.
+            return false;
+        }
+        if moved == 0 {
+            self.repeat(flying);
+            return true;
+        }
+        // What is sent again need not be sent past what just came through.
+        if self.next.wrapping_sub(self.base) < moved {
+            self.next = sequence;
+        }
+        self.base = sequence;
+        (self.since, self.timeouts, self.repeated) = (now, 0, 0);
+        self.alone = false;
+        self.calm += usize::from(moved).div_ceil(self.piece) as u32;
+        if self.calm >= 2 * CALM && self.piece < DATA_LENGTH {
+            self.piece = (2 * self.piece).min(DATA_LENGTH);
+            self.calm = CALM;
+        }
+        true
+    }
+
+    fn repeat(&mut self, flying: u16) {
+        if flying == 0 {
+            return;
+        }
+        self.repeated = self.repeated.saturating_add(1);
+        if self.repeated == REPEATED {
+            self.alone = true;
+            self.lost();
+        }
+    }
+
+    /// A second loss within a few pieces says that the pieces are too large for the line.
+    fn lost(&mut self) {
+        if self.calm < CALM {
+            self.piece = (self.piece / 2).max(SMALLEST);
+        }
+        self.calm = 0;
+    }
+
+    fn next_piece(&mut self, now: Millis, patience: Millis) -> Option<Piece> {
+        let flying = self.sent != self.base;
+        if flying && now.saturating_sub(self.since) >= patience {
+            self.timeout(now);
+        }
+        if core::mem::take(&mut self.alone) {
+            return Some(self.piece_from(self.base, self.sent));
+        }
+        if self.next != self.sent {
+            let piece = self.piece_from(self.next, self.sent);
+            self.next = self.next.wrapping_add(piece.length as u16);
+            return Some(piece);
+        }
+        if self.sent == self.written {
+            return None;
+        }
+        if !flying {
+            self.since = now;
+        }
+        let piece = self.piece_from(self.sent, self.written);
+        self.sent = self.sent.wrapping_add(piece.length as u16);
+        self.next = self.sent;
+        Some(Piece {
+            again: false,
+            ..piece
+        })
+    }
+
+    fn timeout(&mut self, now: Millis) {
+        self.since = now;
+        self.timeouts += 1;
+        // The other end may only be slow: ask with one piece before sending everything.
+        if self.calm >= CALM && self.timeouts == 1 {
+            self.alone = true;
+        } else {
+            self.next = self.base;
+            self.lost();
+        }
+    }
+
+    fn piece_from(&self, sequence: u16, end: u16) -> Piece {
+        let there = usize::from(end.wrapping_sub(sequence)).min(self.piece);
+        Piece {
+            sequence,
+            length: self.ring.slice(sequence, there).len(),
+            again: true,
+        }
+    }
+}
+
+/// The stream that comes in.
+#[derive(Debug)]
+struct Receiver {
+    ring: Ring,
+    /// Which bytes of the ring came and were not taken, one bit each.
+    came: [u8; WINDOW / 8],
+    /// First byte that the reader has not taken.
+    taken: u16,
+    owes_ack: bool,
+}
+
+impl Receiver {
+    const fn new() -> Self {
+        Self {
+            ring: Ring { bytes: [0; WINDOW] },
+            came: [0; WINDOW / 8],
+            taken: 0,
+            owes_ack: false,
+        }
+    }
+
+    fn has(&self, sequence: u16) -> bool {
+        let at = Ring::at(sequence);
+        self.came[at / 8] & (1 << (at % 8)) != 0
+    }
+
+    /// Keeps what lies in the window; what was taken before is only acknowledged again.
+    fn take(&mut self, sequence: u16, bytes: &[u8]) {
+        self.owes_ack = true;
+        let mut at = sequence;
+        for &byte in bytes {
+            if usize::from(at.wrapping_sub(self.taken)) < WINDOW && !self.has(at) {
+                self.ring.put(at, byte);
+                let bit = Ring::at(at);
+                self.came[bit / 8] |= 1 << (bit % 8);
+            }
+            at = at.wrapping_add(1);
+        }
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> usize {
+        let mut count = 0;
+        for place in out {
+            if !self.has(self.taken) {
+                break;
+            }
+            let at = Ring::at(self.taken);
+            *place = self.ring.bytes[at];
+            self.came[at / 8] &= !(1 << (at % 8));
+            self.taken = self.taken.wrapping_add(1);
+            count += 1;
+        }
+        self.owes_ack |= count > 0;
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Run, Splitter, pack};
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    /// A line of its own clock that drops and flips bytes, and delivers the others after a
+    /// byte's time each.
+    struct Line {
+        /// Thousandths of the bytes that are dropped, and flipped.
+        dropped: u32,
+        flipped: u32,
+        seed: u64,
+    }
+
+    impl Line {
+        /// Splitmix64 (Steele, Lea and Flood, 2014).
+        fn chance(&mut self) -> u32 {
+            self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.seed;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z >> 33) as u32
+        }
+
+        fn carry(&mut self, byte: u8) -> Option<u8> {
+            match self.chance() % 1000 {
+                chance if chance < self.dropped => None,
+                chance if chance < self.dropped + self.flipped => {
+                    Some(byte ^ (1 << (self.chance() % 8)))
+                }
+                _ => Some(byte),
+            }
+        }
+    }
+
+    struct End {
+        endpoint: Endpoint,
+        splitter: Splitter,
+        received: Vec<u8>,
+        opened: usize,
+        on_the_line: u64,
+    }
+
+    impl End {
+        fn new(role: Role, baud: u32) -> Self {
+            Self {
+                endpoint: Endpoint::new(role, baud),
+                splitter: Splitter::default(),
+                received: Vec::new(),
+                opened: 0,
+                on_the_line: 0,
+            }
+        }
+
+        fn hear(&mut self, byte: u8, now: Millis) {
+            let Some(Run::Frame(Ok(packet))) = self.splitter.push(byte) else {
+                return;
+            };
+            if self.endpoint.receive(&packet, now) == Change::Opened {
+                self.opened += 1;
+            }
+            let mut bytes = [0; 100];
+            loop {
+                let count = self.endpoint.read(&mut bytes);
+                if count == 0 {
+                    return;
+                }
+                self.received.extend_from_slice(&bytes[..count]);
+            }
+        }
+
+        /// Sends what is due in this millisecond, as much as the line takes.
+        fn speak(&mut self, other: &mut End, line: &mut Line, now: Millis, budget: u64) {
+            let mut said = 0;
+            while said < budget {
+                let Some(packet) = self.endpoint.next_packet(now) else {
+                    return;
+                };
+                let wire = pack(&packet).unwrap();
+                said += wire.len() as u64;
+                self.on_the_line += wire.len() as u64;
+                for byte in wire.iter().filter_map(|byte| line.carry(*byte)) {
+                    other.hear(byte, now);
+                }
+            }
+        }
+    }
+
+    /// Sends `up` and `down` over the line; gives the ends and the milliseconds it took.
+    fn exchange(up: &[u8], down: &[u8], line: &mut Line, baud: u32) -> (End, End, Millis) {
+        let (mut host, mut device) = (End::new(Role::Host, baud), End::new(Role::Device, baud));
+        host.endpoint.open(7, 0);
+        let (mut sent_up, mut sent_down) = (0, 0);
+        let per_ms = u64::from(baud) / 10_000;
+        for now in 0..10_000_000 {
+            if host.endpoint.is_open() {
+                sent_up += host.endpoint.write(&up[sent_up..]);
+            }
+            if device.endpoint.is_open() {
+                sent_down += device.endpoint.write(&down[sent_down..]);
+            }
+            host.speak(&mut device, line, now, per_ms);
+            device.speak(&mut host, line, now, per_ms);
+            let done = device.received.len() == up.len() && host.received.len() == down.len();
+            if done && host.endpoint.is_settled() && device.endpoint.is_settled() {
+                return (host, device, now);
+            }
+            assert!(now < 1000 || host.endpoint.is_alive(), "silence at {now}");
+        }
+        panic!("never done");
+    }
+
+    fn bytes(length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at * at + at / 7) as u8).collect()
+    }
+
+    #[test]
+    fn a_good_line_is_filled_and_nothing_is_sent_again() {
+        let up = bytes(300_000);
+        let mut line = Line {
+            dropped: 0,
+            flipped: 0,
+            seed: 1,
+        };
+        let (host, device, _) = exchange(&up, b"", &mut line, 115_200);
+        assert_eq!(device.received, up);
+        assert_eq!(host.endpoint.counts().sent_again, 0);
+        let share = up.len() as f64 / host.on_the_line as f64;
+        assert!(share > 0.95, "{share}");
+    }
+
+    #[test]
+    fn one_byte_in_ten_lost_and_one_in_a_hundred_spoilt() {
+        let (up, down) = (bytes(3_000), bytes(9_000));
+        for seed in 0..3 {
+            let mut line = Line {
+                dropped: 100,
+                flipped: 10,
+                seed,
+            };
+            let (host, device, _) = exchange(&up, &down, &mut line, 1_000_000);
+            assert_eq!(device.received, up, "seed {seed}");
+            assert_eq!(host.received, down, "seed {seed}");
+            assert_eq!((host.opened, device.opened), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_line_that_recovers_is_used_with_long_pieces_again() {
+        let (mut host, mut device) = (End::new(Role::Host, 115_200), End::new(Role::Device, 9600));
+        host.endpoint.open(1, 0);
+        let up = bytes(400_000);
+        let (mut sent, mut now) = (0, 0);
+        while device.received.len() < up.len() {
+            let bad = now < 3000;
+            let mut line = Line {
+                dropped: if bad { 50 } else { 0 },
+                flipped: 0,
+                seed: now,
+            };
+            if host.endpoint.is_open() {
+                sent += host.endpoint.write(&up[sent..]);
+            }
+            host.speak(&mut device, &mut line, now, 11);
+            device.speak(&mut host, &mut line, now, 11);
+            now += 1;
+            assert!(now < 1_000_000);
+        }
+        assert_eq!(device.received, up);
+        assert_eq!(host.endpoint.sender.piece, DATA_LENGTH);
+    }
+
+    #[test]
+    fn a_restarted_end_is_noticed() {
+        let mut line = Line {
+            dropped: 0,
+            flipped: 0,
+            seed: 1,
+        };
+        let (mut host, _, now) = exchange(b"hello", b"", &mut line, 115_200);
+        let mut device = End::new(Role::Device, 115_200);
+        host.endpoint.write(b"who are you");
+        host.speak(&mut device, &mut line, now, 100);
+        device.speak(&mut host, &mut line, now, 100);
+        assert!(
+            !host.endpoint.is_alive(),
+            "the device says that it has no link"
+        );
+        host.endpoint.open(8, now);
+        host.speak(&mut device, &mut line, now, 100);
+        device.speak(&mut host, &mut line, now, 100);
+        assert!(host.endpoint.is_open());
+        assert_eq!(device.opened, 1);
+        // A repeated opening, as when the device's answer was lost, changes nothing.
+        host.endpoint.write(b"abc");
+        host.speak(&mut device, &mut line, now, 100);
+        device.endpoint.receive(&Packet::Open { nonce: 8 }, now);
+        assert_eq!(
+            (device.opened, device.received.as_slice()),
+            (1, b"abc".as_slice())
+        );
+        let nobody = now + SILENCE + 1;
+        assert_eq!(device.endpoint.next_packet(nobody), None);
+        assert!(!device.endpoint.is_alive(), "silence ends a link");
+    }
+
+    #[test]
+    fn a_reader_that_sleeps_is_waited_for() {
+        let mut receiver = Receiver::new();
+        receiver.take(0, &[1; WINDOW]);
+        receiver.take(WINDOW as u16, &[2; 10]);
+        let mut out = [0; WINDOW + 10];
+        assert_eq!(
+            receiver.read(&mut out),
+            WINDOW,
+            "what had no room is sent again"
+        );
+        assert_eq!(receiver.taken, WINDOW as u16);
+    }
+
+    proptest! {
+        /// Whatever comes, in whatever order: no panic, and never a byte out of order.
+        #[test]
+        fn any_packets_do_no_harm(
+            packets in prop::collection::vec((0..6_u8, any::<u16>(), 1..DATA_LENGTH), 0..60),
+        ) {
+            for role in [Role::Host, Role::Device] {
+                let mut endpoint = Endpoint::new(role, 115_200);
+                endpoint.open(1, 0);
+                endpoint.write(&[7; 1000]);
+                let bytes = [9; DATA_LENGTH];
+                for (now, (kind, number, length)) in (0_u64..).zip(&packets) {
+                    let (nonce, sequence) = (u32::from(*number % 3), *number);
+                    let packet = match kind {
+                        0 => Packet::Open { nonce },
+                        1 => Packet::Opened { nonce },
+                        2 => Packet::Data { sequence, bytes: &bytes[..*length] },
+                        3 => Packet::Ack { sequence: sequence % 2000 },
+                        4 => Packet::Reset,
+                        _ => Packet::Close,
+                    };
+                    endpoint.receive(&packet, now * 100);
+                    for _ in 0..5 {
+                        let _ = endpoint.next_packet(now * 100);
+                    }
+                    let mut out = [0; 64];
+                    let count = endpoint.read(&mut out);
+                    prop_assert!(out[..count].iter().all(|byte| *byte == 9));
+                }
+            }
+        }
+    }
+}
