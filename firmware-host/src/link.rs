@@ -125,8 +125,23 @@ impl Endpoint {
 
     /// Ends the link, and says so once.
     pub fn close(&mut self) {
-        self.owes_close = self.is_open();
+        self.owes_close |= self.is_open();
         self.state = State::Closed;
+    }
+
+    /// Ends the link without a word: the line is gone.
+    pub fn abandon(&mut self) {
+        self.restart();
+        self.state = State::Closed;
+    }
+
+    /// Ends a link on which nothing was heard for [`SILENCE`]; true where it just ended.
+    pub fn expire(&mut self, now: Millis) -> bool {
+        let silent = self.is_alive() && now.saturating_sub(self.heard) > SILENCE;
+        if silent {
+            self.state = State::Closed;
+        }
+        silent
     }
 
     /// Whether bytes go through.
@@ -221,12 +236,9 @@ impl Endpoint {
         if core::mem::take(&mut self.owes_close) {
             return Some(Packet::Close);
         }
+        self.expire(now);
         match self.state {
             State::Closed => self.reset(now),
-            _ if now.saturating_sub(self.heard) > SILENCE => {
-                self.state = State::Closed;
-                None
-            }
             State::Opening { nonce, asked } => {
                 let due = asked.is_none_or(|asked| now.saturating_sub(asked) >= OPEN_AGAIN);
                 due.then(|| {
@@ -285,6 +297,8 @@ impl Endpoint {
     fn restart(&mut self) {
         self.sender = Sender::new();
         self.receiver = Receiver::new();
+        self.spoke = 0;
+        self.reset_at = None;
         self.owes_opened = false;
         self.owes_reset = false;
         self.owes_close = false;

@@ -5,16 +5,21 @@
 //! Events are told under the board's lock, so that they come in the order of what
 //! happened. The image itself never outlives its case here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use firmware_host::fault::Fault;
+use firmware_host::message::Digest;
 use serde_json::Value;
 
 use super::events::{Event, Events, Found, Health};
+use super::images::Images;
 use super::lock;
 use crate::bundle::Bundle;
 use crate::finding::{Answer, Refusal, RefusalCode};
@@ -79,6 +84,12 @@ struct Standing {
 
 #[derive(Debug, Default)]
 struct Board {
+    /// Cases by the number that a host asked for them with.
+    requests: BTreeMap<u64, u64>,
+    /// Ended cases whose answer no host has taken.
+    undelivered: BTreeSet<u64>,
+    /// Those of them that some link is sending.
+    offered: BTreeSet<u64>,
     standings: BTreeMap<u64, Standing>,
     waiting: VecDeque<(u64, Order)>,
     running: Option<u64>,
@@ -95,6 +106,8 @@ struct Ledger {
 /// All cases of one device.
 #[derive(Debug)]
 pub struct Cases {
+    device: u64,
+    images: Arc<Images>,
     bundle: Bundle,
     ledger: Mutex<Ledger>,
     reader: Mutex<Reader>,
@@ -121,6 +134,7 @@ impl Cases {
             next = next.max(case.saturating_add(1));
             match entry {
                 Entry::Accepted { order, .. } => {
+                    board.note_request(case, &order);
                     open.insert(case, order);
                 }
                 Entry::Answered { record, .. } => {
@@ -131,15 +145,23 @@ impl Cases {
                     open.remove(&case);
                     board.end(case, State::Aborted, None);
                 }
+                Entry::Delivered { .. } => {
+                    board.undelivered.remove(&case);
+                }
             }
         }
         if !open.is_empty() {
             log::warn!("journal: {} cases wait again", open.len());
         }
+        let sources = open.values().map(|order| PathBuf::from(&order.source));
+        let images = Images::open(state.join("images"), &sources.collect())
+            .map_err(in_folder(state.join("images")))?;
         for (case, order) in open {
             board.wait(case, order);
         }
         Ok(Self {
+            device: identity(state).map_err(in_folder(state.join(IDENTITY)))?,
+            images: Arc::new(images),
             bundle,
             reader: Mutex::new(journal.reader()?),
             ledger: Mutex::new(Ledger { journal, next }),
@@ -147,6 +169,16 @@ impl Cases {
             arrived: Condvar::new(),
             events,
         })
+    }
+
+    /// The device's own number, chosen by chance when its state folder was made.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// The images that came over a line.
+    pub fn images(&self) -> &Arc<Images> {
+        &self.images
     }
 
     /// Where everything that happens to cases is told.
@@ -159,14 +191,41 @@ impl Cases {
         &self.bundle
     }
 
+    /// Accepts a case for an image that came over a line; a request that was accepted
+    /// before is the same case.
+    ///
+    /// # Errors
+    /// [`Fault::IllegalParameter`] for an exam that there is not, [`Fault::NoSuchImage`],
+    /// and those of [`Cases::accept`].
+    pub fn run_stored(&self, order: Order, image: &Digest) -> Result<u64, Fault> {
+        let request = order.request;
+        if let Some(case) = request.and_then(|r| lock(&self.board).requests.get(&r).copied()) {
+            return Ok(case);
+        }
+        let exam = order.exam.as_deref();
+        if exam.is_some_and(|name| self.bundle.exam(name).is_none()) {
+            return Err(Fault::IllegalParameter);
+        }
+        if !self.images.holds(image) {
+            return Err(Fault::NoSuchImage);
+        }
+        self.accept(order)
+    }
+
     /// Accepts a case; its number is durable when this returns.
     ///
     /// # Errors
     /// [`Fault::TooManyWaiting`] or [`Fault::Storage`]; then nothing was accepted.
     pub fn accept(&self, order: Order) -> Result<u64, Fault> {
         let mut ledger = lock(&self.ledger);
-        if lock(&self.board).waiting.len() >= MOST_WAITING {
-            return Err(Fault::TooManyWaiting);
+        {
+            let board = lock(&self.board);
+            if let Some(case) = order.request.and_then(|r| board.requests.get(&r)) {
+                return Ok(*case);
+            }
+            if board.waiting.len() >= MOST_WAITING {
+                return Err(Fault::TooManyWaiting);
+            }
         }
         let case = ledger.next;
         let entry = Entry::Accepted { case, order };
@@ -179,6 +238,7 @@ impl Cases {
         ledger.next += 1;
         if let Entry::Accepted { order, .. } = entry {
             let mut board = lock(&self.board);
+            board.note_request(case, &order);
             board.wait(case, order);
             self.events.tell(&Event::Accepted { case });
         }
@@ -230,10 +290,11 @@ impl Cases {
             .standings
             .get(&case)
             .ok_or(Fault::NoSuchCase)?;
-        let span = match (standing.state, standing.answer) {
-            (State::Waiting | State::Running, _) => return Err(Fault::NotFinished),
-            (_, None) => return Ok(None),
-            (_, Some(span)) => span,
+        if !standing.is_ended() {
+            return Err(Fault::NotFinished);
+        }
+        let Some(span) = standing.answer else {
+            return Ok(None);
         };
         match lock(&self.reader).read(span) {
             Ok(Entry::Answered { record, case: read }) if read == case => Ok(Some(record)),
@@ -243,6 +304,49 @@ impl Cases {
                 Err(Fault::Storage)
             }
         }
+    }
+
+    /// An ended case, of `among` or of all, whose answer no host has taken and no link is
+    /// sending; from now on the caller's is.
+    pub fn offer(&self, among: Option<&BTreeSet<u64>>) -> Option<u64> {
+        let mut board = lock(&self.board);
+        let free = |case: &&u64| {
+            !board.offered.contains(*case) && among.is_none_or(|own| own.contains(*case))
+        };
+        let case = board.undelivered.iter().find(free).copied()?;
+        board.offered.insert(case);
+        Some(case)
+    }
+
+    /// These answers were offered and not taken.
+    pub fn withdraw(&self, cases: &BTreeSet<u64>) {
+        let mut board = lock(&self.board);
+        board.offered.retain(|case| !cases.contains(case));
+    }
+
+    /// A host has this answer safe; durable when this returns.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`]; then it will be offered again.
+    pub fn deliver(&self, case: u64) -> Result<(), Fault> {
+        let written = lock(&self.ledger)
+            .journal
+            .append(&Entry::Delivered { case });
+        if let Err(error) = written {
+            self.storage_failed(&error);
+            return Err(Fault::Storage);
+        }
+        let mut board = lock(&self.board);
+        board.undelivered.remove(&case);
+        board.offered.remove(&case);
+        Ok(())
+    }
+
+    /// Whether the case ended and a host has taken its answer.
+    pub fn is_delivered(&self, case: u64) -> bool {
+        let board = lock(&self.board);
+        let ended = board.standings.get(&case).is_some_and(Standing::is_ended);
+        ended && !board.undelivered.contains(&case)
     }
 
     /// The last cases, oldest first.
@@ -275,6 +379,15 @@ impl Cases {
             board.running = None;
             board.end(case, state, Some(span));
             self.events.tell(&event);
+            let source = &order.source;
+            let is_wanted = board
+                .waiting
+                .iter()
+                .any(|(_, other)| other.source == *source);
+            drop(board);
+            if !is_wanted {
+                self.images.remove(Path::new(source));
+            }
         }
     }
 
@@ -388,7 +501,19 @@ impl Observer for Progress<'_> {
     }
 }
 
+impl Standing {
+    fn is_ended(&self) -> bool {
+        !matches!(self.state, State::Waiting | State::Running)
+    }
+}
+
 impl Board {
+    fn note_request(&mut self, case: u64, order: &Order) {
+        if let Some(request) = order.request {
+            self.requests.insert(request, case);
+        }
+    }
+
     fn wait(&mut self, case: u64, order: Order) {
         self.waiting.push_back((case, order));
         let standing = Standing {
@@ -400,8 +525,35 @@ impl Board {
 
     fn end(&mut self, case: u64, state: State, answer: Option<Span>) {
         self.answered += usize::from(answer.is_some());
+        self.undelivered.insert(case);
         self.standings.insert(case, Standing { state, answer });
     }
+}
+
+/// The file of the device's own number.
+const IDENTITY: &str = "device-id";
+
+fn identity(state: &Path) -> std::io::Result<u64> {
+    let path = state.join(IDENTITY);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => u64::from_str_radix(text.trim(), 16)
+            .map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let device = RandomState::new().hash_one(SystemTime::now());
+            let fresh = path.with_extension("new");
+            let mut file = File::create(&fresh)?;
+            writeln!(file, "{device:016x}")?;
+            file.sync_all()?;
+            std::fs::rename(fresh, path)?;
+            File::open(state)?.sync_all()?;
+            Ok(device)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn in_folder(path: PathBuf) -> impl FnOnce(std::io::Error) -> JournalError {
+    |error| JournalError::Io { path, error }
 }
 
 fn state_of(record: &Value) -> State {

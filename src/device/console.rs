@@ -1,17 +1,15 @@
 //! One console: lines in, lines out. What is chosen here (exam, region, echo) and what
 //! went wrong here belongs to this line alone; the cases belong to the device.
 
-use firmware_host::console::{Checksum, Command, Form, HELP, LineReader, Request, checksum};
+use firmware_host::console::{Checksum, Command, Form, HELP, Request, checksum};
 use firmware_host::fault::{Fault, FaultQueue};
+use firmware_host::wire::VERSION;
 use serde_json::Value;
 
 use super::cases::{Cases, State};
 use crate::journal::Order;
 use crate::report::SOFTWARE;
 use crate::self_test;
-
-/// Version of `docs/protocol.md`.
-const PROTOCOL: u32 = 1;
 
 /// Cases that `CASE:LIST?` names.
 const LISTED: usize = 16;
@@ -21,7 +19,6 @@ const OK: &str = "OK";
 /// The state of one line.
 #[derive(Debug, Default)]
 pub struct Console {
-    reader: LineReader,
     faults: FaultQueue,
     chosen: Chosen,
 }
@@ -35,32 +32,23 @@ struct Chosen {
 }
 
 impl Console {
-    /// Takes bytes as they come; gives what is to be sent back.
-    pub fn take(&mut self, bytes: &[u8], cases: &Cases) -> Vec<u8> {
-        let mut out = Vec::new();
-        for &byte in bytes {
-            if self.chosen.echo {
-                echo(byte, &mut out);
-            }
-            if let Some(line) = self.reader.push(byte) {
-                let answer = match line {
-                    Ok(line) => self.line(&line, cases),
-                    Err(fault) => self.faulty(fault),
-                };
-                out.extend_from_slice(answer.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
+    /// Gives back what is typed, where that was asked for.
+    pub fn echo(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match byte {
+            // A program's frame begins: nobody types.
+            0 => self.chosen.echo = false,
+            _ if !self.chosen.echo => {}
+            b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
+            // Left, blank, left: what a terminal needs to take a letter back.
+            0x08 | 0x7f => out.extend_from_slice(b"\x08 \x08"),
+            b' '.. => out.push(byte),
+            _ => {}
         }
-        out
     }
 
-    /// Forgets a line that was begun: the other end went away.
-    pub fn forget_line(&mut self) {
-        self.reader.forget();
-    }
-
-    fn line(&mut self, line: &str, cases: &Cases) -> String {
-        let request = match Request::parse(line) {
+    /// Answers a line, or what was wrong with it.
+    pub fn line(&mut self, line: Result<&str, Fault>, cases: &Cases) -> String {
+        let request = match line.and_then(Request::parse) {
             Ok(request) => request,
             Err(fault) => return self.faulty(fault),
         };
@@ -81,7 +69,11 @@ impl Console {
     fn answer(&mut self, command: Command<'_>, cases: &Cases) -> Result<String, Fault> {
         let ok = || Ok(OK.to_owned());
         match command {
-            Command::Identify => Ok(format!("medfocus,triage,0,{}", env!("CARGO_PKG_VERSION"))),
+            Command::Identify => Ok(format!(
+                "medfocus,triage,{:016x},{}",
+                cases.device(),
+                env!("CARGO_PKG_VERSION")
+            )),
             Command::SelfTest => self_test(cases),
             Command::OperationComplete => Ok(u8::from(is_idle(cases)).to_string()),
             Command::Clear => {
@@ -113,6 +105,7 @@ impl Console {
                     source: path.to_owned(),
                     exam: self.chosen.exam.clone(),
                     region: self.chosen.region,
+                    request: None,
                 };
                 let case = cases.accept(order)?;
                 // A region is of one image; the next case has another.
@@ -133,16 +126,6 @@ impl Console {
             }
             Command::Help => Ok(HELP.to_owned()),
         }
-    }
-}
-
-fn echo(byte: u8, out: &mut Vec<u8>) {
-    match byte {
-        b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
-        // Left, blank, left: what a terminal needs to take a letter back.
-        0x08 | 0x7f => out.extend_from_slice(b"\x08 \x08"),
-        b' '.. => out.push(byte),
-        _ => {}
     }
 }
 
@@ -167,7 +150,7 @@ fn self_test(cases: &Cases) -> Result<String, Fault> {
 fn version(cases: &Cases) -> String {
     let id = &cases.bundle().id;
     format!(
-        "{SOFTWARE}, bundle {} {} {}, protocol {PROTOCOL}",
+        "{SOFTWARE}, bundle {} {} {}, protocol {VERSION}",
         id.name,
         id.version,
         &id.sha256[..16]

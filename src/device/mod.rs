@@ -1,13 +1,16 @@
 //! The running device: cases come in on a serial line, are run one after the other, and
 //! their answers can be asked for.
 //!
-//! `serial -> console -> cases -> pipeline -> journal -> cases -> console -> serial`. A
+//! `serial -> line -> console or link -> cases -> pipeline -> journal`, and back. A
 //! finding is durable before anyone can see it, and a case that was accepted is answered,
 //! whatever happens in between. What happens is told to displays and links as [`Event`]s.
 
 mod cases;
 mod console;
 mod events;
+mod images;
+mod line;
+mod link;
 mod serial;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,13 +1,19 @@
-//! A serial line and the console on it, for ever: a line that goes away is opened again
-//! when it comes back. Whether USB gadget, adapter or RFC 2217 is the operating system's.
+//! A serial port and the line on it, for ever: one that goes away is opened again when it
+//! comes back. Whether USB gadget, adapter or RFC 2217 is the operating system's.
 
 use std::io::{ErrorKind, Read, Write};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use super::cases::Cases;
-use super::console::Console;
+use super::line::Line;
 
-const READ_DEADLINE: Duration = Duration::from_millis(100);
+/// For a byte to come, and for bytes to be taken.
+const DEADLINE: Duration = Duration::from_millis(100);
+/// How soon a program hears of what nobody asked for.
+const LINKED: Duration = Duration::from_millis(5);
+/// Pipes have no rate; this one keeps a link's patience short.
+const STANDARD_BAUD: u32 = 1_000_000;
 const REOPEN: Duration = Duration::from_secs(1);
 
 /// Which line to talk on.
@@ -28,9 +34,8 @@ pub enum Port {
 pub fn talk(port: &Port, cases: &Cases) {
     match port {
         Port::Standard => {
-            let mut console = Console::default();
-            let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout());
-            if let Err(error) = converse(&mut console, &mut input, &mut output, cases) {
+            let mut line = Line::new(cases, STANDARD_BAUD);
+            if let Err(error) = converse(&mut line, &mut standard()) {
                 log::error!("standard input and output: {error}");
             }
         }
@@ -39,18 +44,18 @@ pub fn talk(port: &Port, cases: &Cases) {
 }
 
 fn keep_open(path: &str, baud: u32, cases: &Cases) {
-    let mut console = Console::default();
+    let mut line = Line::new(cases, baud);
     let mut missing = false;
     loop {
-        match open(path, baud) {
-            Ok((mut input, mut output)) => {
+        match serialport::new(path, baud).timeout(DEADLINE).open() {
+            Ok(mut port) => {
                 log::info!("{path}: open at {baud} baud");
                 missing = false;
-                match converse(&mut console, &mut input, &mut output, cases) {
+                match converse(&mut line, &mut port) {
                     Ok(()) => log::warn!("{path}: closed by the other end"),
                     Err(error) => log::warn!("{path}: {error}"),
                 }
-                console.forget_line();
+                line.forget();
             }
             Err(error) if !missing => {
                 log::warn!("{path}: {error}; tried again every second");
@@ -62,39 +67,110 @@ fn keep_open(path: &str, baud: u32, cases: &Cases) {
     }
 }
 
-type Line = Box<dyn serialport::SerialPort>;
-
-fn open(path: &str, baud: u32) -> serialport::Result<(Line, Line)> {
-    let line = serialport::new(path, baud).timeout(READ_DEADLINE).open()?;
-    let output = line.try_clone()?;
-    Ok((line, output))
+/// Bytes in and out, never waited for longer than asked.
+trait Wire {
+    /// Bytes that came; `None` where none did in that time, 0 at the end.
+    fn read(&mut self, bytes: &mut [u8], patience: Duration) -> std::io::Result<Option<usize>>;
+    /// Sends all bytes; an error of [`is_silence`] where they were not taken in time.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()>;
 }
 
-/// Answers until the line ends or fails.
-fn converse(
-    console: &mut Console,
-    input: &mut impl Read,
-    output: &mut impl Write,
-    cases: &Cases,
-) -> std::io::Result<()> {
-    let mut bytes = [0; 256];
+impl Wire for Box<dyn serialport::SerialPort> {
+    fn read(&mut self, bytes: &mut [u8], patience: Duration) -> std::io::Result<Option<usize>> {
+        self.set_timeout(patience)?;
+        match Read::read(self, bytes) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if is_silence(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.set_timeout(DEADLINE)?;
+        self.write_all(bytes)
+    }
+}
+
+/// Standard input can only be waited for without end: by a thread of its own.
+struct Standard {
+    input: Receiver<Vec<u8>>,
+    left: Vec<u8>,
+}
+
+fn standard() -> Standard {
+    let (sender, input) = sync_channel(4);
+    std::thread::spawn(move || {
+        let (mut bytes, mut stdin) = ([0; 4096], std::io::stdin().lock());
+        loop {
+            match stdin.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(count) if sender.send(bytes[..count].to_vec()).is_ok() => {}
+                Err(error) if is_silence(&error) => {}
+                _ => return,
+            }
+        }
+    });
+    let left = Vec::new();
+    Standard { input, left }
+}
+
+impl Wire for Standard {
+    fn read(&mut self, bytes: &mut [u8], patience: Duration) -> std::io::Result<Option<usize>> {
+        if self.left.is_empty() {
+            match self.input.recv_timeout(patience) {
+                Ok(came) => self.left = came,
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Some(0)),
+            }
+        }
+        let count = self.left.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&self.left[..count]);
+        self.left.drain(..count);
+        Ok(Some(count))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    }
+}
+
+/// Answers until the line ends or fails. Between two frames it looks whether something
+/// came, so that two ends that send at once never wait for each other.
+fn converse(line: &mut Line<'_>, wire: &mut dyn Wire) -> std::io::Result<()> {
+    let began = Instant::now();
+    let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut bytes = [0; 1024];
     loop {
-        let count = match input.read(&mut bytes) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if is_silence(&error) => continue,
-            Err(error) => return Err(error),
+        let frame = line.next_frame(now());
+        let patience = match &frame {
+            Some(_) => Duration::ZERO,
+            None if line.is_linked() => LINKED,
+            None => DEADLINE,
         };
-        let answer = console.take(&bytes[..count], cases);
-        if answer.is_empty() {
-            continue;
+        if let Some(frame) = frame {
+            // Half a frame is one that the line lost: the link sends it again.
+            send(wire, &frame)?;
         }
-        match output.write_all(&answer).and_then(|()| output.flush()) {
-            Ok(()) => {}
-            // Nobody reads: the answer is dropped, the line lives.
-            Err(error) if is_silence(&error) => log::warn!("an answer was not taken"),
-            Err(error) => return Err(error),
+        match wire.read(&mut bytes, patience)? {
+            None => {}
+            Some(0) => return Ok(()),
+            Some(count) => {
+                let answer = line.take(&bytes[..count], now());
+                if !answer.is_empty() && !send(wire, &answer)? {
+                    log::warn!("an answer was not taken");
+                }
+            }
         }
+    }
+}
+
+/// Whether the bytes were taken.
+fn send(wire: &mut dyn Wire, bytes: &[u8]) -> std::io::Result<bool> {
+    match wire.write(bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if is_silence(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

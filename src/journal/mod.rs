@@ -1,8 +1,8 @@
 //! The record of every case: one JSON object a line in `cases.ndjson`, only ever
 //! appended to, and durable (`fdatasync`) before the caller goes on.
 //!
-//! A case is written twice: when it is accepted, and when it ends. So power may fail at
-//! any time: what was accepted and has no end is run again, and a number is never given
+//! A case is written when it is accepted, when it ends and when its answer is safe with a
+//! host. So power may fail at any time: what was accepted and has no end is run again, and a number is never given
 //! twice. Nothing here decides or tells anybody anything, and no line of it goes to a log.
 
 use std::fs::{File, OpenOptions};
@@ -21,6 +21,9 @@ pub struct Order {
     pub exam: Option<String>,
     /// Where to look: `[x, y, width, height]` in the image's own pixels.
     pub region: Option<[u32; 4]>,
+    /// The number by which a host asked for it; asked again, it is the same case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
 }
 
 /// One line of the journal.
@@ -46,15 +49,21 @@ pub enum Entry {
         /// Its number.
         case: u64,
     },
+    /// A host has the answer safe: it is never sent again.
+    Delivered {
+        /// Its number.
+        case: u64,
+    },
 }
 
 impl Entry {
     /// The number of the case.
     pub fn case(&self) -> u64 {
         match self {
-            Self::Accepted { case, .. } | Self::Answered { case, .. } | Self::Aborted { case } => {
-                *case
-            }
+            Self::Accepted { case, .. }
+            | Self::Answered { case, .. }
+            | Self::Aborted { case }
+            | Self::Delivered { case } => *case,
         }
     }
 }
@@ -237,6 +246,7 @@ mod tests {
             source: source.to_owned(),
             exam: Some("brain4".to_owned()),
             region: Some([1, 2, 3, 4]),
+            request: None,
         }
     }
 

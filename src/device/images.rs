@@ -1,0 +1,274 @@
+//! Images that came over a line, under their SHA-256 in the state folder, until their case
+//! is answered. What came of an image that was cut short stays, and goes on from there.
+//!
+//! A stored image is whole, of the right hash and on the disk before anyone is told.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use firmware_host::fault::Fault;
+use firmware_host::message::Digest;
+use sha2::{Digest as _, Sha256};
+
+use super::lock;
+
+/// The largest image that is taken, in bytes.
+pub const LARGEST: u32 = 64 << 20;
+
+/// What the folder may hold, in bytes.
+const STORE: u64 = 512 << 20;
+
+const PART: &str = "part";
+
+/// The folder of images.
+#[derive(Debug)]
+pub struct Images {
+    folder: PathBuf,
+    /// Images that some line is sending now.
+    busy: Mutex<BTreeSet<Digest>>,
+}
+
+/// What [`Images::begin`] gives.
+#[derive(Debug)]
+pub enum Begun {
+    /// The image is here already.
+    Stored,
+    /// Its bytes are wanted from [`Upload::have`] on.
+    Wanted(Upload),
+}
+
+/// An image that is coming.
+#[derive(Debug)]
+pub struct Upload {
+    images: Arc<Images>,
+    image: Digest,
+    size: u32,
+    have: u32,
+    hash: Sha256,
+    file: File,
+}
+
+impl Images {
+    /// Opens the folder; whole images that no case waits for are removed.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made or read.
+    pub fn open(folder: PathBuf, wanted: &BTreeSet<PathBuf>) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let is_part = path.extension().is_some_and(|end| end == PART);
+            if !is_part && !wanted.contains(&path) {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        let busy = Mutex::default();
+        Ok(Self { folder, busy })
+    }
+
+    /// Where an image lies, or would.
+    pub fn path(&self, image: &Digest) -> PathBuf {
+        self.folder.join(hex(image))
+    }
+
+    /// Whether the image is here.
+    pub fn holds(&self, image: &Digest) -> bool {
+        self.path(image).is_file()
+    }
+
+    /// Forgets an image; another file stays where it is.
+    pub fn remove(&self, path: &Path) {
+        if path.parent() != Some(&self.folder) {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(path) {
+            log::warn!("an image of an answered case stays: {error}");
+        }
+    }
+
+    /// Begins to take an image, or goes on with it.
+    ///
+    /// # Errors
+    /// [`Fault::ImageTooLarge`], [`Fault::ImageBusy`], [`Fault::Storage`].
+    pub fn begin(self: &Arc<Self>, image: Digest, size: u32) -> Result<Begun, Fault> {
+        if self.holds(&image) {
+            return Ok(Begun::Stored);
+        }
+        if size == 0 || size > LARGEST || self.used().map_err(failed)? + u64::from(size) > STORE {
+            return Err(Fault::ImageTooLarge);
+        }
+        if !lock(&self.busy).insert(image) {
+            return Err(Fault::ImageBusy);
+        }
+        let begun = self.resume(image, size);
+        if begun.is_err() {
+            lock(&self.busy).remove(&image);
+        }
+        begun.map(Begun::Wanted).map_err(failed)
+    }
+
+    fn resume(self: &Arc<Self>, image: Digest, size: u32) -> std::io::Result<Upload> {
+        let path = self.path(&image).with_extension(PART);
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)?;
+        let (mut hash, mut have) = (Sha256::new(), 0);
+        let mut bytes = [0; 16 << 10];
+        loop {
+            let count = match file.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            hash.update(&bytes[..count]);
+            have += count as u64;
+        }
+        // Another size was said before, or the last write was cut: begin again.
+        let have = u32::try_from(have).ok().filter(|have| *have < size);
+        if have.is_none() {
+            file.set_len(0)?;
+            hash = Sha256::new();
+        }
+        Ok(Upload {
+            images: Arc::clone(self),
+            image,
+            size,
+            have: have.unwrap_or(0),
+            hash,
+            file,
+        })
+    }
+
+    fn used(&self) -> std::io::Result<u64> {
+        std::fs::read_dir(&self.folder)?
+            .map(|entry| Ok(entry?.metadata()?.len()))
+            .sum()
+    }
+}
+
+impl Upload {
+    /// The image's SHA-256.
+    pub fn image(&self) -> Digest {
+        self.image
+    }
+
+    /// Bytes that are here.
+    pub fn have(&self) -> u32 {
+        self.have
+    }
+
+    /// Takes the next bytes; true where they were the last ones and the image is stored.
+    ///
+    /// # Errors
+    /// [`Fault::Message`] where they are not the next ones, [`Fault::ImageDamaged`] where
+    /// the whole has another hash and was forgotten, [`Fault::Storage`].
+    pub fn take(&mut self, offset: u32, bytes: &[u8]) -> Result<bool, Fault> {
+        let left = (self.size - self.have) as usize;
+        if offset != self.have || bytes.len() > left {
+            return Err(Fault::Message);
+        }
+        self.file.write_all(bytes).map_err(failed)?;
+        self.hash.update(bytes);
+        self.have += bytes.len() as u32;
+        if self.have < self.size {
+            return Ok(false);
+        }
+        self.store().map(|()| true)
+    }
+
+    fn store(&mut self) -> Result<(), Fault> {
+        let path = self.images.path(&self.image);
+        let part = path.with_extension(PART);
+        if self.hash.clone().finalize().as_slice() != self.image {
+            std::fs::remove_file(part).map_err(failed)?;
+            return Err(Fault::ImageDamaged);
+        }
+        self.file
+            .sync_all()
+            .and_then(|()| std::fs::rename(part, path))
+            .and_then(|()| File::open(&self.images.folder)?.sync_all())
+            .map_err(failed)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        lock(&self.images.busy).remove(&self.image);
+    }
+}
+
+fn failed(error: std::io::Error) -> Fault {
+    log::error!("images: {error}");
+    Fault::Storage
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &Path, wanted: &[PathBuf]) -> Arc<Images> {
+        let wanted = wanted.iter().cloned().collect();
+        Arc::new(Images::open(folder.to_owned(), &wanted).unwrap())
+    }
+
+    fn wanted(begun: Result<Begun, Fault>) -> Upload {
+        match begun {
+            Ok(Begun::Wanted(upload)) => upload,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_image_goes_on_where_it_was_cut_and_lasts_until_its_case_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = vec![7; 5000];
+        let image: Digest = Sha256::digest(&bytes).into();
+        let images = open(folder.path(), &[]);
+        let mut upload = wanted(images.begin(image, 5000));
+        assert_eq!(upload.take(0, &bytes[..3000]), Ok(false));
+        assert!(matches!(images.begin(image, 5000), Err(Fault::ImageBusy)));
+        assert_eq!(upload.take(2000, &bytes[2000..]), Err(Fault::Message));
+        drop((upload, images));
+        let images = open(folder.path(), &[]);
+        let mut upload = wanted(images.begin(image, 5000));
+        assert_eq!(upload.have(), 3000);
+        assert!(!images.holds(&image));
+        assert_eq!(upload.take(3000, &bytes[3000..]), Ok(true));
+        drop(upload);
+        assert_eq!(std::fs::read(images.path(&image)).unwrap(), bytes);
+        assert!(matches!(images.begin(image, 5000), Ok(Begun::Stored)));
+        let path = images.path(&image);
+        assert!(open(folder.path(), std::slice::from_ref(&path)).holds(&image));
+        images.remove(Path::new("/etc/hostname"));
+        images.remove(&path);
+        assert!(!images.holds(&image));
+    }
+
+    #[test]
+    fn a_damaged_image_is_forgotten_and_a_large_one_is_not_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = open(folder.path(), &[]);
+        let image: Digest = Sha256::digest(b"right").into();
+        let mut upload = wanted(images.begin(image, 5));
+        assert_eq!(upload.take(0, b"wrong"), Err(Fault::ImageDamaged));
+        drop(upload);
+        let mut upload = wanted(images.begin(image, 5));
+        assert_eq!(upload.have(), 0);
+        assert_eq!(upload.take(0, b"right"), Ok(true));
+        for size in [0, LARGEST + 1] {
+            let large = images.begin([1; 32], size);
+            assert!(matches!(large, Err(Fault::ImageTooLarge)), "{size}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The device's end of a link: images come in, progress and answers go out.
+//!
+//! An answer is sent until the host says that it is safe there, and then never again: both
+//! are in the journal, so that neither end's restart loses or doubles one. Progress is told
+//! where there is room for it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use firmware_host::fault::Fault;
+use firmware_host::link::{Change, Endpoint, Millis, Role};
+use firmware_host::message::{
+    CLASSES, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
+};
+use firmware_host::wire::{Damage, Packet};
+use serde_json::Value;
+
+use super::cases::{Cases, State};
+use super::console::Console;
+use super::events::{Event, Health, Listener};
+use super::images::{Begun, Upload};
+use super::line::checked;
+use crate::journal::Order;
+use crate::pipeline::Stage;
+use crate::report::SOFTWARE;
+
+/// Bytes that may wait to be sent before more is asked for: replies come in order, and the
+/// host does not get ahead of them.
+const ENOUGH: usize = 2048;
+
+/// Answers that may be on their way.
+const OFFERED: usize = 32;
+
+/// The longest name that is sent whole.
+const NAME: usize = 64;
+const SENTENCE: usize = 256;
+
+/// One line's link.
+#[derive(Debug)]
+pub struct Link<'a> {
+    cases: &'a Cases,
+    endpoint: Endpoint,
+    inbox: Inbox,
+    outgoing: VecDeque<u8>,
+    upload: Option<Upload>,
+    listener: Option<Listener>,
+    /// Cases that were run on this link.
+    own: BTreeSet<u64>,
+    /// Answers that were sent and not taken.
+    offered: BTreeSet<u64>,
+    /// Answers of all cases are wanted.
+    fetching: bool,
+    /// The host wants to hear when there are none left.
+    owes_fetched: bool,
+}
+
+impl<'a> Link<'a> {
+    /// No link yet.
+    pub fn new(cases: &'a Cases, baud: u32) -> Self {
+        Self {
+            cases,
+            endpoint: Endpoint::new(Role::Device, baud),
+            inbox: Inbox::default(),
+            outgoing: VecDeque::new(),
+            upload: None,
+            listener: None,
+            own: BTreeSet::new(),
+            offered: BTreeSet::new(),
+            fetching: false,
+            owes_fetched: false,
+        }
+    }
+
+    /// Whether a host is there.
+    pub fn is_open(&self) -> bool {
+        self.endpoint.is_open()
+    }
+
+    /// Takes what came as a frame.
+    pub fn take(&mut self, frame: Result<Packet<'_>, Damage>, console: &mut Console, now: Millis) {
+        match frame.map(|packet| self.endpoint.receive(&packet, now)) {
+            Ok(Change::None) => self.serve(console),
+            Ok(Change::Opened) => self.begin(),
+            Ok(Change::Closed) => self.reset(),
+            Err(Damage::Version(_)) => self.endpoint.receive_other_version(),
+            // The line spoilt it: it will be sent again.
+            Err(_) => {}
+        }
+    }
+
+    /// The next packet to send.
+    pub fn next_packet(&mut self, console: &mut Console, now: Millis) -> Option<Packet<'_>> {
+        if self.endpoint.expire(now) {
+            log::info!("link: the host went silent");
+            self.reset();
+        }
+        if self.endpoint.is_open() {
+            self.serve(console);
+            self.tell_progress();
+            self.offer();
+            self.hand_over();
+        }
+        self.endpoint.next_packet(now)
+    }
+
+    /// The line is gone.
+    pub fn abandon(&mut self) {
+        self.endpoint.abandon();
+        self.reset();
+    }
+
+    /// What was sent and not taken will be sent again on another link.
+    fn reset(&mut self) {
+        self.cases.withdraw(&std::mem::take(&mut self.offered));
+        self.inbox.forget();
+        self.outgoing.clear();
+        self.upload = None;
+        self.listener = None;
+        self.own.clear();
+        self.fetching = false;
+        self.owes_fetched = false;
+    }
+
+    fn begin(&mut self) {
+        self.reset();
+        self.listener = Some(self.cases.events().subscribe());
+        let bundle = self.cases.bundle();
+        let name = format!("{} {}", bundle.id.name, bundle.id.version);
+        self.say(&Report::Hello {
+            device: self.cases.device(),
+            software: SOFTWARE,
+            bundle: short(&name, NAME),
+            intended_use: bundle.manifest.intended_use.word(),
+        });
+    }
+
+    fn say(&mut self, report: &Report<'_>) {
+        match pack(report) {
+            Some(bytes) => self.outgoing.extend(bytes.iter()),
+            // All texts are cut to their lengths before.
+            None => log::error!("link: a message is too long"),
+        }
+    }
+
+    fn hand_over(&mut self) {
+        while self.endpoint.room() > 0 && !self.outgoing.is_empty() {
+            let (front, _) = self.outgoing.as_slices();
+            let count = self.endpoint.write(front);
+            self.outgoing.drain(..count);
+        }
+    }
+
+    fn serve(&mut self, console: &mut Console) {
+        while self.outgoing.len() < ENOUGH && self.endpoint.is_open() {
+            let body = match self.inbox.next(&mut self.endpoint) {
+                Ok(Some(body)) => body.to_vec(),
+                Ok(None) => return,
+                Err(_) => {
+                    self.endpoint.close();
+                    return self.reset();
+                }
+            };
+            match unpack(&body) {
+                Some(request) => self.request(request, console),
+                None => self.refuse(None, Fault::Message),
+            }
+        }
+    }
+
+    fn refuse(&mut self, request: Option<u64>, fault: Fault) {
+        self.say(&Report::Refused {
+            request,
+            number: fault.number(),
+            text: fault.text(),
+        });
+    }
+
+    fn request(&mut self, request: Request<'_>, console: &mut Console) {
+        match request {
+            Request::Console { line } => {
+                let answer = console.line(checked(line), self.cases);
+                self.say_text(&answer);
+            }
+            Request::Put { image, size } => {
+                self.upload = None;
+                match self.cases.images().begin(image, size) {
+                    Ok(Begun::Stored) => self.say(&Report::Stored { image }),
+                    Ok(Begun::Wanted(upload)) => {
+                        let offset = upload.have();
+                        self.upload = Some(upload);
+                        self.say(&Report::Wanted { image, offset });
+                    }
+                    Err(fault) => self.refuse(None, fault),
+                }
+            }
+            Request::Chunk { offset, bytes } => self.chunk(offset, bytes),
+            Request::Run {
+                request,
+                image,
+                exam,
+                region,
+            } => {
+                let order = Order {
+                    source: self.cases.images().path(&image).display().to_string(),
+                    exam: exam.map(str::to_owned),
+                    region,
+                    request: Some(request),
+                };
+                match self.cases.run_stored(order, &image) {
+                    Ok(case) => self.accepted(request, case),
+                    Err(fault) => self.refuse(Some(request), fault),
+                }
+            }
+            Request::Fetch => {
+                self.fetching = true;
+                self.owes_fetched = true;
+            }
+            Request::Taken { case } => self.taken(case),
+        }
+    }
+
+    fn say_text(&mut self, text: &str) {
+        let mut rest = text;
+        loop {
+            let part = short(rest, TEXT_LENGTH);
+            rest = &rest[part.len()..];
+            let more = !rest.is_empty();
+            self.say(&Report::Console { text: part, more });
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Chunks that are still on their way after a refusal belong to nothing.
+    fn chunk(&mut self, offset: u32, bytes: &[u8]) {
+        let Some(upload) = &mut self.upload else {
+            return;
+        };
+        match upload.take(offset, bytes) {
+            Ok(false) => {}
+            Ok(true) => {
+                let image = upload.image();
+                self.upload = None;
+                self.say(&Report::Stored { image });
+            }
+            Err(fault) => {
+                self.upload = None;
+                self.refuse(None, fault);
+            }
+        }
+    }
+
+    fn accepted(&mut self, request: u64, case: u64) {
+        self.own.insert(case);
+        self.say(&Report::Accepted { request, case });
+        // Asked for again after it was taken: the host has lost it.
+        if self.cases.is_delivered(case) {
+            self.say_answer(case);
+        }
+    }
+
+    fn taken(&mut self, case: u64) {
+        if self.offered.contains(&case) && self.cases.deliver(case).is_ok() {
+            self.offered.remove(&case);
+        }
+    }
+
+    fn tell_progress(&mut self) {
+        while let Some(event) = self.listener.as_ref().and_then(|l| l.next(Duration::ZERO)) {
+            if let Some(report) = progress(&event)
+                && self.outgoing.is_empty()
+                && self.endpoint.room() >= ENOUGH
+            {
+                self.say(&report);
+            }
+        }
+    }
+
+    fn offer(&mut self) {
+        while self.offered.len() < OFFERED && self.outgoing.len() < ENOUGH {
+            let among = (!self.fetching).then_some(&self.own);
+            let Some(case) = self.cases.offer(among) else {
+                break;
+            };
+            self.offered.insert(case);
+            self.say_answer(case);
+        }
+        if self.owes_fetched && self.offered.is_empty() {
+            self.owes_fetched = false;
+            self.say(&Report::Fetched);
+        }
+    }
+
+    fn say_answer(&mut self, case: u64) {
+        match self.cases.answer(case) {
+            Ok(Some(record)) => match finding(&record) {
+                Some(finding) => self.say(&Report::Finding { case, finding }),
+                None => self.say(&Report::Refusal {
+                    case,
+                    code: short(word(&record, "code"), NAME),
+                    cure: short(word(&record, "cure"), SENTENCE),
+                    intended_use: word(&record, "intended_use"),
+                }),
+            },
+            Ok(None) => self.say(&Report::Aborted { case }),
+            // The journal cannot be read now: the answer waits for another link.
+            Err(fault) => self.refuse(None, fault),
+        }
+    }
+}
+
+impl Drop for Link<'_> {
+    fn drop(&mut self) {
+        self.reset();
+    }
+}
+
+fn progress(event: &Event) -> Option<Report<'static>> {
+    let (case, step) = match event {
+        Event::Accepted { case } => (*case, Step::Waiting),
+        Event::Started { case } => (*case, Step::Started),
+        Event::Stage { case, stage } => {
+            let index = Stage::ALL.iter().position(|other| other == stage)?;
+            let (index, of) = (index as u8, Stage::ALL.len() as u8);
+            (*case, Step::Stage { index, of })
+        }
+        Event::Health(Health::StorageFault(failed)) => {
+            return Some(Report::StorageFault(*failed));
+        }
+        // Answers go their own, safe way; the rest is for displays.
+        _ => return None,
+    };
+    Some(Report::Progress { case, step })
+}
+
+fn word<'r>(record: &'r Value, key: &str) -> &'r str {
+    record[key].as_str().unwrap_or("")
+}
+
+fn finding(record: &Value) -> Option<Finding<'_>> {
+    if word(record, "status") != State::Finding.word() {
+        return None;
+    }
+    let probabilities = record["probabilities"].as_object()?;
+    let mut classes: Vec<(&str, f64)> = probabilities
+        .iter()
+        .map(|(class, p)| (short(class, NAME), p.as_f64().unwrap_or(f64::NAN)))
+        .collect();
+    classes.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut region = [0; 4];
+    for (side, value) in region.iter_mut().zip(record["mask"]["bbox"].as_array()?) {
+        *side = value.as_u64().and_then(|v| u32::try_from(v).ok())?;
+    }
+    Some(Finding {
+        exam: short(word(record, "exam"), NAME),
+        class: short(word(record, "class"), NAME),
+        level: word(record, "triage_level"),
+        probabilities: classes.into_iter().take(CLASSES).collect(),
+        region,
+        area_fraction: record["mask"]["area_fraction"].as_f64()?,
+        intended_use: word(record, "intended_use"),
+    })
+}
+
+/// The beginning of a text, at most so many bytes of it.
+fn short(text: &str, length: usize) -> &str {
+    &text[..text.floor_char_boundary(length)]
+}
