@@ -19,12 +19,14 @@
 //! | [`self_test`] | the bundle's known answers, reproduced or not |
 //! | [`report`] | text, JSON and overlay picture |
 //! | [`journal`] | every case, durable before anyone is told |
+//! | [`client`] | `link`: a host that sends images to a device and takes its answers |
 //! | [`device`] | `serve`: consoles, and the cases they ask for |
 //!
 //! `image`, `engine`, `triage` and `journal` never name each other. What both ends of a
 //! serial line share lies in the crate `firmware-host`.
 
 pub mod bundle;
+pub mod client;
 pub mod device;
 pub mod engine;
 pub mod finding;

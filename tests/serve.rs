@@ -5,15 +5,12 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{phantom, pty, root, starter};
+use common::device::{Device, PATIENCE};
+use common::{phantom, pty, root};
 use serde_json::Value;
-
-/// Far beyond what any step takes: a test fails by this only where the device hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A serial cable: our end, and a path that stays the same when it is plugged again.
 struct Cable {
@@ -70,68 +67,6 @@ impl Cable {
     }
 }
 
-struct Device {
-    process: Child,
-    folder: PathBuf,
-}
-
-impl Device {
-    /// Ends when the device has opened all ports: what is sent before is lost, as on any
-    /// serial line.
-    fn start(folder: &Path, ports: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
-        command
-            .current_dir(root())
-            .arg("serve")
-            .arg("--state")
-            .arg(folder.join("state"));
-        command.arg("--bundle").arg(starter());
-        for port in ports {
-            command.arg("--serial").arg(folder.join(port));
-        }
-        let log = std::fs::File::create(folder.join("log")).expect("a log");
-        let process = command
-            .stderr(log)
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let device = Self {
-            process,
-            folder: folder.to_owned(),
-        };
-        for port in ports {
-            device.wait_for_open(port, 1);
-        }
-        device
-    }
-
-    /// Waits until a port has been opened so many times.
-    fn wait_for_open(&self, port: &str, times: usize) {
-        let (begin, opened) = (Instant::now(), format!("/{port}: open at"));
-        while self.log().matches(&opened).count() < times {
-            assert!(begin.elapsed() < PATIENCE, "{port}: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// As if the power failed.
-    fn kill(&mut self) {
-        self.process.kill().expect("killed");
-        self.process.wait().expect("ended");
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).expect("a log")
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn path_of(name: &str) -> String {
     phantom(name).display().to_string()
 }
@@ -140,7 +75,7 @@ fn path_of(name: &str) -> String {
 fn a_script_runs_a_case_from_the_console() {
     let folder = tempfile::tempdir().unwrap();
     let mut cable = Cable::plug(&folder.path().join("port"));
-    let device = Device::start(folder.path(), &["port"]);
+    let device = Device::start(folder.path(), &["port"], 115_200);
     let version = env!("CARGO_PKG_VERSION");
     let identity = cable.ask("*IDN?");
     let fields: Vec<&str> = identity.split(',').collect();
@@ -199,7 +134,7 @@ fn a_script_runs_a_case_from_the_console() {
 fn wrong_lines_are_numbered_and_the_next_one_works() {
     let folder = tempfile::tempdir().unwrap();
     let mut cable = Cable::plug(&folder.path().join("port"));
-    let _device = Device::start(folder.path(), &["port"]);
+    let _device = Device::start(folder.path(), &["port"], 115_200);
     assert_eq!(cable.ask("SYST:ERR?"), "0,\"No error\"");
     for (line, number) in [
         ("CASE:FLY", "-113"),
@@ -236,7 +171,7 @@ fn wrong_lines_are_numbered_and_the_next_one_works() {
 fn refusals_regions_and_exams_of_the_image() {
     let folder = tempfile::tempdir().unwrap();
     let mut cable = Cable::plug(&folder.path().join("port"));
-    let _device = Device::start(folder.path(), &["port"]);
+    let _device = Device::start(folder.path(), &["port"], 115_200);
     assert_eq!(cable.ask("CASE:RUN no such file.png"), "1");
     assert_eq!(cable.wait_for_end("1"), "1 refusal");
     let answer = cable.ask("CASE:RES? 1");
@@ -270,7 +205,7 @@ fn refusals_regions_and_exams_of_the_image() {
 fn what_was_accepted_is_answered_after_the_power_failed() {
     let folder = tempfile::tempdir().unwrap();
     let mut cable = Cable::plug(&folder.path().join("port"));
-    let mut device = Device::start(folder.path(), &["port"]);
+    let mut device = Device::start(folder.path(), &["port"], 115_200);
     let path = path_of("chest.png");
     assert_eq!(cable.ask("EXAM covid3"), "OK");
     for case in 1..=12 {
@@ -283,7 +218,7 @@ fn what_was_accepted_is_answered_after_the_power_failed() {
     device.kill();
     drop(cable);
     let mut cable = Cable::plug(&folder.path().join("port"));
-    let mut device = Device::start(folder.path(), &["port"]);
+    let mut device = Device::start(folder.path(), &["port"], 115_200);
     assert_eq!(cable.ask("EXAM covid3"), "OK");
     assert_eq!(
         cable.ask(&format!("CASE:RUN {path}")),
@@ -315,7 +250,7 @@ fn two_lines_at_once_and_one_that_is_pulled() {
     let folder = tempfile::tempdir().unwrap();
     let mut left = Cable::plug(&folder.path().join("left"));
     let mut right = Cable::plug(&folder.path().join("right"));
-    let device = Device::start(folder.path(), &["left", "right"]);
+    let device = Device::start(folder.path(), &["left", "right"], 115_200);
     assert_eq!(left.ask("EXAM brain4"), "OK");
     assert_eq!(right.ask("EXAM?"), "auto", "each line chooses for itself");
     assert_eq!(left.ask(&format!("CASE:RUN {}", path_of("brain.png"))), "1");

@@ -72,6 +72,8 @@ pub enum Request<'a> {
 }
 
 /// What the device says.
+// There is no heap to box the largest one on, and only one is held at a time.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Report<'a> {
     /// The first message of every link.

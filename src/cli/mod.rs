@@ -1,10 +1,12 @@
 //! Argument parsing and printing only; one file a subcommand.
 //!
 //! Exit codes: 0 all answered, 1 at least one refused, 2 wrong usage, 3 the device
-//! cannot work (no usable bundle, the engine failed, an output cannot be written).
+//! cannot work (no usable bundle, the engine failed, nobody answers on the line, an output
+//! cannot be written).
 
 mod bundle;
 mod classify;
+mod link;
 mod manual;
 mod serve;
 mod sources;
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use medfocus::bundle::BundleError;
+use medfocus::client::ClientError;
 use medfocus::engine::EngineError;
 use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
@@ -23,7 +26,7 @@ Exit codes:
   0  every image was answered
   1  at least one image was refused
   2  wrong usage
-  3  the device cannot work: no usable bundle, or an output cannot be written
+  3  the device cannot work: no usable bundle, no answer, or an output cannot be written
 
 The starter bundle is a demonstration: never use its answers for care.";
 
@@ -39,7 +42,9 @@ struct Arguments {
 enum Command {
     /// Answer exams for images
     Classify(classify::Arguments),
-    /// Be the device: answer on serial consoles until switched off
+    /// Talk to a device over a serial port: send images, take answers
+    Link(link::Arguments),
+    /// Be the device: answer on serial ports until switched off
     Serve(serve::Arguments),
     /// Verify or inspect a model bundle
     Bundle(bundle::Arguments),
@@ -95,6 +100,16 @@ impl From<JournalError> for Failure {
     }
 }
 
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Device {
+            code: error.code(),
+            cure: error.cure(),
+            message: error.to_string(),
+        }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let cure = "run `medfocus bundle verify`; if it passes, report this with the message";
@@ -129,6 +144,7 @@ pub fn main() -> ExitCode {
     env_logger::Builder::from_env(level).init();
     let result = match command {
         Command::Classify(arguments) => classify::run(&arguments),
+        Command::Link(arguments) => link::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
         Command::Man(arguments) => manual::man(&arguments),

@@ -3,6 +3,9 @@
 #![allow(dead_code)] // each test binary uses its own part
 
 #[cfg(unix)]
+pub mod cable;
+pub mod device;
+#[cfg(unix)]
 pub mod pty;
 
 use std::path::{Path, PathBuf};

@@ -39,6 +39,13 @@ pub fn pair(link: &Path) -> (End, File) {
     (End(File::from(end)), other)
 }
 
+impl End {
+    /// The same end, for another thread.
+    pub fn again(&self) -> Self {
+        Self(self.0.try_clone().expect("another handle"))
+    }
+}
+
 impl Read for End {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
         let deadline = Timespec::try_from(READ_DEADLINE).expect("short");

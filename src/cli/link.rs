@@ -1,0 +1,241 @@
+//! `medfocus link`: a host that talks to a device over a serial port.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use firmware_host::message::Step;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use medfocus::client::{
+    Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Task, Watcher,
+};
+use medfocus::finding::RefusalCode;
+use serde_json::{Value, json};
+
+use super::{Failure, put, sources};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The device runs `medfocus serve --serial` at the other end of the line. A line that loses
+bytes, is pulled or goes to a device that restarts only takes longer. With --log every
+answer is on this computer's disk before the device forgets it.
+
+Examples:
+  medfocus link /dev/ttyUSB0 chest.png --exam covid3
+  medfocus link /dev/ttyUSB0 --fetch --log findings.ndjson
+  medfocus link /dev/ttyUSB0 --console STAT? --console SYST:ERR?")]
+pub struct Arguments {
+    /// Serial port that the device is on
+    port: String,
+    /// Images to send and have answered, or folders of them
+    images: Vec<PathBuf>,
+    /// Exam to answer; where absent, the one that the image itself asks for
+    #[arg(long, value_name = "NAME")]
+    exam: Option<String>,
+    /// Where to look, in the image's pixels
+    #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
+    region: Option<[u32; 4]>,
+    /// Take every answer that the device has and nobody took
+    #[arg(long)]
+    fetch: bool,
+    /// Take answers as they come, until ended
+    #[arg(long, conflicts_with = "fetch")]
+    follow: bool,
+    /// Say a console line, print the answer; may be given several times
+    #[arg(long, value_name = "LINE")]
+    console: Vec<String>,
+    /// Append every answer that is taken to this file, once, as NDJSON
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// How to print the answers
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Bits a second of the serial port
+    #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
+    baud: u32,
+    /// Seconds that the device may be away
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: a line an answer
+    Text,
+    /// One JSON object a line
+    Ndjson,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let fetch = match (arguments.fetch, arguments.follow) {
+        (_, true) => Fetch::Follow,
+        (true, _) => Fetch::All,
+        _ => Fetch::Own,
+    };
+    let files = sources::expand(&arguments.images);
+    if files.is_empty() && fetch == Fetch::Own && arguments.console.is_empty() {
+        let nothing = "nothing to do: name an image, --fetch, --follow or --console";
+        return Err(Failure::Usage(nothing.to_owned()));
+    }
+    let log = arguments.log.as_deref().map(Log::open).transpose()?;
+    // By chance, so that no other run on this device had these.
+    let chance = RandomState::new();
+    let (mut tasks, mut missing) = (Vec::new(), Vec::new());
+    for (number, file) in files.iter().enumerate() {
+        let request = chance.hash_one(number);
+        match Task::read(file, arguments.exam.as_deref(), arguments.region, request) {
+            Ok(task) => tasks.push(task),
+            Err(error) => missing.push(not_found(file, &error)),
+        }
+    }
+    let patience = Duration::from_secs(arguments.patience);
+    let mut client = Client::open(&arguments.port, arguments.baud, patience)?;
+    let mut desk = Desk {
+        format: arguments.format,
+        log,
+        bar: bar(!tasks.is_empty()),
+        refused: false,
+        reader_gone: false,
+    };
+    for answer in missing {
+        desk.answer(answer)?;
+    }
+    let lines = arguments.console.clone();
+    let ended = Conversation::new(&mut client, &mut desk, tasks, lines, fetch).run();
+    desk.bar.finish_and_clear();
+    client.close();
+    match ended {
+        _ if desk.reader_gone => Err(Failure::ReaderGone),
+        Err(error) => Err(error.into()),
+        Ok(()) if desk.refused => Err(Failure::Refused),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// An image that cannot be read here is refused, as `classify` refuses it; others are sent.
+fn not_found(file: &Path, error: &ClientError) -> Answer {
+    Answer {
+        outcome: Outcome::Refusal,
+        record: json!({
+            "case": null,
+            "source": file.display().to_string(),
+            "status": "refusal",
+            "code": RefusalCode::NotFound.word(),
+            "cure": error.cure(),
+        }),
+    }
+}
+
+fn region(text: &str) -> Result<[u32; 4], String> {
+    let sides: Vec<u32> = text
+        .split(',')
+        .map(|side| side.trim().parse().map_err(|_| side))
+        .collect::<Result<_, _>>()
+        .map_err(|side| format!("'{side}' is not a whole number"))?;
+    match sides[..] {
+        [x, y, width, height] if width > 0 && height > 0 => Ok([x, y, width, height]),
+        [_, _, _, _] => Err("width and height are at least 1".to_owned()),
+        _ => Err("four numbers are needed: x,y,width,height".to_owned()),
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn bar(wanted: bool) -> ProgressBar {
+    if !wanted {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes}  {msg}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Where the conversation is shown and kept.
+struct Desk {
+    format: Format,
+    log: Option<Log>,
+    bar: ProgressBar,
+    refused: bool,
+    reader_gone: bool,
+}
+
+impl Desk {
+    /// The conversation's errors are of the line and of files; a pipe that ends is neither.
+    fn put(&mut self, text: &str) -> Result<(), ClientError> {
+        let failed = |error| ClientError::File {
+            path: PathBuf::from("standard output"),
+            error,
+        };
+        match self.bar.suspend(|| put(format!("{text}\n").as_bytes())) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                self.reader_gone = matches!(failure, Failure::ReaderGone);
+                Err(failed(std::io::ErrorKind::BrokenPipe.into()))
+            }
+        }
+    }
+}
+
+impl Watcher for Desk {
+    fn sent(&mut self, task: &Task, bytes: usize, of: usize) {
+        self.bar.set_length(of as u64);
+        self.bar.set_position(bytes as u64);
+        self.bar.set_message(task.path().display().to_string());
+    }
+
+    fn progress(&mut self, task: &Task, step: Step) {
+        let what = match step {
+            Step::Waiting => "waiting".to_owned(),
+            Step::Started => "started".to_owned(),
+            Step::Stage { index, of } => format!("stage {} of {of}", index + 1),
+        };
+        self.bar
+            .set_message(format!("{}: {what}", task.path().display()));
+    }
+
+    fn answer(&mut self, answer: Answer) -> Result<(), ClientError> {
+        // A request that was refused is no case, and nothing that a log could name.
+        if let (Some(log), true) = (&mut self.log, answer.record["case"].is_string()) {
+            log.keep(&answer.record)?;
+        }
+        self.refused |= answer.outcome != Outcome::Finding;
+        let text = match self.format {
+            Format::Ndjson => answer.record.to_string(),
+            Format::Text => line(&answer),
+        };
+        self.put(&text)
+    }
+
+    fn console(&mut self, text: &str) -> Result<(), ClientError> {
+        self.put(text)
+    }
+}
+
+/// One answer on one line, as `classify` has it.
+fn line(answer: &Answer) -> String {
+    let record = &answer.record;
+    let word = |key: &str| record[key].as_str().unwrap_or("-");
+    let name = match (record["source"].as_str(), record["case"].as_str()) {
+        (Some(source), Some(case)) => format!("{source}  case {case}"),
+        (None, Some(case)) => format!("case {case}"),
+        (source, None) => source.unwrap_or("-").to_owned(),
+    };
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    match answer.outcome {
+        Outcome::Finding => format!(
+            "{name}  {}  {} {:.3}  {}  region {:.1} %  [{}]",
+            word("exam"),
+            word("class"),
+            number(&record["probabilities"][word("class")]),
+            word("triage_level"),
+            100.0 * number(&record["area_fraction"]),
+            word("intended_use"),
+        ),
+        Outcome::Refusal => {
+            let code = record["code"]
+                .as_str()
+                .map_or_else(|| record["code"].to_string(), str::to_owned);
+            format!("{name}  refused  {code}: {}", word("cure"))
+        }
+        Outcome::Aborted => format!("{name}  aborted"),
+    }
+}

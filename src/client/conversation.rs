@@ -1,0 +1,459 @@
+//! What a host wants of a device, until it has it: images sent, answers taken.
+//!
+//! Everything may be asked twice, so a lost link is no special case: when one opens, what
+//! is not done is asked again, and the device goes on where it was.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use firmware_host::fault::Fault;
+use firmware_host::message::{CHUNK_LENGTH, Digest, Report, Request, Step};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{Client, ClientError, Heard};
+
+/// An image that is to be answered.
+#[derive(Debug)]
+pub struct Task {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    image: Digest,
+    request: u64,
+    exam: Option<String>,
+    region: Option<[u32; 4]>,
+    state: State,
+    /// The device found the bytes damaged, once.
+    damaged: bool,
+    /// The device asked to come back later.
+    not_before: Option<Instant>,
+}
+
+/// How long a device that has no room is left alone.
+const LATER: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing was said of it on this link.
+    Waiting,
+    /// It was put; the device says what it wants.
+    Put,
+    /// Its bytes are being sent.
+    Sending(u32),
+    /// All were sent.
+    Sent,
+    /// The case was asked for.
+    Asked,
+    /// The device has the case.
+    Accepted(u64),
+    Done,
+}
+
+impl Task {
+    /// Reads an image file; `request` is a number that no other task had.
+    ///
+    /// # Errors
+    /// [`ClientError::File`].
+    pub fn read(
+        path: &Path,
+        exam: Option<&str>,
+        region: Option<[u32; 4]>,
+        request: u64,
+    ) -> Result<Self, ClientError> {
+        let bytes = std::fs::read(path).map_err(|error| ClientError::File {
+            path: path.to_owned(),
+            error,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            image: Sha256::digest(&bytes).into(),
+            bytes,
+            request,
+            exam: exam.map(str::to_owned),
+            region,
+            state: State::Waiting,
+            damaged: false,
+            not_before: None,
+        })
+    }
+
+    /// The image's path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A finding.
+    Finding,
+    /// A refusal of the image, or of the request.
+    Refusal,
+    /// Someone dropped the case.
+    Aborted,
+}
+
+/// An answer that a device gave.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it says.
+    pub outcome: Outcome,
+    /// Everything that was said: `device` and `case` name it.
+    pub record: Value,
+}
+
+/// Is told how a conversation goes on.
+pub trait Watcher {
+    /// So many bytes of an image are on their way.
+    fn sent(&mut self, task: &Task, bytes: usize, of: usize);
+    /// A case of this conversation goes on.
+    fn progress(&mut self, task: &Task, step: Step);
+    /// An answer came; once this returns, the device forgets it.
+    ///
+    /// # Errors
+    /// Where it cannot be kept: the device keeps it, and the conversation ends.
+    fn answer(&mut self, answer: Answer) -> Result<(), ClientError>;
+    /// The device answers a console line.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn console(&mut self, text: &str) -> Result<(), ClientError>;
+}
+
+/// How far answers are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fetch {
+    /// Those of the conversation's own tasks.
+    Own,
+    /// All that the device has.
+    All,
+    /// All, and those to come, without end.
+    Follow,
+}
+
+/// Tasks, lines and answers over one client.
+pub struct Conversation<'a> {
+    client: &'a mut Client,
+    watcher: &'a mut dyn Watcher,
+    tasks: Vec<Task>,
+    lines: VecDeque<String>,
+    fetch: Fetch,
+    fetched: bool,
+    /// The front line was said, and what came of its answer.
+    said: Option<String>,
+    hello: Map<String, Value>,
+    /// [`Request::Fetch`] is still to be said on this link.
+    owes_fetch: bool,
+    /// Answers that are safe here, and of which the device does not know.
+    taken: VecDeque<u64>,
+}
+
+impl<'a> Conversation<'a> {
+    /// A conversation that wants these things.
+    pub fn new(
+        client: &'a mut Client,
+        watcher: &'a mut dyn Watcher,
+        tasks: Vec<Task>,
+        lines: Vec<String>,
+        fetch: Fetch,
+    ) -> Self {
+        Self {
+            client,
+            watcher,
+            tasks,
+            lines: lines.into(),
+            fetch,
+            fetched: fetch == Fetch::Own,
+            said: None,
+            hello: Map::new(),
+            owes_fetch: false,
+            taken: VecDeque::new(),
+        }
+    }
+
+    /// Goes on until everything is done.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what was not done may be asked for again.
+    pub fn run(&mut self) -> Result<(), ClientError> {
+        loop {
+            let heard = self.client.hear()?;
+            match &heard {
+                Heard::Opened => self.begin(),
+                Heard::Nothing => {}
+                Heard::Said(_) => {
+                    if let Some(report) = heard.report() {
+                        self.take(report)?;
+                    }
+                }
+            }
+            self.speak();
+            if self.is_done() && self.client.is_settled() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.fetch != Fetch::Follow
+            && self.fetched
+            && self.lines.is_empty()
+            && self.taken.is_empty()
+            && self.tasks.iter().all(|task| task.state == State::Done)
+    }
+
+    /// On a new link the device knows nothing of what was being asked.
+    fn begin(&mut self) {
+        self.owes_fetch = self.fetch != Fetch::Own;
+        self.said = None;
+        // The device sends again what it does not know to be safe.
+        self.taken.clear();
+        for task in &mut self.tasks {
+            task.state = match task.state {
+                State::Done => State::Done,
+                // Asked again by its number, it is the same case.
+                State::Asked | State::Accepted(_) => State::Sent,
+                _ => State::Waiting,
+            };
+        }
+    }
+
+    fn speak(&mut self) {
+        while let Some(&case) = self.taken.front()
+            && self.client.say(&Request::Taken { case })
+        {
+            self.taken.pop_front();
+        }
+        if self.owes_fetch {
+            self.owes_fetch = !self.client.say(&Request::Fetch);
+        }
+        if let (None, Some(line)) = (&self.said, self.lines.front())
+            && self.client.say(&Request::Console { line })
+        {
+            self.said = Some(String::new());
+        }
+        for task in &mut self.tasks {
+            if task.state == State::Done {
+                continue;
+            }
+            task.speak(self.client, self.watcher);
+            // One image after the other: the line is full with one.
+            if matches!(task.state, State::Waiting | State::Put | State::Sending(_)) {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, report: Report<'_>) -> Result<(), ClientError> {
+        match report {
+            Report::Hello {
+                device,
+                software,
+                bundle,
+                intended_use: _,
+            } => {
+                self.hello
+                    .insert("device".into(), format!("{device:016x}").into());
+                self.hello.insert("software".into(), software.into());
+                self.hello.insert("bundle".into(), bundle.into());
+            }
+            Report::Console { text, more } => return self.console(text, more),
+            Report::Wanted { image, offset } => {
+                for task in self.of_image(&image) {
+                    task.state = State::Sending(offset);
+                }
+            }
+            Report::Stored { image } => {
+                for task in self.of_image(&image) {
+                    task.state = State::Sent;
+                }
+            }
+            Report::Accepted { request, case } => {
+                for task in &mut self.tasks {
+                    if task.request == request && task.state != State::Done {
+                        task.state = State::Accepted(case);
+                    }
+                }
+            }
+            Report::Refused {
+                request,
+                number,
+                text,
+            } => return self.refused(request, number, text),
+            Report::Progress { case, step } => {
+                if let Some(task) = self.tasks.iter().find(|task| task.is_case(case)) {
+                    self.watcher.progress(task, step);
+                }
+            }
+            Report::StorageFault(failed) => {
+                ::log::warn!("the device's storage fails: {failed}");
+            }
+            Report::Finding { case, finding } => {
+                let classes = finding.probabilities.iter();
+                let probabilities: Map<String, Value> = classes
+                    .map(|(class, p)| ((*class).to_owned(), json!(p)))
+                    .collect();
+                let said = json!({
+                    "exam": finding.exam,
+                    "class": finding.class,
+                    "probabilities": probabilities,
+                    "triage_level": finding.level,
+                    "region": finding.region,
+                    "area_fraction": finding.area_fraction,
+                    "intended_use": finding.intended_use,
+                });
+                return self.answer(case, Outcome::Finding, &said);
+            }
+            Report::Refusal {
+                case,
+                code,
+                cure,
+                intended_use,
+            } => {
+                let said = json!({"code": code, "cure": cure, "intended_use": intended_use});
+                return self.answer(case, Outcome::Refusal, &said);
+            }
+            Report::Aborted { case } => return self.answer(case, Outcome::Aborted, &json!({})),
+            Report::Fetched => self.fetched = true,
+        }
+        Ok(())
+    }
+
+    fn of_image(&mut self, image: &Digest) -> impl Iterator<Item = &mut Task> {
+        let image = *image;
+        self.tasks.iter_mut().filter(move |task| {
+            let is_coming = matches!(task.state, State::Put | State::Sending(_));
+            is_coming && task.image == image
+        })
+    }
+
+    fn console(&mut self, text: &str, more: bool) -> Result<(), ClientError> {
+        let Some(answer) = &mut self.said else {
+            return Ok(());
+        };
+        answer.push_str(text);
+        if !more {
+            self.watcher.console(answer)?;
+            self.said = None;
+            self.lines.pop_front();
+        }
+        Ok(())
+    }
+
+    /// A refused request ends its task, except where sending the image again can help.
+    fn refused(
+        &mut self,
+        request: Option<u64>,
+        number: i16,
+        text: &str,
+    ) -> Result<(), ClientError> {
+        let concerned = self.tasks.iter_mut().find(|task| match request {
+            Some(request) => task.request == request && task.state == State::Asked,
+            None => matches!(task.state, State::Put | State::Sending(_)),
+        });
+        let Some(task) = concerned else {
+            ::log::warn!("the device refused something: {text} ({number})");
+            return Ok(());
+        };
+        let again = number == Fault::NoSuchImage.number()
+            || number == Fault::ImageBusy.number()
+            || number == Fault::TooManyWaiting.number()
+            || (number == Fault::ImageDamaged.number()
+                && !std::mem::replace(&mut task.damaged, true));
+        if again {
+            task.state = State::Waiting;
+            task.not_before = Some(Instant::now() + LATER);
+            return Ok(());
+        }
+        task.state = State::Done;
+        let mut record = self.hello.clone();
+        record.insert("case".into(), Value::Null);
+        record.insert("source".into(), task.path.display().to_string().into());
+        record.insert("status".into(), "refusal".into());
+        record.insert("code".into(), number.into());
+        record.insert("cure".into(), text.into());
+        self.watcher.answer(Answer {
+            outcome: Outcome::Refusal,
+            record: record.into(),
+        })
+    }
+
+    fn answer(&mut self, case: u64, outcome: Outcome, said: &Value) -> Result<(), ClientError> {
+        let task = self.tasks.iter_mut().find(|task| task.is_case(case));
+        let mut record = self.hello.clone();
+        record.insert("case".into(), case.to_string().into());
+        let source = task.as_ref().map(|task| task.path.display().to_string());
+        record.insert("source".into(), json!(source));
+        let status = match outcome {
+            Outcome::Finding => "finding",
+            Outcome::Refusal => "refusal",
+            Outcome::Aborted => "aborted",
+        };
+        record.insert("status".into(), status.into());
+        record.extend(said.as_object().cloned().unwrap_or_default());
+        if let Some(task) = task {
+            task.state = State::Done;
+        }
+        self.watcher.answer(Answer {
+            outcome,
+            record: record.into(),
+        })?;
+        self.taken.push_back(case);
+        Ok(())
+    }
+}
+
+impl Task {
+    fn is_case(&self, case: u64) -> bool {
+        self.state == State::Accepted(case)
+    }
+
+    /// Says what can be said now.
+    fn speak(&mut self, client: &mut Client, watcher: &mut dyn Watcher) {
+        let may = self.not_before.is_none_or(|time| time <= Instant::now());
+        if self.state == State::Waiting && may {
+            let image = self.image;
+            // What is longer than any device takes is said to be as long as can be said.
+            let size = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+            if client.say(&Request::Put { image, size }) {
+                self.state = State::Put;
+            }
+        }
+        if let State::Sending(from) = self.state {
+            self.send_chunks(from as usize, client, watcher);
+        }
+        if self.state == State::Sent {
+            let asked = client.say(&Request::Run {
+                request: self.request,
+                image: self.image,
+                exam: self.exam.as_deref(),
+                region: self.region,
+            });
+            if asked {
+                self.state = State::Asked;
+            }
+        }
+    }
+
+    /// As many bytes as there is room for; the device says when it has all.
+    fn send_chunks(&mut self, from: usize, client: &mut Client, watcher: &mut dyn Watcher) {
+        let mut offset = from.min(self.bytes.len());
+        while offset < self.bytes.len() {
+            let end = self.bytes.len().min(offset + CHUNK_LENGTH);
+            let chunk = Request::Chunk {
+                offset: offset as u32,
+                bytes: &self.bytes[offset..end],
+            };
+            if !client.say(&chunk) {
+                break;
+            }
+            offset = end;
+        }
+        if offset != from {
+            self.state = State::Sending(offset as u32);
+            watcher.sent(self, offset, self.bytes.len());
+        }
+    }
+}

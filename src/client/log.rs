@@ -1,0 +1,133 @@
+//! What was taken from devices: one JSON object a line, on the disk before the device hears
+//! of it, so that an answer is in the file once, whatever is switched off when.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::ClientError;
+
+/// An open log. Only one process may hold it.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    end: u64,
+    /// Device and case of what it holds.
+    known: HashSet<(String, String)>,
+}
+
+impl Log {
+    /// Opens a log, or makes one. A last line that was cut short was never confirmed to the
+    /// device and is taken off.
+    ///
+    /// # Errors
+    /// [`ClientError::File`] or [`ClientError::InUse`].
+    pub fn open(path: &Path) -> Result<Self, ClientError> {
+        let failed = |error| ClientError::File {
+            path: path.to_owned(),
+            error,
+        };
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let path = path.to_owned();
+                return Err(ClientError::InUse { path });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let (known, end) = read(&file).map_err(failed)?;
+        file.set_len(end).map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            end,
+            known,
+        })
+    }
+
+    /// Keeps an answer, unless it is here already; durable when this returns.
+    ///
+    /// # Errors
+    /// [`ClientError::File`]; then the log is as it was.
+    pub fn keep(&mut self, answer: &Value) -> Result<(), ClientError> {
+        let key = key(answer);
+        if self.known.contains(&key) {
+            return Ok(());
+        }
+        let line = format!("{answer}\n");
+        let written = self
+            .file
+            .write_all(line.as_bytes())
+            .and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // Half a line must not be taken for the start of the next one.
+            let _ = self.file.set_len(self.end);
+            let path = self.path.clone();
+            return Err(ClientError::File { path, error });
+        }
+        self.end += line.len() as u64;
+        self.known.insert(key);
+        Ok(())
+    }
+}
+
+fn read(file: &File) -> std::io::Result<(HashSet<(String, String)>, u64)> {
+    let mut reader = BufReader::new(file);
+    let (mut known, mut end, mut line) = (HashSet::new(), 0, Vec::new());
+    loop {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line)? as u64;
+        if line.last() != Some(&b'\n') {
+            return Ok((known, end));
+        }
+        if let Ok(answer) = serde_json::from_slice(&line) {
+            known.insert(key(&answer));
+        }
+        end += length;
+    }
+}
+
+fn key(answer: &Value) -> (String, String) {
+    let word = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+    (word("device"), word("case"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_is_kept_once_and_half_a_line_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.ndjson");
+        let answer = |case: &str| json!({"device": "d", "case": case});
+        let mut log = Log::open(&path).unwrap();
+        assert!(matches!(Log::open(&path), Err(ClientError::InUse { .. })));
+        log.keep(&answer("1")).unwrap();
+        log.keep(&answer("1")).unwrap();
+        drop(log);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(
+            &path,
+            [&whole, b"{\"device\":\"d\",\"ca".as_slice()].concat(),
+        )
+        .unwrap();
+        let mut log = Log::open(&path).unwrap();
+        log.keep(&answer("1")).unwrap();
+        log.keep(&answer("2")).unwrap();
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let expected = format!("{}\n{}\n", answer("1"), answer("2"));
+        assert_eq!(lines, expected);
+    }
+}
