@@ -25,6 +25,12 @@
 
 mod aligned;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod cpu;
 mod isa;
 mod linear;
@@ -38,6 +44,9 @@ mod scalar;
 mod select;
 #[cfg(test)]
 mod tests;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
 
 pub use attention::{Attention, AttentionArithmetic, Heads, HeadsMut, attention};
 pub use cpu::Cpu;

@@ -81,6 +81,14 @@ macro_rules! kernels {
 
 // The quickest first.
 kernels! {
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(super::avx512_vnni::Avx512Vnni),
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(super::avx_vnni::AvxVnni),
+    #[cfg(all(test, target_arch = "x86_64"))]
+    AvxVnniEvex(super::ymm::Ymm<super::avx_vnni::evex::Evex>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(super::avx2::Avx2),
     Scalar(Scalar),
 }
 

@@ -1,0 +1,189 @@
+//! AVX-512 with VNNI: 16 lanes; one instruction multiplies four codes a lane.
+//!
+//! `vpdpbusd` takes unsigned by signed, and only the signed operand can be spread from
+//! memory for nothing: so the weights are the unsigned one (their code + 128), and each
+//! row's sum starts at -128 times the sum of its codes.
+
+use std::arch::x86_64::*;
+
+use super::isa::{Factors, Isa, Routine, Tile};
+use super::tile::{self, Dot, Sums};
+
+/// Proof that the CPU has AVX-512 F, BW, VL and VNNI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avx512Vnni(());
+
+impl Avx512Vnni {
+    /// `None` where the CPU lacks one of them.
+    pub(super) fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        has.then_some(Self(()))
+    }
+}
+
+/// 24 sums, 2 vectors of columns and one row: 27 of 32 registers.
+const ROWS: usize = 12;
+const VECTORS: usize = 2;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn enter<R: Routine>(isa: Avx512Vnni, routine: R) -> R::Output {
+    routine.run(isa)
+}
+
+// SAFETY of every block below: a value of `Avx512Vnni` is the proof that the CPU has the
+// instruction; pointers come from slices whose length is checked just before.
+impl Isa for Avx512Vnni {
+    const NAME: &'static str = "avx512vnni";
+    const LANES: usize = 16;
+    const TILE: Tile = Tile {
+        rows: ROWS,
+        columns: 16 * VECTORS,
+        unit: 4,
+    };
+    const OFFSET: u8 = 128;
+    const FLOAT_TILE: Tile = Tile {
+        rows: ROWS,
+        columns: 16 * VECTORS,
+        unit: 1,
+    };
+
+    type F = __m512;
+    type Code = i8;
+
+    fn enter<R: Routine>(self, routine: R) -> R::Output {
+        // SAFETY: `self` is the proof.
+        unsafe { enter(self, routine) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(value) }
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> __m512 {
+        let from = &from[..Self::LANES];
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, value: __m512, to: &mut [f32]) {
+        let to = &mut to[..Self::LANES];
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        unsafe { _mm512_abs_ps(a) }
+    }
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    fn scale_by_power(self, a: __m512, n: __m512) -> __m512 {
+        unsafe { _mm512_scalef_ps(a, n) }
+    }
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        unsafe { _mm512_reduce_add_ps(a) }
+    }
+    #[inline(always)]
+    fn largest(self, a: __m512) -> f32 {
+        unsafe { _mm512_reduce_max_ps(a) }
+    }
+    #[inline(always)]
+    fn store_codes(self, a: __m512, to: &mut [i8]) {
+        let to = &mut to[..Self::LANES];
+        unsafe {
+            let codes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), codes);
+        }
+    }
+
+    #[inline(always)]
+    fn products(self, left: &[i8], right: &[u8], sums: &[i32], out: &mut [i32]) {
+        tile::store(
+            self,
+            tile::accumulate::<_, ROWS, VECTORS>(self, left, right, sums),
+            out,
+        );
+    }
+    #[inline(always)]
+    fn scaled_products(
+        self,
+        left: &[i8],
+        right: &[u8],
+        sums: &[i32],
+        factors: Factors<'_>,
+        out: &mut [f32],
+    ) {
+        let sums = tile::accumulate::<_, ROWS, VECTORS>(self, left, right, sums);
+        tile::store_scaled(self, sums, factors, out);
+    }
+    #[inline(always)]
+    fn float_products(self, left: &[f32], right: &[f32], out: &mut [f32]) {
+        tile::float_products::<_, ROWS, VECTORS>(self, left, right, out);
+    }
+}
+
+impl Sums for Avx512Vnni {
+    type I = __m512i;
+
+    #[inline(always)]
+    fn start(self, sum: i32) -> __m512i {
+        unsafe { _mm512_set1_epi32(sum.wrapping_mul(-128)) }
+    }
+    #[inline(always)]
+    fn store_sums(self, sums: __m512i, to: &mut [i32]) {
+        let to = &mut to[..Self::LANES];
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), sums) }
+    }
+    #[inline(always)]
+    fn to_floats(self, sums: __m512i) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(sums) }
+    }
+}
+
+impl Dot for Avx512Vnni {
+    #[inline(always)]
+    unsafe fn spread(self, from: *const i8) -> __m512i {
+        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn columns(self, from: *const u8) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    fn dot(self, sums: __m512i, row: __m512i, columns: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sums, columns, row) }
+    }
+}
