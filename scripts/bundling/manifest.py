@@ -61,6 +61,12 @@ def exam_tables() -> list[str]:
     return lines
 
 
+def reseal(bundle: Path) -> None:
+    """Writes the hashes again after files of the bundle changed; all else stays."""
+    lines = (bundle / FILE).read_text().splitlines()
+    write(bundle, lines[: lines.index("[files]") - 1])
+
+
 def write(bundle: Path, lines: list[str]) -> None:
     """Writes the manifest with the hash of every file that the bundle holds now."""
     names = sorted(p for p in bundle.rglob("*") if p.is_file() and p.name != FILE)

@@ -78,6 +78,8 @@ def session(graph: Path | bytes) -> onnxruntime.InferenceSession:
     embedding by some 5e-4."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # One thread: its helpers spin while they wait, and take the cores from everything else.
+    options.intra_op_num_threads = 1
     source = graph if isinstance(graph, bytes) else str(graph)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

@@ -10,8 +10,8 @@ STEPS = {
     "split": "groups near-duplicates and writes the validation list",
     "train_segmenter": "trains the reduced SAM2",
     "train_clip": "trains the reduced CLIP on whole and focused images",
-    "train_head": "trains the fusion heads and calibrates them",
-    "export": "writes graphs, heads, prototypes and manifest as a bundle",
+    "export": "writes graphs, prototypes, known answers and manifest as a bundle",
+    "train_head": "trains the bundle's fusion heads on its own embeddings and calibrates them",
     "evaluate": "runs the built program over the validation images and writes the model card",
     "phantoms": "draws the phantom images that the repository ships",
     "vectors": "writes the reference vectors that the Rust tests compare with",
@@ -29,6 +29,8 @@ def main() -> None:
         step.add_argument("--work", type=Path, default=ROOT / ".work")
         step.add_argument("--split", type=Path, default=HERE / "split.json")
         step.add_argument("--bundle", type=Path, default=ROOT / "models/starter")
+        step.add_argument("--training", type=Path, default=HERE / "training.json")
+        step.add_argument("--phantoms", type=Path, default=ROOT / "tests/phantoms")
         import_module(f"starter.{name}").add_arguments(step)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
+
+from bundling.manifest import reseal
 
 from . import data
 
@@ -27,7 +30,9 @@ with no download; it was trained in {hours:.1f} hours on two processor cores.
 - Image and text encoder: a reduced CLIP (ViT with a convolutional stem, 128 x 128; text
   tower over CLIP's byte-pair vocabulary), {clip_steps} steps of {clip_batch} images,
   {clip_minutes} minutes, L = lambda Lc + (1 - lambda) Le with lambda = {clip_lambda}.
-- A fusion head an exam, and a temperature fitted on the validation split.
+- A fusion head an exam, trained where cross-validation on the training images finds it
+  better than the prototypes alone ({trained}), and a temperature fitted on the
+  validation split.
 - Weights int8 by output channel; arithmetic in float.
 
 ## How well it does
@@ -82,6 +87,12 @@ def classify(binary: Path, bundle: Path, exam: str, files: list[str]) -> list[di
     return [json.loads(line) for line in output.stdout.splitlines()]
 
 
+def trained_heads(bundle: Path) -> list[str]:
+    """The exams whose head is more than the prototypes' own answer."""
+    heads = {task: load_file(bundle / f"heads/{task}.safetensors") for task in data.EXAMS}
+    return [task for task, head in heads.items() if head["fusion.weight"].any()]
+
+
 def run(arguments: argparse.Namespace) -> None:
     rows, validation = data.load_rows(arguments.images), data.load_split(arguments.split)
     held = [r for r in rows if r.sha256 in validation]
@@ -109,8 +120,8 @@ def run(arguments: argparse.Namespace) -> None:
             for real in labels
         ]
         confusions.append("\n".join([f"### {exam}", head, rule, *body, ""]))
-    segmenter = json.loads((arguments.work / "segmenter.json").read_text())
-    clip = json.loads((arguments.work / "clip.json").read_text())
+    training = json.loads(arguments.training.read_text())
+    segmenter, clip = training["segmenter"], training["clip"]
     text = CARD.format(
         hours=(segmenter["seconds"] + clip["seconds"]) / 3600,
         segmenter_steps=segmenter["steps"],
@@ -119,12 +130,14 @@ def run(arguments: argparse.Namespace) -> None:
         clip_batch=clip["batch"],
         clip_minutes=round(clip["seconds"] / 60),
         clip_lambda=clip["lambda"],
+        trained=", ".join(trained_heads(arguments.bundle)),
         table="\n".join(table),
         dice=float(np.mean(dices)),
         confusions="\n".join(confusions),
         smallest=min(counts),
     )
     (arguments.bundle / "model-card.md").write_text(text)
+    reseal(arguments.bundle)
     print(json.dumps({**figures, "lung_dice": float(np.mean(dices))}, indent=1))
 
 

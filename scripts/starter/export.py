@@ -8,6 +8,7 @@ channel, read back by `DequantizeLinear`: any runtime reads the same file.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import onnx
@@ -16,13 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from bundling import known_answers
-from bundling.manifest import exam_tables, focus_table
+from bundling.manifest import exam_tables, focus_table, reseal
 from bundling.manifest import write as write_manifest
 from bundling.quantise import quantise_weights
 
 from . import data
 from .clip import Clip, ClipConfig
 from .segmenter import Segmenter
+from .train_clip import Texts, add_vocabulary
+from .train_head import Head
+from .train_head import save as save_head
 
 VERSION = "0.1.0"
 STYLE = "crop"
@@ -168,20 +172,21 @@ def run(arguments: argparse.Namespace) -> None:
             {"pixels": {0: "batch"}, "embedding": {0: "batch"}},
             graphs / "image_encoder.onnx",
         )
-        (bundle / "heads").mkdir(parents=True, exist_ok=True)
         for name in ("segmenter_encoder", "segmenter_decoder", "image_encoder"):
             (bundle / f"{name}.onnx").write_bytes((graphs / f"{name}.onnx").read_bytes())
+        texts, scale = Texts(arguments.vocabulary), float(clip.log_scale.exp().clamp(max=50))
         for task in data.EXAMS:
-            head = f"heads/{task}.safetensors"
-            (bundle / head).write_bytes((work / head).read_bytes())
+            head = Head(texts.prototypes(clip, task), scale)
+            save_head(head, 1.0, bundle / f"heads/{task}.safetensors")
+        record = {n: json.loads((work / f"{n}.json").read_text()) for n in ("segmenter", "clip")}
+        arguments.training.write_text(json.dumps(record, indent=1) + "\n")
         write_manifest(bundle, manifest(config, segmenter))
-        known_answers.write(bundle, arguments.phantoms)
-    write_manifest(bundle, manifest(config, segmenter))
+    known_answers.write(bundle, arguments.phantoms)
+    reseal(bundle)
     total = sum(p.stat().st_size for p in bundle.rglob("*") if p.is_file())
     print(f"{bundle}: {total / 1e6:.2f} MB")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    phantoms = Path(__file__).resolve().parents[2] / "tests/phantoms"
-    parser.add_argument("--phantoms", type=Path, default=phantoms)
-    parser.add_argument("--seal-only", action="store_true", help="only write the hashes again")
+    parser.add_argument("--seal-only", action="store_true", help="only known answers and hashes")
+    add_vocabulary(parser)

@@ -316,15 +316,20 @@ def train(arguments: argparse.Namespace) -> None:
     (work / "clip.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_vocabulary(parser: argparse.ArgumentParser) -> None:
+    """Where CLIP's byte-pair vocabulary lies."""
     root = Path(__file__).resolve().parents[3]
     vocabulary = root / "shared/data/clip/bpe_simple_vocab_16e6.txt.gz"
+    parser.add_argument("--vocabulary", type=Path, default=vocabulary)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1.5e-3, help="the highest learning rate")
     parser.add_argument("--go-on", action="store_true", help="start from the weights of before")
-    parser.add_argument("--vocabulary", type=Path, default=vocabulary)
+    add_vocabulary(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,26 +1,33 @@
-"""Trains the fusion head of each exam and calibrates its temperature.
+"""Trains the fusion head of each exam on a bundle's own embeddings and calibrates it.
 
-The head is that of `src/triage/head.rs`. It starts as the prototypes' own answer
-(zero weights) and is trained with L = lambda Lc + (1 - lambda) Le on embeddings of
-the training images; how far it may go is chosen by cross-validation, so that it is
-used only as far as it helps. The temperature is fitted on the validation split.
+A bundle in, the same bundle with better heads out: the images go through the shipped
+graphs, so that a head is fitted to what the device will see. A head starts as the
+prototypes' own answer (zero weights; see `src/triage/head.rs` for the formula) and is
+trained with L = lambda Lc + (1 - lambda) Le on the training images. It replaces the
+prototypes' answer only where cross-validation finds it better beyond chance; the encoder
+has seen these images, and a head that merely fits what the encoder remembers does worse
+on new ones. The temperature is fitted on the validation split.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from bundling import known_answers
+from bundling.manifest import reseal
+from bundling.reference import Reference
+
 from . import data
-from .clip import Clip, ClipConfig
-from .train_clip import LAMBDA, Texts, balanced_accuracy, boxes_of, embed, region_masks
+from .train_clip import LAMBDA, balanced_accuracy
 
 PENALTIES = [1.0, 0.1, 0.01]
 """Weight decays that cross-validation chooses from."""
@@ -28,7 +35,7 @@ STEPS = 150
 
 
 class Head(nn.Module):
-    """The fusion head; see `src/triage/head.rs` for the formula."""
+    """The fusion head; without training, the prototypes' own answer."""
 
     def __init__(self, prototypes: Tensor, scale: float) -> None:
         super().__init__()
@@ -66,29 +73,44 @@ def fit(
     return head.eval()
 
 
+def gain(right: np.ndarray, before: np.ndarray, real: np.ndarray) -> tuple[float, float]:
+    """By how much balanced accuracy grows from answers `before` to `right` (truths an
+    image), and the standard error of that paired difference."""
+    counts = np.bincount(real)
+    share = len(real) / (np.count_nonzero(counts) * counts[real])
+    difference = share * (right.astype(float) - before.astype(float))
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(real)))
+
+
 def choose_penalty(
     whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor, scale: float
 ) -> float | None:
-    """The weight decay with the best five-fold balanced accuracy; `None` where no
-    trained head beats the prototypes."""
+    """The weight decay whose five-fold answers gain most over the prototypes' own;
+    `None` where no gain exceeds its standard error."""
     folds = np.random.default_rng(7).integers(5, size=len(real))
 
-    def score(penalty: float | None) -> float:
-        predicted = np.zeros(len(real), int)
+    def right(penalty: float) -> np.ndarray:
+        answers = np.zeros(len(real), int)
         for fold in range(5):
             mine = torch.from_numpy(folds == fold)
-            head = Head(prototypes, scale)
-            if penalty is not None:
-                rest = ~mine
-                parts = (whole[rest], focused[rest], real[rest])
-                head = fit(*parts, prototypes, scale, penalty)
-            with torch.no_grad():
-                answer = head(whole[mine], focused[mine])[0].argmax(1)
-            predicted[folds == fold] = answer.numpy()
-        return balanced_accuracy(predicted, real.numpy())
+            parts = (whole[~mine], focused[~mine], real[~mine])
+            head = fit(*parts, prototypes, scale, penalty)
+            answers[folds == fold] = answer(head, whole[mine], focused[mine])
+        return answers == real.numpy()
 
-    choices: list[float | None] = [None, *PENALTIES]
-    return max(choices, key=score)
+    before = answer(Head(prototypes, scale), whole, focused) == real.numpy()
+    best, highest = None, 0.0
+    for penalty in PENALTIES:
+        more, error = gain(right(penalty), before, real.numpy())
+        if more > max(error, highest):
+            best, highest = penalty, more
+    return best
+
+
+@torch.no_grad()
+def answer(head: Head, whole: Tensor, focused: Tensor) -> np.ndarray:
+    """Class numbers."""
+    return head(whole, focused)[0].argmax(1).numpy()
 
 
 def fit_temperature(logits: Tensor, real: Tensor) -> float:
@@ -108,60 +130,84 @@ def calibration_error(probabilities: np.ndarray, real: np.ndarray, bins: int = 1
     return float(sum(gaps))
 
 
+def embed(bundle: Path, images: Path, rows: list[data.Row], cache: Path) -> np.ndarray:
+    """Unit embeddings `[N, 2, D]` (whole, focused) of the exams' images by the bundle's
+    graphs; made once for these graphs."""
+    graphs = sorted(bundle.glob("*.onnx"))
+    key = hashlib.sha256(b"".join(g.read_bytes() for g in graphs)).hexdigest()
+    if cache.exists():
+        with np.load(cache) as made:
+            if str(made["graphs"]) == key:
+                return made["embeddings"]
+    reference = Reference(bundle)
+    reference.styles = [reference.style]
+    pairs = []
+    for number, row in enumerate(rows, 1):
+        pairs.append(reference.read(images / row.file).embeddings[reference.style])
+        if number % 500 == 0:
+            print(f"embedded {number}/{len(rows)}", flush=True)
+    embeddings = np.stack(pairs).astype(np.float32)
+    np.savez(cache, graphs=key, embeddings=embeddings)
+    return embeddings
+
+
+def train(
+    whole: Tensor, focused: Tensor, real: Tensor, held: Tensor, prototypes: Tensor, scale: float
+) -> tuple[Head, float, dict[str, float | None]]:
+    """One exam's head, its temperature, and how it does on the validation split."""
+    parts = (whole[~held], focused[~held], real[~held], prototypes, scale)
+    penalty = choose_penalty(*parts)
+    head = Head(prototypes, scale) if penalty is None else fit(*parts, penalty)
+    with torch.no_grad():
+        logits = head(whole[held], focused[held])[0]
+    temperature = fit_temperature(logits, real[held])
+    probabilities = (logits / temperature).softmax(1).numpy()
+    answers, truth = probabilities.argmax(1), real[held].numpy()
+    figures = {
+        "weight_decay": penalty,
+        "temperature": round(temperature, 4),
+        "balanced_accuracy": round(balanced_accuracy(answers, truth), 4),
+        "ece": round(calibration_error(probabilities, truth), 4),
+    }
+    return head, temperature, figures
+
+
+def save(head: Head, temperature: float, path: Path) -> None:
+    """The file that `src/triage/head.rs` reads."""
+    tensors = {
+        "prototypes": head.prototypes,
+        "fusion.weight": head.fusion.weight.detach(),
+        "fusion.bias": head.fusion.bias.detach(),
+        "classifier.weight": head.classifier.weight.detach(),
+        "classifier.bias": head.classifier.bias.detach(),
+        "logit_scale": head.scale.reshape(1),
+        "temperature": torch.tensor([temperature]),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: t.float().contiguous() for name, t in tensors.items()}, path)
+
+
 def run(arguments: argparse.Namespace) -> None:
-    work: Path = arguments.work
+    bundle: Path = arguments.bundle
     torch.manual_seed(0)
-    rows = data.load_rows(arguments.images)
-    pixels = data.load_pixels(arguments.images, rows, work / "pixels.npy")
+    rows = [r for r in data.load_rows(arguments.images) if r.task in data.EXAMS]
     validation = data.load_split(arguments.split)
-    boxes = boxes_of(region_masks(work, pixels))
-    model = Clip(ClipConfig(), {t: len(labels) for t, labels in data.TASKS.items()})
-    model.load_state_dict(torch.load(work / "clip.pt", weights_only=True))
-    model.eval()
-    texts, side = Texts(arguments.vocabulary), model.config.input_size
-    scale = float(model.log_scale.exp().clamp(max=50))
-    (work / "heads").mkdir(exist_ok=True)
-    record = {}
+    cache = arguments.work / "embeddings.npz"
+    pairs = torch.from_numpy(embed(bundle, arguments.images, rows, cache))
     for task in data.EXAMS:
-        mine = np.array([i for i, r in enumerate(rows) if r.task == task])
-        real = torch.tensor([rows[i].class_index for i in mine])
-        held = torch.tensor([rows[i].sha256 in validation for i in mine])
-        whole = embed(model, pixels[mine], None, side)
-        focused = embed(model, pixels[mine], boxes[mine], side)
-        prototypes = texts.prototypes(model, task)
-        train = (whole[~held], focused[~held], real[~held], prototypes, scale)
-        penalty = choose_penalty(*train)
-        head = Head(prototypes, scale) if penalty is None else fit(*train, penalty)
-        with torch.no_grad():
-            logits = head(whole[held], focused[held])[0]
-        temperature = fit_temperature(logits, real[held])
-        probabilities = (logits / temperature).softmax(1).numpy()
-        record[task] = {
-            "weight_decay": penalty,
-            "temperature": round(temperature, 4),
-            "balanced_accuracy": round(
-                balanced_accuracy(probabilities.argmax(1), real[held].numpy()), 4
-            ),
-            "ece": round(calibration_error(probabilities, real[held].numpy()), 4),
-        }
-        print(task, json.dumps(record[task]), flush=True)
-        tensors = {
-            "prototypes": prototypes,
-            "fusion.weight": head.fusion.weight.detach(),
-            "fusion.bias": head.fusion.bias.detach(),
-            "classifier.weight": head.classifier.weight.detach(),
-            "classifier.bias": head.classifier.bias.detach(),
-            "logit_scale": torch.tensor([scale]),
-            "temperature": torch.tensor([temperature]),
-        }
-        save_file(
-            {name: t.float().contiguous() for name, t in tensors.items()},
-            work / "heads" / f"{task}.safetensors",
-        )
-    (work / "heads.json").write_text(json.dumps(record, indent=1) + "\n")
+        mine = torch.tensor([row.task == task for row in rows])
+        real = torch.tensor([row.class_index for row in rows if row.task == task])
+        held = torch.tensor([row.sha256 in validation for row in rows if row.task == task])
+        path = bundle / f"heads/{task}.safetensors"
+        before = load_file(path)
+        whole, focused = pairs[mine].unbind(1)
+        scale = float(before["logit_scale"][0])
+        head, temperature, figures = train(whole, focused, real, held, before["prototypes"], scale)
+        save(head, temperature, path)
+        print(task, json.dumps(figures), flush=True)
+    known_answers.write(bundle, arguments.phantoms)
+    reseal(bundle)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    root = Path(__file__).resolve().parents[3]
-    vocabulary = root / "shared/data/clip/bpe_simple_vocab_16e6.txt.gz"
-    parser.add_argument("--vocabulary", type=Path, default=vocabulary)
+    """It needs no more than every step does."""

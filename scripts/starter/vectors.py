@@ -59,5 +59,4 @@ def run(arguments: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     root = Path(__file__).resolve().parents[2]
-    parser.add_argument("--phantoms", type=Path, default=root / "tests/phantoms")
     parser.add_argument("--out", type=Path, default=root / "tests/vectors/reference.json")
