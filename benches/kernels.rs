@@ -85,11 +85,19 @@ impl Bench {
     }
 
     fn weights(&self, [outputs, inputs]: [usize; 2]) -> PackedLinear {
-        let codes: Vec<i8> = floats(outputs * inputs).map(|x| (x * 127.0) as i8).collect();
+        let codes: Vec<i8> = floats(outputs * inputs)
+            .map(|x| (x * 127.0) as i8)
+            .collect();
         let scales = vec![0.01; outputs];
         let kernel = self.cpu.kernel();
-        PackedLinear::int8(kernel, &codes, Order::OutputsFirst, &scales, [outputs, inputs])
-            .unwrap_or_else(|error| panic!("{error}"))
+        PackedLinear::int8(
+            kernel,
+            &codes,
+            Order::OutputsFirst,
+            &scales,
+            [outputs, inputs],
+        )
+        .unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn linear(&self, name: &str, rows: usize, shape: [usize; 2], activation: Activation) {
@@ -338,8 +346,32 @@ mod x86 {
         sums
     }
 
-    probe!(vnni512, "avx512f,avx512vnni", _mm512_setzero_si512(), _mm512_dpbusd_epi32, 64);
-    probe!(float512, "avx512f", _mm512_setzero_ps(), |s, a, b| _mm512_fmadd_ps(a, b, s), 16);
-    probe!(words, "avx2", _mm256_setzero_si256(), |s, a, b| _mm256_add_epi32(s, _mm256_madd_epi16(a, b)), 16);
-    probe!(float256, "avx2,fma", _mm256_setzero_ps(), |s, a, b| _mm256_fmadd_ps(a, b, s), 8);
+    probe!(
+        vnni512,
+        "avx512f,avx512vnni",
+        _mm512_setzero_si512(),
+        _mm512_dpbusd_epi32,
+        64
+    );
+    probe!(
+        float512,
+        "avx512f",
+        _mm512_setzero_ps(),
+        |s, a, b| _mm512_fmadd_ps(a, b, s),
+        16
+    );
+    probe!(
+        words,
+        "avx2",
+        _mm256_setzero_si256(),
+        |s, a, b| _mm256_add_epi32(s, _mm256_madd_epi16(a, b)),
+        16
+    );
+    probe!(
+        float256,
+        "avx2,fma",
+        _mm256_setzero_ps(),
+        |s, a, b| _mm256_fmadd_ps(a, b, s),
+        8
+    );
 }

@@ -23,6 +23,10 @@ unsafe impl Plain for i16 {}
 // SAFETY: as above.
 unsafe impl Plain for i32 {}
 // SAFETY: as above.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for u64 {}
+// SAFETY: as above.
 unsafe impl Plain for f32 {}
 
 /// A buffer that grows and is kept from one use to the next.
@@ -72,14 +76,35 @@ pub(super) fn take<'a, T: Plain>(buffer: &mut &'a mut [u8], count: usize) -> &'a
     unsafe { std::slice::from_raw_parts_mut(front.as_mut_ptr().cast(), count) }
 }
 
+/// Values seen as others.
+///
+/// # Panics
+/// Where they are not aligned for `T`: a fault of this room's.
+pub(super) fn view_as<F: Plain, T: Plain>(from: &[F]) -> &[T] {
+    assert!(from.as_ptr().addr().is_multiple_of(align_of::<T>()));
+    let count = size_of_val(from) / size_of::<T>();
+    // SAFETY: aligned, in bounds, and any bytes are a `T`.
+    unsafe { std::slice::from_raw_parts(from.as_ptr().cast(), count) }
+}
+
+/// [`view_as`], to write to.
+///
+/// # Panics
+/// As [`view_as`].
+pub(super) fn view_as_mut<F: Plain, T: Plain>(from: &mut [F]) -> &mut [T] {
+    assert!(from.as_ptr().addr().is_multiple_of(align_of::<T>()));
+    let count = size_of_val(from) / size_of::<T>();
+    // SAFETY: as in `view_as`; any `T` written is an `F` too, and `from` is borrowed
+    // for as long.
+    unsafe { std::slice::from_raw_parts_mut(from.as_mut_ptr().cast(), count) }
+}
+
 /// Bytes seen as values; what does not fill a whole value is left out.
 ///
 /// # Panics
 /// Where the bytes are not aligned for `T`: a fault of this room's.
 pub(super) fn view<T: Plain>(bytes: &[u8]) -> &[T] {
-    assert!(bytes.as_ptr().addr().is_multiple_of(align_of::<T>()));
-    // SAFETY: aligned, in bounds, and any bytes are a `T`.
-    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
+    view_as(bytes)
 }
 
 /// [`view`], to write to.
@@ -87,8 +112,5 @@ pub(super) fn view<T: Plain>(bytes: &[u8]) -> &[T] {
 /// # Panics
 /// As [`view`].
 pub(super) fn view_mut<T: Plain>(bytes: &mut [u8]) -> &mut [T] {
-    assert!(bytes.as_ptr().addr().is_multiple_of(align_of::<T>()));
-    let count = bytes.len() / size_of::<T>();
-    // SAFETY: as in `view`, and `bytes` is borrowed for as long.
-    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), count) }
+    view_as_mut(bytes)
 }

@@ -45,6 +45,15 @@ pub(super) struct Factors<'a> {
     pub bias: &'a [f32],
 }
 
+/// The part of a tile that is of use: the last tile of a matrix is seldom full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Its first rows.
+    pub rows: usize,
+    /// Its first columns.
+    pub columns: usize,
+}
+
 /// An instruction set. Floats are IEEE single precision, rounded to nearest even.
 ///
 /// Panels: the left one holds `[unit][row][neighbour]` codes, the right one
@@ -104,22 +113,25 @@ pub(super) trait Isa: Copy + Send + Sync + 'static {
     /// most 127.5.
     fn store_codes(self, a: Self::F, to: &mut [i8]);
 
-    /// `out[row][column] = sum over the depth of left * right`, exact modulo 2^32.
-    /// `sums` holds the sum of each row's codes.
-    fn products(self, left: &[Self::Code], right: &[u8], sums: &[i32], out: &mut [i32]);
-    /// [`Isa::products`] as floats: `sum * (row factor * column factor) + bias`, the
-    /// outer product and sum rounded once.
+    /// `out[row][column] = sum * (row factor * column factor) + bias`, the product and
+    /// the last sum rounded once, where `sum` is that of `left * right` over the depth,
+    /// exact modulo 2^32. `sums` holds the sum of each row's codes.
+    ///
+    /// Rows and columns beyond those wanted may be written, with anything.
     fn scaled_products(
         self,
         left: &[Self::Code],
         right: &[u8],
         sums: &[i32],
         factors: Factors<'_>,
+        wanted: Wanted,
         out: &mut [f32],
     );
     /// `out[row][column] = sum of left * right` over floats. The left panel holds
     /// `[depth][row]`, the right one `[depth][column]`.
-    fn float_products(self, left: &[f32], right: &[f32], out: &mut [f32]);
+    ///
+    /// Rows and columns beyond those wanted may be written, with anything.
+    fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]);
 }
 
 /// Work written once for every instruction set.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::ShapeError;
 use super::aligned::{Aligned, LINE, lines_of, take, view, view_mut};
 use super::cpu::{Cpu, Parts};
-use super::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Tile};
+use super::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Tile, Wanted};
 use super::math;
 use super::packed::{Arithmetic, PackedLinear};
 use super::pointwise;
@@ -528,6 +528,11 @@ impl Routine for Multiply<'_> {
             let tiles = self.left.chunks_exact(shape.tile_bytes());
             for (left, first) in tiles.zip(rows.clone().step_by(tile.rows)) {
                 let (panel, factors) = left.split_at(shape.panel_bytes());
+                let last = rows.end.min(first + tile.rows);
+                let wanted = Wanted {
+                    rows: last - first,
+                    columns: columns.len(),
+                };
                 match shape.arithmetic {
                     Arithmetic::Int8 => {
                         let (scales, sums) = factors.split_at(lines_of::<f32>(tile.rows));
@@ -537,20 +542,23 @@ impl Routine for Multiply<'_> {
                             bias: &bias,
                         };
                         let panel = &view(panel)[..tile.rows * shape.depth];
-                        isa.scaled_products(panel, right, view(sums), factors, out);
+                        isa.scaled_products(panel, right, view(sums), factors, wanted, out);
                     }
                     Arithmetic::Float => {
                         let panel = &view(panel)[..tile.rows * shape.depth];
-                        isa.float_products(panel, view(right), out);
+                        isa.float_products(panel, view(right), wanted, out);
                         add_bias(isa, out, &bias[..tile.columns]);
                     }
                 }
+                let out = &mut out[..wanted.rows * tile.columns];
                 activate(isa, self.layer.activation, out);
-                let last = rows.end.min(first + tile.rows);
                 for (row, out) in (first..last).zip(out.chunks_exact(tile.columns)) {
                     // SAFETY: within the rows and outputs that `Sink::new` was told of;
                     // no other thread multiplies the same rows with the same panel.
-                    unsafe { self.sink.write(row, columns.start, &out[..columns.len()]) };
+                    unsafe {
+                        self.sink
+                            .write(isa, row, columns.start, &out[..columns.len()])
+                    };
                 }
             }
         }

@@ -5,6 +5,7 @@
 //! | what an instruction set gives | `isa.rs`, then one file each: `scalar.rs`, ... |
 //! | the one that this process uses | `select.rs`: [`Kernel`] |
 //! | kernel, threads and scratch together | `cpu.rs`: [`Cpu`], which every operator takes |
+//! | tiles in registers, panels turned over | `tile.rs`, `turn.rs` |
 //! | elementary functions over lanes | `math.rs` |
 //! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
 //! | rows in and out: strides, tables, patches | `rows.rs` |
@@ -45,6 +46,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod turn;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
 

@@ -4,10 +4,12 @@
 //! the nearest whole number, halves to even. These are IEEE operations in a fixed order,
 //! so codes and scales are the same bits on every instruction set.
 
+use super::aligned::{view_as, view_as_mut};
 use super::isa::Isa;
+use super::turn::turn;
 
 /// Below this a row counts as zeros: 127 over it would not be a finite float.
-const SMALLEST: f32 = 1e-36;
+pub(super) const SMALLEST: f32 = 1e-36;
 
 /// Writes the codes of a row and answers its scale: 0 for a row of zeros, NaN (and codes
 /// of 0) for a row that holds a value that is not finite.
@@ -53,11 +55,18 @@ pub(super) fn sum_of(codes: &[i8]) -> i32 {
 #[inline(always)]
 pub(super) fn interleave<I: Isa>(codes: &[i8], depth: usize, panel: &mut [I::Code]) {
     let (rows, unit) = (I::TILE.rows, I::TILE.unit);
-    for (r, codes) in codes.chunks_exact(depth).enumerate() {
-        for (u, neighbours) in codes.chunks_exact(unit).enumerate() {
-            let to = &mut panel[(u * rows + r) * unit..][..unit];
-            for (to, &code) in to.iter_mut().zip(neighbours) {
-                *to = I::Code::from(code);
+    // Whole units move as one value where codes need no widening.
+    match (size_of::<I::Code>(), unit) {
+        (1, 4) => turn::<u32>(rows, depth / 4, view_as(codes), view_as_mut(panel)),
+        (1, 8) => turn::<u64>(rows, depth / 8, view_as(codes), view_as_mut(panel)),
+        _ => {
+            for (r, codes) in codes.chunks_exact(depth).take(rows).enumerate() {
+                for (u, neighbours) in codes.chunks_exact(unit).enumerate() {
+                    let to = &mut panel[(u * rows + r) * unit..][..unit];
+                    for (to, &code) in to.iter_mut().zip(neighbours) {
+                        *to = I::Code::from(code);
+                    }
+                }
             }
         }
     }

@@ -4,6 +4,8 @@
 //! [`RowTable`]s here: folded into loads and stores, they cost no pass over memory.
 
 use super::ShapeError;
+use super::isa::Isa;
+use super::pointwise::{load_from, store_to};
 
 /// Marks a row of a [`RowTable`] that is not in memory: zeros on the way in, dropped on
 /// the way out.
@@ -438,53 +440,65 @@ impl<'a> Sink<'a> {
     /// `row` and the columns are within what `new` checked, and no other thread is in
     /// here with the same row and a column of these.
     #[inline(always)]
-    pub(super) unsafe fn write(&self, row: usize, column: usize, mut values: &[f32]) {
-        let mut column = column;
+    pub(super) unsafe fn write<I: Isa>(&self, isa: I, row: usize, column: usize, values: &[f32]) {
+        // SAFETY of all blocks: handed on.
+        if self.groups == 1 {
+            if let Some(target) = self.target(row) {
+                unsafe { self.write_run(isa, target, column, values) };
+            }
+            return;
+        }
+        let (mut column, mut values) = (column, values);
         while !values.is_empty() {
             let (group, within) = (column / self.group_width, column % self.group_width);
             let (now, later) = values.split_at(values.len().min(self.group_width - within));
-            let target = row * self.groups + group;
-            let target = match self.table {
-                Some(table) => table.at(target),
-                None => Some(target),
-            };
-            if let Some(target) = target {
-                // SAFETY: handed on.
-                unsafe {
-                    self.write_run(target * self.row_stride + within * self.column_stride, now)
-                };
+            if let Some(target) = self.target(row * self.groups + group) {
+                unsafe { self.write_run(isa, target, within, now) };
             }
             column += now.len();
             values = later;
         }
     }
 
+    #[inline(always)]
+    fn target(&self, row: usize) -> Option<usize> {
+        match self.table {
+            Some(table) => table.at(row),
+            None => Some(row),
+        }
+    }
+
     /// # Safety
     /// As `write`: the run's places are in bounds and this thread's alone.
     #[inline(always)]
-    unsafe fn write_run(&self, start: usize, values: &[f32]) {
-        if self.column_stride == 1 {
-            // SAFETY: in bounds, this thread's alone, and never seen as a slice by others.
-            let to = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), values.len()) };
-            match self.residual {
-                Residual::None => to.copy_from_slice(values),
-                Residual::InPlace => {
-                    for (to, value) in to.iter_mut().zip(values) {
-                        *to += value;
-                    }
-                }
+    unsafe fn write_run<I: Isa>(&self, isa: I, target: usize, column: usize, values: &[f32]) {
+        let start = target * self.row_stride + column * self.column_stride;
+        if self.column_stride != 1 {
+            // SAFETY: handed on.
+            return unsafe { self.write_apart(start, values) };
+        }
+        // SAFETY: in bounds, this thread's alone, and never seen as a slice by others.
+        let to = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), values.len()) };
+        for at in (0..values.len()).step_by(I::LANES) {
+            let value = load_from(isa, values, at, 0.0);
+            let value = match self.residual {
+                Residual::None => value,
+                Residual::InPlace => isa.add(value, load_from(isa, to, at, 0.0)),
                 Residual::From(residual) => {
                     let residual = &residual[start..][..values.len()];
-                    for ((to, value), residual) in to.iter_mut().zip(values).zip(residual) {
-                        *to = residual + value;
-                    }
+                    isa.add(value, load_from(isa, residual, at, 0.0))
                 }
-            }
-            return;
+            };
+            store_to(isa, value, to, at);
         }
+    }
+
+    /// # Safety
+    /// As `write`: the places are in bounds and this thread's alone.
+    unsafe fn write_apart(&self, start: usize, values: &[f32]) {
         for (i, &value) in values.iter().enumerate() {
             let place = start + i * self.column_stride;
-            // SAFETY: as above.
+            // SAFETY: the contract.
             let to = unsafe { &mut *self.data.add(place) };
             *to = match self.residual {
                 Residual::None => value,

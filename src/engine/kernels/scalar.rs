@@ -3,7 +3,7 @@
 //! The other instruction sets are tested against this one. It is here to be right, not
 //! to be quick.
 
-use super::isa::{Factors, Isa, Routine, Tile};
+use super::isa::{Factors, Isa, Routine, Tile, Wanted};
 
 /// No vectors at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,50 +106,39 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn products(self, left: &[i8], right: &[u8], _sums: &[i32], out: &mut [i32]) {
-        let Tile { rows, columns, .. } = Self::TILE;
-        let out = &mut out[..rows * columns];
-        out.fill(0);
-        for (codes, weights) in left.chunks_exact(rows).zip(right.chunks_exact(columns)) {
-            for (row, &code) in out.chunks_exact_mut(columns).zip(codes) {
-                for (sum, &weight) in row.iter_mut().zip(weights) {
-                    *sum = sum.wrapping_add(i32::from(code) * i32::from(weight as i8));
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
     fn scaled_products(
         self,
         left: &[i8],
         right: &[u8],
-        sums: &[i32],
+        _sums: &[i32],
         factors: Factors<'_>,
+        wanted: Wanted,
         out: &mut [f32],
     ) {
         let Tile { rows, columns, .. } = Self::TILE;
-        let mut whole = [0; 4 * 8];
-        self.products(left, right, sums, &mut whole);
-        for r in 0..rows {
-            for c in 0..columns {
+        for r in 0..wanted.rows {
+            for c in 0..wanted.columns {
+                let codes = left[r..].iter().step_by(rows);
+                let weights = right[c..].iter().step_by(columns);
+                let products = codes
+                    .zip(weights)
+                    .map(|(a, b)| i32::from(*a) * i32::from(*b as i8));
+                let sum = products.fold(0, i32::wrapping_add) as f32;
                 let factor = factors.rows[r] * factors.columns[c];
-                let sum = whole[r * columns + c] as f32;
                 out[r * columns + c] = sum.mul_add(factor, factors.bias[c]);
             }
         }
     }
 
     #[inline(always)]
-    fn float_products(self, left: &[f32], right: &[f32], out: &mut [f32]) {
+    fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]) {
         let Tile { rows, columns, .. } = Self::FLOAT_TILE;
-        let out = &mut out[..rows * columns];
-        out.fill(0.0);
-        for (values, weights) in left.chunks_exact(rows).zip(right.chunks_exact(columns)) {
-            for (row, &value) in out.chunks_exact_mut(columns).zip(values) {
-                for (sum, &weight) in row.iter_mut().zip(weights) {
-                    *sum = value.mul_add(weight, *sum);
-                }
+        for r in 0..wanted.rows {
+            for c in 0..wanted.columns {
+                let values = left[r..].iter().step_by(rows);
+                let products = values.zip(right[c..].iter().step_by(columns));
+                let sum = products.fold(0.0, |sum, (a, b): (&f32, &f32)| a.mul_add(*b, sum));
+                out[r * columns + c] = sum;
             }
         }
     }

@@ -6,7 +6,7 @@
 //! iterators it leaves them in memory, at a third of the speed.
 #![allow(clippy::needless_range_loop)]
 
-use super::isa::{Factors, Isa};
+use super::isa::{Factors, Isa, Tile};
 
 /// Vectors of [`Isa::LANES`] integer sums.
 pub(super) trait Sums: Isa {
@@ -16,8 +16,6 @@ pub(super) trait Sums: Isa {
     /// Sums before the first product, in a row whose codes add up to `sum`: what undoes
     /// [`Isa::OFFSET`].
     fn start(self, sum: i32) -> Self::I;
-    /// Writes [`Isa::LANES`] sums.
-    fn store_sums(self, sums: Self::I, to: &mut [i32]);
     /// Each sum as the nearest float.
     fn to_floats(self, sums: Self::I) -> Self::F;
 }
@@ -38,18 +36,22 @@ pub(super) trait Dot: Sums {
     fn dot(self, sums: Self::I, row: Self::I, columns: Self::I) -> Self::I;
 }
 
-/// The sums of a tile of `R` rows and `V` vectors of columns.
+/// The sums of the first `R` rows and `V` vectors of columns of a tile.
 #[inline(always)]
-pub(super) fn accumulate<I: Dot, const R: usize, const V: usize>(
+fn accumulate<I: Dot, const R: usize, const V: usize>(
     isa: I,
     left: &[I::Code],
     right: &[u8],
     row_sums: &[i32],
 ) -> [[I::I; V]; R] {
-    let unit = I::TILE.unit;
-    assert!(I::TILE.rows == R && I::TILE.columns == V * I::LANES);
-    let units = right.len() / (I::TILE.columns * unit);
-    assert!(left.len() >= units * R * unit && row_sums.len() >= R);
+    let Tile {
+        rows,
+        columns,
+        unit,
+    } = I::TILE;
+    assert!(R <= rows && V * I::LANES <= columns);
+    let units = right.len() / (columns * unit);
+    assert!(left.len() >= units * rows * unit && row_sums.len() >= R);
     let mut sums = [[isa.start(0); V]; R];
     for r in 0..R {
         sums[r] = [isa.start(row_sums[r]); V];
@@ -59,36 +61,35 @@ pub(super) fn accumulate<I: Dot, const R: usize, const V: usize>(
         // SAFETY: `units` whole units of all rows and all columns are in bounds, by the
         // assertion and by how `units` is counted.
         unsafe {
-            let mut columns = [isa.start(0); V];
+            let mut vectors = [isa.start(0); V];
             for v in 0..V {
-                columns[v] = isa.columns(right.add(v * I::LANES * unit));
+                vectors[v] = isa.columns(right.add(v * I::LANES * unit));
             }
             for r in 0..R {
                 let row = isa.spread(left.add(r * unit));
                 for v in 0..V {
-                    sums[r][v] = isa.dot(sums[r][v], row, columns[v]);
+                    sums[r][v] = isa.dot(sums[r][v], row, vectors[v]);
                 }
             }
-            left = left.add(R * unit);
-            right = right.add(I::TILE.columns * unit);
+            left = left.add(rows * unit);
+            right = right.add(columns * unit);
         }
     }
     sums
 }
 
-/// Writes a tile's sums.
+/// [`Isa::scaled_products`] of the first `R` rows and `V` vectors of columns.
 #[inline(always)]
-pub(super) fn store<I: Sums, const R: usize, const V: usize>(
+pub(super) fn scaled_products<I: Dot, const R: usize, const V: usize>(
     isa: I,
-    sums: [[I::I; V]; R],
-    out: &mut [i32],
+    left: &[I::Code],
+    right: &[u8],
+    sums: &[i32],
+    factors: Factors<'_>,
+    out: &mut [f32],
 ) {
-    assert!(out.len() >= R * V * I::LANES);
-    for r in 0..R {
-        for v in 0..V {
-            isa.store_sums(sums[r][v], &mut out[(r * V + v) * I::LANES..]);
-        }
-    }
+    let sums = accumulate::<I, R, V>(isa, left, right, sums);
+    store_scaled(isa, sums, factors, out);
 }
 
 /// Writes a tile's sums as floats: `sum * (row factor * column factor) + bias`.
@@ -99,21 +100,21 @@ pub(super) fn store_scaled<I: Sums, const R: usize, const V: usize>(
     factors: Factors<'_>,
     out: &mut [f32],
 ) {
-    let width = V * I::LANES;
+    let (width, stride) = (V * I::LANES, I::TILE.columns);
     let (columns, bias) = (&factors.columns[..width], &factors.bias[..width]);
-    assert!(factors.rows.len() >= R && out.len() >= R * width);
+    assert!(factors.rows.len() >= R && out.len() >= R * stride);
     for v in 0..V {
         let at = v * I::LANES;
         let (column, bias) = (isa.load(&columns[at..]), isa.load(&bias[at..]));
         for r in 0..R {
             let factor = isa.mul(isa.splat(factors.rows[r]), column);
             let value = isa.mul_add(isa.to_floats(sums[r][v]), factor, bias);
-            isa.store(value, &mut out[r * width + at..]);
+            isa.store(value, &mut out[r * stride + at..]);
         }
     }
 }
 
-/// The float sums of a tile of `R` rows and `V` vectors of columns, written to `out`.
+/// [`Isa::float_products`] of the first `R` rows and `V` vectors of columns.
 #[inline(always)]
 pub(super) fn float_products<I: Isa, const R: usize, const V: usize>(
     isa: I,
@@ -121,32 +122,34 @@ pub(super) fn float_products<I: Isa, const R: usize, const V: usize>(
     right: &[f32],
     out: &mut [f32],
 ) {
-    let width = V * I::LANES;
-    assert!(I::FLOAT_TILE.rows == R && I::FLOAT_TILE.columns == width);
-    let depth = (left.len() / R).min(right.len() / width);
+    let Tile { rows, columns, .. } = I::FLOAT_TILE;
+    assert!(R <= rows && V * I::LANES <= columns && out.len() >= R * columns);
+    let depth = right.len() / columns;
+    assert!(left.len() >= depth * rows);
     let mut sums = [[isa.splat(0.0); V]; R];
     let (mut left, mut right) = (left.as_ptr(), right.as_ptr());
     for _ in 0..depth {
-        // SAFETY: `depth` rows and columns are in bounds, as it is counted.
+        // SAFETY: `depth` values of all rows and all columns are in bounds, by the
+        // assertion and by how `depth` is counted.
         unsafe {
-            let mut columns = [isa.splat(0.0); V];
+            let mut vectors = [isa.splat(0.0); V];
             for v in 0..V {
-                columns[v] = isa.load(std::slice::from_raw_parts(right.add(v * I::LANES), I::LANES));
+                let from = right.add(v * I::LANES);
+                vectors[v] = isa.load(std::slice::from_raw_parts(from, I::LANES));
             }
             for r in 0..R {
                 let row = isa.splat(*left.add(r));
                 for v in 0..V {
-                    sums[r][v] = isa.mul_add(row, columns[v], sums[r][v]);
+                    sums[r][v] = isa.mul_add(row, vectors[v], sums[r][v]);
                 }
             }
-            left = left.add(R);
-            right = right.add(width);
+            left = left.add(rows);
+            right = right.add(columns);
         }
     }
-    assert!(out.len() >= R * width);
     for r in 0..R {
         for v in 0..V {
-            isa.store(sums[r][v], &mut out[r * width + v * I::LANES..]);
+            isa.store(sums[r][v], &mut out[r * columns + v * I::LANES..]);
         }
     }
 }

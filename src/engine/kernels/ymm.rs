@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use std::fmt::Debug;
 
 use super::aligned::Plain;
-use super::isa::{Factors, Isa, Routine, Tile};
+use super::isa::{Factors, Isa, Routine, Tile, Wanted};
 use super::tile::{self, Dot, Sums};
 
 /// 12 sums, 2 vectors of columns, one row and one product: all 16 registers.
@@ -156,28 +156,44 @@ impl<P: Products> Isa for Ymm<P> {
     }
 
     #[inline(always)]
-    fn products(self, left: &[P::Code], right: &[u8], sums: &[i32], out: &mut [i32]) {
-        tile::store(
-            self,
-            tile::accumulate::<_, ROWS, VECTORS>(self, left, right, sums),
-            out,
-        );
-    }
-    #[inline(always)]
     fn scaled_products(
         self,
         left: &[P::Code],
         right: &[u8],
         sums: &[i32],
         factors: Factors<'_>,
+        wanted: Wanted,
         out: &mut [f32],
     ) {
-        let sums = tile::accumulate::<_, ROWS, VECTORS>(self, left, right, sums);
-        tile::store_scaled(self, sums, factors, out);
+        match (wanted.rows.div_ceil(2), wanted.columns > Self::LANES) {
+            (0 | 1, false) => {
+                tile::scaled_products::<_, 2, 1>(self, left, right, sums, factors, out)
+            }
+            (0 | 1, true) => {
+                tile::scaled_products::<_, 2, VECTORS>(self, left, right, sums, factors, out)
+            }
+            (2, false) => tile::scaled_products::<_, 4, 1>(self, left, right, sums, factors, out),
+            (2, true) => {
+                tile::scaled_products::<_, 4, VECTORS>(self, left, right, sums, factors, out)
+            }
+            (_, false) => {
+                tile::scaled_products::<_, ROWS, 1>(self, left, right, sums, factors, out)
+            }
+            (_, true) => {
+                tile::scaled_products::<_, ROWS, VECTORS>(self, left, right, sums, factors, out)
+            }
+        }
     }
     #[inline(always)]
-    fn float_products(self, left: &[f32], right: &[f32], out: &mut [f32]) {
-        tile::float_products::<_, ROWS, VECTORS>(self, left, right, out);
+    fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]) {
+        match (wanted.rows.div_ceil(2), wanted.columns > Self::LANES) {
+            (0 | 1, false) => tile::float_products::<_, 2, 1>(self, left, right, out),
+            (0 | 1, true) => tile::float_products::<_, 2, VECTORS>(self, left, right, out),
+            (2, false) => tile::float_products::<_, 4, 1>(self, left, right, out),
+            (2, true) => tile::float_products::<_, 4, VECTORS>(self, left, right, out),
+            (_, false) => tile::float_products::<_, ROWS, 1>(self, left, right, out),
+            (_, true) => tile::float_products::<_, ROWS, VECTORS>(self, left, right, out),
+        }
     }
 }
 
@@ -188,11 +204,6 @@ impl<P: Products> Sums for Ymm<P> {
     fn start(self, sum: i32) -> __m256i {
         let offset = i32::from(P::OFFSET);
         unsafe { _mm256_set1_epi32(sum.wrapping_mul(-offset)) }
-    }
-    #[inline(always)]
-    fn store_sums(self, sums: __m256i, to: &mut [i32]) {
-        let to = &mut to[..Self::LANES];
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), sums) }
     }
     #[inline(always)]
     fn to_floats(self, sums: __m256i) -> __m256 {

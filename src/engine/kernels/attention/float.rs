@@ -1,8 +1,10 @@
 //! Attention in single precision.
 
-use super::{Job, exp2};
+use super::Job;
 use crate::engine::kernels::aligned::{Aligned, lines_of, take};
-use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine};
+use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
+use crate::engine::kernels::math::exp2;
+use crate::engine::kernels::turn::turn;
 
 pub(super) struct Float<'a> {
     pub job: Job<'a>,
@@ -123,25 +125,31 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_
     let mut totals = [0.0; MOST_ROWS];
     let mut part = [0.0; MOST_ROWS * MOST_COLUMNS];
     let part = &mut part[..rows * columns];
+    let wanted = |columns: usize| Wanted {
+        rows: last - first,
+        columns: columns.min(I::FLOAT_TILE.columns),
+    };
     for (b, block) in job.blocks().enumerate() {
         let keys = b * lengths.block..(b + 1) * lengths.block;
         let panels = memory.keys[keys.start * lengths.dim..keys.end * lengths.dim]
             .chunks_exact(columns * lengths.dim);
         for (panel, scores) in panels.zip(memory.scores.chunks_exact_mut(rows * columns)) {
-            isa.float_products(memory.queries, panel, scores);
+            isa.float_products(memory.queries, panel, wanted(columns), scores);
         }
         let mut fades = [0.0; MOST_ROWS];
-        for r in 0..rows {
+        for r in 0..last - first {
             hide(memory.scores, r, rows, columns, block.len()..lengths.block);
             let (fade, total) = probabilities(isa, memory, r, &mut tops[r], lengths.block);
             totals[r] = totals[r] * fade + total;
             fades[r] = fade;
         }
+        turn_panels::<I>(memory, lengths.block);
         let panels = memory.values[keys.start * lengths.width..keys.end * lengths.width]
             .chunks_exact(columns * lengths.block);
         for (p, panel) in panels.enumerate() {
-            isa.float_products(&memory.probabilities[..rows * lengths.block], panel, part);
-            for (r, part) in part.chunks_exact(columns).enumerate() {
+            let wanted = wanted(lengths.dim - p * columns);
+            isa.float_products(memory.probabilities, panel, wanted, part);
+            for (r, part) in part.chunks_exact(columns).take(wanted.rows).enumerate() {
                 let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
                 let fade = isa.splat(fades[r]);
                 for (out, part) in out
@@ -198,12 +206,17 @@ fn probabilities<I: Isa>(
             total = isa.add(total, power);
             isa.store(power, chunk);
         }
-        let to = memory.probabilities[panel * columns * rows + r..]
-            .iter_mut()
-            .step_by(rows);
-        for (to, power) in to.zip(&*scores) {
-            *to = *power;
-        }
     }
     (fade, isa.sum(total))
+}
+
+/// The probabilities of every panel of keys, `[row][key]`, to one left panel.
+#[inline(always)]
+fn turn_panels<I: Isa>(memory: &mut Memory<'_>, keys: usize) {
+    let (rows, columns) = (I::FLOAT_TILE.rows, I::FLOAT_TILE.columns);
+    let from = memory.scores.chunks_exact(rows * columns);
+    let to = memory.probabilities.chunks_exact_mut(rows * columns);
+    for (from, to) in from.zip(to).take(keys / columns) {
+        turn::<f32>(rows, columns, from, to);
+    }
 }

@@ -1,10 +1,12 @@
 //! Attention with both products in int8.
 
-use super::{Job, exp2};
-use crate::engine::kernels::aligned::{Aligned, lines_of, take};
-use crate::engine::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine};
-use crate::engine::kernels::pointwise::load_from;
-use crate::engine::kernels::quantize::{interleave, quantize, sum_of};
+use super::Job;
+use crate::engine::kernels::aligned::{Aligned, lines_of, take, view_as, view_as_mut};
+use crate::engine::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
+use crate::engine::kernels::math::rough_exp2;
+use crate::engine::kernels::pointwise::{load_from, store_to};
+use crate::engine::kernels::quantize::{SMALLEST, interleave, quantize, sum_of};
+use crate::engine::kernels::turn::turn;
 
 pub(super) struct Int8<'a> {
     pub job: Job<'a>,
@@ -34,6 +36,10 @@ struct Memory<'m, I: Isa> {
     value_scales: &'m mut [f32],
     mean: &'m mut [f32],
     row: &'m mut [f32],
+    /// What the values of each column are multiplied by.
+    factors: &'m mut [f32],
+    /// Codes on their way into a right panel.
+    staged: &'m mut [i8],
     codes: &'m mut [i8],
     /// Left panel of the first product.
     queries: &'m mut [I::Code],
@@ -58,7 +64,7 @@ impl Routine for Int8<'_> {
         };
         let mut memory = Memory::<I>::carve(self.scratch, &lengths);
         let spoilt = pack_keys(isa, job, &lengths, &mut memory);
-        pack_values(job, &lengths, &mut memory);
+        pack_values(isa, job, &lengths, &mut memory);
         for first in job.rows.clone().step_by(I::TILE.rows) {
             tile(isa, job, &lengths, &mut memory, first, spoilt);
         }
@@ -76,11 +82,14 @@ impl<'m, I: Isa> Memory<'m, I> {
         } = *lengths;
         let rows = I::TILE.rows;
         let keys = blocks * block;
+        let staged = (I::TILE.columns * depth).max(I::TILE.unit * width);
         let bytes = lines_of::<u8>(keys * depth)
             + 2 * lines_of::<f32>(keys)
             + lines_of::<u8>(keys * width)
             + lines_of::<f32>(blocks * width)
             + 2 * lines_of::<f32>(depth)
+            + lines_of::<f32>(width)
+            + lines_of::<i8>(staged)
             + lines_of::<i8>(rows * depth.max(block))
             + lines_of::<I::Code>(rows * depth)
             + lines_of::<I::Code>(rows * block)
@@ -95,6 +104,8 @@ impl<'m, I: Isa> Memory<'m, I> {
             value_scales: take(memory, blocks * width),
             mean: take(memory, depth),
             row: take(memory, depth),
+            factors: take(memory, width),
+            staged: take(memory, staged),
             codes: take(memory, rows * depth.max(block)),
             queries: take(memory, rows * depth),
             probabilities: take(memory, rows * block),
@@ -109,82 +120,135 @@ impl<'m, I: Isa> Memory<'m, I> {
 /// key is not finite.
 #[inline(always)]
 fn pack_keys<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_, I>) -> f32 {
-    let (dim, keys) = (job.shape.dim, job.keys);
-    let (columns, unit) = (I::TILE.columns, I::TILE.unit);
+    let (dim, columns) = (job.shape.dim, I::TILE.columns);
     let mean = &mut memory.mean[..dim];
     mean.fill(0.0);
     for i in 0..job.shape.keys {
-        for (sum, x) in mean.iter_mut().zip(keys.row(i)) {
+        for (sum, x) in mean.iter_mut().zip(job.keys.row(i)) {
             *sum += x;
         }
     }
     let share = 1.0 / job.shape.keys as f32;
     mean.iter_mut().for_each(|sum| *sum *= share);
-    memory.keys.fill(I::OFFSET);
     memory.key_scales.fill(0.0);
     memory.key_bias.fill(f32::NEG_INFINITY);
-    let codes = &mut memory.codes[..lengths.depth];
     let row = &mut memory.row[..dim];
     let mut spoilt = 0.0;
+    let panel_bytes = columns * lengths.depth;
     for (b, block) in job.blocks().enumerate() {
-        for (i, key) in block.enumerate() {
-            for ((to, x), mean) in row.iter_mut().zip(keys.row(key)).zip(&*mean) {
-                *to = x - mean;
-            }
-            let at = b * lengths.block + i;
-            let scale = quantize(isa, row, codes);
-            memory.key_scales[at] = scale;
-            memory.key_bias[at] = 0.0;
-            spoilt += scale * 0.0;
-            let panel = &mut memory.keys[at / columns * columns * lengths.depth..];
-            for (u, codes) in codes.chunks_exact(unit).enumerate() {
-                let to = &mut panel[(u * columns + at % columns) * unit..][..unit];
-                for (to, &code) in to.iter_mut().zip(codes) {
-                    *to = (code as u8).wrapping_add(I::OFFSET);
+        for (p, first) in block.clone().step_by(columns).enumerate() {
+            let staged = &mut memory.staged[..panel_bytes];
+            staged.fill(0);
+            let place = b * lengths.block + p * columns;
+            let keys = first..block.end.min(first + columns);
+            for ((i, key), codes) in keys.enumerate().zip(staged.chunks_exact_mut(lengths.depth)) {
+                for ((to, x), mean) in row.iter_mut().zip(job.keys.row(key)).zip(&*mean) {
+                    *to = x - mean;
                 }
+                let scale = quantize(isa, row, codes);
+                memory.key_scales[place + i] = scale;
+                memory.key_bias[place + i] = 0.0;
+                spoilt += scale * 0.0;
             }
+            let panel = &mut memory.keys[place * lengths.depth..][..panel_bytes];
+            right_panel::<I>(staged, lengths.depth, panel);
         }
     }
     spoilt
 }
 
-/// Quantises the values, each column of a block by itself.
+/// Lays a panel's worth of columns, each `depth` codes, out as a right panel.
 #[inline(always)]
-fn pack_values<I: Isa>(job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_, I>) {
-    let dim = job.shape.dim;
+fn right_panel<I: Isa>(codes: &[i8], depth: usize, panel: &mut [u8]) {
     let (columns, unit) = (I::TILE.columns, I::TILE.unit);
-    memory.values.fill(I::OFFSET);
-    memory.value_scales.fill(0.0);
-    for (b, block) in job.blocks().enumerate() {
-        let panels = &mut memory.values[b * lengths.block * lengths.width..];
-        let scales = &mut memory.value_scales[b * lengths.width..][..dim];
-        let factors = &mut memory.row[..dim];
-        factors.fill(0.0);
-        for key in block.clone() {
-            for ((top, spoilt), x) in scales
-                .iter_mut()
-                .zip(&mut *factors)
-                .zip(job.values.row(key))
-            {
-                *top = if x.abs() > *top { x.abs() } else { *top };
-                *spoilt += x * 0.0;
+    match unit {
+        4 => turn::<u32>(columns, depth / 4, view_as(codes), view_as_mut(panel)),
+        8 => turn::<u64>(columns, depth / 8, view_as(codes), view_as_mut(panel)),
+        _ => {
+            for (c, codes) in codes.chunks_exact(depth).enumerate() {
+                for (u, neighbours) in codes.chunks_exact(unit).enumerate() {
+                    let to = &mut panel[(u * columns + c) * unit..][..unit];
+                    to.copy_from_slice(view_as(neighbours));
+                }
             }
         }
+    }
+    panel
+        .iter_mut()
+        .for_each(|code| *code = code.wrapping_add(I::OFFSET));
+}
+
+/// Quantises the values, each column of a block by itself.
+#[inline(always)]
+fn pack_values<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_, I>) {
+    let (dim, width) = (job.shape.dim, lengths.width);
+    memory.value_scales.fill(0.0);
+    for (b, block) in job.blocks().enumerate() {
+        let panels = &mut memory.values[b * lengths.block * width..][..lengths.block * width];
+        let scales = &mut memory.value_scales[b * width..][..width];
+        let factors = &mut memory.factors[..width];
+        for at in (0..dim).step_by(I::LANES) {
+            let (mut top, mut spoilt) = (isa.splat(0.0), isa.splat(0.0));
+            for key in block.clone() {
+                let x = load_from(isa, job.values.row(key), at, 0.0);
+                top = isa.max(top, isa.abs(x));
+                spoilt = isa.mul_add(x, isa.splat(0.0), spoilt);
+            }
+            store_to(isa, top, scales, at);
+            store_to(isa, spoilt, factors, at);
+        }
         for (scale, factor) in scales.iter_mut().zip(&mut *factors) {
-            let top = *scale;
-            *scale = top / 127.0 + *factor;
-            *factor = if top > 1e-36 && factor.is_finite() {
-                127.0 / top
+            let sound = *scale >= SMALLEST && *factor == 0.0;
+            (*scale, *factor) = if sound {
+                (*scale / 127.0, 127.0 / *scale)
             } else {
-                0.0
+                // Zeros, or NaN where a value is not finite.
+                (*factor * 0.0, 0.0)
             };
         }
-        for (i, key) in block.enumerate() {
-            for ((c, x), factor) in job.values.row(key).iter().enumerate().zip(&*factors) {
-                let code = (x * factor).round_ties_even() as i8;
-                let panel = c / columns * columns * lengths.block;
-                let at = (i / unit * columns + c % columns) * unit + i % unit;
-                panels[panel + at] = (code as u8).wrapping_add(I::OFFSET);
+        let unit = I::TILE.unit;
+        let staged = &mut memory.staged[..unit * width];
+        for (u, first) in block.clone().step_by(unit).enumerate() {
+            staged.fill(0);
+            let keys = first..block.end.min(first + unit);
+            for (key, codes) in keys.zip(staged.chunks_exact_mut(width)) {
+                let values = job.values.row(key);
+                for at in (0..dim).step_by(I::LANES) {
+                    let x = load_from(isa, values, at, 0.0);
+                    let x = isa.mul(x, load_from(isa, factors, at, 0.0));
+                    isa.store_codes(x, &mut codes[at..]);
+                }
+            }
+            value_unit::<I>(staged, lengths, u, panels);
+        }
+        // Units that only fill up the block: the probabilities there are 0.
+        for u in block.len().div_ceil(unit)..lengths.block / unit {
+            staged.fill(0);
+            value_unit::<I>(staged, lengths, u, panels);
+        }
+    }
+}
+
+/// Lays one unit of keys, `[neighbour][column]`, out in every panel of a block.
+#[inline(always)]
+fn value_unit<I: Isa>(staged: &[i8], lengths: &Lengths, u: usize, panels: &mut [u8]) {
+    let (columns, unit) = (I::TILE.columns, I::TILE.unit);
+    for (p, panel) in panels.chunks_exact_mut(columns * lengths.block).enumerate() {
+        let to = &mut panel[u * columns * unit..][..columns * unit];
+        let row = |n: usize| &staged[n * lengths.width + p * columns..][..columns];
+        if unit == 4 {
+            // As whole words, which the compiler turns into vectors.
+            let to = view_as_mut::<u8, u32>(to);
+            let code = |code: i8| u32::from((code as u8).wrapping_add(I::OFFSET));
+            let [a, b, c, d] = [row(0), row(1), row(2), row(3)];
+            for i in 0..columns {
+                to[i] = code(a[i]) | code(b[i]) << 8 | code(c[i]) << 16 | code(d[i]) << 24;
+            }
+        } else {
+            for n in 0..unit {
+                for (to, code) in to[n..].iter_mut().step_by(unit).zip(row(n)) {
+                    *to = (*code as u8).wrapping_add(I::OFFSET);
+                }
             }
         }
     }
@@ -221,8 +285,10 @@ fn tile<I: Isa>(
     let mut totals = [0.0; MOST_ROWS];
     let mut part = [0.0; MOST_ROWS * MOST_COLUMNS];
     let part = &mut part[..rows * columns];
-    for b in 0..lengths.blocks {
+    for (b, block) in job.blocks().enumerate() {
         let keys = b * lengths.block..(b + 1) * lengths.block;
+        // Panels that hold keys, and what of the last is of use.
+        let held = block.len().div_ceil(columns);
         let factors = |p: usize| Factors {
             rows: &query_scales,
             columns: &memory.key_scales[keys.start + p * columns..],
@@ -231,16 +297,21 @@ fn tile<I: Isa>(
         let panels = memory.keys[keys.start * lengths.depth..keys.end * lengths.depth]
             .chunks_exact(columns * lengths.depth);
         let scores = memory.scores.chunks_exact_mut(rows * columns);
-        for ((p, panel), scores) in panels.enumerate().zip(scores) {
-            isa.scaled_products(memory.queries, panel, &query_sums, factors(p), scores);
+        for ((p, panel), scores) in panels.enumerate().zip(scores).take(held) {
+            let wanted = Wanted {
+                rows: last - first,
+                columns: columns.min(block.len() - p * columns),
+            };
+            let (queries, factors) = (&*memory.queries, factors(p));
+            isa.scaled_products(queries, panel, &query_sums, factors, wanted, scores);
         }
 
         let mut weights = [0.0; MOST_ROWS];
         let mut fades = [0.0; MOST_ROWS];
         let mut sums = [0; MOST_ROWS];
-        for r in 0..rows {
+        for r in 0..last - first {
             let codes = &mut memory.codes[r * lengths.block..][..lengths.block];
-            let top = probabilities(isa, memory.scores, r, codes);
+            let top = probabilities(isa, memory.scores, r, block.len(), codes);
             let new_top = tops[r].max(top);
             fades[r] = (tops[r] - new_top).exp2();
             let weight = (top - new_top).exp2();
@@ -260,8 +331,12 @@ fn tile<I: Isa>(
                 columns: &memory.value_scales[b * lengths.width + p * columns..],
                 bias: &[0.0; MOST_COLUMNS],
             };
-            isa.scaled_products(memory.probabilities, panel, &sums, factors, part);
-            for (r, part) in part.chunks_exact(columns).enumerate() {
+            let wanted = Wanted {
+                rows: last - first,
+                columns: columns.min(dim - p * columns),
+            };
+            isa.scaled_products(memory.probabilities, panel, &sums, factors, wanted, part);
+            for (r, part) in part.chunks_exact(columns).take(wanted.rows).enumerate() {
                 let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
                 let fade = isa.splat(fades[r]);
                 for (out, part) in out
@@ -283,27 +358,28 @@ fn tile<I: Isa>(
     }
 }
 
-/// Row `r`'s scores to codes of `127 * 2^(score - top)`; answers the top.
+/// Row `r`'s scores of `keys` keys to codes of `127 * 2^(score - top)`, and 0 for keys that
+/// only fill up the block; answers the top.
 #[inline(always)]
-fn probabilities<I: Isa>(isa: I, scores: &[f32], r: usize, codes: &mut [i8]) -> f32 {
+fn probabilities<I: Isa>(isa: I, scores: &[f32], r: usize, keys: usize, codes: &mut [i8]) -> f32 {
     let (rows, columns) = (I::TILE.rows, I::TILE.columns);
-    let row = |panel: usize| &scores[(panel * rows + r) * columns..][..columns];
-    let panels = codes.len() / columns;
+    // Lanes of scores from key `at`, those beyond the last key minus infinite.
+    let load = |at: usize| {
+        let scores = &scores[(at / columns * rows + r) * columns + at % columns..];
+        let held = I::LANES.min(keys - at);
+        load_from(isa, &scores[..held], 0, f32::NEG_INFINITY)
+    };
     let mut top = isa.splat(f32::NEG_INFINITY);
-    for panel in 0..panels {
-        for chunk in row(panel).chunks_exact(I::LANES) {
-            top = isa.max(top, isa.load(chunk));
-        }
+    for at in (0..keys).step_by(I::LANES) {
+        top = isa.max(top, load(at));
     }
     let top = isa.largest(top);
     let start = isa.splat(top);
-    for panel in 0..panels {
-        let codes = &mut codes[panel * columns..][..columns];
-        let scores = row(panel).chunks_exact(I::LANES);
-        for (score, codes) in scores.zip(codes.chunks_exact_mut(I::LANES)) {
-            let power = exp2(isa, isa.sub(load_from(isa, score, 0, 0.0), start));
-            isa.store_codes(isa.mul(power, isa.splat(127.0)), codes);
-        }
+    for at in (0..keys).step_by(I::LANES) {
+        let power = rough_exp2(isa, isa.sub(load(at), start));
+        isa.store_codes(isa.mul(power, isa.splat(127.0)), &mut codes[at..]);
     }
+    let held = keys.next_multiple_of(I::LANES);
+    codes[held..].fill(0);
     top
 }

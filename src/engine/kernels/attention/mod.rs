@@ -10,7 +10,7 @@ mod int8;
 
 use super::ShapeError;
 use super::cpu::Cpu;
-use super::isa::{Isa, Tile};
+use super::isa::Tile;
 
 /// Keys in one block, where they do not all fit in [`SHORT`]. A multiple of every
 /// kernel's columns and unit, so that every kernel cuts the keys alike.
@@ -261,24 +261,4 @@ impl<'a> Rows<'a> {
         // SAFETY: in bounds by `new`, apart from other rows by the contract.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), self.dim) }
     }
-}
-
-/// `2^x` for `x <= 0`, to 2e-7 of itself; below -126 it is `2^-126`; NaN stays.
-#[inline(always)]
-fn exp2<I: Isa>(isa: I, x: I::F) -> I::F {
-    let x = isa.max(isa.splat(-126.0), x);
-    let n = isa.round(x);
-    let f = isa.sub(x, n);
-    let mut p = isa.splat(1.540_353e-4);
-    for c in [
-        1.333_355_8e-3,
-        9.618_129e-3,
-        5.550_411e-2,
-        2.402_265e-1,
-        6.931_472e-1,
-        1.0,
-    ] {
-        p = isa.mul_add(p, f, isa.splat(c));
-    }
-    isa.scale_by_power(p, n)
 }

@@ -1,0 +1,103 @@
+//! Matrices of 32-bit and 64-bit values turned over: `[row][column]` to `[column][row]`.
+//!
+//! Every panel is one of these: a unit of codes, or a float, is one value. Four by four
+//! values turn in registers that every x86-64 and every 64-bit ARM has.
+
+use super::aligned::{Plain, view_as, view_as_mut};
+
+/// Turns `rows` rows over. A row has `columns` values in `from`, and a column `rows` in
+/// `to`.
+#[inline(always)]
+pub(super) fn turn<V: Plain>(rows: usize, columns: usize, from: &[V], to: &mut [V]) {
+    let (from, to) = (&from[..rows * columns], &mut to[..rows * columns]);
+    let whole = if size_of::<V>() == 4 {
+        let whole = [rows / 4 * 4, columns / 4 * 4];
+        let (from, to) = (view_as::<V, u32>(from), view_as_mut::<V, u32>(to));
+        for r in (0..whole[0]).step_by(4) {
+            for c in (0..whole[1]).step_by(4) {
+                // SAFETY: four rows of four columns from (r, c) are in bounds of both.
+                unsafe {
+                    let from = from.as_ptr().add(r * columns + c);
+                    let to = to.as_mut_ptr().add(c * rows + r);
+                    turn_4x4(from, columns, to, rows);
+                }
+            }
+        }
+        whole
+    } else {
+        [0, 0]
+    };
+    for r in 0..rows {
+        let done = if r < whole[0] { whole[1] } else { 0 };
+        for c in done..columns {
+            to[c * rows + r] = from[r * columns + c];
+        }
+    }
+}
+
+/// Turns four by four values; strides are in values.
+///
+/// # Safety
+/// Four values at each of the first four strides are in bounds of both.
+#[inline(always)]
+#[cfg(target_arch = "x86_64")]
+unsafe fn turn_4x4(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: the caller answers for the pointers; SSE2 is part of x86-64.
+    unsafe {
+        let row = |i: usize| _mm_loadu_si128(from.add(i * from_stride).cast());
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (ab, cd) = (_mm_unpacklo_epi32(a, b), _mm_unpacklo_epi32(c, d));
+        let (ab_high, cd_high) = (_mm_unpackhi_epi32(a, b), _mm_unpackhi_epi32(c, d));
+        let columns = [
+            _mm_unpacklo_epi64(ab, cd),
+            _mm_unpackhi_epi64(ab, cd),
+            _mm_unpacklo_epi64(ab_high, cd_high),
+            _mm_unpackhi_epi64(ab_high, cd_high),
+        ];
+        for (i, column) in columns.into_iter().enumerate() {
+            _mm_storeu_si128(to.add(i * to_stride).cast(), column);
+        }
+    }
+}
+
+/// Turns four by four values; strides are in values.
+///
+/// # Safety
+/// Four values at each of the first four strides are in bounds of both.
+#[inline(always)]
+#[cfg(target_arch = "aarch64")]
+unsafe fn turn_4x4(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
+    use std::arch::aarch64::*;
+    // SAFETY: the caller answers for the pointers; NEON is part of 64-bit ARM.
+    unsafe {
+        let row = |i: usize| vld1q_u32(from.add(i * from_stride));
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (ac, bd) = (vzip1q_u32(a, c), vzip1q_u32(b, d));
+        let (ac_high, bd_high) = (vzip2q_u32(a, c), vzip2q_u32(b, d));
+        let columns = [
+            vzip1q_u32(ac, bd),
+            vzip2q_u32(ac, bd),
+            vzip1q_u32(ac_high, bd_high),
+            vzip2q_u32(ac_high, bd_high),
+        ];
+        for (i, column) in columns.into_iter().enumerate() {
+            vst1q_u32(to.add(i * to_stride), column);
+        }
+    }
+}
+
+/// Turns four by four values; strides are in values.
+///
+/// # Safety
+/// Four values at each of the first four strides are in bounds of both.
+#[inline(always)]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+unsafe fn turn_4x4(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
+    for r in 0..4 {
+        for c in 0..4 {
+            // SAFETY: the caller answers for the pointers.
+            unsafe { *to.add(c * to_stride + r) = *from.add(r * from_stride + c) };
+        }
+    }
+}
