@@ -11,7 +11,9 @@ use std::time::Instant;
 use crate::bundle::{Bundle, Exam};
 use crate::engine::{EngineError, Tensor};
 use crate::finding::{ClassProbability, Finding, MaskReport, Refusal, RefusalCode};
-use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style, choose};
+use crate::focus::{
+    DecodedMask, Logits, Mask, PointLabel, Prompt, Question, Style, choose, single_mask,
+};
 use crate::image::{Image, UnitBox};
 use crate::triage::{level, unit};
 
@@ -280,74 +282,142 @@ fn encode_for_segmenter(bundle: &Bundle, image: &Image) -> Result<Vec<Tensor>, E
     bundle.segmenter_encoder.run(&[Tensor::new(&shape, pixels)])
 }
 
-/// Asks the decoder and keeps the best mask, cleaned. A box is answered by the single
-/// mask; points by the best of the three alternatives.
+/// Asks the decoder and keeps the best mask, cleaned.
 fn decode_mask(
     bundle: &Bundle,
     image: &Image,
     overrides: &Overrides,
     maps: &[Tensor],
 ) -> Result<DecodedMask, Stopped> {
-    let side = bundle.manifest.segmenter.input_size as f32;
-    let questions = if overrides.prompts.is_empty() {
-        bundle.manifest.segmenter.prompt.questions(side)
-    } else {
-        let asked = Prompt::question(&overrides.prompts, image.width, image.height, side);
-        vec![asked.ok_or_else(|| {
-            Refusal::new(
-                RefusalCode::PromptOutside,
-                format!(
-                    "the prompt lies outside the {} x {} image",
-                    image.width, image.height
-                ),
-                "give coordinates in the image's own pixels",
-            )
-        })?]
-    };
+    let questions = questions(bundle, image, overrides)?;
     let mut candidates = Vec::new();
-    for question in questions {
-        let count = question.len();
-        let points = question.iter().flat_map(|(at, _)| *at).collect();
-        let labels = question
-            .iter()
-            .map(|(_, label)| *label as i8 as f32)
-            .collect();
-        let mut inputs = maps.to_vec();
-        inputs.push(Tensor::new(&[1, count, 2], points));
-        inputs.push(Tensor::new(&[1, count], labels));
-        let has_box = question
-            .iter()
-            .any(|(_, l)| *l == crate::focus::PointLabel::TopLeft);
-        let outputs = bundle.segmenter_decoder.run(&inputs)?;
-        candidates.extend(masks_of(&outputs, if has_box { 0..1 } else { 1..4 }));
+    for (index, question) in questions.iter().enumerate() {
+        candidates.extend(ask(bundle, maps, question, index)?);
     }
-    let mut best = choose(candidates).ok_or_else(|| EngineError::Run {
-        graph: bundle.manifest.segmenter.decoder.clone(),
-        why: "it gave no mask".to_owned(),
-    })?;
+    let mut best = choose(candidates).ok_or_else(|| no_mask(bundle))?;
+    for _ in 0..bundle.manifest.segmenter.refinements {
+        best = refined(bundle, maps, &questions[best.question], best)?;
+    }
     best.logits = best.logits.cleaned();
     Ok(best)
 }
 
-fn masks_of(outputs: &[Tensor], tokens: std::ops::Range<usize>) -> Vec<DecodedMask> {
+/// What the decoder is asked: the user's prompts as one question, or the bundle's own.
+fn questions(
+    bundle: &Bundle,
+    image: &Image,
+    overrides: &Overrides,
+) -> Result<Vec<Question>, Refusal> {
+    let spec = &bundle.manifest.segmenter;
+    let side = spec.input_size as f32;
+    if overrides.prompts.is_empty() {
+        return Ok(spec.prompt.questions(side, spec.pads_boxes));
+    }
+    let (width, height) = (image.width, image.height);
+    Prompt::question(&overrides.prompts, width, height, side, spec.pads_boxes)
+        .map(|question| vec![question])
+        .ok_or_else(|| {
+            Refusal::new(
+                RefusalCode::PromptOutside,
+                format!("the prompt lies outside the {width} x {height} image"),
+                "give coordinates in the image's own pixels",
+            )
+        })
+}
+
+/// The masks that may answer one question: a box has one, points have three.
+fn ask(
+    bundle: &Bundle,
+    maps: &[Tensor],
+    question: &Question,
+    index: usize,
+) -> Result<Vec<DecodedMask>, EngineError> {
+    let mut masks = decode(bundle, maps, question, index)?;
+    if question.iter().any(|(_, l)| *l == PointLabel::TopLeft) {
+        let steady_from = bundle.manifest.segmenter.single_mask_from;
+        return Ok(single_mask(masks, steady_from).into_iter().collect());
+    }
+    Ok(masks.split_off(masks.len().min(1)))
+}
+
+/// The same question once more, with the mask that it gave as a further prompt; a mask
+/// leaves no doubt what is meant, so the single mask answers.
+fn refined(
+    bundle: &Bundle,
+    maps: &[Tensor],
+    question: &Question,
+    mask: DecodedMask,
+) -> Result<DecodedMask, EngineError> {
+    let Some(mask_prompt) = &bundle.segmenter_mask_prompt else {
+        return Ok(mask);
+    };
+    let (width, height) = mask.logits.size();
+    let logits = Tensor::new(&[1, 1, height, width], mask.logits.values().to_vec());
+    let dense = mask_prompt.run(&[logits])?.remove(0);
+    let mut maps = maps.to_vec();
+    if dense.shape != maps[0].shape {
+        return Err(EngineError::Run {
+            graph: bundle
+                .manifest
+                .segmenter
+                .mask_prompt
+                .clone()
+                .unwrap_or_default(),
+            why: format!("it gave {:?}; expected {:?}", dense.shape, maps[0].shape),
+        });
+    }
+    for (cell, more) in maps[0].data.iter_mut().zip(&dense.data) {
+        *cell += more;
+    }
+    let masks = decode(bundle, &maps, question, mask.question)?;
+    single_mask(masks, bundle.manifest.segmenter.single_mask_from).ok_or_else(|| no_mask(bundle))
+}
+
+/// The decoder's masks for one question: the single mask, then the three alternatives.
+fn decode(
+    bundle: &Bundle,
+    maps: &[Tensor],
+    question: &Question,
+    index: usize,
+) -> Result<Vec<DecodedMask>, EngineError> {
+    let count = question.len();
+    let points = question.iter().flat_map(|(at, _)| *at).collect();
+    let labels = question
+        .iter()
+        .map(|(_, label)| *label as i8 as f32)
+        .collect();
+    let mut inputs = maps.to_vec();
+    inputs.push(Tensor::new(&[1, count, 2], points));
+    inputs.push(Tensor::new(&[1, count], labels));
+    let outputs = bundle.segmenter_decoder.run(&inputs)?;
+    Ok(masks_of(&outputs, index))
+}
+
+fn no_mask(bundle: &Bundle) -> EngineError {
+    EngineError::Run {
+        graph: bundle.manifest.segmenter.decoder.clone(),
+        why: "it gave no mask".to_owned(),
+    }
+}
+
+fn masks_of(outputs: &[Tensor], question: usize) -> Vec<DecodedMask> {
     let [masks, iou, score] = outputs else {
         return Vec::new();
     };
-    let [_, count, height, width] = masks.shape[..] else {
+    let (&[_, _, height, width], Some(&object_score)) = (&masks.shape[..], score.data.first())
+    else {
         return Vec::new();
     };
-    let mask = |token: usize| DecodedMask {
-        logits: Logits::new(
-            width,
-            height,
-            masks.data[token * width * height..(token + 1) * width * height].to_vec(),
-        ),
-        predicted_iou: iou.data[token],
-        object_score: score.data[0],
-    };
-    tokens
-        .filter(|token| *token < count.min(iou.data.len()))
-        .map(mask)
+    masks
+        .data
+        .chunks_exact((width * height).max(1))
+        .zip(&iou.data)
+        .map(|(logits, &predicted_iou)| DecodedMask {
+            logits: Logits::new(width, height, logits.to_vec()),
+            predicted_iou,
+            object_score,
+            question,
+        })
         .collect()
 }
 

@@ -228,8 +228,10 @@ def _rebuilt(
     storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object
 ) -> np.ndarray:
     """A tensor over its storage; reaching outside of it is refused."""
+    if 0 in shape:
+        return np.zeros(shape, storage.dtype)
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    if offset < 0 or min(strides, default=0) < 0 or min(shape, default=1) < 1:
+    if offset < 0 or min(strides, default=0) < 0 or min(shape, default=1) < 0:
         _refuse(f"a tensor of shape {shape} with strides {strides}")
     if last >= len(storage):
         _refuse(f"value {last} of a storage of {len(storage)}")

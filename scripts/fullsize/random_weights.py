@@ -9,12 +9,20 @@ tensors. Nothing made from them means anything about an image.
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
+
+from . import clip, sam2
+from .checkpoint import FILE
 
 SEED = 20261124
+"""Of every tensor, and in the name of each folder: another one where a line below
+changes."""
 OUTLIERS = 0.01
 """Share of the channels that are outliers."""
 OUTLIER_GAIN = 8.0
@@ -67,3 +75,23 @@ def _linear(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
 
 def _outliers(generator: np.random.Generator, width: int) -> np.ndarray:
     return generator.permutation(width)[: max(1, round(OUTLIERS * width))]
+
+
+def folder(parent: Path, name: str) -> Path:
+    """The checkpoint folder of this name under `parent`, as `transformers` would save it;
+    made where it is not there yet."""
+    target = parent / f"{name}-{SEED}"
+    if name in clip.CONFIGS:
+        patch = clip.CONFIGS[name].patch
+        shapes = clip.shapes(clip.CONFIGS[name])
+        config = {"model_type": "clip", "vision_config": {"patch_size": patch}}
+    else:
+        shapes, config = sam2.shapes(), {"model_type": "sam2"}
+    config["medfocus_random_seed"] = SEED
+    if not (target / FILE).is_file():
+        making = target.with_name(f"{target.name}.making")
+        making.mkdir(parents=True, exist_ok=True)
+        (making / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+        save_file(weights(shapes), making / FILE)
+        making.rename(target)
+    return target

@@ -29,6 +29,9 @@ pub struct Bundle {
     /// Those three, points `[1, N, 2]` and labels `[1, N]` to mask logits
     /// `[1, 4, S/4, S/4]`, predicted IoU `[1, 4]` and object score `[1, 1]`.
     pub segmenter_decoder: Graph,
+    /// Mask logits `[1, 1, S/4, S/4]` to what is added to the embedding when they are a
+    /// prompt.
+    pub segmenter_mask_prompt: Option<Graph>,
     /// Pixels `[B, 3, E, E]` to embeddings `[B, D]`.
     pub image_encoder: Graph,
     /// The exams, in the manifest's order.
@@ -80,6 +83,11 @@ impl Bundle {
             ],
             3,
         )?;
+        let segmenter_mask_prompt = segmenter
+            .mask_prompt
+            .as_ref()
+            .map(|file| graph(file, &[("mask", &map(1, 4))], 1))
+            .transpose()?;
         let encoder = &manifest.image_encoder;
         let size = Side::Is(encoder.input_size);
         let image_encoder = graph(
@@ -115,6 +123,7 @@ impl Bundle {
             manifest,
             segmenter_encoder,
             segmenter_decoder,
+            segmenter_mask_prompt,
             image_encoder,
             exams,
             known_answers,

@@ -66,6 +66,9 @@ pub struct Segmenter {
     pub encoder: String,
     /// Prompt encoder and mask decoder.
     pub decoder: String,
+    /// Encoder of a mask given as a prompt; absent where the segmenter takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_prompt: Option<String>,
     /// Pixels a side of the encoder's input; a multiple of 16.
     pub input_size: usize,
     /// Channels of the embedding.
@@ -76,6 +79,19 @@ pub struct Segmenter {
     pub std: [f32; 3],
     /// How the decoder is asked where the user does not.
     pub prompt: Strategy,
+    /// A box, too, is closed by a padding point, as SAM2 was trained.
+    #[serde(default)]
+    pub pads_boxes: bool,
+    /// A box is answered by the single mask where that is at least so steady, else by the
+    /// best of the others, as SAM2 does; absent where the single mask always answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_mask_from: Option<f32>,
+    /// How often the decoder is asked again with its own mask as a further prompt.
+    #[serde(default)]
+    pub refinements: usize,
+    /// Layers that stay in float because int8 would cost too much.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub float_layers: Vec<String>,
 }
 
 /// The image encoder's graph.
@@ -92,6 +108,9 @@ pub struct Encoder {
     pub mean: [f32; 3],
     /// Standard deviation that each channel is divided by.
     pub std: [f32; 3],
+    /// Layers that stay in float because int8 would cost too much.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub float_layers: Vec<String>,
 }
 
 /// One clinical question.
@@ -161,6 +180,9 @@ impl Manifest {
         if self.segmenter.prompt == Strategy::Grid(0) {
             return Err("a grid of 0 points asks nothing".to_owned());
         }
+        if self.segmenter.refinements > 0 && self.segmenter.mask_prompt.is_none() {
+            return Err("segmenter.refinements needs segmenter.mask_prompt".to_owned());
+        }
         for (name, std) in [
             ("segmenter", self.segmenter.std),
             ("image_encoder", self.image_encoder.std),
@@ -191,6 +213,7 @@ impl Manifest {
         ];
         for file in named
             .into_iter()
+            .chain(&self.segmenter.mask_prompt)
             .chain(self.exams.iter().map(|exam| &exam.head))
         {
             if !self.files.contains_key(file) {

@@ -3,8 +3,6 @@
 
 use crate::finding::Rle;
 
-/// Offset of the two thresholds of the stability score (SAM, appendix B).
-const STABILITY_OFFSET: f32 = 1.0;
 /// Components smaller than this share of the region are islands, and holes smaller
 /// than this share are filled.
 const SPECK_FRACTION: f64 = 0.1;
@@ -33,21 +31,28 @@ impl Logits {
         }
     }
 
+    /// Width and height.
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    /// The logits, row by row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// Share of the pixels that are inside.
     pub fn area_fraction(&self) -> f64 {
         let inside = self.values.iter().filter(|v| **v > 0.0).count();
         inside as f64 / self.values.len() as f64
     }
 
-    /// IoU of the masks at thresholds above and below 0: near 1 where the edge is sharp.
-    pub fn stability(&self) -> f32 {
+    /// IoU of the masks at thresholds `offset` above and below 0 (SAM, appendix B): near 1
+    /// where the edge is sharp; `None` where nothing is inside even the wider one.
+    pub fn stability(&self, offset: f32) -> Option<f32> {
         let above = |edge: f32| self.values.iter().filter(|v| **v > edge).count() as f32;
-        let wide = above(-STABILITY_OFFSET);
-        if wide == 0.0 {
-            0.0
-        } else {
-            above(STABILITY_OFFSET) / wide
-        }
+        let wide = above(-offset);
+        (wide > 0.0).then(|| above(offset) / wide)
     }
 
     /// Small islands become outside and small holes inside, as SAM2 cleans its masks:

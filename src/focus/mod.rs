@@ -10,5 +10,7 @@ mod prompt;
 mod style;
 
 pub use mask::{Logits, Mask};
-pub use prompt::{DecodedMask, PointLabel, Prompt, PromptError, Strategy, choose};
+pub use prompt::{
+    DecodedMask, PointLabel, Prompt, PromptError, Question, Strategy, choose, single_mask,
+};
 pub use style::{FocusSettings, Style, UnitRegion};

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::mask::Logits;
 
+/// Offset of the stability by which masks are compared (SAM, appendix B).
+const CHOICE_OFFSET: f32 = 1.0;
+/// Offset of the stability by which SAM2 judges its single mask.
+const SINGLE_MASK_OFFSET: f32 = 0.05;
+
 /// Label of one point, as SAM's prompt encoder numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PointLabel {
@@ -20,6 +25,9 @@ pub enum PointLabel {
     /// The box's corner with the largest coordinates.
     BottomRight = 3,
 }
+
+/// A padding point; where it lies does not matter.
+const PADDING: ([f32; 2], PointLabel) = ([0.0, 0.0], PointLabel::Padding);
 
 /// One part of a prompt, in the image's own pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -130,19 +138,21 @@ impl std::fmt::Display for Strategy {
 pub type Question = Vec<([f32; 2], PointLabel)>;
 
 impl Strategy {
-    /// The questions of this strategy for a decoder whose input has `side` pixels.
-    pub fn questions(self, side: f32) -> Vec<Question> {
-        let point = |x: f32, y: f32| {
-            vec![
-                ([x, y], PointLabel::Inside),
-                ([0.0, 0.0], PointLabel::Padding),
-            ]
-        };
+    /// The questions of this strategy for a decoder whose input has `side` pixels;
+    /// `pads_boxes` as in [`Prompt::question`].
+    pub fn questions(self, side: f32, pads_boxes: bool) -> Vec<Question> {
+        let point = |x: f32, y: f32| vec![([x, y], PointLabel::Inside), PADDING];
         match self {
-            Self::Box => vec![vec![
-                ([0.0, 0.0], PointLabel::TopLeft),
-                ([side, side], PointLabel::BottomRight),
-            ]],
+            Self::Box => {
+                let mut corners = vec![
+                    ([0.0, 0.0], PointLabel::TopLeft),
+                    ([side, side], PointLabel::BottomRight),
+                ];
+                if pads_boxes {
+                    corners.push(PADDING);
+                }
+                vec![corners]
+            }
             Self::Center => vec![point(side / 2.0, side / 2.0)],
             Self::Grid(n) => {
                 let at = |i: u8| (f32::from(i) + 0.5) / f32::from(n) * side;
@@ -157,9 +167,15 @@ impl Strategy {
 
 impl Prompt {
     /// One question made of all `prompts` for an image of `width` by `height` pixels; a
-    /// padding point closes it where there is no box, as SAM does. `None` where a prompt
-    /// lies outside the image.
-    pub fn question(prompts: &[Self], width: u32, height: u32, side: f32) -> Option<Question> {
+    /// padding point closes it where there is no box, as SAM does, and with `pads_boxes`
+    /// everywhere, as SAM2 does. `None` where a prompt lies outside the image.
+    pub fn question(
+        prompts: &[Self],
+        width: u32,
+        height: u32,
+        side: f32,
+        pads_boxes: bool,
+    ) -> Option<Question> {
         let (w, h) = (width as f32, height as f32);
         let scaled = |x: f32, y: f32| [x / w * side, y / h * side];
         let mut question = Vec::new();
@@ -190,8 +206,8 @@ impl Prompt {
                 }
             }
         }
-        if !prompts.iter().any(|p| matches!(p, Self::Box { .. })) {
-            question.push(([0.0, 0.0], PointLabel::Padding));
+        if pads_boxes || !prompts.iter().any(|p| matches!(p, Self::Box { .. })) {
+            question.push(PADDING);
         }
         Some(question)
     }
@@ -206,6 +222,8 @@ pub struct DecodedMask {
     pub predicted_iou: f32,
     /// Logit of "there is an object".
     pub object_score: f32,
+    /// Which of the questions it answers.
+    pub question: usize,
 }
 
 /// The mask with the highest product of predicted IoU and stability (SAM, appendix B);
@@ -213,7 +231,7 @@ pub struct DecodedMask {
 pub fn choose(candidates: Vec<DecodedMask>) -> Option<DecodedMask> {
     let score = |mask: &DecodedMask| {
         let area = mask.logits.area_fraction();
-        let quality = mask.predicted_iou * mask.logits.stability();
+        let quality = mask.predicted_iou * mask.logits.stability(CHOICE_OFFSET).unwrap_or(0.0);
         if (0.005..0.95).contains(&area) {
             1.0 + quality
         } else {
@@ -223,6 +241,27 @@ pub fn choose(candidates: Vec<DecodedMask>) -> Option<DecodedMask> {
     candidates
         .into_iter()
         .max_by(|a, b| score(a).total_cmp(&score(b)))
+}
+
+/// The answer to a box, of the single mask and its alternatives in the decoder's order:
+/// the single mask, or with `steady_from` and where that one is less steady, the
+/// alternative with the highest predicted IoU (SAM2's dynamic multimask output). A mask
+/// of nothing counts as steady, as it does there.
+pub fn single_mask(masks: Vec<DecodedMask>, steady_from: Option<f32>) -> Option<DecodedMask> {
+    let mut masks = masks.into_iter();
+    let single = masks.next()?;
+    let steady = single.logits.stability(SINGLE_MASK_OFFSET).unwrap_or(1.0);
+    if steady_from.is_none_or(|needed| steady >= needed) {
+        return Some(single);
+    }
+    let best = masks.reduce(|best, mask| {
+        if mask.predicted_iou > best.predicted_iou {
+            mask
+        } else {
+            best
+        }
+    });
+    Some(best.unwrap_or(single))
 }
 
 #[cfg(test)]
@@ -264,7 +303,7 @@ mod tests {
     #[test]
     fn a_box_needs_no_padding_and_a_point_does() {
         let question =
-            |text: &str| Prompt::question(&[text.parse().unwrap()], 100, 50, 200.0).unwrap();
+            |text: &str| Prompt::question(&[text.parse().unwrap()], 100, 50, 200.0, false).unwrap();
         assert_eq!(question("box:0,0,100,50").len(), 2);
         assert_eq!(
             question("box:0,0,100,50")[1],
@@ -281,7 +320,7 @@ mod tests {
     fn prompts_outside_the_image_are_not_moved_inside() {
         for text in ["box:90,0,20,10", "point:100,0", "point:0,50"] {
             assert_eq!(
-                Prompt::question(&[text.parse().unwrap()], 100, 50, 200.0),
+                Prompt::question(&[text.parse().unwrap()], 100, 50, 200.0, false),
                 None,
                 "{text}"
             );
@@ -298,8 +337,40 @@ mod tests {
             ),
             predicted_iou,
             object_score: 1.0,
+            question: 0,
         };
         let chosen = choose(vec![mask(0.5, 0.9), mask(9.0, 0.7)]).unwrap();
         assert_eq!(chosen.predicted_iou, 0.7);
+    }
+
+    #[test]
+    fn sam2_closes_a_box_with_padding_too() {
+        let prompt = "box:0,0,10,10".parse().unwrap();
+        let question = Prompt::question(&[prompt], 100, 50, 200.0, true).unwrap();
+        assert_eq!(question.len(), 3);
+        assert_eq!(question[2].1, PointLabel::Padding);
+        let whole = Strategy::Box.questions(200.0, true);
+        assert_eq!(whole[0][2].1, PointLabel::Padding);
+        assert_eq!(Strategy::Box.questions(200.0, false)[0].len(), 2);
+    }
+
+    #[test]
+    fn an_unsteady_single_mask_gives_way_to_the_best_other() {
+        let mask = |inside: f32, predicted_iou| DecodedMask {
+            logits: Logits::new(2, 1, vec![9.0, inside]),
+            predicted_iou,
+            object_score: 1.0,
+            question: 0,
+        };
+        let masks = |single| vec![mask(single, 0.9), mask(9.0, 0.5), mask(-9.0, 0.7)];
+        let answer = |single, from| single_mask(masks(single), from).unwrap().predicted_iou;
+        assert_eq!(
+            answer(0.01, Some(0.98)),
+            0.7,
+            "a pixel lies within the offset"
+        );
+        assert_eq!(answer(0.06, Some(0.98)), 0.9, "no pixel does");
+        assert_eq!(answer(0.01, None), 0.9, "the single mask always answers");
+        assert_eq!(single_mask(Vec::new(), None), None);
     }
 }
