@@ -6,8 +6,9 @@
 
 use std::arch::x86_64::*;
 
+use super::dot::{self, Dot};
 use super::isa::{Factors, Isa, Routine, Tile, Wanted};
-use super::tile::{self, Dot, Sums};
+use super::tile::{self, Sums};
 
 /// Proof that the CPU has AVX-512 F, BW, VL and VNNI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,20 +142,18 @@ impl Isa for Avx512Vnni {
     ) {
         match (wanted.rows.div_ceil(4), wanted.columns > Self::LANES) {
             (0 | 1, false) => {
-                tile::scaled_products::<_, 4, 1>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, 4, 1>(self, left, right, sums, factors, out)
             }
             (0 | 1, true) => {
-                tile::scaled_products::<_, 4, VECTORS>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, 4, VECTORS>(self, left, right, sums, factors, out)
             }
-            (2, false) => tile::scaled_products::<_, 8, 1>(self, left, right, sums, factors, out),
+            (2, false) => dot::scaled_products::<_, 8, 1>(self, left, right, sums, factors, out),
             (2, true) => {
-                tile::scaled_products::<_, 8, VECTORS>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, 8, VECTORS>(self, left, right, sums, factors, out)
             }
-            (_, false) => {
-                tile::scaled_products::<_, ROWS, 1>(self, left, right, sums, factors, out)
-            }
+            (_, false) => dot::scaled_products::<_, ROWS, 1>(self, left, right, sums, factors, out),
             (_, true) => {
-                tile::scaled_products::<_, ROWS, VECTORS>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, ROWS, VECTORS>(self, left, right, sums, factors, out)
             }
         }
     }
@@ -175,16 +174,16 @@ impl Sums for Avx512Vnni {
     type I = __m512i;
 
     #[inline(always)]
-    fn start(self, sum: i32) -> __m512i {
-        unsafe { _mm512_set1_epi32(sum.wrapping_mul(-128)) }
-    }
-    #[inline(always)]
     fn to_floats(self, sums: __m512i) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(sums) }
     }
 }
 
 impl Dot for Avx512Vnni {
+    #[inline(always)]
+    fn start(self, sum: i32) -> __m512i {
+        unsafe { _mm512_set1_epi32(sum.wrapping_mul(-128)) }
+    }
     #[inline(always)]
     unsafe fn spread(self, from: *const i8) -> __m512i {
         unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }

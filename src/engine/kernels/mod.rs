@@ -5,7 +5,7 @@
 //! | what an instruction set gives | `isa.rs`, then one file each: `scalar.rs`, ... |
 //! | the one that this process uses | `select.rs`: [`Kernel`] |
 //! | kernel, threads and scratch together | `cpu.rs`: [`Cpu`], which every operator takes |
-//! | tiles in registers, panels turned over | `tile.rs`, `turn.rs` |
+//! | tiles in registers, panels turned over | `tile.rs`, `dot.rs`, `turn.rs` |
 //! | elementary functions over lanes | `math.rs` |
 //! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
 //! | rows in and out: strides, tables, patches | `rows.rs` |
@@ -33,9 +33,19 @@ mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
 mod cpu;
+#[cfg(target_arch = "x86_64")]
+mod dot;
 mod isa;
 mod linear;
 mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
+#[cfg(target_arch = "aarch64")]
+mod neon_sdot;
+#[cfg(target_arch = "aarch64")]
+mod neon_smlal;
 mod packed;
 mod pixels;
 mod pointwise;

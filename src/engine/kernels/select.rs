@@ -89,6 +89,12 @@ kernels! {
     AvxVnniEvex(super::ymm::Ymm<super::avx_vnni::evex::Evex>),
     #[cfg(target_arch = "x86_64")]
     Avx2(super::avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(super::neon_i8mm::NeonI8mm),
+    #[cfg(target_arch = "aarch64")]
+    NeonSdot(super::neon_sdot::NeonSdot),
+    #[cfg(target_arch = "aarch64")]
+    NeonSmlal(super::neon_smlal::NeonSmlal),
     Scalar(Scalar),
 }
 

@@ -5,8 +5,9 @@ use std::arch::x86_64::*;
 use std::fmt::Debug;
 
 use super::aligned::Plain;
+use super::dot::{self, Dot};
 use super::isa::{Factors, Isa, Routine, Tile, Wanted};
-use super::tile::{self, Dot, Sums};
+use super::tile::{self, Sums};
 
 /// 12 sums, 2 vectors of columns, one row and one product: all 16 registers.
 pub(super) const ROWS: usize = 6;
@@ -167,20 +168,18 @@ impl<P: Products> Isa for Ymm<P> {
     ) {
         match (wanted.rows.div_ceil(2), wanted.columns > Self::LANES) {
             (0 | 1, false) => {
-                tile::scaled_products::<_, 2, 1>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, 2, 1>(self, left, right, sums, factors, out)
             }
             (0 | 1, true) => {
-                tile::scaled_products::<_, 2, VECTORS>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, 2, VECTORS>(self, left, right, sums, factors, out)
             }
-            (2, false) => tile::scaled_products::<_, 4, 1>(self, left, right, sums, factors, out),
+            (2, false) => dot::scaled_products::<_, 4, 1>(self, left, right, sums, factors, out),
             (2, true) => {
-                tile::scaled_products::<_, 4, VECTORS>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, 4, VECTORS>(self, left, right, sums, factors, out)
             }
-            (_, false) => {
-                tile::scaled_products::<_, ROWS, 1>(self, left, right, sums, factors, out)
-            }
+            (_, false) => dot::scaled_products::<_, ROWS, 1>(self, left, right, sums, factors, out),
             (_, true) => {
-                tile::scaled_products::<_, ROWS, VECTORS>(self, left, right, sums, factors, out)
+                dot::scaled_products::<_, ROWS, VECTORS>(self, left, right, sums, factors, out)
             }
         }
     }
@@ -201,17 +200,17 @@ impl<P: Products> Sums for Ymm<P> {
     type I = __m256i;
 
     #[inline(always)]
-    fn start(self, sum: i32) -> __m256i {
-        let offset = i32::from(P::OFFSET);
-        unsafe { _mm256_set1_epi32(sum.wrapping_mul(-offset)) }
-    }
-    #[inline(always)]
     fn to_floats(self, sums: __m256i) -> __m256 {
         unsafe { _mm256_cvtepi32_ps(sums) }
     }
 }
 
 impl<P: Products> Dot for Ymm<P> {
+    #[inline(always)]
+    fn start(self, sum: i32) -> __m256i {
+        let offset = i32::from(P::OFFSET);
+        unsafe { _mm256_set1_epi32(sum.wrapping_mul(-offset)) }
+    }
     #[inline(always)]
     unsafe fn spread(self, from: *const P::Code) -> __m256i {
         unsafe { P::spread(from) }
