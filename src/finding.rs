@@ -49,6 +49,8 @@ pub enum RefusalCode {
     ExamNeeded,
     /// A prompt lies outside this image.
     PromptOutside,
+    /// The device has not the memory that this image's answer takes.
+    Budget,
     /// The device itself failed on this image.
     DeviceFault,
 }
@@ -65,6 +67,7 @@ impl RefusalCode {
             Self::Blank => "blank",
             Self::ExamNeeded => "exam_needed",
             Self::PromptOutside => "prompt_outside",
+            Self::Budget => "budget",
             Self::DeviceFault => "device_fault",
         }
     }

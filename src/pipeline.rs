@@ -104,7 +104,21 @@ pub enum Stopped {
     Refused(#[from] Refusal),
     /// The engine failed: the device cannot work.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(EngineError),
+}
+
+impl From<EngineError> for Stopped {
+    /// A want of memory is this image's affair; anything else is the device's.
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Budget { .. } => Self::Refused(Refusal::new(
+                RefusalCode::Budget,
+                error.to_string(),
+                "allow more memory, end other programs, or use a smaller bundle",
+            )),
+            error => Self::Engine(error),
+        }
+    }
 }
 
 impl Stopped {

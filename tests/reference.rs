@@ -1,5 +1,6 @@
 //! The pipeline against Python: Pillow's resize, PyTorch's upsampling and focus styles,
-//! onnxruntime's graphs and the fusion head's formula, from
+//! onnxruntime's graphs in float and the fusion head's formula (here with int8
+//! activations, so within the bounds that these allow), from
 //! `scripts/starter/vectors.py` on the shipped phantoms.
 
 mod common;
@@ -80,13 +81,15 @@ fn check_style(bundle: &Bundle, name: &str, case: &Value, image: &Image, style: 
     let reading = read_image(bundle, image, &overrides, &mut Timings::new()).unwrap();
     let area = reading.mask.bits().iter().filter(|b| **b).count() as i64;
     let expected = case["mask_area"].as_i64().unwrap();
+    // Int8 activations move a logit near zero to its other side here and there.
+    let edge = (expected / 200).max(4);
     assert!(
-        (area - expected).abs() <= 4,
+        (area - expected).abs() <= edge,
         "{what}: area {area}, reference {expected}"
     );
     let iou = case["predicted_iou"].as_f64().unwrap();
     let apart = (f64::from(reading.predicted_iou) - iou).abs();
-    assert!(apart < 1e-4, "{what}: predicted IoU differs by {apart}");
+    assert!(apart < 0.01, "{what}: predicted IoU differs by {apart}");
 
     // A pixel on the mask's edge may fall to either side by the last bit of a float, and
     // a painted picture shows it: such a style is checked on the reference's own mask.
@@ -100,14 +103,14 @@ fn check_style(bundle: &Bundle, name: &str, case: &Value, image: &Image, style: 
         reading.focused
     };
     let apart = difference(&case["embeddings"][style.word()], &focused);
-    assert!(apart < 1e-4, "{what}: embedding differs by {apart}");
+    assert!(apart < 0.01, "{what}: embedding differs by {apart}");
     for exam in &bundle.exams {
         let logits = exam.head.logits(&reading.whole, &focused);
         let expected = &case["logits"][&exam.spec.name][style.word()];
         for (a, b) in expected.as_array().unwrap().iter().zip(&logits) {
             let apart = (a.as_f64().unwrap() - f64::from(*b)).abs();
             assert!(
-                apart < 1e-3,
+                apart < 0.25,
                 "{what}, {}: logit differs by {apart}",
                 exam.spec.name
             );

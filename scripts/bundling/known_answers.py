@@ -10,7 +10,7 @@ from pathlib import Path
 from .reference import Reference
 
 PHANTOMS = ("chest", "brain", "breast")
-TOLERANCE = {"probability": 0.01, "area_fraction": 0.005, "predicted_iou": 0.01}
+TOLERANCE = {"probability": 0.03, "area_fraction": 0.005, "predicted_iou": 0.01}
 """Wide enough for int8 arithmetic, narrow enough that a wrong kernel shows."""
 FILE = "known_answers/answers.json"
 

@@ -33,7 +33,7 @@ with no download; it was trained in {hours:.1f} hours on two processor cores.
 - A fusion head an exam, trained where cross-validation on the training images finds it
   better than the prototypes alone ({trained}), and a temperature fitted on the
   validation split.
-- Weights int8 by output channel; arithmetic in float.
+- Weights int8 by output channel, activations int8 by row; attention and norms in float.
 
 ## How well it does
 Measured by `python -m starter evaluate` with `medfocus classify` on this bundle, on the

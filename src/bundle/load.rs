@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest, verify};
+use super::prepare::Prepared;
+use super::verify::verify_but;
+use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest};
 use crate::engine::{EngineError, Expected, Graph, Side};
 use crate::finding::BundleId;
 use crate::triage::FusionHead;
@@ -45,20 +47,36 @@ impl Bundle {
     ///
     /// # Errors
     /// [`BundleError`], which names the file.
+    ///
+    /// A graph with a prepared file ([`prepare`](super::prepare())) is taken from there;
+    /// its ONNX file must be there, but is left to `bundle verify` to hash.
     pub fn load(folder: &Path) -> Result<Self, BundleError> {
-        Self::from_checked(verify(folder)?)
+        let mut prepared = Prepared::beside(folder);
+        let checked = verify_but(folder, &mut |manifest, file, path| {
+            manifest.graphs().contains(&file) && prepared.open(file, path, &manifest.files[file])
+        })?;
+        Self::from_checked(checked, prepared)
     }
 
-    fn from_checked(checked: Checked) -> Result<Self, BundleError> {
+    fn from_checked(mut checked: Checked, mut prepared: Prepared) -> Result<Self, BundleError> {
         let manifest = checked.manifest.clone();
-        let graph = |file: &String, inputs: &[Expected<'_>], outputs| {
+        let mut graph = |file: &String, inputs: &[Expected<'_>], outputs| {
             let path = checked.folder.join(file);
-            Graph::load(&path, &checked.files[file], inputs, outputs).map_err(
-                |error: EngineError| BundleError::Graph {
-                    path,
-                    error: Box::new(error),
-                },
-            )
+            let wrong = |error: EngineError| BundleError::Graph {
+                path: path.clone(),
+                error: Box::new(error),
+            };
+            let graph = match prepared.take(file) {
+                Some(graph) => graph,
+                None => {
+                    let bytes = checked.files.remove(file).unwrap_or_default();
+                    let graph = Graph::read(&path, &bytes, false).map_err(wrong)?;
+                    prepared.mend(file, &graph);
+                    graph
+                }
+            };
+            graph.check(inputs, outputs).map_err(wrong)?;
+            Ok::<_, BundleError>(graph)
         };
         let segmenter = &manifest.segmenter;
         let (side, width) = (segmenter.input_size, segmenter.width);

@@ -158,6 +158,14 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The files of the graphs.
+    pub fn graphs(&self) -> [&str; 3] {
+        let Segmenter {
+            encoder, decoder, ..
+        } = &self.segmenter;
+        [encoder, decoder, &self.image_encoder.graph]
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.format != FORMAT {
             return Err(format!(

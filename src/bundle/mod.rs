@@ -7,12 +7,14 @@ mod find;
 mod known;
 mod load;
 mod manifest;
+mod prepare;
 mod verify;
 
 pub use find::find;
 pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
+pub use prepare::prepare;
 pub use verify::{Checked, verify};
 
 use std::path::PathBuf;
@@ -64,6 +66,14 @@ pub enum BundleError {
         /// The file.
         path: PathBuf,
     },
+    /// A prepared graph cannot be written.
+    #[error("{}: cannot be written: {error}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// A graph does not fit its place.
     #[error("{}: {error}", path.display())]
     Graph {
@@ -99,6 +109,7 @@ impl BundleError {
             Self::Manifest { .. } => "bundle_manifest",
             Self::Hash { .. } => "bundle_hash",
             Self::Unlisted { .. } => "bundle_unlisted",
+            Self::Unwritable { .. } => "bundle_unwritable",
             Self::Graph { .. } => "bundle_graph",
             Self::Known { .. } => "bundle_known_answers",
             Self::Head { .. } => "bundle_head",
@@ -114,6 +125,7 @@ impl BundleError {
             }
             Self::Unreadable { .. } | Self::Hash { .. } => "copy the bundle again from its source",
             Self::Manifest { .. } => "use a bundle made for this version of medfocus",
+            Self::Unwritable { .. } => "check the folder, the right to write and the space left",
             Self::Unlisted { .. } => "remove the file, or make the bundle again with it",
             Self::Graph { .. } | Self::Head { .. } | Self::Known { .. } => {
                 "make the bundle again with its own script"

@@ -1,4 +1,4 @@
-//! `medfocus bundle verify|inspect`.
+//! `medfocus bundle verify|prepare|inspect`.
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,11 @@ enum Action {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
     },
+    /// Pack the graphs for this CPU, in a folder beside the bundle: starts are quicker
+    Prepare {
+        /// Folder of the bundle; the starter bundle where none is given
+        folder: Option<PathBuf>,
+    },
     /// Show what a bundle holds: exams, classes, graphs, sizes, hashes
     Inspect {
         /// Folder of the bundle; the starter bundle where none is given
@@ -29,8 +34,12 @@ enum Action {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (Action::Verify { folder } | Action::Inspect { folder }) = &arguments.action;
+    let (Action::Verify { folder } | Action::Prepare { folder } | Action::Inspect { folder }) =
+        &arguments.action;
     let folder = folder.clone().map_or_else(bundle::find, Ok)?;
+    if matches!(arguments.action, Action::Prepare { .. }) {
+        return put(prepare(&folder)?.as_bytes());
+    }
     let checked = bundle::verify(&folder)?;
     let text = if matches!(arguments.action, Action::Inspect { .. }) {
         inspect(&checked)
@@ -39,6 +48,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         verify(&folder, files, &Bundle::load(&folder)?)?
     };
     put(text.as_bytes())
+}
+
+fn prepare(folder: &Path) -> Result<String, Failure> {
+    let files = bundle::prepare(folder)?.into_iter();
+    let line = |(file, bytes): (PathBuf, u64)| {
+        format!("{}: {:.1} MB\n", file.display(), bytes as f64 / 1e6)
+    };
+    Ok(files.map(line).collect())
 }
 
 fn verify(folder: &Path, files: usize, bundle: &Bundle) -> Result<String, Failure> {
@@ -72,14 +89,6 @@ fn inspect(checked: &bundle::Checked) -> String {
         ),
         format!("  focus          {}", m.focus.style.word()),
     ];
-    let floats = m.segmenter.float_layers.iter();
-    let floats: Vec<&str> = floats
-        .chain(&m.image_encoder.float_layers)
-        .map(String::as_str)
-        .collect();
-    if !floats.is_empty() {
-        lines.push(format!("  in float       {}", floats.join(", ")));
-    }
     for exam in &m.exams {
         let (modalities, parts) = (exam.modalities.join("/"), exam.body_parts.join("/"));
         lines.push(format!(

@@ -4,8 +4,10 @@
 //! cannot work (no usable bundle, the engine failed, nobody answers on the line, an output
 //! cannot be written).
 
+mod bench;
 mod bundle;
 mod classify;
+mod engine;
 mod link;
 mod manual;
 mod serve;
@@ -46,8 +48,12 @@ enum Command {
     Link(link::Arguments),
     /// Be the device: answer on serial ports until switched off
     Serve(serve::Arguments),
-    /// Verify or inspect a model bundle
+    /// Verify, prepare or inspect a model bundle
     Bundle(bundle::Arguments),
+    /// Show what the int8 engine does with a bundle
+    Engine(engine::Arguments),
+    /// Time a bundle's graphs, operator by operator
+    Bench(bench::Arguments),
     /// Write the manual pages
     Man(manual::ManArguments),
     /// Write the completions of a shell to standard output
@@ -112,9 +118,22 @@ impl From<ClientError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        let cure = "run `medfocus bundle verify`; if it passes, report this with the message";
+        let (code, cure) = match error {
+            EngineError::Kernel { .. } => (
+                "kernel",
+                "unset MEDFOCUS_KERNEL, or name a kernel that this CPU can run",
+            ),
+            EngineError::Budget { .. } => (
+                "budget",
+                "allow more memory, end other programs, or use a smaller bundle",
+            ),
+            _ => (
+                "engine",
+                "run `medfocus bundle verify`; if it passes, report this with the message",
+            ),
+        };
         Self::Device {
-            code: "engine",
+            code,
             message: error.to_string(),
             cure,
         }
@@ -147,6 +166,8 @@ pub fn main() -> ExitCode {
         Command::Link(arguments) => link::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
+        Command::Engine(arguments) => engine::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
     };

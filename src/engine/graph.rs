@@ -1,15 +1,17 @@
 //! One ONNX graph: loaded once, planned once for each set of input shapes.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::infer::Factoid;
-
-use super::weights;
-
-type Plan = Arc<TypedSimplePlan>;
+use super::audit::{self, Product, Profile};
+use super::cpu::{Lent, cpu, idle_floats};
+use super::kernels::{Cpu, Kernel, Order, PackError, PackedLinear};
+use super::memory;
+use super::onnx::{self, Input, Matrix, MatrixValues, Refused, Source};
+use super::plan::{Plan, Weights};
+use super::prepared::{self, Origin};
 
 /// A float tensor at the border of this room, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +69,7 @@ pub enum EngineError {
     Load {
         /// File name of the graph.
         graph: String,
-        /// What the runtime said.
+        /// What is wrong, and with which node.
         why: String,
     },
     /// The graph's inputs are not those of its place in the method.
@@ -95,7 +97,7 @@ pub enum EngineError {
     Run {
         /// File name of the graph.
         graph: String,
-        /// What the runtime said.
+        /// What is wrong, and with which node.
         why: String,
     },
     /// An output holds a value that is no number.
@@ -106,13 +108,38 @@ pub enum EngineError {
         /// Index of the output.
         output: usize,
     },
+    /// A run would need more memory than there is.
+    #[error("{graph}: needs {needed} MiB for a run; {allowed} MiB are allowed")]
+    Budget {
+        /// File name of the graph.
+        graph: String,
+        /// MiB that it needs, known before it runs.
+        needed: u64,
+        /// MiB that are allowed, or free.
+        allowed: u64,
+    },
+    /// A prepared file is not as it was written.
+    #[error("{file}: {why}")]
+    Prepared {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// This CPU has not the kernel that was asked for.
+    #[error("MEDFOCUS_KERNEL: {why}")]
+    Kernel {
+        /// The names that can be had.
+        why: String,
+    },
 }
 
 /// A loaded graph.
 pub struct Graph {
     name: String,
-    model: InferenceModel,
-    plans: Mutex<HashMap<Vec<Vec<usize>>, Plan>>,
+    source: Source,
+    weights: Weights,
+    plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
 }
 
 impl std::fmt::Debug for Graph {
@@ -124,134 +151,285 @@ impl std::fmt::Debug for Graph {
 }
 
 impl Graph {
-    /// Reads a graph from ONNX bytes and checks its inputs, by name and shape, and the
-    /// number of its outputs.
+    /// Reads a graph from ONNX bytes; `int8` asks for float weights to be quantised as well.
     ///
     /// # Errors
-    /// [`EngineError::Load`], [`EngineError::Inputs`] or [`EngineError::Outputs`].
-    pub fn load(
-        path: &Path,
-        bytes: &[u8],
-        inputs: &[Expected<'_>],
-        outputs: usize,
-    ) -> Result<Self, EngineError> {
-        let name = path
-            .file_name()
-            .unwrap_or(path.as_os_str())
-            .to_string_lossy()
-            .into_owned();
-        let model = read(bytes).map_err(|error| EngineError::Load {
+    /// [`EngineError::Load`] or [`EngineError::Kernel`].
+    pub fn read(path: &Path, bytes: &[u8], int8: bool) -> Result<Self, EngineError> {
+        let name = file_name(path);
+        let kernel = kernel()?.kernel();
+        let load = |why: String| EngineError::Load {
             graph: name.clone(),
-            why: format!("{error:#}"),
+            why,
+        };
+        let (source, matrices) =
+            onnx::read(bytes, int8).map_err(|error| load(error.to_string()))?;
+        let mut weights = Weights::new();
+        for (node, matrix) in matrices {
+            let packed =
+                pack(kernel, &matrix).map_err(|error| load(format!("`{node}`: {error}")))?;
+            weights.insert(node, packed);
+        }
+        Ok(Self {
+            name,
+            source,
+            weights,
+            plans: Mutex::default(),
+        })
+    }
+
+    /// Takes a graph from its prepared file in `folder`; `None` where there is none for
+    /// this CPU and this ONNX file, which is told by its hash and length.
+    ///
+    /// # Errors
+    /// [`EngineError::Prepared`]: the file is broken; [`EngineError::Kernel`].
+    pub fn open(path: &Path, origin: &Origin, folder: &Path) -> Result<Option<Self>, EngineError> {
+        let name = file_name(path);
+        let kernel = kernel()?.kernel();
+        let file = prepared::path(folder, &name, origin, kernel);
+        let opened = prepared::open(&file, origin, kernel);
+        let opened = opened.map_err(|why| EngineError::Prepared {
+            file: file_name(&file),
+            why,
         })?;
-        let found = describe_inputs(&model);
-        let expected = inputs.iter().map(describe_expected).collect::<Vec<_>>();
+        Ok(opened.map(|(source, weights)| Self {
+            name,
+            source,
+            weights,
+            plans: Mutex::default(),
+        }))
+    }
+
+    /// Writes the prepared file of this graph into `folder`; answers its path and length.
+    ///
+    /// # Errors
+    /// The path, and what the system says.
+    pub fn prepare(
+        &self,
+        origin: &Origin,
+        folder: &Path,
+    ) -> Result<(PathBuf, u64), (PathBuf, std::io::Error)> {
+        let failed = |error: EngineError| std::io::Error::other(error.to_string());
+        let kernel = kernel()
+            .map_err(|error| (folder.to_owned(), failed(error)))?
+            .kernel();
+        let file = prepared::path(folder, &self.name, origin, kernel);
+        match prepared::write(&file, origin, kernel, &self.source, &self.weights) {
+            Ok(length) => Ok((file, length)),
+            Err(error) => Err((file, error)),
+        }
+    }
+
+    /// Checks the inputs, by name and shape, and the number of outputs.
+    ///
+    /// # Errors
+    /// [`EngineError::Inputs`] or [`EngineError::Outputs`].
+    pub fn check(&self, inputs: &[Expected<'_>], outputs: usize) -> Result<(), EngineError> {
+        let found: Vec<String> = self.source.inputs.iter().map(describe_input).collect();
+        let expected: Vec<String> = inputs.iter().map(describe_expected).collect();
         if found != expected {
-            let list = |parts: Vec<String>| parts.join(", ");
             return Err(EngineError::Inputs {
-                graph: name,
-                found: list(found),
-                expected: list(expected),
+                graph: self.name.clone(),
+                found: found.join(", "),
+                expected: expected.join(", "),
             });
         }
-        let found = model.outputs.len();
+        let found = self.source.outputs.len();
         if found != outputs {
             return Err(EngineError::Outputs {
-                graph: name,
+                graph: self.name.clone(),
                 found,
                 expected: outputs,
             });
         }
-        Ok(Self {
-            name,
-            model,
-            plans: Mutex::default(),
-        })
+        Ok(())
     }
 
     /// Runs the graph. Inputs come in the graph's order; so do the outputs.
     ///
     /// # Errors
-    /// [`EngineError::Run`] or [`EngineError::NotFinite`].
+    /// [`EngineError::Run`], [`EngineError::Budget`] or [`EngineError::NotFinite`].
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
-        let failed = |error: TractError| EngineError::Run {
-            graph: self.name.clone(),
-            why: format!("{error:#}"),
-        };
-        let plan = self.plan(inputs).map_err(failed)?;
-        let values = inputs
-            .iter()
-            .map(|t| tract_onnx::prelude::Tensor::from_shape(&t.shape, &t.data).map(Into::into))
-            .collect::<TractResult<TVec<TValue>>>()
-            .map_err(failed)?;
-        let outputs = plan.run(values).map_err(failed)?;
+        let cpu = kernel()?;
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape.clone()).collect();
+        let plan = self.plan(&cpu, shapes)?;
+        let mut arena = self.arena(&plan)?;
+        let data: Vec<&[f32]> = inputs.iter().map(|t| t.data.as_slice()).collect();
+        let outputs = plan
+            .run(&cpu, &self.weights, &data, arena.floats(), None)
+            .map_err(|failed| self.failed(failed.to_string()))?;
         outputs
-            .iter()
+            .into_iter()
             .enumerate()
-            .map(|(i, value)| self.checked(i, value))
+            .map(|(i, (shape, data))| self.checked(i, Tensor { shape, data }))
             .collect()
     }
 
-    fn checked(&self, output: usize, value: &TValue) -> Result<Tensor, EngineError> {
-        let failed = |error: TractError| EngineError::Run {
-            graph: self.name.clone(),
-            why: format!("{error:#}"),
-        };
-        let view = value.to_plain_array_view::<f32>().map_err(failed)?;
-        let data: Vec<f32> = view.iter().copied().collect();
-        if data.iter().any(|v| !v.is_finite()) {
-            return Err(EngineError::NotFinite {
-                graph: self.name.clone(),
-                output,
-            });
+    /// Every matrix product of a run with these input shapes, and the arithmetic that it
+    /// really runs in.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`]: shapes that do not fit.
+    pub fn audit(&self, shapes: Vec<Vec<usize>>) -> Result<Vec<Product>, EngineError> {
+        let cpu = kernel()?;
+        let plan = self.plan(&cpu, shapes)?;
+        Ok(audit::products(&plan, &self.weights, cpu.kernel().name()))
+    }
+
+    /// Times runs with these inputs, step by step, after `warm_up` more.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`], [`EngineError::Budget`].
+    pub fn profile(
+        &self,
+        inputs: &[Tensor],
+        warm_up: usize,
+        runs: usize,
+    ) -> Result<Profile, EngineError> {
+        let cpu = kernel()?;
+        let shapes = inputs.iter().map(|t| t.shape.clone()).collect();
+        let since = Instant::now();
+        let plan = self.plan(&cpu, shapes)?;
+        let plan_ms = since.elapsed().as_secs_f64() * 1e3;
+        let mut arena = self.arena(&plan)?;
+        let data: Vec<&[f32]> = inputs.iter().map(|t| t.data.as_slice()).collect();
+        let mut runs_ms = Vec::with_capacity(runs);
+        let mut steps = Vec::with_capacity(runs);
+        for run in 0..warm_up + runs {
+            let mut times = Vec::with_capacity(plan.steps.len());
+            let since = Instant::now();
+            let mut observe = |_: usize, time| times.push(time);
+            plan.run(
+                &cpu,
+                &self.weights,
+                &data,
+                arena.floats(),
+                Some(&mut observe),
+            )
+            .map_err(|failed| self.failed(failed.to_string()))?;
+            if run >= warm_up {
+                runs_ms.push(since.elapsed().as_secs_f64() * 1e3);
+                steps.push(times);
+            }
         }
-        Ok(Tensor {
-            shape: view.shape().to_vec(),
-            data,
+        Ok(Profile {
+            plan_ms,
+            runs_ms,
+            arena_bytes: plan.bytes(),
+            weight_bytes: self.weights.values().map(|w| w.as_bytes().len()).sum(),
+            steps: audit::step_times(&plan, &self.weights, &steps),
         })
     }
 
-    fn plan(&self, inputs: &[Tensor]) -> TractResult<Plan> {
-        let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape.clone()).collect();
+    /// The inputs' names and shapes, open axes filled with `open`.
+    #[must_use]
+    pub fn inputs(&self, open: usize) -> Vec<(String, Vec<usize>)> {
+        let shape = |input: &Input| input.axes.iter().map(|a| a.unwrap_or(open)).collect();
+        let inputs = self.source.inputs.iter();
+        inputs
+            .map(|input| (input.name.clone(), shape(input)))
+            .collect()
+    }
+
+    /// Memory for one run, unless it would need more than the budget allows.
+    fn arena(&self, plan: &Plan) -> Result<Lent, EngineError> {
+        let held = if idle_floats() < plan.arena_floats() {
+            0
+        } else {
+            plan.arena_floats() * size_of::<f32>()
+        };
+        let needed = (plan.bytes() - held) as u64;
+        if let Some(allowed) = memory::allowed().filter(|allowed| needed > *allowed) {
+            return Err(EngineError::Budget {
+                graph: self.name.clone(),
+                needed: needed >> 20,
+                allowed: allowed >> 20,
+            });
+        }
+        Ok(Lent::new(plan.arena_floats()))
+    }
+
+    fn failed(&self, why: String) -> EngineError {
+        EngineError::Run {
+            graph: self.name.clone(),
+            why,
+        }
+    }
+
+    fn checked(&self, output: usize, tensor: Tensor) -> Result<Tensor, EngineError> {
+        if tensor.data.iter().all(|v| v.is_finite()) {
+            return Ok(tensor);
+        }
+        Err(EngineError::NotFinite {
+            graph: self.name.clone(),
+            output,
+        })
+    }
+
+    fn plan(&self, cpu: &Cpu, shapes: Vec<Vec<usize>>) -> Result<Arc<Plan>, EngineError> {
+        self.fits(&shapes)?;
         // A plan is only ever inserted whole, so a poisoned lock still guards good ones.
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&shapes) {
             return Ok(plan.clone());
         }
-        let mut model = self.model.clone();
-        for (i, shape) in shapes.iter().enumerate() {
-            model.set_input_fact(i, InferenceFact::dt_shape(f32::datum_type(), shape))?;
-        }
-        let plan = model.into_optimized()?.into_runnable()?;
+        let plan = Plan::new(&self.source, &self.weights, cpu, &shapes);
+        let plan = Arc::new(plan.map_err(|refused: Refused| self.failed(refused.to_string()))?);
         plans.insert(shapes, plan.clone());
         Ok(plan)
     }
-}
 
-fn read(bytes: &[u8]) -> TractResult<InferenceModel> {
-    let framework = tract_onnx::onnx();
-    let mut proto = framework.proto_model_for_read(&mut &*bytes)?;
-    if let Some(graph) = &mut proto.graph {
-        weights::read_back(graph);
+    fn fits(&self, shapes: &[Vec<usize>]) -> Result<(), EngineError> {
+        let fits = |input: &Input, shape: &Vec<usize>| {
+            input.axes.len() == shape.len()
+                && input
+                    .axes
+                    .iter()
+                    .zip(shape)
+                    .all(|(axis, side)| axis.is_none_or(|a| a == *side))
+        };
+        let inputs = &self.source.inputs;
+        if inputs.len() == shapes.len() && inputs.iter().zip(shapes).all(|(i, s)| fits(i, s)) {
+            return Ok(());
+        }
+        let wanted: Vec<String> = inputs.iter().map(describe_input).collect();
+        Err(self.failed(format!(
+            "inputs are {shapes:?}; expected {}",
+            wanted.join(", ")
+        )))
     }
-    framework.model_for_proto_model(&proto)
 }
 
-fn describe_inputs(model: &InferenceModel) -> Vec<String> {
-    let describe = |outlet: &OutletId| {
-        let name = &model.nodes[outlet.node].name;
-        let fact = &model.nodes[outlet.node].outputs[outlet.slot].fact;
-        let axes: Vec<String> = fact
-            .shape
-            .dims()
-            .map(|dim| match dim.concretize().and_then(|d| d.to_i64().ok()) {
-                Some(length) => length.to_string(),
-                None => "?".to_owned(),
-            })
-            .collect();
-        format!("{name} [{}]", axes.join(", "))
-    };
-    model.inputs.iter().map(describe).collect()
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn kernel() -> Result<Arc<Cpu>, EngineError> {
+    cpu().map_err(|error| EngineError::Kernel {
+        why: error.to_string(),
+    })
+}
+
+fn pack(kernel: Kernel, matrix: &Matrix) -> Result<PackedLinear, PackError> {
+    let sides = [matrix.channels, matrix.depth];
+    match &matrix.values {
+        MatrixValues::Int8 { codes, scales } => {
+            PackedLinear::int8(kernel, codes, Order::OutputsFirst, scales, sides)
+        }
+        MatrixValues::Float(values) => {
+            PackedLinear::float(kernel, values, Order::OutputsFirst, sides)
+        }
+    }
+}
+
+fn describe_input(input: &Input) -> String {
+    let axes: Vec<String> = input
+        .axes
+        .iter()
+        .map(|axis| axis.map_or_else(|| "?".to_owned(), |side| side.to_string()))
+        .collect();
+    format!("{} [{}]", input.name, axes.join(", "))
 }
 
 fn describe_expected((name, axes): &Expected<'_>) -> String {

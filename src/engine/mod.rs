@@ -1,14 +1,30 @@
-//! Graphs in, numbers out: the only room that names tract.
+//! Graphs in, numbers out.
 //!
-//! A [`Graph`] is checked against the inputs its caller expects before anything
-//! runs, and every output is checked to be finite. Nothing here knows what a graph
-//! is for.
+//! | layer, lowest first | what for |
+//! |---|---|
+//! | [`kernels`], [`pool`] | arithmetic for this CPU, and the threads that share it |
+//! | `onnx` | a file becomes nodes of ours and int8 weights, whatever form it was in |
+//! | `plan` | nodes and input shapes become steps over one arena |
+//! | `prepared` | nodes and packed weights in a file that is mapped |
+//! | [`Graph`] | all of it together, checked on the way in and out |
+//! | `audit`, `memory`, `cpu` | what runs in what; how much memory; what graphs share |
+//!
+//! A [`Graph`] is checked against the inputs its caller expects before anything runs, and
+//! every output is checked to be finite. An int8 product that cannot run in int8 is
+//! refused by node, never run in float. Nothing here knows what a graph is for.
 
+mod audit;
+mod cpu;
 mod graph;
 pub mod kernels;
+mod memory;
+mod onnx;
+mod plan;
 pub mod pool;
-mod threads;
-mod weights;
+mod prepared;
 
+pub use audit::{Product, Profile, StepTime, median};
+pub use cpu::set_threads;
 pub use graph::{EngineError, Expected, Graph, Side, Tensor};
-pub use threads::set_threads;
+pub use memory::set_memory_budget;
+pub use prepared::Origin;

@@ -1,0 +1,99 @@
+//! Graphs made ready for this CPU, in a folder beside the bundle: `NAME.prepared`.
+//!
+//! They lie outside the bundle, whose files are all listed and hashed. One that is
+//! missing costs a slower start; one that is broken is told of and made anew; neither
+//! ever changes an answer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{BundleError, verify};
+use crate::engine::{EngineError, Graph, Origin};
+
+/// Verifies a bundle and writes the prepared file of each of its graphs; answers their
+/// paths and lengths.
+///
+/// # Errors
+/// [`BundleError`], which names the file.
+pub fn prepare(folder: &Path) -> Result<Vec<(PathBuf, u64)>, BundleError> {
+    let checked = verify(folder)?;
+    let target = folder_beside(folder);
+    let write = |file: &str| {
+        let path = folder.join(file);
+        let bytes = &checked.files[file];
+        let graph = Graph::read(&path, bytes, false).map_err(|error| BundleError::Graph {
+            path: path.clone(),
+            error: Box::new(error),
+        })?;
+        let origin = Origin::new(&checked.manifest.files[file], bytes.len() as u64);
+        let origin = origin.ok_or_else(|| BundleError::Manifest {
+            path: path.clone(),
+            why: format!("the hash of {file} is not one"),
+        })?;
+        let written = graph.prepare(&origin, &target);
+        written.map_err(|(path, error)| BundleError::Unwritable { path, error })
+    };
+    checked.manifest.graphs().into_iter().map(write).collect()
+}
+
+fn folder_beside(bundle: &Path) -> PathBuf {
+    let bundle = bundle.canonicalize().unwrap_or_else(|_| bundle.to_owned());
+    let mut name = bundle.file_name().unwrap_or_default().to_owned();
+    name.push(".prepared");
+    bundle.with_file_name(name)
+}
+
+/// The prepared graphs of a bundle that is being loaded.
+pub(super) struct Prepared {
+    folder: PathBuf,
+    graphs: BTreeMap<String, Graph>,
+    /// What to write again once the graph has been read from its ONNX file.
+    broken: BTreeMap<String, Origin>,
+}
+
+impl Prepared {
+    pub fn beside(bundle: &Path) -> Self {
+        Self {
+            folder: folder_beside(bundle),
+            graphs: BTreeMap::new(),
+            broken: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a prepared graph stands in for this ONNX file, which has this hash.
+    pub fn open(&mut self, file: &str, path: &Path, sha256: &str) -> bool {
+        let length = std::fs::metadata(path).map(|data| data.len());
+        let Some(origin) = length.ok().and_then(|length| Origin::new(sha256, length)) else {
+            return false;
+        };
+        match Graph::open(path, &origin, &self.folder) {
+            Ok(Some(graph)) => {
+                self.graphs.insert(file.to_owned(), graph);
+                return true;
+            }
+            Ok(None) => {}
+            Err(error @ EngineError::Prepared { .. }) => {
+                log::warn!("prepared graph {error}; it is made anew");
+                self.broken.insert(file.to_owned(), origin);
+            }
+            // The graph's own loading meets the same error and tells it.
+            Err(_) => {}
+        }
+        false
+    }
+
+    /// The graph of this file, if it was prepared.
+    pub fn take(&mut self, file: &str) -> Option<Graph> {
+        self.graphs.remove(file)
+    }
+
+    /// Writes a prepared file again that was found broken.
+    pub fn mend(&mut self, file: &str, graph: &Graph) {
+        if let Some(origin) = self.broken.remove(file)
+            && let Err((path, error)) = graph.prepare(&origin, &self.folder)
+        {
+            let name = path.file_name().unwrap_or_default().display();
+            log::warn!("prepared graph {name}: cannot be written: {error}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `medfocus bench`: how long a graph takes, operator by operator.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use medfocus::engine::{self, Graph, Profile, Tensor, median};
+use serde_json::json;
+
+use super::{Failure, engine as engine_cli, put};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Inputs are made up, the same at every run. Times depend on the machine and on what else
+runs on it: compare only what was measured in the same minute.
+
+Examples:
+  medfocus bench
+  medfocus bench image_encoder.onnx --threads 1 --open 2 --json")]
+pub struct Arguments {
+    /// Folder of a bundle, or one ONNX graph; the starter bundle where none is given
+    target: Option<PathBuf>,
+    /// Runs that count
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    runs: usize,
+    /// Runs before them that do not
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    warm_up: usize,
+    /// Threads to use; 0 means the physical cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Length of the axes that a graph leaves open
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    open: usize,
+    /// Quantise float weights too
+    #[arg(long)]
+    int8: bool,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Steps in the table of the slowest.
+const SLOWEST: usize = 12;
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let threads = engine::set_threads(arguments.threads);
+    let since = Instant::now();
+    let graphs = engine_cli::graphs(arguments.target.clone(), arguments.int8)?;
+    let load_ms = since.elapsed().as_secs_f64() * 1e3;
+    let mut text = format!("{threads} threads; loaded in {load_ms:.1} ms\n");
+    let mut profiles = Vec::new();
+    for (name, graph) in &graphs {
+        let profile = profile(graph, arguments)?;
+        if arguments.json {
+            profiles.push(json!({
+                "graph": name,
+                "median_ms": median(profile.runs_ms.clone()),
+                "profile": profile,
+            }));
+        } else {
+            text += &table(name, &profile);
+        }
+    }
+    let peak = peak_bytes();
+    if arguments.json {
+        let all = json!({
+            "threads": threads,
+            "load_ms": load_ms,
+            "peak_bytes": peak,
+            "graphs": profiles,
+        });
+        text = format!("{all:#}\n");
+    } else if let Some(peak) = peak {
+        text += &format!("peak memory of the process {:.1} MiB\n", mib(peak as usize));
+    }
+    put(text.as_bytes())
+}
+
+fn profile(graph: &Graph, arguments: &Arguments) -> Result<Profile, Failure> {
+    let inputs: Vec<Tensor> = graph
+        .inputs(arguments.open)
+        .iter()
+        .map(|(name, shape)| made_up(name, shape))
+        .collect();
+    Ok(graph.profile(&inputs, arguments.warm_up, arguments.runs.max(1))?)
+}
+
+/// Values without a pattern, the same at every run; labels are those of a box's corners.
+fn made_up(name: &str, shape: &[usize]) -> Tensor {
+    let count = shape.iter().product();
+    if name == "labels" {
+        return Tensor::new(shape, (0..count).map(|i| 2.0 + (i % 2) as f32).collect());
+    }
+    let scale = if name == "points" { 64.0 } else { 1.0 };
+    let mut state = 1_u32;
+    let mut next = || {
+        // Numerical Recipes' generator: enough to keep branches and codes from repeating.
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 * 2.0 - 1.0
+    };
+    Tensor::new(
+        shape,
+        (0..count).map(|_| (next() + 1.0) * scale - 1.0).collect(),
+    )
+}
+
+fn table(name: &str, profile: &Profile) -> String {
+    let fastest = profile
+        .runs_ms
+        .iter()
+        .copied()
+        .fold(f64::INFINITY, f64::min);
+    let mut lines = vec![format!(
+        "{name}: median {:.2} ms, fastest {fastest:.2} ms of {} runs; planned in {:.1} ms; \
+         {:.1} MiB beside {:.1} MiB of weights",
+        median(profile.runs_ms.clone()),
+        profile.runs_ms.len(),
+        profile.plan_ms,
+        mib(profile.arena_bytes),
+        mib(profile.weight_bytes),
+    )];
+    let mut operators: BTreeMap<&str, (usize, f64, u64)> = BTreeMap::new();
+    for step in &profile.steps {
+        let (count, ms, macs) = operators.entry(step.operator).or_default();
+        *count += 1;
+        *ms += step.median_ms;
+        *macs += step.macs;
+    }
+    let mut operators: Vec<_> = operators.into_iter().collect();
+    operators.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    lines.extend(operators.iter().map(|(name, (count, ms, macs))| {
+        format!(
+            "  {name:<12} {count:>4} steps  {ms:>9.3} ms  {}",
+            rate(*macs, *ms)
+        )
+    }));
+    let mut slowest: Vec<_> = profile.steps.iter().collect();
+    slowest.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
+    lines.extend(slowest.iter().take(SLOWEST).map(|step| {
+        let rate = rate(step.macs, step.median_ms);
+        format!(
+            "    {:<12} {:>9.3} ms  {rate:>14}  {}",
+            step.operator, step.median_ms, step.node
+        )
+    }));
+    lines.join("\n") + "\n"
+}
+
+fn rate(macs: u64, ms: f64) -> String {
+    if macs == 0 {
+        return String::new();
+    }
+    format!("{:.1} GMAC/s", macs as f64 / ms / 1e6)
+}
+
+fn mib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// The most memory that this process has held, where the system tells.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}

@@ -1,0 +1,484 @@
+//! From nodes to steps, once the input shapes are known.
+//!
+//! Node by node, in order: shapes are worked out, whole numbers fold away, moves of data
+//! become views, and what is left becomes steps. What only depends on constants is run
+//! at once. Operators that fold into a neighbour (a norm into the product behind it, a
+//! sum into the product before it) do so here, where shapes and readers are known.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tract_onnx::pb::NodeProto;
+
+use super::attention::Scores;
+use super::elementwise::{Shared, Unary};
+use super::known::Known;
+use super::step::{Place, Step, Weights, Work};
+use super::view::View;
+use crate::engine::kernels::Cpu;
+use crate::engine::onnx::{DOMAIN, Refused, Source, Values};
+
+/// Values that the walk has met.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// Whole numbers that are known.
+    Known(Known),
+    /// Floats in a buffer.
+    Tensor(Tensor),
+    /// A product of queries and keys, or its softmax, that waits to become attention.
+    Scores(Box<Scores>),
+}
+
+/// Floats in a buffer, as a node sees them.
+#[derive(Debug, Clone)]
+pub(super) struct Tensor {
+    pub place: Place,
+    pub layout: Layout,
+    /// What every element is still to be multiplied by.
+    pub factor: f32,
+    /// Whether this is the only way by which anything reads the buffer.
+    pub sole: bool,
+}
+
+/// How a tensor's elements lie.
+#[derive(Debug, Clone)]
+pub(super) enum Layout {
+    View(View),
+    /// Rows of the last axis at any offset; `None` for a row of zeros.
+    Rows {
+        shape: Vec<usize>,
+        rows: Vec<Option<usize>>,
+    },
+}
+
+impl Layout {
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::View(view) => view.shape(),
+            Self::Rows { shape, .. } => shape.clone(),
+        }
+    }
+
+    /// Offset of each row of the last axis, where rows lie whole.
+    pub fn rows(&self) -> Option<Vec<Option<usize>>> {
+        match self {
+            Self::View(view) => Some(view.rows()?.into_iter().map(Some).collect()),
+            Self::Rows { rows, .. } => Some(rows.clone()),
+        }
+    }
+}
+
+impl Tensor {
+    pub fn shape(&self) -> Vec<usize> {
+        self.layout.shape()
+    }
+
+    /// The view, where it is one.
+    pub fn view(&self) -> Option<&View> {
+        match &self.layout {
+            Layout::View(view) => Some(view),
+            Layout::Rows { .. } => None,
+        }
+    }
+
+    /// The same buffer, seen otherwise.
+    pub fn seen(&self, view: View) -> Self {
+        Self {
+            layout: Layout::View(view),
+            ..self.clone()
+        }
+    }
+}
+
+/// What lowering gives: steps in order, and where the outputs are.
+pub(super) struct Lowered {
+    pub steps: Vec<Step>,
+    pub constants: Vec<Arc<[f32]>>,
+    /// Floats of each buffer.
+    pub buffers: Vec<usize>,
+    /// Each output's place, contiguous, and its shape.
+    pub outputs: Vec<(Place, Vec<usize>)>,
+}
+
+/// The walk's state.
+pub(super) struct Lowering<'a> {
+    pub source: &'a Source,
+    pub weights: &'a Weights,
+    pub cpu: &'a Cpu,
+    uses: HashMap<&'a str, usize>,
+    values: HashMap<&'a str, Value>,
+    constants: Vec<Arc<[f32]>>,
+    named: BTreeMap<&'a str, usize>,
+    /// `None` for a step that has become part of another.
+    steps: Vec<Option<Step>>,
+    buffers: Vec<usize>,
+    /// The step that wrote each buffer last.
+    makers: Vec<Option<usize>>,
+}
+
+/// Why a node cannot become steps, without the node's name.
+pub(super) type Lower<T> = Result<T, String>;
+
+/// Plans `source` for inputs of these shapes.
+///
+/// # Errors
+/// [`Refused`], with the node that has no operator here or whose shapes do not fit.
+pub(super) fn lower(
+    source: &Source,
+    weights: &Weights,
+    cpu: &Cpu,
+    inputs: &[Vec<usize>],
+) -> Result<Lowered, Refused> {
+    let mut lowering = Lowering {
+        source,
+        weights,
+        cpu,
+        uses: source.uses(),
+        values: HashMap::new(),
+        constants: Vec::new(),
+        named: BTreeMap::new(),
+        steps: Vec::new(),
+        buffers: Vec::new(),
+        makers: Vec::new(),
+    };
+    for (i, (input, shape)) in source.inputs.iter().zip(inputs).enumerate() {
+        let tensor = Tensor {
+            place: Place::Input(i),
+            layout: Layout::View(View::contiguous(shape)),
+            factor: 1.0,
+            sole: false,
+        };
+        lowering.values.insert(&input.name, Value::Tensor(tensor));
+    }
+    for node in &source.nodes {
+        lowering
+            .node(node)
+            .map_err(|why| Refused::node(node, why))?;
+    }
+    let mut outputs = Vec::new();
+    for name in &source.outputs {
+        let output = lowering.value(name).and_then(|value| {
+            let tensor = lowering.settled(value)?;
+            lowering.dense(tensor)
+        });
+        let output = output.map_err(|why| Refused::value(name, why))?;
+        let shape = output.shape();
+        outputs.push((output.place, shape));
+    }
+    Ok(Lowered {
+        steps: lowering.steps.into_iter().flatten().collect(),
+        constants: lowering.constants,
+        buffers: lowering.buffers,
+        outputs,
+    })
+}
+
+impl<'a> Lowering<'a> {
+    fn node(&mut self, node: &'a NodeProto) -> Lower<()> {
+        if let Some(known) = self.known(node) {
+            self.values.insert(&node.output[0], Value::Known(known));
+            return Ok(());
+        }
+        let made = match (node.domain.as_str(), node.op_type.as_str()) {
+            (DOMAIN, "Linear") => self.linear(node)?,
+            (DOMAIN, "Convolution") => self.convolution(node)?,
+            (DOMAIN, "TransposedConvolution") => self.transposed_convolution(node)?,
+            (DOMAIN, "Gelu" | "QuickGelu") | ("", "Relu" | "Sigmoid") => self.activation(node)?,
+            ("", "LayerNormalization") => self.layer_norm(node)?,
+            ("", "MatMul") => return self.matmul(node),
+            ("", "Softmax") => return self.softmax(node),
+            ("", "Split") => return self.split(node),
+            ("", "Mul" | "Div") => return self.scale(node),
+            ("", "Add") => self.add(node)?,
+            ("", "MaxPool") => self.max_pool(node)?,
+            ("", "Resize") => self.resize(node)?,
+            ("", "ReduceMean") => self.mean(node)?,
+            ("", "Where") => self.choose(node)?,
+            ("", "Concat") => self.concat(node)?,
+            ("", "Cast") => self.cast(node)?,
+            ("", "Clip") => self.clip(node)?,
+            (
+                "",
+                "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
+                | "Slice" | "Gather" | "Expand" | "Pad",
+            ) => self.moved(node)?,
+            ("", op) => self.pointwise(node, op)?,
+            _ => return Err("is an operator that is not known here".to_owned()),
+        };
+        self.bind(&node.output[0], made);
+        Ok(())
+    }
+
+    /// Names a value; it stays the sole way to its buffer only if one node reads it.
+    pub fn bind(&mut self, name: &'a str, mut tensor: Tensor) {
+        tensor.sole &= self.read_once(name);
+        self.values.insert(name, Value::Tensor(tensor));
+    }
+
+    pub fn bind_scores(&mut self, name: &'a str, scores: Scores) {
+        self.values.insert(name, Value::Scores(Box::new(scores)));
+    }
+
+    /// Whether just one node, and no output, reads this value.
+    pub fn read_once(&self, name: &str) -> bool {
+        self.uses.get(name) == Some(&1) && !self.source.outputs.iter().any(|o| o == name)
+    }
+
+    /// What a shape node gives, where all that it reads is known.
+    fn known(&self, node: &NodeProto) -> Option<Known> {
+        if node.op_type == "Shape" {
+            let shape = self.value(&node.input[0]).ok()?;
+            let Value::Tensor(tensor) = shape else {
+                return None;
+            };
+            let shape: Vec<i64> = tensor.shape().iter().map(|side| *side as i64).collect();
+            return Some(Known::vector(shape));
+        }
+        let inputs: Vec<Option<Known>> = node
+            .input
+            .iter()
+            .map(|name| match self.value(name) {
+                Ok(Value::Known(known)) => Some(known),
+                _ => None,
+            })
+            .collect();
+        let inputs: Vec<Option<&Known>> = inputs.iter().map(Option::as_ref).collect();
+        inputs.first()?.as_ref()?;
+        Known::of(node, &inputs)
+    }
+
+    /// A value by name, made of a constant where it is one.
+    pub fn value(&self, name: &str) -> Lower<Value> {
+        if let Some(value) = self.values.get(name) {
+            return Ok(value.clone());
+        }
+        let constant = self.source.constants.get(name);
+        let constant = constant.ok_or_else(|| format!("reads `{name}`, which is not there"))?;
+        match &constant.values {
+            Values::F32(_) => Err(format!("`{name}` is a float constant")),
+            _ => Ok(Value::Known(Known {
+                shape: constant.shape.clone(),
+                values: constant.ints().unwrap_or_default(),
+            })),
+        }
+    }
+
+    /// Input `i` of a node as known whole numbers.
+    pub fn numbers(&self, node: &NodeProto, i: usize) -> Option<Vec<i64>> {
+        match self.value(node.input.get(i)?) {
+            Ok(Value::Known(known)) => Some(known.values),
+            _ => None,
+        }
+    }
+
+    /// Input `i` of a node as floats, whatever its factor.
+    pub fn tensor(&mut self, node: &'a NodeProto, i: usize) -> Lower<Tensor> {
+        let name = node.input.get(i).filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| format!("has no input {i}"))?;
+        self.tensor_named(name)
+    }
+
+    /// The same for any name.
+    pub fn tensor_named(&mut self, name: &'a str) -> Lower<Tensor> {
+        if !self.values.contains_key(name)
+            && let Some(constant) = self.source.constants.get(name)
+            && let Some(floats) = constant.floats()
+        {
+            let id = *self.named.entry(name).or_insert_with(|| {
+                self.constants.push(floats.clone());
+                self.constants.len() - 1
+            });
+            return Ok(Self::constant(id, &constant.shape));
+        }
+        match self.value(name)? {
+            Value::Tensor(tensor) => Ok(tensor),
+            Value::Scores(scores) => self.materialise(*scores),
+            Value::Known(known) => {
+                let floats: Vec<f32> = known.values.iter().map(|v| *v as f32).collect();
+                Ok(self.new_constant(floats, &known.shape))
+            }
+        }
+    }
+
+    /// Input `i` of a node with its factor multiplied in.
+    pub fn input(&mut self, node: &'a NodeProto, i: usize) -> Lower<Tensor> {
+        let tensor = self.tensor(node, i)?;
+        self.settled(Value::Tensor(tensor))
+    }
+
+    pub fn settled(&mut self, value: Value) -> Lower<Tensor> {
+        let tensor = match value {
+            Value::Tensor(tensor) => tensor,
+            Value::Scores(scores) => self.materialise(*scores)?,
+            Value::Known(_) => return Err("is whole numbers, not floats".to_owned()),
+        };
+        if tensor.factor == 1.0 {
+            return Ok(tensor);
+        }
+        self.copied("scale", &tensor, Unary::Scale(tensor.factor))
+    }
+
+    fn constant(id: usize, shape: &[usize]) -> Tensor {
+        Tensor {
+            place: Place::Constant(id),
+            layout: Layout::View(View::contiguous(shape)),
+            factor: 1.0,
+            sole: false,
+        }
+    }
+
+    pub fn new_constant(&mut self, values: Vec<f32>, shape: &[usize]) -> Tensor {
+        self.constants.push(values.into());
+        Self::constant(self.constants.len() - 1, shape)
+    }
+
+    /// The only value of a constant.
+    pub fn scalar(&self, name: &str) -> Option<f32> {
+        if self.values.contains_key(name) {
+            return None;
+        }
+        self.source.constants.get(name)?.scalar()
+    }
+
+    /// Pushes a step that makes a new buffer of `length`; runs it at once where it reads
+    /// nothing but constants.
+    pub fn push(
+        &mut self,
+        node: &str,
+        work: Work,
+        reads: Vec<Place>,
+        length: usize,
+    ) -> Lower<Place> {
+        let step = Step {
+            node: node.to_owned(),
+            work,
+            reads,
+            writes: self.buffers.len(),
+        };
+        if step.reads.iter().all(|p| matches!(p, Place::Constant(_))) {
+            return self.run_now(&step, length);
+        }
+        self.buffers.push(length);
+        self.makers.push(Some(self.steps.len()));
+        let place = Place::Buffer(step.writes);
+        self.steps.push(Some(step));
+        Ok(place)
+    }
+
+    fn run_now(&mut self, step: &Step, length: usize) -> Lower<Place> {
+        let mut out = vec![0.0; length];
+        let reads: Vec<&[f32]> = step
+            .reads
+            .iter()
+            .map(|place| match place {
+                Place::Constant(id) => &*self.constants[*id],
+                Place::Input(_) | Place::Buffer(_) => &[],
+            })
+            .collect();
+        step.run(self.cpu, self.weights, &reads, &mut out)
+            .map_err(|error| error.to_string())?;
+        self.constants.push(out.into());
+        Ok(Place::Constant(self.constants.len() - 1))
+    }
+
+    /// Pushes a step that writes (part of) a buffer that is there already.
+    pub fn push_into(&mut self, node: &str, work: Work, reads: Vec<Place>, buffer: usize) {
+        self.makers[buffer] = Some(self.steps.len());
+        self.steps.push(Some(Step {
+            node: node.to_owned(),
+            work,
+            reads,
+            writes: buffer,
+        }));
+    }
+
+    /// A new buffer that nothing has written yet.
+    pub fn buffer(&mut self, length: usize) -> usize {
+        self.buffers.push(length);
+        self.makers.push(None);
+        self.buffers.len() - 1
+    }
+
+    /// The step that makes all of this tensor's buffer.
+    pub fn maker(&self, tensor: &Tensor) -> Option<&Step> {
+        let Place::Buffer(buffer) = tensor.place else {
+            return None;
+        };
+        self.steps[self.makers[buffer]?].as_ref()
+    }
+
+    /// Takes that step out, to become part of another.
+    pub fn take_maker(&mut self, tensor: &Tensor) -> Option<Step> {
+        let Place::Buffer(buffer) = tensor.place else {
+            return None;
+        };
+        self.steps[self.makers[buffer].take()?].take()
+    }
+
+    /// A new contiguous tensor.
+    pub fn fresh(place: Place, shape: &[usize]) -> Tensor {
+        Self::fresh_view(place, View::contiguous(shape))
+    }
+
+    /// A new tensor, seen so.
+    pub fn fresh_view(place: Place, view: View) -> Tensor {
+        Tensor {
+            place,
+            layout: Layout::View(view),
+            factor: 1.0,
+            sole: true,
+        }
+    }
+
+    /// The tensor in logical order, copied if it does not lie so.
+    pub fn dense(&mut self, tensor: Tensor) -> Lower<Tensor> {
+        let whole = |view: &View| view.is_contiguous() && view.offset == 0;
+        if let Layout::View(view) = &tensor.layout
+            && whole(view)
+            && view.len() == self.length(tensor.place)
+        {
+            return Ok(tensor);
+        }
+        self.copied("copy", &tensor, Unary::Copy)
+    }
+
+    /// `op` of the tensor as a new one in logical order.
+    pub fn copied(&mut self, node: &str, tensor: &Tensor, op: Unary) -> Lower<Tensor> {
+        let shape = tensor.shape();
+        let length = shape.iter().product();
+        let work = match &tensor.layout {
+            Layout::View(view) => {
+                let shared = Shared::of([&View::contiguous(&shape), view]);
+                Work::Unary(op, shared.ok_or("has a layout that cannot be copied")?)
+            }
+            Layout::Rows { rows, .. } => {
+                let width = shape.last().copied().unwrap_or(1);
+                Work::Rows {
+                    op,
+                    width,
+                    rows: rows.clone(),
+                }
+            }
+        };
+        let place = self.push(node, work, vec![tensor.place], length)?;
+        Ok(Self::fresh(place, &shape))
+    }
+
+    /// Floats in a place.
+    pub fn length(&self, place: Place) -> usize {
+        match place {
+            Place::Constant(id) => self.constants[id].len(),
+            Place::Buffer(buffer) => self.buffers[buffer],
+            Place::Input(i) => match self.values.get(self.source.inputs[i].name.as_str()) {
+                Some(Value::Tensor(tensor)) => tensor.shape().iter().product(),
+                _ => 0,
+            },
+        }
+    }
+
+    /// The index of `place` among the reads, put there if it is new.
+    pub fn read_at(reads: &mut Vec<Place>, place: Place) -> usize {
+        reads.push(place);
+        reads.len() - 1
+    }
+}

@@ -1,0 +1,352 @@
+//! One step of a plan: an operator with everything about it settled but the values.
+//!
+//! A step reads buffers and writes one. Which buffers is the plan's affair; a step sees
+//! slices. It never allocates: tables and strides were worked out when it was planned.
+
+use std::collections::BTreeMap;
+
+use super::elementwise::{Binary, Shared, Unary, binary, choose, gathered, unary};
+use crate::engine::kernels::{
+    Activation, Cpu, Input, Linear, Norm, Output, PackedLinear, Patches, Residual, RowTable,
+    ShapeError, add, apply, layer_norm, linear, mlp, softmax,
+};
+
+/// Packed weights by the name that nodes give them.
+pub(in crate::engine) type Weights = BTreeMap<String, PackedLinear>;
+
+/// Where a step's values lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::engine) enum Place {
+    /// An input of the graph.
+    Input(usize),
+    /// A constant of the plan.
+    Constant(usize),
+    /// A buffer of the arena.
+    Buffer(usize),
+}
+
+/// An operator, what it reads and what it writes.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Step {
+    /// The node whose output this makes.
+    pub node: String,
+    pub work: Work,
+    /// What it reads; `work` names them by their index.
+    pub reads: Vec<Place>,
+    /// The buffer it writes.
+    pub writes: usize,
+}
+
+/// What a step does. Numbers named `*_at` are indices into the step's reads.
+#[derive(Debug, Clone)]
+pub(in crate::engine) enum Work {
+    Product(Box<Product>),
+    Attention(Box<super::attention::Attention>),
+    /// Layer normalisation of contiguous rows: input, gain, shift.
+    Norm {
+        epsilon: f32,
+    },
+    /// Softmax of contiguous rows.
+    Softmax {
+        width: usize,
+    },
+    /// The sum of two contiguous reads, in the kernel's own loops.
+    Add,
+    /// The whole input, value by value, in the kernel's own loops.
+    Activate(Activation),
+    Unary(Unary, Shared<2>),
+    Binary(Binary, Shared<3>),
+    Choose(Shared<4>),
+    /// Rows of the first read, some of them zeros, with the second.
+    Gathered {
+        op: Binary,
+        width: usize,
+        rows: Vec<Option<usize>>,
+    },
+    /// Rows at any offset as contiguous ones; `None` for zeros.
+    Rows {
+        op: Unary,
+        width: usize,
+        rows: Vec<Option<usize>>,
+    },
+    /// `[.., M, K] x [.., K, N]` in float: where no faster operator fits.
+    MatMul(Shared<3>, MatMul),
+    /// The mean; the output is broadcast over the `usize` values that it is of.
+    Mean(Shared<2>, usize),
+    MaxPool(Box<super::pixels::Pool>),
+    Resize(Box<super::pixels::Scale>),
+}
+
+/// One or two linear layers over rows.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Product {
+    pub rows: usize,
+    pub input: Source,
+    pub layer: Layer,
+    /// A second layer right behind, as in an MLP.
+    pub second: Option<Layer>,
+    pub residual: Added,
+    pub output: Target,
+}
+
+/// Where a product's rows come from, in its first read.
+#[derive(Debug, Clone)]
+pub(in crate::engine) enum Source {
+    Rows {
+        offset: usize,
+        stride: usize,
+    },
+    Table {
+        offset: usize,
+        stride: usize,
+        table: RowTable,
+    },
+    Patches(Geometry),
+}
+
+/// A convolution's geometry.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Geometry {
+    /// Images, channels, rows, columns.
+    pub image: [usize; 4],
+    pub order: crate::engine::kernels::PatchOrder,
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub padding: [usize; 4],
+}
+
+/// Where a product's rows go.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Target {
+    pub row_stride: usize,
+    pub column_stride: usize,
+    pub table: Option<RowTable>,
+    pub groups: usize,
+}
+
+/// What is added to a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Added {
+    Nothing,
+    InPlace,
+    From { at: usize, offset: usize },
+}
+
+/// One linear layer.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Layer {
+    pub weight: String,
+    pub bias_at: Option<usize>,
+    /// Gain, shift, epsilon.
+    pub norm_at: Option<(usize, usize, f32)>,
+    pub activation: Activation,
+}
+
+/// The inner sides of a float product.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct MatMul {
+    pub rows: usize,
+    pub columns: usize,
+    pub depth: usize,
+    /// Strides of row and column of the left matrix, then of the right one.
+    pub left: [usize; 2],
+    pub right: [usize; 2],
+}
+
+impl Step {
+    /// Runs the step.
+    ///
+    /// # Errors
+    /// [`ShapeError`]: a fault of the plan's, told rather than panicked over.
+    pub fn run(
+        &self,
+        cpu: &Cpu,
+        weights: &Weights,
+        reads: &[&[f32]],
+        out: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        match &self.work {
+            Work::Product(product) => return product.run(cpu, weights, reads, out),
+            Work::Attention(attention) => return attention.run(cpu, reads, out),
+            Work::Norm { epsilon } => {
+                let norm = Norm {
+                    gain: reads[1],
+                    shift: reads[2],
+                    epsilon: *epsilon,
+                };
+                return layer_norm(cpu, &norm, reads[0], out);
+            }
+            Work::MaxPool(pool) => return pool.run(cpu, reads[0], out),
+            Work::Resize(scale) => return scale.run(cpu, reads[0], out),
+            Work::Softmax { width } => return softmax(cpu, *width, reads[0], out),
+            Work::Activate(activation) => return apply(cpu, *activation, reads[0], out),
+            Work::Add => return add(cpu, reads[0], reads[1], out),
+            Work::Unary(op, shared) => unary(*op, shared, out, reads[0]),
+            Work::Binary(op, shared) => binary(*op, shared, out, reads[0], reads[1]),
+            Work::Choose(shared) => choose(shared, out, reads[0], reads[1], reads[2]),
+            Work::Gathered { op, width, rows } => {
+                gathered(*op, *width, rows, out, reads[0], reads[1]);
+            }
+            Work::Rows { op, width, rows } => {
+                let targets = out.chunks_exact_mut(*width);
+                targets.zip(rows).for_each(|(to, row)| match row {
+                    Some(row) => {
+                        let from = &reads[0][*row..row + width];
+                        to.iter_mut()
+                            .zip(from)
+                            .for_each(|(to, from)| *to = op.of(*from));
+                    }
+                    None => to.fill(op.of(0.0)),
+                });
+            }
+            Work::MatMul(shared, sides) => sides.run(shared, reads, out),
+            Work::Mean(shared, count) => mean(shared, *count, out, reads[0]),
+        }
+        Ok(())
+    }
+}
+
+impl Product {
+    fn run(
+        &self,
+        cpu: &Cpu,
+        weights: &Weights,
+        reads: &[&[f32]],
+        out: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        let first = self.layer.bind(weights, reads)?;
+        let residual = match self.residual {
+            Added::Nothing => Residual::None,
+            Added::InPlace => Residual::InPlace,
+            Added::From { at, offset } => Residual::From(&reads[at][offset..]),
+        };
+        let output = Output {
+            data: out,
+            row_stride: self.output.row_stride,
+            column_stride: self.output.column_stride,
+            table: self.output.table.as_ref(),
+            groups: self.output.groups,
+        };
+        let input = self.input.bind(reads[0]);
+        match &self.second {
+            None => linear(cpu, self.rows, &input, &first, residual, output),
+            Some(second) => {
+                let second = second.bind(weights, reads)?;
+                mlp(cpu, self.rows, &input, [&first, &second], residual, output)
+            }
+        }
+    }
+}
+
+impl Source {
+    fn bind<'a>(&'a self, data: &'a [f32]) -> Input<'a> {
+        match self {
+            Self::Rows { offset, stride } => Input::Rows {
+                data: &data[*offset..],
+                stride: *stride,
+            },
+            Self::Table {
+                offset,
+                stride,
+                table,
+            } => Input::Gathered {
+                data: &data[*offset..],
+                stride: *stride,
+                table,
+            },
+            Self::Patches(geometry) => {
+                let [batch, channels, height, width] = geometry.image;
+                Input::Patches(Patches {
+                    data,
+                    batch,
+                    channels,
+                    height,
+                    width,
+                    order: geometry.order,
+                    kernel: geometry.kernel,
+                    stride: geometry.stride,
+                    padding: geometry.padding,
+                })
+            }
+        }
+    }
+}
+
+impl Layer {
+    fn bind<'a>(
+        &self,
+        weights: &'a Weights,
+        reads: &[&'a [f32]],
+    ) -> Result<Linear<'a>, ShapeError> {
+        let missing = ShapeError {
+            what: "the weights of this name",
+            found: 0,
+            expected: 1,
+        };
+        Ok(Linear {
+            weights: weights.get(&self.weight).ok_or(missing)?,
+            norm: self.norm_at.map(|(gain, shift, epsilon)| Norm {
+                gain: reads[gain],
+                shift: reads[shift],
+                epsilon,
+            }),
+            bias: self.bias_at.map(|at| reads[at]),
+            activation: self.activation,
+        })
+    }
+}
+
+impl MatMul {
+    fn run(&self, shared: &Shared<3>, reads: &[&[f32]], out: &mut [f32]) {
+        let (left, right) = (reads[0], reads[1]);
+        shared.each(&mut |[to, a, b], length, [to_step, a_step, b_step]| {
+            for i in 0..length {
+                let out = &mut out[to + i * to_step..][..self.rows * self.columns];
+                self.one(&left[a + i * a_step..], &right[b + i * b_step..], out);
+            }
+        });
+    }
+
+    fn one(&self, left: &[f32], right: &[f32], out: &mut [f32]) {
+        let ([a_row, a_step], [b_step, b_column]) = (self.left, self.right);
+        for (r, out) in out.chunks_exact_mut(self.columns).enumerate() {
+            let left = &left[r * a_row..];
+            for (c, out) in out.iter_mut().enumerate() {
+                let right = &right[c * b_column..];
+                *out = if a_step == 1 && b_step == 1 {
+                    dot(&left[..self.depth], &right[..self.depth])
+                } else {
+                    (0..self.depth)
+                        .map(|k| left[k * a_step] * right[k * b_step])
+                        .sum()
+                };
+            }
+        }
+    }
+}
+
+/// Sums in eight lanes, so that the compiler may use vectors.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut lanes = [0.0_f32; 8];
+    for (a, b) in a.iter().zip(b) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += a * b;
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// The mean of each `count` values of the second view's order, which hold the first's.
+fn mean(shared: &Shared<2>, count: usize, out: &mut [f32], from: &[f32]) {
+    out.fill(0.0);
+    shared.each(&mut |[to, at], length, [to_step, step]| {
+        for i in 0..length {
+            out[to + i * to_step] += from[at + i * step];
+        }
+    });
+    let factor = 1.0 / count as f32;
+    out.iter_mut().for_each(|value| *value *= factor);
+}
