@@ -195,3 +195,22 @@ fn a_device_that_answers_otherwise_than_known_says_so() {
     known["images"] = serde_json::json!({});
     refused_with(&known, &["answers.json", "it holds no image"]);
 }
+
+#[test]
+fn refining_a_mask_needs_the_graph_that_encodes_it() {
+    refused(
+        |folder| {
+            edit(
+                folder,
+                "prompt = \"box\"",
+                "prompt = \"box\"\nrefinements = 1",
+            )
+        },
+        &["bundle.toml", "segmenter.refinements", "mask_prompt"],
+    );
+    let named = "prompt = \"box\"\nmask_prompt = \"mask_prompt.onnx\"";
+    refused(
+        |folder| edit(folder, "prompt = \"box\"", named),
+        &["mask_prompt.onnx", "no hash"],
+    );
+}

@@ -126,6 +126,9 @@ class Reference:
         self.styles = styles
         graphs = (self.segmenter["encoder"], self.segmenter["decoder"], self.image["graph"])
         self.encoder, self.decoder, self.tower = (session(bundle / name) for name in graphs)
+        self.refinements: int = self.segmenter.get("refinements", 0)
+        if self.refinements:
+            self.mask_prompt = session(bundle / self.segmenter["mask_prompt"])
         self.heads = {exam["name"]: load_file(bundle / exam["head"]) for exam in manifest["exams"]}
         assert self.segmenter["prompt"] == "box", "only the whole-image box is known here"
 
@@ -139,9 +142,18 @@ class Reference:
             points, labels = [*points, [0, 0]], [*labels, -1]
         inputs["points"] = np.array([points], np.float32)
         inputs["labels"] = np.array([labels], np.float32)
+        logits, iou = self.ask(inputs)
+        embedding = inputs["embedding"]
+        for _ in range(self.refinements):
+            dense = self.mask_prompt.run(None, {"mask": logits[None, None]})[0]
+            logits, iou = self.ask(inputs | {"embedding": embedding + dense})
+        return clean(logits), iou
+
+    def ask(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, float]:
+        """Logits and predicted IoU of the mask that answers."""
         masks, iou, _ = self.decoder.run(None, inputs)
         chosen = single_mask(iou[0], masks[0], self.segmenter.get("single_mask_from"))
-        return clean(masks[0, chosen]), float(iou[0, chosen])
+        return masks[0, chosen], float(iou[0, chosen])
 
     def pictures(self, path: Path, mask: np.ndarray, focus_mask: np.ndarray) -> dict:
         """What each focus style shows, and the whole image as `none`."""

@@ -55,6 +55,8 @@ class Request:
     vocabulary: Path
     images: list[Path]
     """What smoothing and the sensitivity report are measured on."""
+    refinements: int
+    """How often the decoder is asked again with its own mask."""
     sizes: sizes.Table | None
     """What was measured of other sizes."""
     random: bool
@@ -145,6 +147,7 @@ def _manifest(request: Request, report: dict[str, dict]) -> list[str]:
         "origin": RANDOM if request.random else TRAINED,
         "intended_use": "demonstration" if request.random else "research",
         "segmenter_size": request.segmenter_size,
+        "refinements": request.refinements,
         "segmenter_sizes": "\n".join(sizes.comments(request.sizes)),
         "segmenter_sha256": _sha256(request.segmenter.path),
         "clip_sha256": _sha256(request.clip.path),

@@ -7,6 +7,7 @@ tensors and refuses everything else by name, so that a file cannot run code here
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import re
@@ -197,7 +198,7 @@ class _TensorUnpickler(pickle.Unpickler):
     """Rebuilds tensors as numpy arrays and refuses every other class or function."""
 
     def __init__(self, archive: zipfile.ZipFile, pickled: str) -> None:
-        super().__init__(archive.open(pickled))
+        super().__init__(io.BytesIO(archive.read(pickled)))
         self.archive, self.folder = archive, pickled.removesuffix("data.pkl")
 
     def find_class(self, module: str, name: str) -> object:

@@ -4,6 +4,8 @@ ViT-B reads it. Needs no network, no PyTorch and no GPU; takes about a minute.""
 from __future__ import annotations
 
 import argparse
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +22,7 @@ examples:
 
 Checkpoints are folders as `transformers` saves them (facebook/sam2-hiera-tiny,
 facebook/sam2.1-hiera-tiny, openai/clip-vit-base-patch32 or -patch16) or SAM2's own .pt
-file. The bundle is verified by `medfocus bundle verify DIR`.
+file. Where medfocus has been built, the bundle is verified at the end.
 """
 VOCABULARY = ROOT.parent / "shared/data/clip/bpe_simple_vocab_16e6.txt.gz"
 
@@ -51,6 +53,13 @@ def arguments() -> argparse.Namespace:
         "where scripts/parity --sizes wrote it, else 1024, as SAM2 was trained)",
     )
     parser.add_argument(
+        "--refinements",
+        type=int,
+        choices=range(4),
+        default=0,
+        help="how often SAM2 is asked again with its own mask as a prompt (default: 0)",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to (default: models/built/NAME-SIZE)"
     )
     parser.add_argument(
@@ -75,7 +84,18 @@ def main() -> None:
     except (CheckpointError, UsageError) as error:
         sys.exit(f"error: {error}")
     total = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {total / 1e6:.1f} MB; check it with: medfocus bundle verify {out}")
+    print(f"{out}: {total / 1e6:.1f} MB", flush=True)
+    sys.exit(verify(out))
+
+
+def verify(out: Path) -> int:
+    """Has medfocus verify the bundle, where it has been built; gives the exit code."""
+    built = ROOT / "target/release/medfocus"
+    program = str(built) if built.is_file() else shutil.which("medfocus")
+    if program is None:
+        print(f"medfocus is not built here; verify with: medfocus bundle verify {out}")
+        return 0
+    return subprocess.run([program, "bundle", "verify", out], check=False).returncode
 
 
 def run(asked: argparse.Namespace) -> Path:
@@ -95,6 +115,7 @@ def run(asked: argparse.Namespace) -> Path:
         clip=text_and_image,
         config=clip.CONFIGS[f"clip-vit-base-patch{patch}"],
         segmenter_size=size,
+        refinements=asked.refinements,
         sizes=table,
         vocabulary=asked.vocabulary,
         images=calibration_images(asked.calibrate),

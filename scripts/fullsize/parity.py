@@ -443,6 +443,7 @@ def made(asked: argparse.Namespace, model: str) -> tuple[bundle.Request, Path]:
         clip=read(clip_path, clip.shapes(clip.CONFIGS[name]), name),
         config=clip.CONFIGS[name],
         segmenter_size=256 if is_clip else int(model.rsplit("-", 1)[1]),
+        refinements=0,
         sizes=None,
         vocabulary=asked.vocabulary,
         images=export.calibration_images(None),

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from bundling.quantise import quantise_weights
 from bundling.reference import session
-from fullsize import calibrate, sam2, sensitivity, sizes, smooth
+from fullsize import calibrate, clip, sam2, sensitivity, sizes, smooth
 from fullsize.graph import Graph
 
 GENERATOR = np.random.default_rng(5)
@@ -25,6 +25,34 @@ def normal(*shape: int) -> np.ndarray:
 
 def run(graph: Graph, **inputs: np.ndarray) -> list[np.ndarray]:
     return session(graph.model().SerializeToString()).run(None, inputs)
+
+
+def empty(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Weights that take no memory: every value is the same one."""
+    return {name: np.broadcast_to(np.float32(0.01), shape) for name, shape in shapes.items()}
+
+
+class Whole(unittest.TestCase):
+    """Every full-size graph, as onnx itself sees it."""
+
+    def assert_sound(self, graph: Graph) -> None:
+        model = graph.model()
+        onnx.checker.check_model(model)
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+        for ours, theirs in zip(model.graph.output, inferred.graph.output, strict=True):
+            self.assertEqual(ours, theirs)
+
+    def test_the_segmenter_at_every_size(self) -> None:
+        weights = empty(sam2.shapes())
+        for side in sam2.SIDES:
+            for build in (sam2.image_encoder, sam2.mask_decoder, sam2.mask_prompt):
+                with self.subTest(side=side, graph=build.__name__):
+                    self.assert_sound(build(weights, side))
+
+    def test_the_image_encoder_at_both_patch_sizes(self) -> None:
+        for name, config in clip.CONFIGS.items():
+            with self.subTest(name=name):
+                self.assert_sound(clip.image_encoder(empty(clip.shapes(config)), config))
 
 
 class Windows(unittest.TestCase):

@@ -89,6 +89,14 @@ fn inspect(checked: &bundle::Checked) -> String {
         ),
         format!("  focus          {}", m.focus.style.word()),
     ];
+    let floats = m.segmenter.float_layers.iter();
+    let floats: Vec<&str> = floats
+        .chain(&m.image_encoder.float_layers)
+        .map(String::as_str)
+        .collect();
+    if !floats.is_empty() {
+        lines.push(format!("  in float       {}", floats.join(", ")));
+    }
     for exam in &m.exams {
         let (modalities, parts) = (exam.modalities.join("/"), exam.body_parts.join("/"));
         lines.push(format!(
