@@ -131,6 +131,11 @@ impl Isa for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn scaled_products(
         self,
         left: &[i8],

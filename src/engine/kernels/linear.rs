@@ -533,6 +533,9 @@ impl Routine for Multiply<'_> {
                     rows: last - first,
                     columns: columns.len(),
                 };
+                for row in first..last {
+                    self.sink.prefetch(isa, row, columns.start, wanted.columns);
+                }
                 match shape.arithmetic {
                     Arithmetic::Int8 => {
                         let (scales, sums) = factors.split_at(lines_of::<f32>(tile.rows));

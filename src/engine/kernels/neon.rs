@@ -2,6 +2,7 @@
 //! `neon_sdot.rs` and `neon_i8mm.rs`.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 use std::fmt::Debug;
 
 use super::isa::{Factors, Isa, Routine, Tile, Wanted};
@@ -130,6 +131,14 @@ impl<P: Products> Isa for Neon<P> {
             to.as_mut_ptr()
                 .cast::<u32>()
                 .write_unaligned(vget_lane_u32::<0>(vreinterpret_u32_s8(codes)));
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // The intrinsic is not stable yet.
+        unsafe {
+            asm!("prfm pstl1keep, [{at}]", at = in(reg) at, options(readonly, nostack, preserves_flags))
         }
     }
 

@@ -26,9 +26,10 @@ impl NeonSmlal {
     }
 }
 
-/// 16 sums, 4 vectors of columns, 2 pairs of a row, products: 24 of 32 registers.
-const ROWS: usize = 8;
-const VECTORS: usize = 2;
+/// 12 sums, 6 half vectors of columns, 8 pairs of rows, and products: the compiler, which
+/// loads all rows first, spills two registers; with 8 rows it spilled ten.
+const ROWS: usize = 4;
+const VECTORS: usize = 3;
 
 #[target_feature(enable = "neon")]
 fn enter<R: Routine>(isa: NeonSmlal, routine: R) -> R::Output {
@@ -54,32 +55,23 @@ impl Products for Smlal {
         left: &[i8],
         right: &[u8],
         factors: Factors<'_>,
-        wanted: Wanted,
+        _wanted: Wanted,
         out: &mut [f32],
     ) {
-        match wanted.rows {
-            0..=4 => {
-                let sums: [_; 4] = accumulate::<4>(left, right);
-                tile::store_scaled(isa, sums, factors, out);
-            }
-            _ => {
-                let sums: [_; ROWS] = accumulate::<ROWS>(left, right);
-                tile::store_scaled(isa, sums, factors, out);
-            }
-        }
+        tile::store_scaled(isa, accumulate(left, right), factors, out);
     }
 }
 
-/// The sums of the first `R` rows.
+/// The sums of a tile.
 #[inline(always)]
-fn accumulate<const R: usize>(left: &[i8], right: &[u8]) -> [[int32x4_t; VECTORS]; R] {
-    let Tile { rows, columns, .. } = Smlal::TILE;
+fn accumulate(left: &[i8], right: &[u8]) -> [[int32x4_t; VECTORS]; ROWS] {
+    let columns = Smlal::TILE.columns;
     let units = right.len() / (columns * 4);
-    assert!(R <= rows && left.len() >= units * rows * 4);
+    assert!(left.len() >= units * ROWS * 4);
     // SAFETY: NEON is part of 64-bit ARM; `units` whole units of all rows and columns are
     // in bounds, by the assertion and by how `units` is counted.
     unsafe {
-        let mut sums = [[vdupq_n_s32(0); VECTORS]; R];
+        let mut sums = [[vdupq_n_s32(0); VECTORS]; ROWS];
         let (mut left, mut right) = (left.as_ptr(), right.as_ptr().cast::<i16>());
         for _ in 0..units {
             // A unit of each of four columns, its even and its odd pair of codes apart.
@@ -89,7 +81,7 @@ fn accumulate<const R: usize>(left: &[i8], right: &[u8]) -> [[int32x4_t; VECTORS
                 pairs[2 * v] = vreinterpret_s8_s16(four.0);
                 pairs[2 * v + 1] = vreinterpret_s8_s16(four.1);
             }
-            for r in 0..R {
+            for r in 0..ROWS {
                 let pair = |n: usize| {
                     let pair = left.add(r * 4 + n * 2).cast::<i16>().read_unaligned();
                     vreinterpret_s8_s16(vdup_n_s16(pair))
@@ -101,7 +93,7 @@ fn accumulate<const R: usize>(left: &[i8], right: &[u8]) -> [[int32x4_t; VECTORS
                     sums[r][v] = vpadalq_s16(sums[r][v], products);
                 }
             }
-            left = left.add(rows * 4);
+            left = left.add(ROWS * 4);
             // In pairs of codes.
             right = right.add(columns * 2);
         }

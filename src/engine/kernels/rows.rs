@@ -4,6 +4,7 @@
 //! [`RowTable`]s here: folded into loads and stores, they cost no pass over memory.
 
 use super::ShapeError;
+use super::aligned::LINE;
 use super::isa::Isa;
 use super::pointwise::{load_from, store_to};
 
@@ -457,6 +458,21 @@ impl<'a> Sink<'a> {
             }
             column += now.len();
             values = later;
+        }
+    }
+
+    /// Asks for the cache lines where `width` values from `column` of row `row` will go, so
+    /// that they come while the product is made.
+    #[inline(always)]
+    pub(super) fn prefetch<I: Isa>(&self, isa: I, row: usize, column: usize, width: usize) {
+        if self.groups > 1 || self.column_stride != 1 {
+            return;
+        }
+        if let Some(target) = self.target(row) {
+            let start = self.data.wrapping_add(target * self.row_stride + column);
+            for at in (0..width).step_by(LINE / size_of::<f32>()) {
+                isa.prefetch(start.wrapping_add(at));
+            }
         }
     }
 

@@ -106,6 +106,9 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
+
+    #[inline(always)]
     fn scaled_products(
         self,
         left: &[i8],

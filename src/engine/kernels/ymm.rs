@@ -157,6 +157,11 @@ impl<P: Products> Isa for Ymm<P> {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn scaled_products(
         self,
         left: &[P::Code],
