@@ -570,12 +570,10 @@ impl Routine for Multiply<'_> {
 
 #[inline(always)]
 fn add_bias<I: Isa>(isa: I, out: &mut [f32], bias: &[f32]) {
-    for row in out.chunks_exact_mut(bias.len()) {
-        for (to, bias) in row
-            .chunks_exact_mut(I::LANES)
-            .zip(bias.chunks_exact(I::LANES))
-        {
-            isa.store(isa.add(isa.load(to), isa.load(bias)), to);
+    for r in 0..out.len() / bias.len() {
+        for v in 0..bias.len() / I::LANES {
+            let to = &mut out[r * bias.len() + v * I::LANES..];
+            isa.store(isa.add(isa.load(to), isa.load(&bias[v * I::LANES..])), to);
         }
     }
 }
@@ -585,7 +583,8 @@ fn activate<I: Isa>(isa: I, activation: Activation, out: &mut [f32]) {
     if activation == Activation::Identity {
         return;
     }
-    for to in out.chunks_exact_mut(I::LANES) {
+    for v in 0..out.len() / I::LANES {
+        let to = &mut out[v * I::LANES..];
         isa.store(activation.of(isa, isa.load(to)), to);
     }
 }

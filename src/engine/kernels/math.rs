@@ -31,37 +31,37 @@ pub(super) fn exp<I: Isa>(isa: I, x: I::F) -> I::F {
 
 /// `2^x`, to 2 units in the last place; below -126 it is `2^-126`, above 127 `2^127`; NaN
 /// stays. The polynomial is the minimax one on -0.5..0.5.
-#[allow(clippy::approx_constant)] // Its first coefficient is near ln 2, not equal to it.
+#[allow(clippy::approx_constant)] // One coefficient is near ln 2, not equal to it.
 #[inline(always)]
 pub(super) fn exp2<I: Isa>(isa: I, x: I::F) -> I::F {
-    exp2_by(
-        isa,
-        x,
-        [
-            1.326_472_6e-3,
-            9.671_513e-3,
-            5.550_733_6e-2,
-            2.402_224_2e-1,
-            6.931_47e-1,
-            1.0,
-        ],
-    )
-}
-
-/// [`exp2`] to 1e-4 of itself: enough for what becomes an int8 code.
-#[inline(always)]
-pub(super) fn rough_exp2<I: Isa>(isa: I, x: I::F) -> I::F {
-    exp2_by(isa, x, [5.500_893e-2, 2.422_109_5e-1, 6.932_829e-1, 1.0])
-}
-
-#[inline(always)]
-fn exp2_by<I: Isa, const N: usize>(isa: I, x: I::F, polynomial: [f32; N]) -> I::F {
     let x = isa.min(isa.splat(127.0), isa.max(isa.splat(-126.0), x));
+    let coefficients = [
+        1.326_472_6e-3,
+        9.671_513e-3,
+        5.550_733_6e-2,
+        2.402_224_2e-1,
+        6.931_47e-1,
+        1.0,
+    ];
+    power(isa, x, coefficients)
+}
+
+/// `127 * 2^x` for `x <= 0`, to 1e-4 of itself: enough for what becomes an int8 code. Small
+/// enough to be code 0 below -126; NaN stays.
+#[inline(always)]
+pub(super) fn code_of_exp2<I: Isa>(isa: I, x: I::F) -> I::F {
+    let x = isa.max(isa.splat(-126.0), x);
+    power(isa, x, [6.986_134, 30.760_79, 88.046_93, 127.0])
+}
+
+/// `2^n p(f)`, where `x = n + f`, `n` whole and `f` in -0.5..0.5.
+#[inline(always)]
+fn power<I: Isa, const N: usize>(isa: I, x: I::F, coefficients: [f32; N]) -> I::F {
     let n = isa.round(x);
     let f = isa.sub(x, n);
-    let mut p = isa.splat(polynomial[0]);
+    let mut p = isa.splat(coefficients[0]);
     for i in 1..N {
-        p = isa.mul_add(p, f, isa.splat(polynomial[i]));
+        p = isa.mul_add(p, f, isa.splat(coefficients[i]));
     }
     isa.scale_by_power(p, n)
 }

@@ -20,6 +20,10 @@
 //! A value that is not finite is never hidden: a row that holds one gives NaN wherever it
 //! has a part in the answer.
 //!
+//! Hot loops count plainly: in a function as large as a routine inlined into its
+//! instruction set's `enter`, the compiler leaves calls to `Zip::next` and to closures
+//! standing, each with its vectors through memory.
+//!
 //! This room knows nothing of graphs, files or tract, and it is the only one that may be
 //! `unsafe`: each block says why it is sound.
 #![allow(unsafe_code)]

@@ -15,11 +15,11 @@ pub(super) const SMALLEST: f32 = 1e-36;
 /// of 0) for a row that holds a value that is not finite.
 #[inline(always)]
 pub(super) fn quantize<I: Isa>(isa: I, row: &[f32], codes: &mut [i8]) -> f32 {
-    let (chunks, rest) = (row.chunks_exact(I::LANES), row.len() % I::LANES);
-    let rest = &row[row.len() - rest..];
+    let vectors = row.len() / I::LANES;
+    let rest = &row[vectors * I::LANES..];
     let (mut top, mut spoilt) = (isa.splat(0.0), isa.splat(0.0));
-    for chunk in chunks.clone() {
-        let x = isa.load(chunk);
+    for v in 0..vectors {
+        let x = isa.load(&row[v * I::LANES..]);
         top = isa.max(top, isa.abs(x));
         spoilt = isa.mul_add(x, isa.splat(0.0), spoilt);
     }
@@ -34,12 +34,12 @@ pub(super) fn quantize<I: Isa>(isa: I, row: &[f32], codes: &mut [i8]) -> f32 {
         return if whole.is_nan() { f32::NAN } else { 0.0 };
     }
     let factor = 127.0 / largest;
-    for (chunk, codes) in chunks.zip(codes.chunks_exact_mut(I::LANES)) {
-        isa.store_codes(isa.mul(isa.load(chunk), isa.splat(factor)), codes);
+    for v in 0..vectors {
+        let x = isa.load(&row[v * I::LANES..]);
+        isa.store_codes(isa.mul(x, isa.splat(factor)), &mut codes[v * I::LANES..]);
     }
-    let done = row.len() - rest.len();
-    for (&x, code) in rest.iter().zip(&mut codes[done..]) {
-        *code = (x * factor).round_ties_even() as i8;
+    for (i, x) in rest.iter().enumerate() {
+        codes[vectors * I::LANES + i] = (x * factor).round_ties_even() as i8;
     }
     codes[row.len()..].fill(0);
     largest / 127.0

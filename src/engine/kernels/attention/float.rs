@@ -1,6 +1,6 @@
 //! Attention in single precision.
 
-use super::Job;
+use super::{Job, fade_and_add};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take};
 use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
 use crate::engine::kernels::math::exp2;
@@ -149,15 +149,10 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_
         for (p, panel) in panels.enumerate() {
             let wanted = wanted(lengths.dim - p * columns);
             isa.float_products(memory.probabilities, panel, wanted, part);
-            for (r, part) in part.chunks_exact(columns).take(wanted.rows).enumerate() {
-                let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
+            for r in 0..wanted.rows {
                 let fade = isa.splat(fades[r]);
-                for (out, part) in out
-                    .chunks_exact_mut(I::LANES)
-                    .zip(part.chunks_exact(I::LANES))
-                {
-                    isa.store(isa.mul_add(isa.load(out), fade, isa.load(part)), out);
-                }
+                let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
+                fade_and_add(isa, out, fade, &part[r * columns..][..columns]);
             }
         }
     }
@@ -189,10 +184,12 @@ fn probabilities<I: Isa>(
 ) -> (f32, f32) {
     let (rows, columns) = (I::FLOAT_TILE.rows, I::FLOAT_TILE.columns);
     let place = |panel: usize| (panel * rows + r) * columns;
+    let vectors = columns / I::LANES;
     let mut tops = isa.splat(*top);
     for panel in 0..keys / columns {
-        for chunk in memory.scores[place(panel)..][..columns].chunks_exact(I::LANES) {
-            tops = isa.max(tops, isa.load(chunk));
+        let scores = &memory.scores[place(panel)..][..columns];
+        for v in 0..vectors {
+            tops = isa.max(tops, isa.load(&scores[v * I::LANES..]));
         }
     }
     let new_top = isa.largest(tops);
@@ -201,10 +198,11 @@ fn probabilities<I: Isa>(
     let mut total = isa.splat(0.0);
     for panel in 0..keys / columns {
         let scores = &mut memory.scores[place(panel)..][..columns];
-        for chunk in scores.chunks_exact_mut(I::LANES) {
-            let power = exp2(isa, isa.sub(isa.load(chunk), isa.splat(new_top)));
+        for v in 0..vectors {
+            let scores = &mut scores[v * I::LANES..];
+            let power = exp2(isa, isa.sub(isa.load(scores), isa.splat(new_top)));
             total = isa.add(total, power);
-            isa.store(power, chunk);
+            isa.store(power, scores);
         }
     }
     (fade, isa.sum(total))

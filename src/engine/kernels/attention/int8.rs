@@ -1,9 +1,9 @@
 //! Attention with both products in int8.
 
-use super::Job;
+use super::{Job, fade_and_add};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take, view_as, view_as_mut};
 use crate::engine::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
-use crate::engine::kernels::math::rough_exp2;
+use crate::engine::kernels::math;
 use crate::engine::kernels::pointwise::{load_from, store_to};
 use crate::engine::kernels::quantize::{SMALLEST, interleave, quantize, sum_of};
 use crate::engine::kernels::turn::turn;
@@ -336,15 +336,10 @@ fn tile<I: Isa>(
                 columns: columns.min(dim - p * columns),
             };
             isa.scaled_products(memory.probabilities, panel, &sums, factors, wanted, part);
-            for (r, part) in part.chunks_exact(columns).take(wanted.rows).enumerate() {
-                let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
+            for r in 0..wanted.rows {
                 let fade = isa.splat(fades[r]);
-                for (out, part) in out
-                    .chunks_exact_mut(I::LANES)
-                    .zip(part.chunks_exact(I::LANES))
-                {
-                    isa.store(isa.mul_add(isa.load(out), fade, isa.load(part)), out);
-                }
+                let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
+                fade_and_add(isa, out, fade, &part[r * columns..][..columns]);
             }
         }
     }
@@ -363,23 +358,21 @@ fn tile<I: Isa>(
 #[inline(always)]
 fn probabilities<I: Isa>(isa: I, scores: &[f32], r: usize, keys: usize, codes: &mut [i8]) -> f32 {
     let (rows, columns) = (I::TILE.rows, I::TILE.columns);
-    // Lanes of scores from key `at`, those beyond the last key minus infinite.
-    let load = |at: usize| {
-        let scores = &scores[(at / columns * rows + r) * columns + at % columns..];
-        let held = I::LANES.min(keys - at);
-        load_from(isa, &scores[..held], 0, f32::NEG_INFINITY)
-    };
+    let vectors = keys.div_ceil(I::LANES);
+    let in_panel = columns / I::LANES;
+    // The bias made the scores of no key minus infinite, as far as whole vectors go.
     let mut top = isa.splat(f32::NEG_INFINITY);
-    for at in (0..keys).step_by(I::LANES) {
-        top = isa.max(top, load(at));
+    for v in 0..vectors {
+        let at = (v / in_panel * rows + r) * columns + v % in_panel * I::LANES;
+        top = isa.max(top, isa.load(&scores[at..]));
     }
     let top = isa.largest(top);
     let start = isa.splat(top);
-    for at in (0..keys).step_by(I::LANES) {
-        let power = rough_exp2(isa, isa.sub(load(at), start));
-        isa.store_codes(isa.mul(power, isa.splat(127.0)), &mut codes[at..]);
+    for v in 0..vectors {
+        let at = (v / in_panel * rows + r) * columns + v % in_panel * I::LANES;
+        let score = isa.sub(isa.load(&scores[at..]), start);
+        isa.store_codes(math::code_of_exp2(isa, score), &mut codes[v * I::LANES..]);
     }
-    let held = keys.next_multiple_of(I::LANES);
-    codes[held..].fill(0);
+    codes[vectors * I::LANES..].fill(0);
     top
 }

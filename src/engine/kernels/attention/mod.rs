@@ -10,7 +10,7 @@ mod int8;
 
 use super::ShapeError;
 use super::cpu::Cpu;
-use super::isa::Tile;
+use super::isa::{Isa, Tile};
 
 /// Keys in one block, where they do not all fit in [`SHORT`]. A multiple of every
 /// kernel's columns and unit, so that every kernel cuts the keys alike.
@@ -260,5 +260,15 @@ impl<'a> Rows<'a> {
         let start = batch * self.strides[0] + row * self.strides[1] + head * self.strides[2];
         // SAFETY: in bounds by `new`, apart from other rows by the contract.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), self.dim) }
+    }
+}
+
+/// `out * fade + part`, whole vectors.
+#[inline(always)]
+fn fade_and_add<I: Isa>(isa: I, out: &mut [f32], fade: I::F, part: &[f32]) {
+    for v in 0..out.len() / I::LANES {
+        let out = &mut out[v * I::LANES..];
+        let sum = isa.mul_add(isa.load(out), fade, isa.load(&part[v * I::LANES..]));
+        isa.store(sum, out);
     }
 }
