@@ -43,19 +43,6 @@ pub enum Activation {
     Sigmoid,
 }
 
-impl Activation {
-    #[inline(always)]
-    pub(super) fn of<I: Isa>(self, isa: I, x: I::F) -> I::F {
-        match self {
-            Self::Identity => x,
-            Self::Relu => isa.max(isa.splat(0.0), x),
-            Self::Gelu => math::gelu(isa, x),
-            Self::QuickGelu => math::quick_gelu(isa, x),
-            Self::Sigmoid => math::sigmoid(isa, x),
-        }
-    }
-}
-
 /// A layer norm: `(x - mean) / sqrt(variance + epsilon) * gain + shift`.
 #[derive(Debug, Clone, Copy)]
 pub struct Norm<'a> {
@@ -578,13 +565,23 @@ fn add_bias<I: Isa>(isa: I, out: &mut [f32], bias: &[f32]) {
     }
 }
 
+/// The choice is made once: inside the loop it cost as much as the function.
 #[inline(always)]
-fn activate<I: Isa>(isa: I, activation: Activation, out: &mut [f32]) {
-    if activation == Activation::Identity {
-        return;
+pub(super) fn activate<I: Isa>(isa: I, activation: Activation, out: &mut [f32]) {
+    macro_rules! all {
+        ($x:ident => $value:expr) => {
+            for v in 0..out.len() / I::LANES {
+                let to = &mut out[v * I::LANES..];
+                let $x = isa.load(to);
+                isa.store($value, to);
+            }
+        };
     }
-    for v in 0..out.len() / I::LANES {
-        let to = &mut out[v * I::LANES..];
-        isa.store(activation.of(isa, isa.load(to)), to);
+    match activation {
+        Activation::Identity => {}
+        Activation::Relu => all!(x => isa.max(isa.splat(0.0), x)),
+        Activation::Gelu => all!(x => math::gelu(isa, x)),
+        Activation::QuickGelu => all!(x => math::quick_gelu(isa, x)),
+        Activation::Sigmoid => all!(x => math::sigmoid(isa, x)),
     }
 }

@@ -3,7 +3,7 @@
 use super::ShapeError;
 use super::cpu::{Cpu, Parts};
 use super::isa::{Isa, MOST_LANES, Routine};
-use super::linear::{Activation, Norm};
+use super::linear::{Activation, Norm, activate};
 use super::math;
 
 /// Values in one task: enough to be worth a thread's while.
@@ -22,11 +22,10 @@ pub fn apply(
     ShapeError::unless_equal("the output's length", to.len(), from.len())?;
     by_rows(cpu, to, 1, |at, to| {
         let from = &from[at..][..to.len()];
-        cpu.kernel().enter(Values {
+        cpu.kernel().enter(Apply {
+            activation,
             from,
-            other: from,
             to,
-            activation: Some(activation),
         });
     });
     Ok(())
@@ -40,11 +39,10 @@ pub fn add(cpu: &Cpu, a: &[f32], b: &[f32], to: &mut [f32]) -> Result<(), ShapeE
     ShapeError::unless_equal("the second summand's length", b.len(), a.len())?;
     ShapeError::unless_equal("the output's length", to.len(), a.len())?;
     by_rows(cpu, to, 1, |at, to| {
-        cpu.kernel().enter(Values {
-            from: &a[at..][..to.len()],
-            other: &b[at..][..to.len()],
+        cpu.kernel().enter(Sum {
+            a: &a[at..][..to.len()],
+            b: &b[at..][..to.len()],
             to,
-            activation: None,
         });
     });
     Ok(())
@@ -121,27 +119,47 @@ fn by_rows(cpu: &Cpu, to: &mut [f32], width: usize, task: impl Fn(usize, &mut [f
     });
 }
 
-struct Values<'a> {
-    from: &'a [f32],
-    other: &'a [f32],
+struct Sum<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
     to: &'a mut [f32],
-    /// Of `from`; none means `from + other`.
-    activation: Option<Activation>,
 }
 
-impl Routine for Values<'_> {
+impl Routine for Sum<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         for at in (0..self.to.len()).step_by(I::LANES) {
-            let from = load_from(isa, self.from, at, 0.0);
-            let value = match self.activation {
-                Some(activation) => activation.of(isa, from),
-                None => isa.add(from, load_from(isa, self.other, at, 0.0)),
-            };
-            store_to(isa, value, self.to, at);
+            let (a, b) = (
+                load_from(isa, self.a, at, 0.0),
+                load_from(isa, self.b, at, 0.0),
+            );
+            store_to(isa, isa.add(a, b), self.to, at);
         }
+    }
+}
+
+struct Apply<'a> {
+    activation: Activation,
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Routine for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.to.copy_from_slice(self.from);
+        let whole = self.to.len() / I::LANES * I::LANES;
+        let (vectors, rest) = self.to.split_at_mut(whole);
+        let mut last = [0.0; MOST_LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        for part in [vectors, &mut last] {
+            activate(isa, self.activation, part);
+        }
+        rest.copy_from_slice(&last[..rest.len()]);
     }
 }
 

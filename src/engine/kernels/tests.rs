@@ -585,3 +585,379 @@ fn an_unknown_kernel_is_refused_with_those_there_are() {
     let error = Kernel::named("mmx").unwrap_err().to_string();
     assert!(error.contains("mmx") && error.contains("scalar"), "{error}");
 }
+
+/// Runs an operator on every kernel and hands over what it gave.
+fn on_every_kernel(
+    count: usize,
+    run: impl Fn(&Cpu, &mut [f32]) -> Result<(), ShapeError>,
+    check: impl Fn(&Cpu, &[f32]),
+) {
+    for cpu in cpus() {
+        let mut out = vec![f32::NAN; count];
+        run(&cpu, &mut out).unwrap();
+        check(&cpu, &out);
+    }
+}
+
+/// The largest distance to a function in double precision, and where it is.
+fn worst(
+    x: &[f32],
+    found: &[f32],
+    of: impl Fn(f64) -> f64,
+    unit: impl Fn(f64) -> f64,
+) -> (f64, f32) {
+    let distance = |(x, y): (&f32, &f32)| {
+        let expected = of(f64::from(*x));
+        ((f64::from(*y) - expected).abs() / unit(expected), *x)
+    };
+    let distances = x.iter().zip(found).map(distance);
+    distances.fold((0.0, 0.0), |worst, d| if d.0 > worst.0 { d } else { worst })
+}
+
+/// Abramowitz and Stegun 7.1.5 and 7.1.14: a series, or a continued fraction further out.
+fn phi(x: f64) -> f64 {
+    let z = x.abs() / std::f64::consts::SQRT_2;
+    let erfc = if z < 3.0 {
+        let mut term = z;
+        let mut sum = z;
+        for n in 1..200 {
+            term *= -z * z / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        1.0 - sum * 2.0 / std::f64::consts::PI.sqrt()
+    } else {
+        let mut fraction = 0.0;
+        for n in (1..200).rev() {
+            fraction = f64::from(n) / 2.0 / (z + fraction);
+        }
+        (-z * z).exp() / std::f64::consts::PI.sqrt() / (z + fraction)
+    };
+    if x < 0.0 {
+        erfc / 2.0
+    } else {
+        1.0 - erfc / 2.0
+    }
+}
+
+#[test]
+fn elementary_functions_keep_their_bounds() {
+    let x: Vec<f32> = (-120_000..120_000).map(|i| i as f32 * 1e-4).collect();
+    let ulp = |y: f64| (y.abs() as f32).max(f32::MIN_POSITIVE).to_bits();
+    let ulp = |y: f64| f64::from(f32::from_bits(ulp(y) + 1)) - f64::from(f32::from_bits(ulp(y)));
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    type Bound<'a> = (
+        Activation,
+        &'a dyn Fn(f64) -> f64,
+        &'a dyn Fn(f64) -> f64,
+        f64,
+    );
+    let cases: [Bound; 4] = [
+        (Activation::Relu, &|x| x.max(0.0), &ulp, 0.0),
+        (Activation::Gelu, &|x| x * phi(x), &|_| 1.0, 6e-6),
+        (Activation::Sigmoid, &sigmoid, &ulp, 16.0),
+        (
+            Activation::QuickGelu,
+            &|x| x * sigmoid(1.702 * x),
+            &ulp,
+            24.0,
+        ),
+    ];
+    for (activation, of, unit, bound) in cases {
+        on_every_kernel(
+            x.len(),
+            |cpu, out| apply(cpu, activation, &x, out),
+            |cpu, out| {
+                let (distance, at) = worst(&x, out, of, unit);
+                assert!(
+                    distance <= bound,
+                    "{cpu:?} {activation:?}: {distance} at {at}"
+                );
+            },
+        );
+    }
+    // e^x, as softmax makes it: a row of x and 0, with 0 the largest.
+    let x: Vec<f32> = x.iter().map(|x| -x.abs() * 7.0).collect();
+    let rows: Vec<f32> = x.iter().flat_map(|x| [*x, 0.0]).collect();
+    on_every_kernel(
+        rows.len(),
+        |cpu, out| softmax(cpu, 2, &rows, out),
+        |cpu, out| {
+            let shares: Vec<f32> = out.iter().step_by(2).copied().collect();
+            let of = |x: f64| x.exp() / (1.0 + x.exp());
+            // Below e^-87 the power is no normal float.
+            let (distance, at) = worst(&x, &shares, of, |y| ulp(y).max(1e-38));
+            assert!(distance <= 4.0, "{cpu:?}: {distance} at {at}");
+        },
+    );
+}
+
+#[test]
+fn rows_are_normalised_as_defined() {
+    for width in [1, 3, 16, 17, 96, 100, 768] {
+        let x: Vec<f32> = values(1, 40 * width).iter().map(|x| x + 3.0).collect();
+        let (gain, shift) = (values(2, width), values(3, width));
+        let double = |row: &[f32]| row.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+        let mean = |row: &[f64]| row.iter().sum::<f64>() / width as f64;
+        let expected = |make: &dyn Fn(&[f64]) -> Vec<f64>| -> Vec<f64> {
+            x.chunks_exact(width)
+                .flat_map(|row| make(&double(row)))
+                .collect()
+        };
+        let near = |cpu: &Cpu, found: &[f32], expected: &[f64], bound: f64| {
+            for (a, b) in found.iter().zip(expected) {
+                assert!(
+                    (f64::from(*a) - b).abs() <= bound * (1.0 + b.abs()),
+                    "{cpu:?} {width}: {a} {b}"
+                );
+            }
+        };
+        let norm = Norm {
+            gain: &gain,
+            shift: &shift,
+            epsilon: 1e-5,
+        };
+        let normed = expected(&|row| {
+            let m = mean(row);
+            let variance = mean(&row.iter().map(|x| (x - m) * (x - m)).collect::<Vec<_>>());
+            let of = |(i, x): (usize, &f64)| {
+                (x - m) / (variance + 1e-5).sqrt() * f64::from(gain[i]) + f64::from(shift[i])
+            };
+            row.iter().enumerate().map(of).collect()
+        });
+        on_every_kernel(
+            x.len(),
+            |cpu, out| layer_norm(cpu, &norm, &x, out),
+            |cpu, out| near(cpu, out, &normed, 2e-5),
+        );
+        let unit = expected(&|row| {
+            let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+            row.iter().map(|x| x / length).collect()
+        });
+        on_every_kernel(
+            x.len(),
+            |cpu, out| l2_normalize(cpu, width, &x, out),
+            |cpu, out| near(cpu, out, &unit, 1e-6),
+        );
+        let shares = expected(&|row| {
+            let top = row.iter().fold(f64::NEG_INFINITY, |top, x| top.max(*x));
+            let total: f64 = row.iter().map(|x| (x - top).exp()).sum();
+            row.iter().map(|x| (x - top).exp() / total).collect()
+        });
+        on_every_kernel(
+            x.len(),
+            |cpu, out| softmax(cpu, width, &x, out),
+            |cpu, out| near(cpu, out, &shares, 1e-6),
+        );
+        let doubled: Vec<f64> = x.iter().map(|x| f64::from(x + x)).collect();
+        on_every_kernel(
+            x.len(),
+            |cpu, out| add(cpu, &x, &x, out),
+            |cpu, out| near(cpu, out, &doubled, 0.0),
+        );
+    }
+}
+
+#[test]
+fn pixels_are_pooled_and_resized_in_any_order_of_axes() {
+    let [batch, height, width, channels] = [2, 5, 6, 3];
+    let x = values(4, batch * height * width * channels);
+    let last = |h: usize, w: usize| [h * w * channels, w * channels, channels, 1];
+    let first = |h: usize, w: usize| [h * w * channels, w, 1, h * w];
+    type Strides<'a> = &'a dyn Fn(usize, usize) -> [usize; 4];
+    for cpu in cpus() {
+        for strides in [&last as Strides, &first] {
+            let at =
+                |[b, y, x, c]: [usize; 4], s: [usize; 4]| b * s[0] + y * s[1] + x * s[2] + c * s[3];
+            let from = PixelView {
+                data: &x,
+                shape: [batch, height, width, channels],
+                strides: strides(height, width),
+            };
+            let pixel = |b, y, x_at, c| x[at([b, y, x_at, c], from.strides)];
+            let run = |[h, w]: [usize; 2],
+                       run: &dyn Fn(PixelViewMut<'_>) -> Result<(), ShapeError>,
+                       expected: &dyn Fn(usize, usize, usize, usize) -> f32| {
+                let mut out = vec![f32::NAN; batch * h * w * channels];
+                let shape = [batch, h, w, channels];
+                run(PixelViewMut {
+                    data: &mut out,
+                    shape,
+                    strides: strides(h, w),
+                })
+                .unwrap();
+                for i in 0..out.len() {
+                    let [b, y, x, c] = [
+                        i / (h * w * channels),
+                        i / (w * channels) % h,
+                        i / channels % w,
+                        i % channels,
+                    ];
+                    let found = out[at([b, y, x, c], strides(h, w))];
+                    assert!(
+                        (found - expected(b, y, x, c)).abs() < 1e-4,
+                        "{cpu:?} {h} x {w}, {y} {x}: {found}"
+                    );
+                }
+            };
+            run(
+                [height / 2, width / 2],
+                &|to| max_pool_2x2(&cpu, &from, to),
+                &|b, y, x, c| {
+                    [(0, 0), (0, 1), (1, 0), (1, 1)]
+                        .iter()
+                        .fold(f32::MIN, |top, (dy, dx)| {
+                            top.max(pixel(b, 2 * y + dy, 2 * x + dx, c))
+                        })
+                },
+            );
+            run(
+                [2 * height, 2 * width],
+                &|to| resize(&cpu, Resize::Nearest, &from, to),
+                &|b, y, x, c| pixel(b, y / 2, x / 2, c),
+            );
+            let bilinear = |h: usize, w: usize| {
+                move |b: usize, y: usize, x: usize, c: usize| {
+                    let place = |i: usize, side: usize, new: usize| {
+                        ((i as f64 + 0.5) * side as f64 / new as f64 - 0.5)
+                            .clamp(0.0, (side - 1) as f64)
+                    };
+                    let (y, x) = (place(y, height, h), place(x, width, w));
+                    let mut sum = 0.0;
+                    for (cy, wy) in [(y.floor(), 1.0 - y.fract()), (y.ceil(), y.fract())] {
+                        for (cx, wx) in [(x.floor(), 1.0 - x.fract()), (x.ceil(), x.fract())] {
+                            sum += wy * wx * f64::from(pixel(b, cy as usize, cx as usize, c));
+                        }
+                    }
+                    sum as f32
+                }
+            };
+            for [h, w] in [[11, 13], [3, 2]] {
+                run(
+                    [h, w],
+                    &|to| resize(&cpu, Resize::Bilinear, &from, to),
+                    &bilinear(h, w),
+                );
+            }
+        }
+        let view = PixelView {
+            data: &x,
+            shape: [2, 5, 6, 3],
+            strides: [90, 18, 3, 1],
+        };
+        let mut out = vec![0.0; 100];
+        let overlapping = PixelViewMut {
+            data: &mut out,
+            shape: [2, 2, 3, 3],
+            strides: [18, 9, 2, 1],
+        };
+        assert!(max_pool_2x2(&cpu, &view, overlapping).is_err());
+    }
+}
+
+#[test]
+fn int8_attention_keeps_the_direction() {
+    let cpu = &cpus()[0];
+    // No outliers: with one value in 64 twenty times the others', 64 keys give 0.9967.
+    let smooth = |seed, count| values(seed, count).into_iter().map(|x| x.clamp(-2.0, 2.0));
+    for (keys, sharpness) in [(64, 1.0), (196, 3.0), (1024, 1.0), (1024, 4.0)] {
+        let dim = 96;
+        let q: Vec<f32> = smooth(1, 48 * dim).map(|x| x * sharpness).collect();
+        let k: Vec<f32> = smooth(2, keys * dim).collect();
+        let v: Vec<f32> = smooth(3, keys * dim).collect();
+        let shape = Attention {
+            batch: 1,
+            heads: 1,
+            queries: 48,
+            keys,
+            dim,
+            scale: 1.0 / (dim as f32).sqrt(),
+            arithmetic: AttentionArithmetic::Int8,
+        };
+        let expected = attention_by_definition(&shape, &q, &k, &v);
+        let view = |data| Heads {
+            data,
+            batch: 0,
+            row: dim,
+            head: 0,
+        };
+        let mut out = vec![0.0; q.len()];
+        let to = HeadsMut {
+            data: &mut out,
+            batch: 0,
+            row: dim,
+            head: 0,
+        };
+        attention(cpu, &shape, view(&q), view(&k), view(&v), to).unwrap();
+        let dot =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        let cosine = dot(&out, &expected) / (dot(&out, &out) * dot(&expected, &expected)).sqrt();
+        println!("{keys} keys, sharpness {sharpness}: cosine {cosine:.6}");
+        assert!(cosine > 0.9995, "{keys} keys, {sharpness}: {cosine}");
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let (rows, inputs, outputs) = (700, 96, 80);
+    let x = values(1, rows * inputs);
+    let kernel = Kernel::available()[0];
+    let packed = PackedLinear::int8(
+        kernel,
+        &codes(2, inputs * outputs),
+        Order::OutputsFirst,
+        &vec![0.1; outputs],
+        [outputs, inputs],
+    )
+    .unwrap();
+    let layer = Linear {
+        weights: &packed,
+        norm: None,
+        bias: None,
+        activation: Activation::Gelu,
+    };
+    let shape = Attention {
+        batch: 2,
+        heads: 3,
+        queries: 50,
+        keys: 50,
+        dim: 32,
+        scale: 0.2,
+        arithmetic: AttentionArithmetic::Float,
+    };
+    let run = |threads: usize| {
+        let cpu = Cpu::new(kernel, threads);
+        let mut out = vec![0.0; rows * outputs];
+        for count in [20, rows] {
+            let input = Input::Rows {
+                data: &x,
+                stride: inputs,
+            };
+            linear(
+                &cpu,
+                count,
+                &input,
+                &layer,
+                Residual::InPlace,
+                Output::rows(&mut out, outputs),
+            )
+            .unwrap();
+        }
+        let mut heads = vec![0.0; 2 * 50 * 96];
+        let view = Heads {
+            data: &x,
+            batch: 50 * 96,
+            row: 96,
+            head: 32,
+        };
+        let to = HeadsMut {
+            data: &mut heads,
+            batch: 50 * 96,
+            row: 96,
+            head: 32,
+        };
+        attention(&cpu, &shape, view, view, view, to).unwrap();
+        (out, heads)
+    };
+    let alone = run(1);
+    assert!((2..6).all(|threads| run(threads) == alone));
+}
