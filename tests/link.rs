@@ -263,3 +263,89 @@ fn every_finding_once(count: u64, kills: u64) -> u64 {
 fn findings_arrive_once_over_a_bad_line_whoever_is_killed() {
     every_finding_once(12, 2);
 }
+
+#[test]
+#[ignore = "a measurement, minutes long: scripts/measure-link"]
+fn measure_a_thousand_findings_over_a_bad_line() {
+    let begin = Instant::now();
+    let (count, kills) = (1000, 9);
+    let bytes = every_finding_once(count, kills);
+    let seconds = begin.elapsed().as_secs();
+    println!(
+        "{count} findings, 10 % of the bytes dropped and 1 % flipped, seed {}, {kills} times an \
+         end was killed: each in the log once, after {bytes} bytes and {seconds} s",
+        BAD.seed
+    );
+}
+
+#[test]
+#[ignore = "a measurement: scripts/measure-link"]
+fn measure_an_upload_at_115200_baud() {
+    let folder = tempfile::tempdir().unwrap();
+    let baud = 115_200;
+    let quality = Quality {
+        baud: Some(baud),
+        ..GOOD
+    };
+    let cable = Cable::lay(folder.path(), quality);
+    let _device = Device::start(folder.path(), &["right"], baud);
+    let image = folder.path().join("image.png");
+    let size = 400_000;
+    std::fs::write(&image, noise(size)).unwrap();
+    let begin = Instant::now();
+    let host = host(folder.path(), baud, &[image.to_str().unwrap()]);
+    assert_eq!(host.wait_with_output().unwrap().status.code(), Some(1));
+    let seconds = begin.elapsed().as_secs_f64();
+    let share = size as f64 * 10.0 / f64::from(baud) / seconds;
+    let wire = cable.carried[0].load(Ordering::Relaxed);
+    println!(
+        "{size} bytes at {baud} baud: {seconds:.1} s from the program's start to its end, \
+         {:.1} % of the line; {wire} bytes were sent",
+        100.0 * share
+    );
+    assert!(share >= 0.9);
+}
+
+#[test]
+#[ignore = "a measurement: scripts/measure-link"]
+fn measure_the_console_while_a_case_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut end, _kept) = pty::pair(&folder.path().join("port"));
+    let _device = Device::start(folder.path(), &["port"], FAST);
+    let mut ask = |line: &str| {
+        let (begin, mut answer) = (Instant::now(), Vec::new());
+        end.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut bytes = [0; 1000];
+        while answer.last() != Some(&b'\n') {
+            let count = end.read(&mut bytes).unwrap();
+            answer.extend_from_slice(&bytes[..count]);
+        }
+        (begin.elapsed(), String::from_utf8(answer).unwrap())
+    };
+    ask("EXAM brain4");
+    for _ in 0..60 {
+        ask(&format!("CASE:RUN {}", path_of("brain.png")));
+    }
+    let mut times = Vec::new();
+    for line in ["STAT?", "CASE:LIST?", "SYST:VERS?", "CASE:STAT? 60"]
+        .iter()
+        .cycle()
+    {
+        let (time, answer) = ask(line);
+        if *line == "STAT?" && !answer.contains("running case=") {
+            break;
+        }
+        times.push(time);
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    times.sort();
+    let at = |share: f64| times[(share * (times.len() - 1) as f64) as usize];
+    println!(
+        "{} lines while cases ran on all cores: median {:.2?}, 99 % within {:.2?}, longest {:.2?}",
+        times.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    assert!(at(1.0) < Duration::from_millis(50));
+}

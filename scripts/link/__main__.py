@@ -1,0 +1,67 @@
+"""`python -m link PORT IMAGE... [--exam NAME] | --fetch | --console LINE`: JSON lines."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import serial
+
+from .client import Client, RefusedError, Silent
+from .messages import Answer, Finding
+from .wire import VersionDamage
+
+
+def line(answer: Answer, source: str | None) -> str:
+    kind = type(answer).__name__.lower()
+    return json.dumps({"status": kind, "source": source} | dataclasses.asdict(answer))
+
+
+def talk(client: Client, arguments: argparse.Namespace) -> bool:
+    """Does what is asked; false where something was refused."""
+    well = True
+    for text in arguments.console:
+        print(client.console(text), flush=True)
+    for path in arguments.images:
+        try:
+            answer = client.classify(path.read_bytes(), arguments.exam, arguments.region)
+        except (OSError, RefusedError) as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            well = False
+            continue
+        print(line(answer, str(path)), flush=True)
+        well &= isinstance(answer, Finding)
+    if arguments.fetch:
+        for answer in client.fetch():
+            print(line(answer, None), flush=True)
+            well &= isinstance(answer, Finding)
+    return well
+
+
+def region(text: str) -> tuple[int, int, int, int]:
+    x, y, width, height = (int(side) for side in text.split(","))
+    return x, y, width, height
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="link", description=__doc__)
+    parser.add_argument("port", help="serial port that the device is on")
+    parser.add_argument("images", nargs="*", type=Path)
+    parser.add_argument("--exam", help="where absent, what the image itself asks for")
+    parser.add_argument("--region", type=region, metavar="X,Y,W,H")
+    parser.add_argument("--fetch", action="store_true", help="take what nobody took")
+    parser.add_argument("--console", action="append", default=[], metavar="LINE")
+    parser.add_argument("--baud", type=int, default=115_200)
+    arguments = parser.parse_args()
+    try:
+        port = serial.Serial(arguments.port, arguments.baud, timeout=0.005, exclusive=True)
+        with port, Client(port, arguments.baud) as client:
+            return 0 if talk(client, arguments) else 1
+    except (serial.SerialException, Silent, VersionDamage) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""A link over a serial port: images out, answers in."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from . import messages
+from .endpoint import Endpoint
+from .messages import Answer, Report, Request
+from .wire import Close, Damage, Splitter, VersionDamage, pack
+
+T = TypeVar("T")
+
+
+class Port(Protocol):
+    """What is needed of `serial.Serial`; its timeout must be short."""
+
+    @property
+    def in_waiting(self) -> int: ...
+
+    def read(self, size: int) -> bytes: ...
+
+    def write(self, data: bytes) -> int | None: ...
+
+
+class Silent(Exception):
+    """No device answered in time."""
+
+
+class RefusedError(Exception):
+    """The device refused a request."""
+
+    def __init__(self, refused: messages.Refused) -> None:
+        super().__init__(f"{refused.text} ({refused.number})")
+        self.number = refused.number
+
+
+NO_SUCH_IMAGE, IMAGE_BUSY, TOO_MANY_WAITING = 32, 33, 12
+
+
+class Lost(Exception):
+    """The link began anew: what was asked has to be asked again."""
+
+
+class Client:
+    """One device on one port. Everything is asked again on its own when the line or the
+    device was away; after `patience` seconds without a sign of it, `Silent` is raised."""
+
+    def __init__(self, port: Port, baud: int = 115_200, patience: float = 30.0) -> None:
+        self.port = port
+        self.patience = patience
+        self.endpoint = Endpoint(baud)
+        self.splitter = Splitter()
+        self.inbox = bytearray()
+        self.heard = time.monotonic()
+        self.hello: messages.Hello | None = None
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.port.write(pack(Close()))
+
+    def classify(
+        self,
+        image: bytes,
+        exam: str | None = None,
+        region: tuple[int, int, int, int] | None = None,
+        on_progress: Callable[[str, int, int], None] = lambda what, done, of: None,
+    ) -> Answer:
+        """Sends an image, gives its answer; the device need not keep it for anyone else.
+        `on_progress` hears `("sent", bytes, of)` and `("stage", stage, of)`."""
+        request = secrets.randbits(64)
+        digest = hashlib.sha256(image).digest()
+        run = messages.Run(request, digest, exam, region)
+
+        asked = False
+
+        def attempt() -> Answer:
+            nonlocal asked
+            if not asked:
+                self.send(image, digest, on_progress)
+            # Once asked it is the same case by its number, and its image may be gone.
+            asked = True
+            self.say(run)
+            try:
+                case = self.await_(messages.Accepted, lambda a: a.request == request).case
+            except RefusedError:
+                asked = False
+                raise
+            for report in self.reports():
+                match report:
+                    case messages.Progress(case=of, step="stage") if of == case:
+                        on_progress("stage", report.index + 1, report.of)
+                    case messages.Finding() | messages.Refusal() | messages.Aborted():
+                        if report.case == case:
+                            self.take(report)
+                            return report
+            raise Lost
+
+        return self.until_done(attempt)
+
+    def fetch(self) -> Iterator[Answer]:
+        """Every answer that no host has taken. The device forgets one when the next is
+        asked for: by then it has to be safe here. After a lost link one may come twice."""
+        while True:
+            try:
+                self.say(messages.Fetch())
+                for report in self.reports():
+                    match report:
+                        case messages.Finding() | messages.Refusal() | messages.Aborted():
+                            yield report
+                            self.say(messages.Taken(report.case))
+                        case messages.Fetched():
+                            self.settle()
+                            return
+            except Lost:
+                continue
+
+    def console(self, line: str) -> str:
+        """A console line's answer."""
+
+        def attempt() -> str:
+            self.say(messages.Console(line))
+            answer = ""
+            for report in self.reports():
+                if isinstance(report, messages.ConsoleText):
+                    answer += report.text
+                    if not report.more:
+                        return answer
+            raise Lost
+
+        return self.until_done(attempt)
+
+    def until_done(self, attempt: Callable[[], T]) -> T:
+        while True:
+            try:
+                return attempt()
+            except Lost:
+                continue
+            except RefusedError as refused:
+                if refused.number not in (NO_SUCH_IMAGE, IMAGE_BUSY, TOO_MANY_WAITING):
+                    raise
+                time.sleep(0.5)
+
+    def send(
+        self, image: bytes, digest: bytes, on_progress: Callable[[str, int, int], None]
+    ) -> None:
+        self.say(messages.Put(digest, len(image)))
+        for report in self.reports():
+            match report:
+                case messages.Stored(stored) if stored == digest:
+                    return
+                case messages.Wanted(wanted, offset) if wanted == digest:
+                    for at in range(offset, len(image), messages.CHUNK_LENGTH):
+                        chunk = image[at : at + messages.CHUNK_LENGTH]
+                        self.say(messages.Chunk(at, chunk))
+                        on_progress("sent", at + len(chunk), len(image))
+
+    def take(self, answer: Answer) -> None:
+        self.say(messages.Taken(answer.case))
+        self.settle()
+
+    def await_(self, kind: type[T], wanted: Callable[[T], bool]) -> T:
+        for report in self.reports():
+            if isinstance(report, kind) and wanted(report):
+                return report
+        raise Lost
+
+    def reports(self) -> Iterator[Report]:
+        """What the device says, as it comes; refusals are raised."""
+        while True:
+            while (report := self.next_report()) is not None:
+                if isinstance(report, messages.Refused):
+                    raise RefusedError(report)
+                if isinstance(report, messages.Hello):
+                    self.hello = report
+                yield report
+            self.turn()
+
+    def say(self, request: Request) -> None:
+        """Writes a request whole, waiting for room and for a link."""
+        data = messages.pack(request)
+        while self.endpoint.state != "open":
+            self.turn(opening=True)
+        while data:
+            data = data[self.endpoint.sender.write(data) :]
+            if data:
+                self.turn()
+
+    def settle(self) -> None:
+        """Waits until the device has taken all that was said."""
+        while not self.endpoint.is_settled:
+            self.turn()
+
+    def next_report(self) -> Report | None:
+        if len(self.inbox) < 2:
+            return None
+        length = int.from_bytes(self.inbox[:2], "little")
+        if length > messages.MESSAGE_LENGTH:
+            raise Damage("a message is longer than any")
+        if len(self.inbox) < 2 + length:
+            return None
+        body = bytes(self.inbox[2 : 2 + length])
+        del self.inbox[: 2 + length]
+        return messages.unpack(body)
+
+    def turn(self, opening: bool = False) -> None:
+        """Does what is due on the line. `Lost` where the link is not the one it was."""
+        now = time.monotonic()
+        if now - self.heard > self.patience:
+            raise Silent(f"no device answered within {self.patience:.0f} s")
+        if self.endpoint.state == "closed":
+            self.endpoint.open(secrets.randbits(32), now)
+            self.inbox.clear()
+            if not opening:
+                raise Lost
+        while packet := self.endpoint.next_packet(time.monotonic()):
+            self.port.write(pack(packet))
+            if self.port.in_waiting:
+                self.hear()
+        self.hear()
+
+    def hear(self) -> None:
+        """Takes what came, or waits a moment for a byte."""
+        data = self.port.read(max(1, self.port.in_waiting))
+        now = time.monotonic()
+        for packet in self.splitter.push(data):
+            if isinstance(packet, VersionDamage):
+                raise packet
+            if not isinstance(packet, Damage):
+                self.heard = now
+                self.inbox += self.endpoint.receive(packet, now) or b""

@@ -1,0 +1,205 @@
+"""The Python client against the specification's vectors and against the real program:
+`python -m unittest link.test_link`, from `scripts`, with the program built in release."""
+
+import json
+import os
+import pty
+import subprocess
+import tempfile
+import threading
+import time
+import tty
+import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import serial
+
+from . import messages, wire
+from .client import Client, RefusedError
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "target/release/medfocus"
+VECTORS = json.loads((ROOT / "tests/vectors/link.json").read_text())
+BAUD = 1_000_000
+
+#: A packet or message as the vectors have it: a word, or a word and its fields.
+Said = str | dict[str, Any]
+
+
+def packet_of(said: Said) -> wire.Packet:
+    match said:
+        case {"Open": fields}:
+            return wire.Open(**fields)
+        case {"Opened": fields}:
+            return wire.Opened(**fields)
+        case {"Data": fields}:
+            return wire.Data(fields["sequence"], bytes(fields["bytes"]))
+        case {"Ack": fields}:
+            return wire.Ack(**fields)
+        case "Reset":
+            return wire.Reset()
+        case "Close":
+            return wire.Close()
+    raise ValueError(said)
+
+
+def request_of(said: Said) -> messages.Request:
+    match said:
+        case {"Console": fields}:
+            return messages.Console(**fields)
+        case {"Put": fields}:
+            return messages.Put(bytes(fields["image"]), fields["size"])
+        case {"Chunk": fields}:
+            return messages.Chunk(fields["offset"], bytes(fields["bytes"]))
+        case {"Run": fields}:
+            image, region = bytes(fields["image"]), fields["region"]
+            sides = None if region is None else tuple(region)
+            return messages.Run(fields["request"], image, fields["exam"], sides)
+        case "Fetch":
+            return messages.Fetch()
+        case {"Taken": fields}:
+            return messages.Taken(**fields)
+    raise ValueError(said)
+
+
+def report_of(said: Said) -> messages.Report:
+    match said:
+        case {"Hello": fields}:
+            return messages.Hello(**fields)
+        case {"Console": fields}:
+            return messages.ConsoleText(**fields)
+        case {"Wanted": fields}:
+            return messages.Wanted(bytes(fields["image"]), fields["offset"])
+        case {"Stored": fields}:
+            return messages.Stored(bytes(fields["image"]))
+        case {"Accepted": fields}:
+            return messages.Accepted(**fields)
+        case {"Refused": fields}:
+            return messages.Refused(**fields)
+        case {"Progress": {"case": case, "step": {"Stage": stage}}}:
+            return messages.Progress(case, "stage", **stage)
+        case {"Progress": {"case": case, "step": step}}:
+            return messages.Progress(case, step.lower())
+        case {"StorageFault": failed}:
+            return messages.StorageFault(failed)
+        case {"Finding": {"case": case, "finding": fields}}:
+            fields = dict(fields) | {
+                "answer": fields["class"],
+                "probabilities": dict(fields["probabilities"]),
+                "region": tuple(fields["region"]),
+            }
+            del fields["class"]
+            return messages.Finding(case, **fields)
+        case {"Refusal": fields}:
+            return messages.Refusal(**fields)
+        case {"Aborted": fields}:
+            return messages.Aborted(**fields)
+        case "Fetched":
+            return messages.Fetched()
+    raise ValueError(said)
+
+
+class Vectors(unittest.TestCase):
+    def test_packets(self) -> None:
+        for vector in VECTORS["packets"]:
+            packet, data = packet_of(vector["says"]), bytes.fromhex(vector["bytes"])
+            self.assertEqual(wire.pack(packet).hex(), data.hex(), vector)
+            self.assertEqual(list(wire.Splitter().push(data)), [packet])
+
+    def test_damaged_frames_are_refused(self) -> None:
+        for vector in VECTORS["damaged"]:
+            (damage,) = wire.Splitter().push(bytes.fromhex(vector["bytes"]))
+            self.assertIsInstance(damage, wire.Damage, vector)
+            is_version = vector["why"].startswith("Version")
+            self.assertEqual(isinstance(damage, wire.VersionDamage), is_version, vector)
+
+    def test_requests_and_reports(self) -> None:
+        for vector in VECTORS["requests"]:
+            self.assertEqual(messages.pack(request_of(vector["says"])).hex(), vector["bytes"])
+        for vector in VECTORS["reports"]:
+            body = bytes.fromhex(vector["bytes"])[2:]
+            self.assertEqual(messages.unpack(body), report_of(vector["says"]))
+
+
+@contextmanager
+def cable() -> Iterator[tuple[str, str]]:
+    """The paths of two pseudo-terminals with a cable between."""
+    ends = [pty.openpty(), pty.openpty()]
+    for ours, theirs in ends:
+        tty.setraw(theirs)
+        os.set_blocking(ours, False)
+    ended = threading.Event()
+
+    def carry() -> None:
+        while not ended.is_set():
+            for (source, _), (target, _) in (ends, ends[::-1]):
+                try:
+                    data = os.read(source, 1024)
+                    os.write(target, data)
+                except BlockingIOError:
+                    time.sleep(0.0005)
+
+    carrier = threading.Thread(target=carry)
+    carrier.start()
+    try:
+        yield os.ttyname(ends[0][1]), os.ttyname(ends[1][1])
+    finally:
+        ended.set()
+        carrier.join()
+        for end in ends:
+            for handle in end:
+                os.close(handle)
+
+
+@contextmanager
+def device(port: str) -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as state:
+        command = [str(PROGRAM), "serve", "--serial", port, "--baud", str(BAUD), "--state", state]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        assert process.stderr
+        try:
+            while "open at" not in process.stderr.readline():
+                assert process.poll() is None
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
+
+class RealDevice(unittest.TestCase):
+    def test_console_images_and_answers(self) -> None:
+        with cable() as (ours, theirs), device(theirs):
+            port = serial.Serial(ours, BAUD, timeout=0.005)
+            with port, Client(port, BAUD) as client:
+                self.assertTrue(client.console("*IDN?").startswith("medfocus,"))
+                record = client.console("HELP?")
+                self.assertIn("CASE:RUN", record)
+                heard: list[str] = []
+                image = (ROOT / "tests/phantoms/brain.png").read_bytes()
+                answer = client.classify(
+                    image, "brain4", None, lambda what, done, of: heard.append(what)
+                )
+                assert isinstance(answer, messages.Finding)
+                self.assertEqual(set(heard), {"sent", "stage"})
+                self.assertAlmostEqual(sum(answer.probabilities.values()), 1.0, places=5)
+                whole = json.loads(client.console(f"CASE:RES? {answer.case},JSON"))
+                self.assertEqual(whole["class"], answer.answer)
+                self.assertEqual(whole["mask"]["bbox"], list(answer.region))
+                answer = client.classify(b"no image")
+                assert isinstance(answer, messages.Refusal)
+                self.assertEqual(answer.code, "unsupported_format")
+                with self.assertRaises(RefusedError):
+                    client.classify(image, "knee")
+                path = ROOT / "tests/phantoms/breast.png"
+                case = int(client.console(f'CASE:RUN "{path}"'))
+                while client.console("*OPC?") == "0":
+                    time.sleep(0.01)
+                self.assertEqual([a.case for a in client.fetch()], [case])
+                self.assertEqual(list(client.fetch()), [], "taken once")
+
+
+if __name__ == "__main__":
+    unittest.main()
