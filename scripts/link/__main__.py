@@ -1,4 +1,4 @@
-"""`python -m link PORT IMAGE... [--exam NAME] | --fetch | --console LINE`: JSON lines."""
+"""`-m link PORT IMAGE... [--exam NAME] | --fetch | --console LINE`: JSON lines."""
 
 import argparse
 import dataclasses
