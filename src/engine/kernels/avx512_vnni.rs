@@ -131,7 +131,11 @@ impl Isa for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch_read(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
+    fn prefetch_write(self, at: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
     }
 

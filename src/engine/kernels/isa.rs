@@ -113,8 +113,10 @@ pub(super) trait Isa: Copy + Send + Sync + 'static {
     /// most 127.5.
     fn store_codes(self, a: Self::F, to: &mut [i8]);
 
+    /// Asks for the cache line at `at`, which will soon be read. Any address will do.
+    fn prefetch_read(self, at: *const f32);
     /// Asks for the cache line at `at`, which will soon be written. Any address will do.
-    fn prefetch(self, at: *const f32);
+    fn prefetch_write(self, at: *const f32);
 
     /// `out[row][column] = sum * (row factor * column factor) + bias`, the product and
     /// the last sum rounded once, where `sum` is that of `left * right` over the depth,

@@ -134,9 +134,15 @@ impl<P: Products> Isa for Neon<P> {
         }
     }
 
+    // The intrinsics are not stable yet.
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        // The intrinsic is not stable yet.
+    fn prefetch_read(self, at: *const f32) {
+        unsafe {
+            asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(readonly, nostack, preserves_flags))
+        }
+    }
+    #[inline(always)]
+    fn prefetch_write(self, at: *const f32) {
         unsafe {
             asm!("prfm pstl1keep, [{at}]", at = in(reg) at, options(readonly, nostack, preserves_flags))
         }

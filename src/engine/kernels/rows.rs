@@ -471,7 +471,7 @@ impl<'a> Sink<'a> {
         if let Some(target) = self.target(row) {
             let start = self.data.wrapping_add(target * self.row_stride + column);
             for at in (0..width).step_by(LINE / size_of::<f32>()) {
-                isa.prefetch(start.wrapping_add(at));
+                isa.prefetch_write(start.wrapping_add(at));
             }
         }
     }

@@ -106,7 +106,9 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn prefetch(self, _at: *const f32) {}
+    fn prefetch_read(self, _at: *const f32) {}
+    #[inline(always)]
+    fn prefetch_write(self, _at: *const f32) {}
 
     #[inline(always)]
     fn scaled_products(

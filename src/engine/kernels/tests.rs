@@ -81,7 +81,7 @@ fn close(found: &[f32], expected: &[f32], bound: f32) -> TestCaseResult {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 48 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn int8_linear_is_the_definition_to_the_bit(

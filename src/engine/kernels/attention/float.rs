@@ -1,6 +1,6 @@
 //! Attention in single precision.
 
-use super::{Job, fade_and_add};
+use super::{AHEAD, Job, fade_and_add};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take};
 use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
 use crate::engine::kernels::math::exp2;
@@ -49,7 +49,7 @@ impl Routine for Float<'_> {
             blocks: job.blocks().count(),
         };
         let mut memory = Memory::carve(self.scratch, &lengths, I::FLOAT_TILE.rows);
-        pack::<I>(job, &lengths, &mut memory);
+        pack(isa, job, &lengths, &mut memory);
         for first in job.rows.clone().step_by(I::FLOAT_TILE.rows) {
             tile(isa, job, &lengths, &mut memory, first);
         }
@@ -87,13 +87,15 @@ impl<'m> Memory<'m> {
 }
 
 #[inline(always)]
-fn pack<I: Isa>(job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_>) {
+fn pack<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_>) {
     let columns = I::FLOAT_TILE.columns;
     memory.keys.fill(0.0);
     memory.values.fill(0.0);
     for (b, block) in job.blocks().enumerate() {
         let values = &mut memory.values[b * lengths.block * lengths.width..];
         for (i, key) in block.enumerate() {
+            job.keys.prefetch(isa, key + AHEAD);
+            job.values.prefetch(isa, key + AHEAD);
             let at = b * lengths.block + i;
             let to = &mut memory.keys[at / columns * columns * lengths.dim + at % columns..];
             for (to, x) in to.iter_mut().step_by(columns).zip(job.keys.row(key)) {
@@ -119,6 +121,9 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_
         for (to, x) in to.zip(job.queries.row(row)) {
             *to = x * factor;
         }
+    }
+    for row in last..last + rows {
+        job.queries.prefetch(isa, row);
     }
     memory.out.fill(0.0);
     let mut tops = [f32::NEG_INFINITY; MOST_ROWS];

@@ -1,6 +1,6 @@
 //! Attention with both products in int8.
 
-use super::{Job, fade_and_add};
+use super::{AHEAD, Job, fade_and_add};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take, view_as, view_as_mut};
 use crate::engine::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
 use crate::engine::kernels::math;
@@ -124,6 +124,7 @@ fn pack_keys<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memo
     let mean = &mut memory.mean[..dim];
     mean.fill(0.0);
     for i in 0..job.shape.keys {
+        job.keys.prefetch(isa, i + AHEAD);
         for (sum, x) in mean.iter_mut().zip(job.keys.row(i)) {
             *sum += x;
         }
@@ -190,6 +191,9 @@ fn pack_values<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Me
         for at in (0..dim).step_by(I::LANES) {
             let (mut top, mut spoilt) = (isa.splat(0.0), isa.splat(0.0));
             for key in block.clone() {
+                if at == 0 {
+                    job.values.prefetch(isa, key + AHEAD);
+                }
                 let x = load_from(isa, job.values.row(key), at, 0.0);
                 top = isa.max(top, isa.abs(x));
                 spoilt = isa.mul_add(x, isa.splat(0.0), spoilt);
@@ -279,6 +283,10 @@ fn tile<I: Isa>(
         }
     }
     interleave::<I>(queries, lengths.depth, memory.queries);
+
+    for row in last..last + rows {
+        job.queries.prefetch(isa, row);
+    }
 
     memory.out.fill(0.0);
     let mut tops = [f32::NEG_INFINITY; MOST_ROWS];

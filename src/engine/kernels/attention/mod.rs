@@ -9,6 +9,7 @@ mod float;
 mod int8;
 
 use super::ShapeError;
+use super::aligned::LINE;
 use super::cpu::Cpu;
 use super::isa::{Isa, Tile};
 
@@ -17,6 +18,9 @@ use super::isa::{Isa, Tile};
 const BLOCK: usize = 192;
 /// Up to this many keys are one block.
 const SHORT: usize = 256;
+
+/// How many rows ahead of their use rows are asked for.
+const AHEAD: usize = 8;
 
 /// What the products run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +194,16 @@ impl<'a> HeadRows<'a> {
     #[inline(always)]
     fn row(self, i: usize) -> &'a [f32] {
         &self.data[i * self.stride..][..self.dim]
+    }
+
+    /// Asks for row `i`, where there is one. Heads lie apart in memory, in strides that no
+    /// hardware follows.
+    #[inline(always)]
+    fn prefetch<I: Isa>(self, isa: I, i: usize) {
+        let start = self.data.as_ptr().wrapping_add(i * self.stride);
+        for at in (0..self.dim).step_by(LINE / size_of::<f32>()) {
+            isa.prefetch_read(start.wrapping_add(at));
+        }
     }
 }
 
