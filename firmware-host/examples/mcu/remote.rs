@@ -12,6 +12,8 @@ use firmware_host::wire::{self, Run, Splitter, WireBytes};
 use heapless::{String, Vec};
 
 /// What is kept of a report: the report itself lies in the inbox and goes with it.
+// There is no heap to box the largest one on.
+#[allow(clippy::large_enum_variant)]
 enum Shown {
     Searching,
     Ready,
@@ -186,6 +188,7 @@ impl Remote {
     }
 }
 
+#[allow(clippy::large_enum_variant)] // as above
 enum Kept {
     Hello(String<64>, Use),
     Storage(bool),
