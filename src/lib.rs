@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
-//! | [`engine`] | the only room that names tract: graphs in, numbers out |
+//! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
 //! | [`focus`] | prompts, mask choice and cleaning, focus styles |
 //! | [`triage`] | fusion head, calibration, triage level |
 //! | [`bundle`] | manifest, hashes, graphs and heads of one model bundle |

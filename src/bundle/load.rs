@@ -66,15 +66,7 @@ impl Bundle {
                 path: path.clone(),
                 error: Box::new(error),
             };
-            let graph = match prepared.take(file) {
-                Some(graph) => graph,
-                None => {
-                    let bytes = checked.files.remove(file).unwrap_or_default();
-                    let graph = Graph::read(&path, &bytes, false).map_err(wrong)?;
-                    prepared.mend(file, &graph);
-                    graph
-                }
-            };
+            let graph = prepared.graph(&mut checked, file)?;
             graph.check(inputs, outputs).map_err(wrong)?;
             Ok::<_, BundleError>(graph)
         };

@@ -14,7 +14,7 @@ pub use find::find;
 pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
-pub use prepare::prepare;
+pub use prepare::{graph, graph_files, prepare};
 pub use verify::{Checked, verify};
 
 use std::path::PathBuf;

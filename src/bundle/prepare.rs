@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{BundleError, verify};
+use super::verify::verify_but;
+use super::{BundleError, Checked, verify};
 use crate::engine::{EngineError, Graph, Origin};
 
 /// Verifies a bundle and writes the prepared file of each of its graphs; answers their
@@ -34,6 +35,29 @@ pub fn prepare(folder: &Path) -> Result<Vec<(PathBuf, u64)>, BundleError> {
         written.map_err(|(path, error)| BundleError::Unwritable { path, error })
     };
     checked.manifest.graphs().into_iter().map(write).collect()
+}
+
+/// The files of a bundle's graphs.
+///
+/// # Errors
+/// [`BundleError`]: the manifest cannot be read or used.
+pub fn graph_files(folder: &Path) -> Result<Vec<String>, BundleError> {
+    let checked = verify_but(folder, &mut |_, _, _| true)?;
+    let files = checked.manifest.graphs().into_iter();
+    Ok(files.map(str::to_owned).collect())
+}
+
+/// One graph of a bundle, by its file: from its prepared file, else from the ONNX file,
+/// which is hashed. Nothing else of the bundle is read but the manifest.
+///
+/// # Errors
+/// [`BundleError`], which names the file.
+pub fn graph(folder: &Path, file: &str) -> Result<Graph, BundleError> {
+    let mut prepared = Prepared::beside(folder);
+    let mut checked = verify_but(folder, &mut |manifest, name, path| {
+        name != file || prepared.open(name, path, &manifest.files[name])
+    })?;
+    prepared.graph(&mut checked, file)
 }
 
 fn folder_beside(bundle: &Path) -> PathBuf {
@@ -82,13 +106,23 @@ impl Prepared {
         false
     }
 
-    /// The graph of this file, if it was prepared.
-    pub fn take(&mut self, file: &str) -> Option<Graph> {
-        self.graphs.remove(file)
+    /// The graph of this file, prepared or read from its checked bytes.
+    pub fn graph(&mut self, checked: &mut Checked, file: &str) -> Result<Graph, BundleError> {
+        if let Some(graph) = self.graphs.remove(file) {
+            return Ok(graph);
+        }
+        let path = checked.folder.join(file);
+        let bytes = checked.files.remove(file).unwrap_or_default();
+        let graph = Graph::read(&path, &bytes, false).map_err(|error| BundleError::Graph {
+            path,
+            error: Box::new(error),
+        })?;
+        self.mend(file, &graph);
+        Ok(graph)
     }
 
     /// Writes a prepared file again that was found broken.
-    pub fn mend(&mut self, file: &str, graph: &Graph) {
+    fn mend(&mut self, file: &str, graph: &Graph) {
         if let Some(origin) = self.broken.remove(file)
             && let Err((path, error)) = graph.prepare(&origin, &self.folder)
         {

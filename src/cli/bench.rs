@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use clap::Args;
 use medfocus::engine::{self, Graph, Profile, Tensor, median};
@@ -21,6 +20,9 @@ Examples:
 pub struct Arguments {
     /// Folder of a bundle, or one ONNX graph; the starter bundle where none is given
     target: Option<PathBuf>,
+    /// Only the graph of this file
+    #[arg(long, value_name = "FILE")]
+    graph: Option<String>,
     /// Runs that count
     #[arg(long, value_name = "N", default_value_t = 20)]
     runs: usize,
@@ -46,28 +48,34 @@ const SLOWEST: usize = 12;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let threads = engine::set_threads(arguments.threads);
-    let since = Instant::now();
-    let graphs = engine_cli::graphs(arguments.target.clone(), arguments.int8)?;
-    let load_ms = since.elapsed().as_secs_f64() * 1e3;
-    let mut text = format!("{threads} threads; loaded in {load_ms:.1} ms\n");
+    let mut graphs = engine_cli::graphs(arguments.target.clone(), arguments.int8)?;
+    if let Some(only) = &arguments.graph {
+        graphs.retain(|loaded| loaded.name == *only);
+    }
+    let mut text = format!("{threads} threads\n");
     let mut profiles = Vec::new();
-    for (name, graph) in &graphs {
+    for engine_cli::Loaded {
+        name,
+        graph,
+        load_ms,
+    } in &graphs
+    {
         let profile = profile(graph, arguments)?;
         if arguments.json {
             profiles.push(json!({
                 "graph": name,
+                "load_ms": load_ms,
                 "median_ms": median(profile.runs_ms.clone()),
                 "profile": profile,
             }));
         } else {
-            text += &table(name, &profile);
+            text += &table(name, *load_ms, &profile);
         }
     }
     let peak = peak_bytes();
     if arguments.json {
         let all = json!({
             "threads": threads,
-            "load_ms": load_ms,
             "peak_bytes": peak,
             "graphs": profiles,
         });
@@ -79,12 +87,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn profile(graph: &Graph, arguments: &Arguments) -> Result<Profile, Failure> {
-    let inputs: Vec<Tensor> = graph
-        .inputs(arguments.open)
-        .iter()
-        .map(|(name, shape)| made_up(name, shape))
-        .collect();
+    let inputs = made_up_inputs(graph, arguments.open);
     Ok(graph.profile(&inputs, arguments.warm_up, arguments.runs.max(1))?)
+}
+
+/// Inputs for a graph whose open axes are this long.
+pub fn made_up_inputs(graph: &Graph, open: usize) -> Vec<Tensor> {
+    let inputs = graph.inputs(open).into_iter();
+    inputs.map(|(name, shape)| made_up(&name, &shape)).collect()
 }
 
 /// Values without a pattern, the same at every run; labels are those of a box's corners.
@@ -106,14 +116,14 @@ fn made_up(name: &str, shape: &[usize]) -> Tensor {
     )
 }
 
-fn table(name: &str, profile: &Profile) -> String {
+fn table(name: &str, load_ms: f64, profile: &Profile) -> String {
     let fastest = profile
         .runs_ms
         .iter()
         .copied()
         .fold(f64::INFINITY, f64::min);
     let mut lines = vec![format!(
-        "{name}: median {:.2} ms, fastest {fastest:.2} ms of {} runs; planned in {:.1} ms; \
+        "{name}: median {:.2} ms, fastest {fastest:.2} ms of {} runs; loaded in {load_ms:.1} ms, planned in {:.1} ms; \
          {:.1} MiB beside {:.1} MiB of weights",
         median(profile.runs_ms.clone()),
         profile.runs_ms.len(),

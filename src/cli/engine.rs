@@ -1,10 +1,12 @@
-//! `medfocus engine audit`: what each matrix product really runs in.
+//! `medfocus engine audit|compare`: what each matrix product really runs in, and what that
+//! costs in accuracy.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use medfocus::bundle;
-use medfocus::engine::{EngineError, Graph, Product};
+use medfocus::engine::{Graph, Product};
 
 use super::{Failure, put};
 
@@ -18,6 +20,19 @@ pub struct Arguments {
 enum Action {
     /// List every MatMul, Gemm and Conv with its shape, arithmetic, kernel and work
     Audit(Audit),
+    /// Run a graph in int8 and in float on the same made-up input; say how far apart they are
+    Compare(Compare),
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The ONNX graph in float
+    float: PathBuf,
+    /// The same graph in int8; where none is given, the float one is quantised
+    int8: Option<PathBuf>,
+    /// Length of the axes that a graph leaves open
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    open: usize,
 }
 
 #[derive(Debug, Args)]
@@ -35,14 +50,24 @@ pub struct Audit {
     json: bool,
 }
 
-/// One graph of a target: its file name and itself.
-pub type Named = (String, Graph);
+/// One graph of a target: its file name, itself, and the milliseconds it took to load.
+pub struct Loaded {
+    pub name: String,
+    pub graph: Graph,
+    pub load_ms: f64,
+}
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Action::Audit(audit) = &arguments.action;
+    match &arguments.action {
+        Action::Audit(arguments) => audit(arguments),
+        Action::Compare(arguments) => compare(arguments),
+    }
+}
+
+fn audit(audit: &Audit) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
-    for (name, graph) in graphs(audit.target.clone(), audit.int8)? {
+    for Loaded { name, graph, .. } in graphs(audit.target.clone(), audit.int8)? {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
         let products = graph.audit(shapes.collect())?;
         if audit.json {
@@ -57,33 +82,66 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     put(text.as_bytes())
 }
 
-/// The graphs of a bundle's folder, or the one of a file.
-pub fn graphs(target: Option<PathBuf>, int8: bool) -> Result<Vec<Named>, Failure> {
+/// The graphs of a bundle's folder, prepared where they are, or the one of a file.
+pub fn graphs(target: Option<PathBuf>, int8: bool) -> Result<Vec<Loaded>, Failure> {
     let target = target.map_or_else(bundle::find, Ok)?;
-    let read = |path: PathBuf, bytes: &[u8]| -> Result<Named, EngineError> {
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        Ok((
-            name.to_string_lossy().into_owned(),
-            Graph::read(&path, bytes, int8)?,
-        ))
-    };
     if target.is_file() {
+        let since = Instant::now();
         let bytes = std::fs::read(&target).map_err(|error| {
             Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
         })?;
-        return Ok(vec![read(target, &bytes)?]);
+        let graph = Graph::read(&target, &bytes, int8)?;
+        let name = target.file_name().unwrap_or(target.as_os_str());
+        let name = name.to_string_lossy().into_owned();
+        return Ok(vec![loaded(name, graph, since)]);
     }
-    let checked = bundle::verify(&target)?;
-    let segmenter = &checked.manifest.segmenter;
-    let files = [
-        &segmenter.encoder,
-        &segmenter.decoder,
-        &checked.manifest.image_encoder.graph,
-    ];
-    let graphs = files
+    let graph = |file: String| {
+        let since = Instant::now();
+        let graph = bundle::graph(&target, &file)?;
+        Ok(loaded(file, graph, since))
+    };
+    bundle::graph_files(&target)?
         .into_iter()
-        .map(|file| read(target.join(file), &checked.files[file]));
-    Ok(graphs.collect::<Result<_, _>>()?)
+        .map(graph)
+        .collect()
+}
+
+fn loaded(name: String, graph: Graph, since: Instant) -> Loaded {
+    let load_ms = since.elapsed().as_secs_f64() * 1e3;
+    Loaded {
+        name,
+        graph,
+        load_ms,
+    }
+}
+
+/// The cosine between both graphs' outputs, and their distance over the float one's length.
+fn compare(compare: &Compare) -> Result<(), Failure> {
+    let float = graphs(Some(compare.float.clone()), false)?.remove(0).graph;
+    let int8 = compare
+        .int8
+        .clone()
+        .unwrap_or_else(|| compare.float.clone());
+    let int8 = graphs(Some(int8), true)?.remove(0).graph;
+    let inputs = super::bench::made_up_inputs(&float, compare.open);
+    let (float, int8) = (float.run(&inputs)?, int8.run(&inputs)?);
+    let mut text = String::new();
+    for (i, (float, int8)) in float.iter().zip(&int8).enumerate() {
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            products.sum()
+        };
+        let (a, b) = (&float.data, &int8.data);
+        let lengths = (dot(a, a) * dot(b, b)).sqrt();
+        let apart = (dot(a, a) - 2.0 * dot(a, b) + dot(b, b)).max(0.0).sqrt();
+        text += &format!(
+            "output {i} {:?}: cosine {:.5}, relative distance {:.4}\n",
+            float.shape,
+            dot(a, b) / lengths,
+            apart / dot(a, a).sqrt(),
+        );
+    }
+    put(text.as_bytes())
 }
 
 fn table(name: &str, products: &[Product]) -> String {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::audit::{self, Product, Profile};
 use super::cpu::{Lent, cpu, idle_floats};
-use super::kernels::{Cpu, Kernel, Order, PackError, PackedLinear};
+use super::kernels::{Cpu, Kernel, PackError, PackedLinear};
 use super::memory;
 use super::onnx::{self, Input, Matrix, MatrixValues, Refused, Source};
 use super::plan::{Plan, Weights};
@@ -415,11 +415,9 @@ fn pack(kernel: Kernel, matrix: &Matrix) -> Result<PackedLinear, PackError> {
     let sides = [matrix.channels, matrix.depth];
     match &matrix.values {
         MatrixValues::Int8 { codes, scales } => {
-            PackedLinear::int8(kernel, codes, Order::OutputsFirst, scales, sides)
+            PackedLinear::int8(kernel, codes, matrix.order, scales, sides)
         }
-        MatrixValues::Float(values) => {
-            PackedLinear::float(kernel, values, Order::OutputsFirst, sides)
-        }
+        MatrixValues::Float(values) => PackedLinear::float(kernel, values, matrix.order, sides),
     }
 }
 

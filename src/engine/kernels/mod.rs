@@ -24,7 +24,7 @@
 //! instruction set's `enter`, the compiler leaves calls to `Zip::next` and to closures
 //! standing, each with its vectors through memory.
 //!
-//! This room knows nothing of graphs, files or tract, and it is the only one that may be
+//! This room knows nothing of graphs or files, and it is the only one that may be
 //! `unsafe`: each block says why it is sound.
 #![allow(unsafe_code)]
 

@@ -112,6 +112,12 @@ impl RowTable {
         &self.rows
     }
 
+    /// Rows of the memory that the entries point into.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     fn at(&self, row: usize) -> Option<usize> {
         let row = self.rows[row];
         (row != NO_ROW).then_some(row as usize)

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use tract_onnx::pb::NodeProto;
+use super::proto::NodeProto;
 
 use super::int8::plain;
 use super::{Attributes, DOMAIN, Source, word};

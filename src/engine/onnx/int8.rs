@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::NodeProto;
+use super::proto::NodeProto;
 
 use super::{Attributes, Constant, Refused, Source, Values};
 

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tract_onnx::pb::NodeProto;
+use super::proto::NodeProto;
 
 use super::int8::{Quantised, plain};
 use super::{Attributes, Constant, DOMAIN, Refused, Source, word};
+use crate::engine::kernels::Order;
 
 /// Float matrices with fewer values than this stay float where int8 is asked for:
 /// they save nothing.
@@ -23,6 +24,8 @@ pub(in crate::engine) struct Matrix {
     pub channels: usize,
     /// Inputs of each channel. Of a convolution: a patch, in the order of its image.
     pub depth: usize,
+    /// Whether each channel's inputs lie together, or each input's channels.
+    pub order: Order,
     /// The values.
     pub values: MatrixValues,
 }
@@ -52,10 +55,15 @@ pub(in crate::engine) fn linear(
     mut quantised: HashMap<String, Quantised>,
     int8: bool,
 ) -> Result<BTreeMap<String, Matrix>, Refused> {
+    let uses: HashMap<String, usize> = source
+        .uses()
+        .into_iter()
+        .map(|(name, uses)| (name.to_owned(), uses))
+        .collect();
     let mut weights = BTreeMap::new();
     let mut nodes = Vec::with_capacity(source.nodes.len());
     for node in std::mem::take(&mut source.nodes) {
-        let Some(weight) = Weight::of(&node, &source.constants, &mut quantised) else {
+        let Some(weight) = Weight::of(&node, &source.constants, &mut quantised, &uses) else {
             nodes.push(node);
             continue;
         };
@@ -99,17 +107,24 @@ impl Matrix {
         let MatrixValues::Float(values) = &self.values else {
             return;
         };
-        let mut codes = Vec::with_capacity(values.len());
-        let mut scales = Vec::with_capacity(self.channels);
-        for row in values.chunks(self.depth.max(1)) {
-            let widest = row.iter().fold(0.0_f32, |widest, v| widest.max(v.abs()));
-            let scale = if widest > 0.0 { widest / 127.0 } else { 1.0 };
-            codes.extend(
-                row.iter()
-                    .map(|v| (v / scale).round_ties_even().clamp(-127.0, 127.0) as i8),
-            );
-            scales.push(scale);
+        let channel = |i: usize| match self.order {
+            Order::OutputsFirst => i / self.depth,
+            Order::InputsFirst => i % self.channels,
+        };
+        let mut scales = vec![0.0_f32; self.channels];
+        for (i, value) in values.iter().enumerate() {
+            let widest = &mut scales[channel(i)];
+            *widest = widest.max(value.abs());
         }
+        for scale in &mut scales {
+            *scale = if *scale > 0.0 { *scale / 127.0 } else { 1.0 };
+        }
+        let code = |(i, value): (usize, &f32)| {
+            (value / scales[channel(i)])
+                .round_ties_even()
+                .clamp(-127.0, 127.0) as i8
+        };
+        let codes = values.iter().enumerate().map(code).collect();
         self.values = MatrixValues::Int8 { codes, scales };
     }
 }
@@ -127,19 +142,27 @@ impl Weight {
         node: &NodeProto,
         constants: &BTreeMap<String, Constant>,
         quantised: &mut HashMap<String, Quantised>,
+        uses: &HashMap<String, usize>,
     ) -> Option<Self> {
         let products = ["MatMul", "Gemm", "Conv", "ConvTranspose"];
         if !products.contains(&node.op_type.as_str()) || !node.domain.is_empty() {
             return None;
         }
         let name = node.input.get(1)?;
-        if let Some(q) = quantised.get(name) {
+        // Taken out, not copied, where this is the only product that reads it.
+        let last = uses.get(name).is_none_or(|uses| *uses == 1);
+        let taken = if last {
+            quantised.remove(name)
+        } else {
+            quantised.get(name).cloned()
+        };
+        if let Some(q) = taken {
             return Some(Self {
-                shape: q.shape.clone(),
+                shape: q.shape,
                 scales: Some(q.axis),
                 values: MatrixValues::Int8 {
-                    codes: q.codes.clone(),
-                    scales: q.scales.clone(),
+                    codes: q.codes,
+                    scales: q.scales,
                 },
             });
         }
@@ -179,6 +202,34 @@ impl Weight {
         Ok(Matrix {
             channels,
             depth,
+            order: Order::OutputsFirst,
+            values,
+        })
+    }
+
+    /// The matrix of a product whose weights lie `[inputs, channels]`, as they are.
+    fn as_it_lies(self) -> Result<Matrix, String> {
+        let [depth, channels] = self.shape[..] else {
+            return Err("has weights of other than two axes".to_owned());
+        };
+        if channels == 0 || depth == 0 {
+            return Err("has weights without values".to_owned());
+        }
+        let values = match (self.values, self.scales) {
+            (MatrixValues::Int8 { codes, scales }, Some(axis)) => {
+                let scales = match scales.as_slice() {
+                    [one] => vec![*one; channels],
+                    _ if axis == 1 => scales,
+                    _ => return Err("has int8 scales along its inputs".to_owned()),
+                };
+                MatrixValues::Int8 { codes, scales }
+            }
+            (values, _) => values,
+        };
+        Ok(Matrix {
+            channels,
+            depth,
+            order: Order::InputsFirst,
             values,
         })
     }
@@ -224,8 +275,8 @@ fn replace(
         return Err("has a bias that is no constant".to_owned());
     }
     match (node.op_type.as_str(), weight.shape.len()) {
-        ("MatMul", 2) => Ok((ours("Linear", ""), weight.matrix(&[1, 0], 1, 1)?, None)),
-        ("Gemm", 2) => gemm(node, &weight, bias, constants, &ours),
+        ("MatMul", 2) => Ok((ours("Linear", ""), weight.as_it_lies()?, None)),
+        ("Gemm", 2) => gemm(node, weight, bias, constants, &ours),
         ("Conv", 4) => convolution(node, &weight, bias, reads_input, &ours),
         ("ConvTranspose", 4) => transposed(node, &weight, bias, &ours),
         (op, rank) => Err(format!("is a {op} with weights of {rank} axes")),
@@ -234,7 +285,7 @@ fn replace(
 
 fn gemm(
     node: &NodeProto,
-    weight: &Weight,
+    weight: Weight,
     bias: &str,
     constants: &BTreeMap<String, Constant>,
     ours: &dyn Fn(&str, &str) -> NodeProto,
@@ -244,7 +295,7 @@ fn gemm(
         return Err("is a Gemm with factors or a turned activation".to_owned());
     }
     let matrix = if node.int("transB", 0) == 0 {
-        weight.matrix(&[1, 0], 1, 1)?
+        weight.as_it_lies()?
     } else {
         weight.matrix(&[0, 1], 1, 0)?
     };

@@ -1,4 +1,4 @@
-//! ONNX in, our own operators out: decoding ([`source`]), every int8 form to the one
+//! ONNX in, our own operators out: decoding ([`proto`], [`source`]), every int8 form to the one
 //! that we run ([`int8`]), products to ours ([`linear`]), chains to one node ([`fuse`]).
 //!
 //! All of it knows no input shape: it is done once a graph, or never where a prepared
@@ -7,14 +7,16 @@
 mod fuse;
 mod int8;
 mod linear;
+mod proto;
 mod source;
 
 pub(super) use linear::{Matrix, MatrixValues};
+pub(super) use proto::NodeProto;
 pub(super) use source::{Attributes, Constant, Input, Source, Values};
 
 use std::collections::BTreeMap;
 
-use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
+use proto::{AttributeProto, AttributeType};
 
 /// The domain of our own operators.
 pub(super) const DOMAIN: &str = "medfocus";

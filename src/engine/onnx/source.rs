@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, tensor_proto::DataType, tensor_shape_proto,
-    tensor_shape_proto::dimension::Value as Dimension, type_proto,
-};
-use tract_onnx::prelude::{Framework, TractResult};
+use prost::Message;
 
 use super::Refused;
+use super::proto::{
+    AttributeProto, DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
 
 /// A constant of the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,8 +95,8 @@ impl Source {
     /// [`Refused`]: no ONNX file, data outside the file, a type or an order that is
     /// not ONNX's.
     pub fn read(bytes: &[u8]) -> Result<Self, Refused> {
-        let proto: TractResult<_> = tract_onnx::onnx().proto_model_for_read(&mut &*bytes);
-        let proto = proto.map_err(|error| Refused::file(format!("{error:#}")))?;
+        let proto = ModelProto::decode(bytes);
+        let proto = proto.map_err(|error| Refused::file(format!("no ONNX file: {error}")))?;
         let graph = proto
             .graph
             .ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
@@ -151,7 +150,6 @@ impl Source {
         let inputs = self.inputs.iter().map(|input| ValueInfoProto {
             name: input.name.clone(),
             r#type: Some(tensor_type(&input.axes)),
-            ..ValueInfoProto::default()
         });
         let outputs = self.outputs.iter().map(|name| ValueInfoProto {
             name: name.clone(),
@@ -165,7 +163,6 @@ impl Source {
                 initializer: self.constants.iter().map(tensor).collect(),
                 ..GraphProto::default()
             }),
-            ..ModelProto::default()
         }
     }
 
@@ -210,10 +207,8 @@ fn output(node: &NodeProto) -> Result<&str, Refused> {
 }
 
 fn input(value: &ValueInfoProto) -> Input {
-    let shape = value.r#type.as_ref().and_then(|t| match &t.value {
-        Some(type_proto::Value::TensorType(tensor)) => tensor.shape.as_ref(),
-        _ => None,
-    });
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
     let axes = shape.map_or(&[][..], |shape| &shape.dim).iter();
     Input {
         name: value.name.clone(),
@@ -227,18 +222,16 @@ fn input(value: &ValueInfoProto) -> Input {
 }
 
 fn tensor_type(axes: &[Option<usize>]) -> TypeProto {
-    let dim = |axis: &Option<usize>| tensor_shape_proto::Dimension {
+    let dim = |axis: &Option<usize>| DimensionProto {
         value: axis.map(|length| Dimension::DimValue(length as i64)),
-        ..tensor_shape_proto::Dimension::default()
     };
     TypeProto {
-        value: Some(type_proto::Value::TensorType(type_proto::Tensor {
+        tensor_type: Some(TensorTypeProto {
             elem_type: DataType::Float as i32,
             shape: Some(TensorShapeProto {
                 dim: axes.iter().map(dim).collect(),
             }),
-        })),
-        ..TypeProto::default()
+        }),
     }
 }
 

@@ -4,19 +4,17 @@
 //! axis leave it waiting; the product with the values makes it attention. If anything
 //! else wants the scores, they are made after all.
 
-use tract_onnx::pb::NodeProto;
-
 use super::elementwise::Shared;
 use super::lower::{Layout, Lower, Lowering, Tensor, Value};
 use super::moves::broadcast_shape;
 use super::step::{MatMul, Work};
 use super::view::{Run, View};
 use crate::engine::kernels::{self, AttentionArithmetic, Cpu, Heads, HeadsMut, ShapeError};
-use crate::engine::onnx::Attributes;
+use crate::engine::onnx::{Attributes, NodeProto};
 
 /// From this many keys on, the products of attention run in int8: there they decide the
 /// time, and the softmax averages the rounding away.
-const INT8_FROM_KEYS: usize = usize::MAX;
+const INT8_FROM_KEYS: usize = 256;
 
 /// Queries times turned keys, not computed yet.
 #[derive(Debug, Clone)]

@@ -1,9 +1,7 @@
 //! Whole numbers known while planning: shapes, axes, indices, and what exporters compute
 //! from them. With the input shapes fixed, all of it folds away here.
 
-use tract_onnx::pb::NodeProto;
-
-use crate::engine::onnx::Attributes;
+use crate::engine::onnx::{Attributes, NodeProto};
 
 /// A tensor of whole numbers that the plan knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

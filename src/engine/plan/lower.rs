@@ -8,15 +8,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tract_onnx::pb::NodeProto;
-
 use super::attention::Scores;
 use super::elementwise::{Shared, Unary};
 use super::known::Known;
 use super::step::{Place, Step, Weights, Work};
 use super::view::View;
 use crate::engine::kernels::Cpu;
-use crate::engine::onnx::{DOMAIN, Refused, Source, Values};
+use crate::engine::onnx::{DOMAIN, NodeProto, Refused, Source, Values};
 
 /// Values that the walk has met.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 //! | file | what for |
 //! |---|---|
 //! | `lower.rs` | the walk over the nodes; then `products`, `attention`, `pixels`, `values`, `moves` for their operators |
+//! | `groups.rs` | windowed attention, group of windows by group |
 //! | `known.rs` | whole numbers that fold away |
 //! | `view.rs` | where a value's elements lie |
 //! | `step.rs`, `elementwise.rs` | what a step does |
@@ -14,6 +15,7 @@
 
 mod attention;
 mod elementwise;
+mod groups;
 mod known;
 mod lower;
 mod memory;
@@ -75,7 +77,7 @@ impl Plan {
         cpu: &Cpu,
         inputs: &[Vec<usize>],
     ) -> Result<Self, onnx::Refused> {
-        let lowered = lower::lower(source, weights, cpu, inputs)?;
+        let lowered = groups::cut(lower::lower(source, weights, cpu, inputs)?);
         let kept: Vec<Place> = lowered.outputs.iter().map(|(place, _)| *place).collect();
         let arena = Arena::lay_out(&lowered.buffers, &lowered.steps, &kept);
         Ok(Self {

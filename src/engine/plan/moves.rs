@@ -1,13 +1,11 @@
 //! Operators that only move values: new views where that is possible, copies where not.
 
-use tract_onnx::pb::NodeProto;
-
 use super::elementwise::{Shared, Unary};
 use super::known::{axis, clamped, resolve_shape, squeezed, unsqueezed};
 use super::lower::{Layout, Lower, Lowering, Tensor};
 use super::step::{Place, Work};
 use super::view::View;
-use crate::engine::onnx::Attributes;
+use crate::engine::onnx::{Attributes, NodeProto};
 
 impl<'a> Lowering<'a> {
     /// Any mover with one output.

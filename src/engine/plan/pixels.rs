@@ -1,7 +1,5 @@
 //! Pooling and resizing of images, in whatever order their axes lie.
 
-use tract_onnx::pb::NodeProto;
-
 use super::lower::{Layout, Lower, Lowering, Tensor};
 use super::products::{padding, pair};
 use super::step::Work;
@@ -9,7 +7,7 @@ use super::view::View;
 use crate::engine::kernels::{
     Cpu, PixelView, PixelViewMut, Resize, ShapeError, max_pool_2x2, resize,
 };
-use crate::engine::onnx::Attributes;
+use crate::engine::onnx::{Attributes, NodeProto};
 
 /// Shape and strides of both sides: image, row, column, channel.
 #[derive(Debug, Clone)]
@@ -42,6 +40,14 @@ impl Sides {
 pub(in crate::engine) struct Pool(Sides);
 
 impl Pool {
+    /// The same for the first `count` images alone.
+    pub fn of_images(&self, count: usize) -> Self {
+        let mut sides = self.0.clone();
+        sides.from[0] = count;
+        sides.to[0] = count;
+        Self(sides)
+    }
+
     pub fn run(&self, cpu: &Cpu, from: &[f32], to: &mut [f32]) -> Result<(), ShapeError> {
         let (from, to) = self.0.bind(from, to);
         max_pool_2x2(cpu, &from, to)

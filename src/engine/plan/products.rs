@@ -1,14 +1,12 @@
 //! Linear layers and convolutions, and what folds into them: the norm before, the second
 //! half of an MLP behind, the residual, the order of rows on both sides.
 
-use tract_onnx::pb::NodeProto;
-
 use super::elementwise::{Shared, Unary};
 use super::lower::{Layout, Lower, Lowering, Tensor};
 use super::step::{Added, Geometry, Layer, Place, Product, Source, Target, Work};
 use super::view::View;
 use crate::engine::kernels::{Activation, NO_ROW, PackedLinear, PatchOrder, RowTable};
-use crate::engine::onnx::Attributes;
+use crate::engine::onnx::{Attributes, NodeProto};
 
 /// Orders of axes in which rows may lie whole: as they are, channels last of images,
 /// channels last of flattened images.
@@ -455,7 +453,7 @@ impl Target {
         }
     }
 
-    fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         self.table.is_none() && self.column_stride == 1 && self.groups == 1
     }
 }

@@ -1,7 +1,5 @@
 //! Nodes that work value by value or row by row: sums, activations, norms, means.
 
-use tract_onnx::pb::NodeProto;
-
 use super::elementwise::{Binary, Shared, Unary};
 use super::known::axis;
 use super::lower::{Layout, Lower, Lowering, Tensor, Value};
@@ -9,7 +7,7 @@ use super::moves::broadcast_shape;
 use super::step::{Place, Work};
 use super::view::View;
 use crate::engine::kernels::Activation;
-use crate::engine::onnx::Attributes;
+use crate::engine::onnx::{Attributes, NodeProto};
 
 impl<'a> Lowering<'a> {
     /// A sum, folded into the product that makes one of its sides where that can be.
