@@ -11,7 +11,7 @@
 //!
 //! The same code runs on the board and on a microcontroller: no std, no allocation, no
 //! panic on any bytes. It names nothing of medfocus's own. `docs/protocol.md` is the
-//! specification.
+//! specification; `examples/mcu` is a microcontroller's main loop with a small display.
 
 #![no_std]
 #![forbid(unsafe_code)]

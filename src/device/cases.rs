@@ -310,10 +310,12 @@ impl Cases {
     /// sending; from now on the caller's is.
     pub fn offer(&self, among: Option<&BTreeSet<u64>>) -> Option<u64> {
         let mut board = lock(&self.board);
-        let free = |case: &&u64| {
-            !board.offered.contains(*case) && among.is_none_or(|own| own.contains(*case))
+        let free = |case: &&u64| !board.offered.contains(*case);
+        let case = match among {
+            None => board.undelivered.iter().find(free).copied()?,
+            // Few against all that may lie undelivered for months.
+            Some(own) => own.intersection(&board.undelivered).find(free).copied()?,
         };
-        let case = board.undelivered.iter().find(free).copied()?;
         board.offered.insert(case);
         Some(case)
     }

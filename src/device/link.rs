@@ -263,6 +263,7 @@ impl<'a> Link<'a> {
     fn taken(&mut self, case: u64) {
         if self.offered.contains(&case) && self.cases.deliver(case).is_ok() {
             self.offered.remove(&case);
+            self.own.remove(&case);
         }
     }
 
