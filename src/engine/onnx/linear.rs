@@ -208,7 +208,7 @@ impl Weight {
     }
 
     /// The matrix of a product whose weights lie `[inputs, channels]`, as they are.
-    fn as_it_lies(self) -> Result<Matrix, String> {
+    fn inputs_first(self) -> Result<Matrix, String> {
         let [depth, channels] = self.shape[..] else {
             return Err("has weights of other than two axes".to_owned());
         };
@@ -275,7 +275,7 @@ fn replace(
         return Err("has a bias that is no constant".to_owned());
     }
     match (node.op_type.as_str(), weight.shape.len()) {
-        ("MatMul", 2) => Ok((ours("Linear", ""), weight.as_it_lies()?, None)),
+        ("MatMul", 2) => Ok((ours("Linear", ""), weight.inputs_first()?, None)),
         ("Gemm", 2) => gemm(node, weight, bias, constants, &ours),
         ("Conv", 4) => convolution(node, &weight, bias, reads_input, &ours),
         ("ConvTranspose", 4) => transposed(node, &weight, bias, &ours),
@@ -295,7 +295,7 @@ fn gemm(
         return Err("is a Gemm with factors or a turned activation".to_owned());
     }
     let matrix = if node.int("transB", 0) == 0 {
-        weight.as_it_lies()?
+        weight.inputs_first()?
     } else {
         weight.matrix(&[0, 1], 1, 0)?
     };

@@ -161,7 +161,6 @@ impl Source {
                 output: outputs.collect(),
                 node: self.nodes.clone(),
                 initializer: self.constants.iter().map(tensor).collect(),
-                ..GraphProto::default()
             }),
         }
     }

@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn reshapes_as_onnx_says() {
-        let cases: [(&[usize], &[i64], Option<&[usize]>); 7] = [
+        type Case<'a> = (&'a [usize], &'a [i64], Option<&'a [usize]>);
+        let cases: [Case<'_>; 7] = [
             (&[2, 3, 4], &[0, -1], Some(&[2, 12])),
             (&[2, 3, 4], &[-1], Some(&[24])),
             (&[2, 3], &[3, 2], Some(&[3, 2])),

@@ -63,6 +63,9 @@ pub(super) struct Failed {
     error: ShapeError,
 }
 
+/// An output's shape and values.
+pub(super) type Output = (Vec<usize>, Vec<f32>);
+
 /// Called after each step, with the time that it took.
 pub(super) type Observer<'a> = dyn FnMut(usize, Duration) + 'a;
 
@@ -118,7 +121,7 @@ impl Plan {
         inputs: &[&[f32]],
         arena: &mut [f32],
         mut observer: Option<&mut Observer<'_>>,
-    ) -> Result<Vec<(Vec<usize>, Vec<f32>)>, Failed> {
+    ) -> Result<Vec<Output>, Failed> {
         let start = arena.as_ptr().align_offset(LINE * size_of::<f32>());
         let arena = &mut arena[start.min(LINE)..][..self.arena.length];
         for (i, step) in self.steps.iter().enumerate() {

@@ -68,7 +68,7 @@ impl<'a> Lowering<'a> {
         if length == outputs {
             return Ok(bias.place);
         }
-        if length == 0 || outputs % length != 0 {
+        if length == 0 || !outputs.is_multiple_of(length) {
             return Err(format!("has a bias of {length} for {outputs} outputs"));
         }
         let flat = View::contiguous(&[1, length]).broadcast(&[outputs / length, length]);
@@ -383,7 +383,7 @@ fn scatter(
     width: usize,
     length: usize,
 ) -> Option<Option<RowTable>> {
-    if inner == 0 || width % inner != 0 {
+    if inner == 0 || !width.is_multiple_of(inner) {
         return None;
     }
     let mut table = vec![NO_ROW; length / inner];

@@ -140,7 +140,7 @@ impl View {
             }
             [first, ref inner @ ..] => {
                 let size: usize = inner.iter().map(|run| run.length).product();
-                if start % size != 0 || length % size != 0 {
+                if !start.is_multiple_of(size) || !length.is_multiple_of(size) {
                     return None;
                 }
                 view.offset += start / size * first.stride;
@@ -216,13 +216,13 @@ fn take(left: &mut Vec<Run>, length: usize) -> Option<Vec<Run>> {
     while wanted > 1 {
         let run = left.pop()?;
         if run.length <= wanted {
-            if wanted % run.length != 0 {
+            if !wanted.is_multiple_of(run.length) {
                 return None;
             }
             wanted /= run.length;
             axis.push(run);
         } else {
-            if run.length % wanted != 0 {
+            if !run.length.is_multiple_of(wanted) {
                 return None;
             }
             let inner = run.length / wanted;
