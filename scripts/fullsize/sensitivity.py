@@ -1,6 +1,6 @@
 """How much each layer loses as int8: the report that chooses which stay in float.
 
-Each linear layer is computed from the same float rows twice: in float, and as the
+Each linear layer and convolution is computed from the same float rows twice: in float, and as the
 device does, with int8 weights (one scale an output channel) and int8 rows (one scale a
 row). Nothing here changes a graph.
 """
@@ -24,11 +24,11 @@ of a tenth of the signal."""
 
 @dataclass(frozen=True)
 class Layer:
-    """One linear layer."""
+    """One linear layer, or a convolution as the product that it is."""
 
     name: str
     shape: tuple[int, int]
-    """Inputs and outputs."""
+    """Inputs (a convolution's are those under its kernel) and outputs."""
     cosine: float
     """Between the float and the int8 result, all rows as one vector."""
     sqnr_db: float
@@ -45,6 +45,8 @@ def measure(model: onnx.ModelProto, flow: Flow) -> list[Layer]:
 
 
 def _layer(name: str, weight: np.ndarray, rows: np.ndarray) -> Layer:
+    if weight.ndim == 4:
+        weight = weight.reshape(len(weight), -1).T
     wanted = rows @ weight
     codes, scales = codes_and_scales(weight, 1)
     found = _rows_as_int8(rows) @ (codes.astype(np.float32) * scales)

@@ -117,6 +117,19 @@ class Int8(unittest.TestCase):
         again = sensitivity.measure(model, calibrate.watch(model, [{"x": x}]))
         self.assertEqual(smoothed, again, "what was seen is scaled as the graph is")
 
+    def test_a_convolution_is_measured_as_the_product_that_it_is(self) -> None:
+        graph, kernel = Graph("patches"), normal(64, 3, 7, 7)
+        x = graph.relu(graph.input("x", (1, 3, 32, 32)), "bright")
+        graph.output(graph.convolution(x, kernel, None, 4, 3, "patch"), "y")
+        model, planes = graph.model(), normal(1, 3, 32, 32)
+        flow = calibrate.watch(model, [{"x": planes}])
+        rows = flow.rows["patch.weight"]
+        wanted = run(graph, x=planes)[0][0].reshape(64, -1).T
+        np.testing.assert_allclose(rows @ kernel.reshape(64, -1).T, wanted, atol=1e-4)
+        (layer,) = sensitivity.measure(model, flow)
+        self.assertEqual((layer.name, layer.shape), ("patch", (147, 64)))
+        self.assertGreater(layer.sqnr_db, 30)
+
     def test_a_layer_that_is_kept_stays_float_and_the_other_becomes_int8(self) -> None:
         model = quantise_weights(self.layers(), ["second.weight"])
         types = {t.name: numpy_helper.to_array(t).dtype for t in model.graph.initializer}
