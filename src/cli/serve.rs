@@ -2,13 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use firmware_host::screens::Language;
 use medfocus::bundle::{self, Bundle};
-use medfocus::device::{Cases, Event, Events, Health, Port, talk};
+use medfocus::device::place::Place;
+use medfocus::device::{Cases, Displays, Event, Events, Health, Port, talk};
 use medfocus::{engine, self_test};
 
 use super::Failure;
+
+/// What the displays get to show why the device ends; e-paper takes two seconds.
+const LAST_PICTURE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,7 +29,8 @@ next start. `--serial -` talks on standard input and output.
 
 Examples:
   medfocus serve --serial /dev/ttyUSB0 --baud 115200
-  medfocus serve --serial -")]
+  medfocus serve --serial /dev/ttyAMA0 --display ssd1306:/dev/i2c-1 --language sw
+  medfocus serve --serial - --display png:pictures")]
 pub struct Arguments {
     /// Serial port to answer on, `-` for standard input and output; may be given several times
     #[arg(long, value_name = "PORT", required = true)]
@@ -31,6 +38,13 @@ pub struct Arguments {
     /// Bits a second of the serial ports
     #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
     baud: u32,
+    /// Display: ssd1306, st7789, ili9341, epd, fb or png, and its place, as
+    /// `ssd1306:/dev/i2c-1` or `png:FOLDER`; may be given several times
+    #[arg(long, value_name = "KIND:PLACE[,KEY=VALUE]")]
+    display: Vec<Place>,
+    /// Language of the displays: en, fr, es, sw or hi
+    #[arg(long, value_name = "CODE", default_value = "en", value_parser = language)]
+    language: Language,
     /// Folder of the journal; where absent, MEDFOCUS_STATE or the system's state folder
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -46,12 +60,24 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     engine::set_threads(arguments.threads);
     let ports = ports(arguments)?;
     let events = Arc::new(Events::default());
-    let cases = start(arguments, &events).inspect_err(|failure| {
-        if let Failure::Device { code, cure, .. } = failure {
-            events.tell(&Event::Health(Health::Fault { code, cure }));
-        }
-    })?;
+    let displays = Displays::start(arguments.display.clone(), arguments.language, &events);
+    let served = serve(arguments, ports, &events, &displays);
+    if let Err(Failure::Device { code, cure, .. }) = &served {
+        events.tell(&Event::Health(Health::Fault { code, cure }));
+    }
+    displays.stop(LAST_PICTURE);
+    served
+}
+
+fn serve(
+    arguments: &Arguments,
+    ports: Vec<Port>,
+    events: &Arc<Events>,
+    displays: &Displays,
+) -> Result<(), Failure> {
+    let cases = start(arguments, events)?;
     let cases: &'static Cases = Box::leak(Box::new(cases));
+    displays.watch(cases);
     std::thread::spawn(|| cases.work());
     log::info!("self-test passed; ready");
     events.tell(&Event::Health(Health::Ready {
@@ -100,6 +126,13 @@ fn ports(arguments: &Arguments) -> Result<Vec<Port>, Failure> {
         _ => Port::Device { path, baud },
     };
     Ok(names.into_iter().map(port).collect())
+}
+
+fn language(code: &str) -> Result<Language, String> {
+    Language::of_code(code).ok_or_else(|| {
+        let codes = Language::ALL.map(Language::code);
+        format!("there are {}", codes.join(", "))
+    })
 }
 
 /// `MEDFOCUS_STATE`, the service manager's folder, or the user's (XDG base directories).

@@ -7,6 +7,7 @@
 
 mod cases;
 mod console;
+mod display;
 mod events;
 mod images;
 mod line;
@@ -17,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use cases::{Cases, State, Summary};
 pub use console::Console;
+pub use display::{Displays, GlassError, place};
 pub use events::{Event, Events, Found, Health, Listener};
 pub use serial::{Port, talk};
 

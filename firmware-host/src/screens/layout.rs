@@ -110,7 +110,7 @@ const MONO: Kit = Kit {
     sentence: Face::BodyBold,
     notice: Face::TinyBold,
     small: Face::Tiny,
-    air: 0,
+    air: 1,
     bar: 7,
     row: Face::Tiny,
     row_bold: Face::TinyBold,
@@ -128,7 +128,7 @@ const PAPER: Kit = Kit {
     sentence: Face::Strong,
     notice: Face::Large,
     small: Face::Small,
-    air: 0,
+    air: 2,
     bar: 10,
     row: Face::Small,
     row_bold: Face::BodyBold,
@@ -137,8 +137,8 @@ const PAPER: Kit = Kit {
 };
 
 const SQUARE: Kit = Kit {
-    margin: 8,
-    gap: 8,
+    margin: 6,
+    gap: 6,
     band: Face::Huge,
     title: Face::Large,
     number: Face::Huge,
@@ -348,31 +348,27 @@ impl<'a> Sheet<'a> {
         });
     }
 
-    /// A line as large as fits between `face` and `least`.
+    /// A line as large as fits, no larger than `face`.
     pub(super) fn line(
         &mut self,
         area: Rectangle,
-        (face, least): (Face, Face),
+        face: Face,
         align: Align,
         ink: Role,
         line: Line<'a>,
     ) {
-        let face = self.largest(face, least, &format(&line), area.size);
+        let face = self.largest(face, &format(&line), area.size);
         self.put(area, Role::Ground, ink, Content::Text { line, face, align });
     }
 
-    fn largest(&self, face: Face, least: Face, text: &Formatted, room: Size) -> Face {
-        let mut faces = Face::ALL.into_iter().rev();
-        faces
-            .find(|f| {
-                (least..=face).contains(f)
-                    && f.line(self.language) <= room.height
-                    && measure(text, *f) <= room.width
-            })
-            .unwrap_or(least)
+    fn largest(&self, face: Face, text: &Formatted, room: Size) -> Face {
+        let fits = |face: &Face| {
+            face.line(self.language) <= room.height && measure(text, *face) <= room.width
+        };
+        face.down().find(fits).unwrap_or(Face::Tiny)
     }
 
-    /// Sentences as large as fits between `face` and the smallest.
+    /// Sentences as large as fits, no larger than `face`.
     pub(super) fn paragraph(&mut self, area: Rectangle, face: Face, text: &'a str) {
         let line = Line::Plain(text);
         let Size { width, height } = area.size;
@@ -380,8 +376,7 @@ impl<'a> Sheet<'a> {
             let most = (height / face.line(self.language)) as usize;
             most > 0 && lines(text, *face, width, most).all(|line| !line.cut)
         };
-        let mut faces = Face::ALL.into_iter().rev().filter(|f| *f <= face);
-        let face = faces.find(whole).unwrap_or(Face::Tiny);
+        let face = face.down().find(whole).unwrap_or(Face::Tiny);
         let content = Content::Paragraph {
             line,
             face,
@@ -403,7 +398,9 @@ impl<'a> Sheet<'a> {
         face: Face,
         word: &'a str,
     ) {
-        let height = self.line_height(face) + self.kit.air;
+        // Lines of Hindi are high as they are, and small panels have no more room.
+        let tight = self.language == Language::Hindi && !self.kit.headings;
+        let height = self.line_height(face) + if tight { 0 } else { self.kit.air };
         let mut band = Room(room.top(height));
         let margin = self.kit.margin.max(2);
         let side = height - (height / 6).max(2);
@@ -413,8 +410,9 @@ impl<'a> Sheet<'a> {
         on_band(self, band.left(margin), Content::Blank);
         on_band(self, band.left(side), Content::Shape(shape));
         on_band(self, band.left(self.kit.gap.max(4)), Content::Blank);
+        on_band(self, band.right(margin / 2), Content::Blank);
         let line = Line::Plain(word);
-        let face = self.largest(face, Face::Tiny, &format(&line), band.0.size);
+        let face = self.largest(face, &format(&line), band.0.size);
         let text = Content::Text {
             line,
             face,

@@ -100,12 +100,17 @@ impl Face {
         self.capital() + 2 * around
     }
 
-    /// The largest face, down to `least`, in which a text is no wider than `width`.
-    pub fn fitting(self, least: Self, text: &str, width: u32) -> Self {
-        let mut faces = Self::ALL.into_iter().rev();
-        faces
-            .find(|face| *face <= self && *face >= least && measure(text, *face) <= width)
-            .unwrap_or(least)
+    /// Whether the strokes are broad.
+    pub const fn is_bold(self) -> bool {
+        !matches!(self, Self::Tiny | Self::Small | Self::Body)
+    }
+
+    /// This face and the smaller ones of its weight, largest first, and the smallest of all.
+    pub fn down(self) -> impl Iterator<Item = Self> {
+        let faces = Self::ALL.into_iter().rev();
+        faces.filter(move |face| {
+            *face <= self && (face.is_bold() == self.is_bold() || *face == Self::Tiny)
+        })
     }
 }
 

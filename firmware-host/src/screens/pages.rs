@@ -65,18 +65,11 @@ impl<'a> Sheet<'a> {
 
     /// A line from the left end, down to the smallest face.
     fn left(&mut self, area: Rectangle, face: Face, ink: Role, text: &'a str) {
-        self.line(
-            area,
-            (face, Face::Tiny),
-            Align::Left,
-            ink,
-            Line::Plain(text),
-        );
+        self.line(area, face, Align::Left, ink, Line::Plain(text));
     }
 
     fn small(&mut self, area: Rectangle, align: Align, line: Line<'a>) {
-        let sizes = (self.kit.small, Face::Tiny);
-        self.line(area, sizes, align, Role::Quiet, line);
+        self.line(area, self.kit.small, align, Role::Quiet, line);
     }
 
     fn bar(&mut self, area: Rectangle, filled: u16) {
@@ -355,8 +348,7 @@ impl<'a> Sheet<'a> {
     }
 
     fn chance(&mut self, area: Rectangle, face: Face, align: Align, chance: u16) {
-        let sizes = (face, Face::Tiny);
-        self.line(area, sizes, align, Role::Text, Line::Chance(chance));
+        self.line(area, face, align, Role::Text, Line::Chance(chance));
     }
 
     fn bar_and_chance(&mut self, row: Rectangle, width: u32, chance: u16, face: Face) {
@@ -384,7 +376,7 @@ impl<'a> Sheet<'a> {
         let height = (room.height() / rows).clamp(least, line * 2);
         let shown = (room.height() / height) as usize;
         let chance_width = measure(WIDEST_CHANCE, kit.row_bold);
-        let label_width = room.width().saturating_sub(chance_width) * 3 / 5;
+        let label_width = room.width().saturating_sub(chance_width) * 2 / 3;
         for index in most_probable(finding.classes, shown) {
             let class = finding.classes[index];
             let mut row = Room(room.top(height));
@@ -490,8 +482,7 @@ impl<'a> Sheet<'a> {
             let area = row.left(row.width() * 2 / 5);
             self.left(area, kit.row, Role::Quiet, name);
             row.left(kit.gap);
-            let sizes = (kit.row, Face::Tiny);
-            self.line(row.0, sizes, Align::Left, Role::Text, value);
+            self.line(row.0, kit.row, Align::Left, Role::Text, value);
         }
     }
 }

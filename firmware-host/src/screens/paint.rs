@@ -12,7 +12,6 @@ use super::Thumbnail;
 use super::layout::{Align, Content, Frame, Line, MOST_PARTS, Part};
 use super::lettering::{Elided, Face, elide, format, lines};
 use super::palette::{Ink, Role};
-use super::shapes::Shape;
 
 /// Areas that were painted: what is to be sent to the panel.
 pub type Damage = Vec<Rectangle, { 2 * MOST_PARTS }>;
@@ -166,7 +165,11 @@ impl Part<'_> {
                 Ok(())
             }
             Content::Bar(filled) => paint_bar(*filled, self.area, ink, colour, target),
-            Content::Shape(shape) => paint_shape(*shape, self.area, colour, ground, target),
+            Content::Shape(shape) => {
+                let smooth = ink == Ink::Colour;
+                let square = square_of(self.area);
+                shape.draw(square, colour, ground, smooth, target)
+            }
             Content::Picture(_) | Content::Blank => Ok(()),
         }
     }
@@ -225,22 +228,12 @@ where
     target.fill_solid(&inner, colour.into())
 }
 
-fn paint_shape<D>(
-    shape: Shape,
-    area: Rectangle,
-    colour: Rgb888,
-    ground: Rgb888,
-    target: &mut D,
-) -> Result<(), D::Error>
-where
-    D: DrawTarget,
-    D::Color: From<Rgb888>,
-{
+/// The square at an area's left end, in the middle of its height.
+fn square_of(area: Rectangle) -> Rectangle {
     let side = area.size.width.min(area.size.height);
     let down = (area.size.height - side) / 2;
     let corner = area.top_left + Point::new(0, down as i32);
-    let square = Rectangle::new(corner, Size::new_equal(side));
-    shape.draw(square, colour, ground, target)
+    Rectangle::new(corner, Size::new_equal(side))
 }
 
 /// The image as large as the area lets it, in the area's middle, and its region's outline.

@@ -21,14 +21,17 @@ pub enum Shape {
     Finder,
 }
 
-/// Samples a side of a pixel: edges come out smooth where the panel has colours.
+/// Samples a side of a pixel.
 const SAMPLES: i32 = 4;
+
+/// Samples from which on a pixel is drawn where there are no shades.
+const HALF: u32 = (SAMPLES * SAMPLES) as u32 / 2;
 
 /// Coordinates that shapes are drawn in, whatever their size: 0 to this.
 const UNIT: i32 = 1000;
 
 impl Shape {
-    /// Draws the shape into a square; the area around it is left as it is.
+    /// Draws the shape into a square, its edges smooth or in whole pixels.
     ///
     /// # Errors
     /// The target's.
@@ -37,6 +40,7 @@ impl Shape {
         square: Rectangle,
         colour: Rgb888,
         ground: Rgb888,
+        smooth: bool,
         target: &mut D,
     ) -> Result<(), D::Error>
     where
@@ -46,7 +50,12 @@ impl Shape {
         let side = square.size.width.min(square.size.height);
         let pixels = square.points().map(|at| {
             let covered = self.covered(at - square.top_left, side);
-            Pixel(at, mixed(ground, colour, covered).into())
+            let shade = match covered {
+                _ if smooth => mixed(ground, colour, covered),
+                0..HALF => ground,
+                _ => colour,
+            };
+            Pixel(at, shade.into())
         });
         target.draw_iter(pixels)?;
         let Some((letter, face, middle)) = self.letter(side) else {

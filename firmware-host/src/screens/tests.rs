@@ -16,7 +16,8 @@ use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
 
-const CODES: [&str; 12] = [
+const CODES: [&str; 13] = [
+    "budget",
     "not_found",
     "unsupported_format",
     "unreadable",
@@ -189,6 +190,19 @@ fn no_ink_leaves_its_part() {
             let Ok(()) = part.draw(frame.panel.ink, &mut outside);
             assert_eq!(outside.found, None, "{what}: {part:?}");
         }
+    });
+}
+
+#[test]
+fn one_bit_panels_are_given_black_and_white_only() {
+    for_all(|what, _, page, frame, language| {
+        if frame.panel.ink == Ink::Colour || page == Page::Device || language != Language::French {
+            return;
+        }
+        let mut canvas = Canvas::new(frame.panel);
+        let Ok(_) = Painter::default().paint(frame, &mut canvas);
+        let one_bit = [Rgb888::BLACK, Rgb888::WHITE];
+        assert!(canvas.pixels.iter().all(|p| one_bit.contains(p)), "{what}");
     });
 }
 

@@ -393,7 +393,14 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Alama iko nje ya picha. Weka tena.",
             "निशान छवि से बाहर है। फिर से लगाएँ।",
         ],
-        "device_fault" => [
+        "budget" => [
+            "Not enough memory. End other programs and run it again.",
+            "Mémoire insuffisante. Fermez les autres programmes.",
+            "Falta memoria. Cierre otros programas y repita.",
+            "Kumbukumbu haitoshi. Funga programu nyingine.",
+            "मेमोरी कम है। दूसरे प्रोग्राम बंद करें।",
+        ],
+        "device_fault" | "engine" | "line" => [
             "Run the self-test. If it passes, keep the image and report this.",
             "Lancez l'autotest. S'il réussit, gardez l'image et signalez-le.",
             "Haga la autoprueba. Si la supera, guarde la imagen y avise.",
@@ -407,14 +414,14 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Kujipima kumeshindwa. Usitumie kifaa hiki.",
             "स्वयं जाँच विफल। इस उपकरण का उपयोग न करें।",
         ],
-        "storage" => [
+        "storage" | "state" => [
             "Storage cannot be written. Check the card and its space.",
             "Écriture impossible. Vérifiez la carte et sa place.",
             "No se puede escribir. Revise la tarjeta y su espacio.",
             "Hifadhi haiandikiki. Kagua kadi na nafasi yake.",
             "भंडार में लिखा नहीं जा रहा। कार्ड और जगह जाँचें।",
         ],
-        "bundle" => [
+        code if code.starts_with("bundle") => [
             "The models cannot be used. Copy them again.",
             "Modèles inutilisables. Copiez-les à nouveau.",
             "No se pueden usar los modelos. Cópielos otra vez.",

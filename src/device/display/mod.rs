@@ -1,0 +1,266 @@
+//! The display: what the device does and found, on a panel, a frame buffer or in pictures.
+//!
+//! `events -> View -> screens (firmware-host) -> Canvas -> Glass`. Each display has its own
+//! thread: one that is slow, broken or gone delays nobody, and is opened again when it
+//! comes back. Events that came while it was busy are taken together; only the last state
+//! is painted. Nothing here decides anything, and no path of an image is ever shown.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`place`] | what `--display` says |
+//! | `view` | events become a screen |
+//! | `canvas` | pixels in memory |
+//! | `pictures` | PNG files |
+//! | `framebuffer` | Linux frame buffers |
+//! | `oled`, `tft`, `paper` | panels on a bus (feature `panels`) |
+
+mod canvas;
+mod framebuffer;
+mod pictures;
+pub mod place;
+mod view;
+
+#[cfg(all(feature = "panels", target_os = "linux"))]
+mod oled;
+#[cfg(all(feature = "panels", target_os = "linux"))]
+mod paper;
+#[cfg(all(feature = "panels", target_os = "linux"))]
+mod pins;
+#[cfg(all(feature = "panels", target_os = "linux"))]
+mod tft;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
+
+use embedded_graphics::primitives::Rectangle;
+use firmware_host::screens::{Language, Page, Painter, Panel};
+
+use self::canvas::Canvas;
+use self::place::Place;
+use self::view::View;
+use super::cases::Cases;
+use super::events::{Events, Listener};
+
+/// Between two tries to open a display that is missing.
+const REOPEN: Duration = Duration::from_secs(1);
+
+/// How long a thread waits for an event before it looks whether it is to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Why a display cannot be used. It is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum GlassError {
+    /// The operating system refuses.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file or device.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// What the system says of the frame buffer cannot be used.
+    #[error("{name}: {what}")]
+    Geometry {
+        /// The frame buffer's name.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The panel's bus or pins refuse.
+    #[error("{path}: {what}")]
+    Bus {
+        /// The bus.
+        path: String,
+        /// Why, in the driver's words.
+        what: String,
+    },
+}
+
+/// What a person looks at.
+trait Glass {
+    /// What it can show.
+    fn panel(&self) -> Panel;
+
+    /// Shows what was painted.
+    ///
+    /// # Errors
+    /// [`GlassError`]: it must be opened again.
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError>;
+}
+
+/// A whole picture, and where it differs from the one before.
+struct Picture<'a> {
+    /// What it shows, as a word.
+    name: &'a str,
+    canvas: &'a Canvas,
+    damage: &'a [Rectangle],
+}
+
+/// How a glass came to its end.
+enum Ended {
+    Broken(GlassError),
+    Stopped,
+}
+
+/// Serves an open glass until it breaks or the display stops.
+type Serve<'a> = &'a mut dyn FnMut(&mut dyn Glass) -> Ended;
+
+/// All displays of the device.
+#[derive(Debug)]
+pub struct Displays {
+    stop: Arc<AtomicBool>,
+    cases: Arc<OnceLock<&'static Cases>>,
+    ended: mpsc::Receiver<()>,
+    count: usize,
+}
+
+impl Displays {
+    /// Starts a thread for each place. What is told afterwards will be shown.
+    pub fn start(places: Vec<Place>, language: Language, events: &Events) -> Self {
+        let (stop, cases) = (Arc::default(), Arc::default());
+        let (tell, ended) = mpsc::channel();
+        let count = places.len();
+        if count > 0 {
+            events.set_pages(Page::ALL.len() as u8);
+        }
+        for place in places {
+            let mut display = Display {
+                listener: events.subscribe(),
+                view: View::new(language),
+                stop: Arc::clone(&stop),
+                cases: Arc::clone(&cases),
+            };
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                display.run(&place);
+                // Nobody hears it where the program has ended.
+                let _ = tell.send(());
+            });
+        }
+        Self {
+            stop,
+            cases,
+            ended,
+            count,
+        }
+    }
+
+    /// The displays may count the cases from now on.
+    pub fn watch(&self, cases: &'static Cases) {
+        // It is set once: there is one device.
+        let _ = self.cases.set(cases);
+    }
+
+    /// Lets the displays show what was told, then ends them; no longer than `patience`.
+    pub fn stop(self, patience: Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        for _ in 0..self.count {
+            if self.ended.recv_timeout(patience).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// One display.
+struct Display {
+    listener: Listener,
+    view: View,
+    stop: Arc<AtomicBool>,
+    cases: Arc<OnceLock<&'static Cases>>,
+}
+
+impl Display {
+    fn run(&mut self, place: &Place) {
+        let mut missing = false;
+        loop {
+            let mut opened = false;
+            let ended = while_open(place, &mut |glass| {
+                log::info!("display {}: open", place.kind());
+                opened = true;
+                self.serve(glass)
+            });
+            match ended {
+                Ok(Ended::Stopped) => return,
+                Ok(Ended::Broken(error)) => log::warn!("display {}: {error}", place.kind()),
+                Err(error) if !missing || opened => {
+                    let kind = place.kind();
+                    log::warn!("display {kind}: {error}; tried again every second");
+                    missing = true;
+                }
+                Err(_) => {}
+            }
+            missing &= !opened;
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            std::thread::sleep(REOPEN);
+        }
+    }
+
+    fn serve(&mut self, glass: &mut dyn Glass) -> Ended {
+        let mut canvas = Canvas::new(glass.panel().size);
+        let mut painter = Painter::default();
+        loop {
+            // Before the events are taken: what was told before `stop` is still shown.
+            let stopping = self.stop.load(Ordering::Relaxed);
+            while let Some(event) = self.listener.next(Duration::ZERO) {
+                self.view.hear(event);
+            }
+            if let Err(error) = self.show(glass, &mut painter, &mut canvas) {
+                return Ended::Broken(error);
+            }
+            if stopping {
+                return Ended::Stopped;
+            }
+            if let Some(event) = self.listener.next(PATIENCE) {
+                self.view.hear(event);
+            }
+        }
+    }
+
+    fn show(
+        &mut self,
+        glass: &mut dyn Glass,
+        painter: &mut Painter,
+        canvas: &mut Canvas,
+    ) -> Result<(), GlassError> {
+        if let Some(cases) = self.cases.get() {
+            self.view.note(&cases.summary());
+        }
+        let panel = glass.panel();
+        let Ok(damage) = self
+            .view
+            .with_frame(panel, |frame| painter.paint(frame, canvas));
+        if damage.is_empty() {
+            return Ok(());
+        }
+        glass.show(&Picture {
+            name: self.view.name(),
+            canvas,
+            damage: &damage,
+        })
+    }
+}
+
+/// Opens a place and serves it.
+fn while_open(place: &Place, serve: Serve<'_>) -> Result<Ended, GlassError> {
+    match place {
+        Place::Pictures(pictures) => pictures::while_open(pictures, serve),
+        Place::FrameBuffer(name) => framebuffer::while_open(name, serve),
+        #[cfg(all(feature = "panels", target_os = "linux"))]
+        Place::Oled(oled) => oled::while_open(oled, serve),
+        #[cfg(all(feature = "panels", target_os = "linux"))]
+        Place::Tft(tft) => tft::while_open(tft, serve),
+        #[cfg(all(feature = "panels", target_os = "linux"))]
+        Place::Paper(paper) => paper::while_open(paper, serve),
+        #[cfg(not(all(feature = "panels", target_os = "linux")))]
+        Place::Oled(_) | Place::Tft(_) | Place::Paper(_) => Err(GlassError::Bus {
+            path: place.kind().to_owned(),
+            what: "this build drives no panels; build it for Linux with the feature panels"
+                .to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,65 @@
+//! `png:DIR`: what a panel would show, one file a state, for a desk, tests and the README.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use embedded_graphics::pixelcolor::Rgb888;
+use embedded_graphics::prelude::*;
+use firmware_host::screens::Panel;
+
+use super::canvas::Canvas;
+use super::place::Pictures;
+use super::{Ended, Glass, GlassError, Picture, Serve};
+
+/// Always what is shown now.
+const NOW: &str = "now";
+
+pub fn while_open(place: &Pictures, serve: Serve<'_>) -> Result<Ended, GlassError> {
+    fs::create_dir_all(&place.folder).map_err(|error| failed(&place.folder, error))?;
+    Ok(serve(&mut Folder {
+        folder: &place.folder,
+        panel: place.panel,
+    }))
+}
+
+struct Folder<'a> {
+    folder: &'a Path,
+    panel: Panel,
+}
+
+impl Glass for Folder<'_> {
+    fn panel(&self) -> Panel {
+        self.panel
+    }
+
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
+        for name in [picture.name, NOW] {
+            let file = self.folder.join(format!("{name}.png"));
+            let unfinished = self.folder.join(format!(".{name}.png.part"));
+            write(&unfinished, picture.canvas)
+                .and_then(|()| fs::rename(&unfinished, &file))
+                .map_err(|error| failed(&file, error))?;
+        }
+        Ok(())
+    }
+}
+
+fn failed(path: &Path, error: std::io::Error) -> GlassError {
+    let path = path.to_owned();
+    GlassError::Io { path, error }
+}
+
+fn write(path: &Path, canvas: &Canvas) -> std::io::Result<()> {
+    let Size { width, height } = canvas.size();
+    let mut file = BufWriter::new(File::create(path)?);
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let rgb = |colour: Rgb888| [colour.r(), colour.g(), colour.b()];
+    let pixels = canvas.pixels_of(canvas.bounding_box());
+    let bytes: Vec<u8> = pixels.flat_map(rgb).collect();
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&bytes)?;
+    writer.finish()?;
+    file.flush()
+}

@@ -1,0 +1,277 @@
+//! `st7789:` and `ili9341:`: colour on SPI. Nothing comes back on these wires, so a panel
+//! that was pulled is not noticed.
+
+use embedded_graphics::pixelcolor::Rgb565;
+use embedded_graphics::prelude::*;
+use embedded_hal::delay::DelayNs;
+use embedded_hal::digital::OutputPin;
+use embedded_hal::spi::SpiDevice;
+use firmware_host::screens::Panel;
+use firmware_host::screens::palette::Ink;
+use linux_embedded_hal::Delay;
+use mipidsi::Builder;
+use mipidsi::interface::SpiInterface;
+use mipidsi::models::{ILI9341Rgb565, Model, ST7789};
+use mipidsi::options::{ColorInversion, ColorOrder, Orientation, Rotation};
+
+use super::pins::{self, refused};
+use super::place::{Controller, Tft};
+use super::{Ended, Glass, GlassError, Picture, Serve};
+
+/// What Linux's SPI takes in one transfer unless told otherwise (`spidev.bufsiz`).
+const TRANSFER: usize = 4096;
+
+pub fn while_open(place: &Tft, serve: Serve<'_>) -> Result<Ended, GlassError> {
+    let wires = &place.wires;
+    let bus = pins::spi(wires)?;
+    let dc = pins::output(&wires.chip, wires.dc, false)?;
+    let reset = pins::output(&wires.chip, wires.reset, true)?;
+    // Held as long as the panel is served.
+    let _light = match place.light {
+        Some(pin) => Some(pins::output(&wires.chip, pin, true)?),
+        None => None,
+    };
+    match place.controller {
+        Controller::St7789 => while_wired(ST7789, bus, dc, reset, Delay, place, serve),
+        Controller::Ili9341 => while_wired(ILI9341Rgb565, bus, dc, reset, Delay, place, serve),
+    }
+}
+
+fn while_wired(
+    model: impl Model<ColorFormat = Rgb565>,
+    bus: impl SpiDevice,
+    dc: impl OutputPin,
+    reset: impl OutputPin,
+    mut delay: impl DelayNs,
+    place: &Tft,
+    serve: Serve<'_>,
+) -> Result<Ended, GlassError> {
+    let path = &place.wires.bus;
+    let rotation =
+        Rotation::try_from_degree(place.rotate.into()).map_err(|error| refused(path, &error))?;
+    let (across, down) = (place.size.width as u16, place.size.height as u16);
+    let (width, height) = if rotation.is_vertical() {
+        (down, across)
+    } else {
+        (across, down)
+    };
+    let mut buffer = [0; TRANSFER];
+    let interface = SpiInterface::new(bus, dc, &mut buffer);
+    let driver = Builder::new(model, interface)
+        .reset_pin(reset)
+        .display_size(width, height)
+        .orientation(Orientation::new().rotate(rotation))
+        .invert_colors(if place.invert {
+            ColorInversion::Inverted
+        } else {
+            ColorInversion::Normal
+        })
+        .color_order(if place.bgr {
+            ColorOrder::Bgr
+        } else {
+            ColorOrder::Rgb
+        })
+        .init(&mut delay)
+        .map_err(|error| refused(path, &error))?;
+    let panel = Panel {
+        size: place.size,
+        ink: Ink::Colour,
+    };
+    Ok(serve(&mut Wired {
+        driver,
+        panel,
+        path,
+    }))
+}
+
+struct Wired<'a, T> {
+    driver: T,
+    panel: Panel,
+    path: &'a str,
+}
+
+impl<T> Glass for Wired<'_, T>
+where
+    T: DrawTarget<Color = Rgb565, Error: std::fmt::Debug>,
+{
+    fn panel(&self) -> Panel {
+        self.panel
+    }
+
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
+        for area in picture.damage {
+            let pixels = picture.canvas.pixels_of(*area).map(Rgb565::from);
+            self.driver
+                .fill_contiguous(area, pixels)
+                .map_err(|error| refused(self.path, &error))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::convert::Infallible;
+
+    use embedded_graphics::pixelcolor::Rgb888;
+    use embedded_graphics::primitives::Rectangle;
+    use embedded_hal::{digital, spi};
+
+    use super::super::canvas::Canvas;
+    use super::super::place::Place;
+    use super::*;
+
+    /// As much of a controller as MIPI's DCS says of windows: columns (0x2a), rows (0x2b),
+    /// and pixels that fill them (0x2c).
+    #[derive(Default)]
+    struct Chip {
+        data: Cell<bool>,
+        command: Cell<u8>,
+        arguments: RefCell<Vec<u8>>,
+        columns: Cell<[u16; 2]>,
+        rows: Cell<[u16; 2]>,
+        pixels: RefCell<Vec<(u16, u16, u16)>>,
+    }
+
+    impl Chip {
+        fn take(&self, bytes: &[u8]) {
+            if !self.data.get() {
+                self.end();
+                self.command.set(bytes[0]);
+                return;
+            }
+            self.arguments.borrow_mut().extend_from_slice(bytes);
+        }
+
+        fn end(&self) {
+            let arguments = self.arguments.take();
+            let words: Vec<u16> = arguments
+                .chunks_exact(2)
+                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                .collect();
+            match (self.command.get(), words.as_slice()) {
+                (0x2a, [first, last]) => self.columns.set([*first, *last]),
+                (0x2b, [first, last]) => self.rows.set([*first, *last]),
+                (0x2c, colours) => {
+                    let [left, right] = self.columns.get();
+                    let [top, bottom] = self.rows.get();
+                    let places = (top..=bottom).flat_map(|y| (left..=right).map(move |x| (x, y)));
+                    let mut pixels = self.pixels.borrow_mut();
+                    pixels.extend(places.zip(colours).map(|((x, y), colour)| (x, y, *colour)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    struct Bus<'a>(&'a Chip);
+
+    impl spi::ErrorType for Bus<'_> {
+        type Error = spi::ErrorKind;
+    }
+
+    impl SpiDevice for Bus<'_> {
+        fn transaction(
+            &mut self,
+            operations: &mut [spi::Operation<'_, u8>],
+        ) -> Result<(), spi::ErrorKind> {
+            for operation in operations {
+                if let spi::Operation::Write(bytes) = operation {
+                    assert!(bytes.len() <= TRANSFER, "more than the system takes");
+                    self.0.take(bytes);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    struct DataPin<'a>(&'a Chip);
+
+    impl digital::ErrorType for DataPin<'_> {
+        type Error = Infallible;
+    }
+
+    impl OutputPin for DataPin<'_> {
+        fn set_low(&mut self) -> Result<(), Infallible> {
+            self.0.data.set(false);
+            Ok(())
+        }
+
+        fn set_high(&mut self) -> Result<(), Infallible> {
+            self.0.data.set(true);
+            Ok(())
+        }
+    }
+
+    /// Nothing hangs on it.
+    struct Loose;
+
+    impl digital::ErrorType for Loose {
+        type Error = Infallible;
+    }
+
+    impl OutputPin for Loose {
+        fn set_low(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+
+        fn set_high(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    impl DelayNs for Loose {
+        fn delay_ns(&mut self, _: u32) {}
+    }
+
+    fn shown(model: impl Model<ColorFormat = Rgb565>, place: &str) -> Vec<(u16, u16, u16)> {
+        let Ok(Place::Tft(place)) = place.parse() else {
+            panic!("{place}");
+        };
+        let mut canvas = Canvas::new(place.size);
+        let area = Rectangle::new(Point::new(place.size.width as i32 - 2, 3), Size::new(2, 2));
+        let Ok(()) = canvas.fill_solid(&area, Rgb888::RED);
+        let chip = Chip::default();
+        let ended = while_wired(
+            model,
+            Bus(&chip),
+            DataPin(&chip),
+            Loose,
+            Loose,
+            &place,
+            &mut |glass| {
+                assert_eq!(glass.panel().size, place.size);
+                let picture = Picture {
+                    name: "test",
+                    canvas: &canvas,
+                    damage: &[area],
+                };
+                glass.show(&picture).unwrap();
+                Ended::Stopped
+            },
+        );
+        assert!(matches!(ended, Ok(Ended::Stopped)));
+        chip.end();
+        chip.pixels.take()
+    }
+
+    #[test]
+    fn only_what_changed_goes_to_its_place_on_the_glass() {
+        const RED: u16 = 0xf800;
+        let at = |x: u16, y: u16| {
+            vec![
+                (x, y, RED),
+                (x + 1, y, RED),
+                (x, y + 1, RED),
+                (x + 1, y + 1, RED),
+            ]
+        };
+        assert_eq!(shown(ST7789, "st7789:/dev/spidev0.0"), at(238, 3));
+        // Turned, the 240 rows of this glass begin 80 further on in the controller's 320.
+        let turned = "st7789:/dev/spidev0.0,rotate=180";
+        assert_eq!(shown(ST7789, turned), at(238, 83));
+        let wide = "ili9341:/dev/spidev0.0";
+        assert_eq!(shown(ILI9341Rgb565, wide), at(318, 3));
+    }
+}

@@ -1,0 +1,205 @@
+//! `medfocus serve --display`: what a nurse sees, as far as it can be seen without a panel.
+
+mod common;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use common::device::PATIENCE;
+use common::{copy_of_starter, phantom, root, starter};
+
+/// A device on standard input and output.
+struct Desk {
+    process: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Desk {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut process = command(folder, &starter())
+            .args(arguments)
+            .spawn()
+            .expect("the program starts");
+        Self {
+            to: process.stdin.take().expect("a pipe"),
+            from: BufReader::new(process.stdout.take().expect("a pipe")),
+            process,
+        }
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        writeln!(self.to, "{line}").expect("sent");
+        let mut answer = String::new();
+        self.from.read_line(&mut answer).expect("an answer");
+        answer.trim_end().to_owned()
+    }
+
+    fn run(&mut self, image: &Path) {
+        let case = self.ask(&format!("CASE:RUN \"{}\"", image.display()));
+        case.parse::<u64>().expect("a number");
+    }
+
+    /// Hangs up; gives how the device ended.
+    fn end(mut self) -> std::process::ExitStatus {
+        drop(self.to);
+        self.process.wait().expect("an end")
+    }
+}
+
+fn command(folder: &Path, bundle: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
+    let log = File::create(folder.join("log")).expect("a log");
+    command
+        .current_dir(root())
+        .args(["serve", "--serial", "-", "--bundle"])
+        .arg(bundle)
+        .arg("--state")
+        .arg(folder.join("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log);
+    command
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).expect("a log")
+}
+
+struct Shown {
+    size: (u32, u32),
+    rgb: Vec<u8>,
+}
+
+impl Shown {
+    fn at(&self, x: u32, y: u32) -> [u8; 3] {
+        let start = (y * self.size.0 + x) as usize * 3;
+        self.rgb[start..start + 3].try_into().expect("three bytes")
+    }
+}
+
+/// A picture that was written after `since`.
+fn picture(folder: &Path, name: &str, since: SystemTime) -> Shown {
+    let (begin, file) = (Instant::now(), folder.join(format!("{name}.png")));
+    loop {
+        let written = std::fs::metadata(&file).and_then(|file| file.modified());
+        if written.is_ok_and(|written| written >= since) {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{} is missing", file.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let file = BufReader::new(File::open(file).expect("a picture"));
+    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let mut rgb = vec![0; reader.output_buffer_size().expect("small")];
+    reader.next_frame(&mut rgb).expect("a whole picture");
+    Shown {
+        size: reader.info().size(),
+        rgb,
+    }
+}
+
+#[test]
+fn a_case_is_shown_page_by_page_while_another_display_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let [colour, mono] = ["colour", "mono"].map(|name| folder.path().join(name));
+    let mut desk = Desk::start(
+        folder.path(),
+        &[
+            "--display",
+            "ssd1306:/dev/no-such-bus",
+            "--display",
+            &format!("png:{}", colour.display()),
+            "--display",
+            &format!("png:{},size=128x64", mono.display()),
+            "--language",
+            "hi",
+        ],
+    );
+    let start = SystemTime::UNIX_EPOCH;
+    assert_eq!(desk.ask("EXAM brain4"), "OK");
+    picture(&colour, "starting", start);
+    picture(&colour, "ready", start);
+    desk.run(&phantom("brain.png"));
+    let finding = picture(&colour, "finding", start);
+    assert_eq!(finding.size, (320, 240));
+    // The phantom's level is priority; its band is yellow, and black on white on one bit.
+    assert_eq!(finding.at(0, 0), [240, 228, 66]);
+    let small = picture(&mono, "finding", start);
+    assert_eq!((small.size, small.at(0, 0)), ((128, 64), [255; 3]));
+    assert!(small.rgb.iter().all(|value| [0, 255].contains(value)));
+
+    assert_eq!(desk.ask("DISP:PAGE 1"), "OK");
+    let classes = picture(&colour, "classes", start);
+    assert!(classes.rgb != finding.rgb);
+    assert_eq!(desk.ask("DISP:PAGE 2"), "OK");
+    picture(&colour, "region", start);
+    assert_eq!(desk.ask("DISP:PAGE 3"), "OK");
+    picture(&mono, "device", start);
+    assert!(desk.ask("DISP:PAGE 4").starts_with("ERR -222"), "no page 4");
+
+    // A new case turns to the first page.
+    let before = SystemTime::now();
+    desk.run(Path::new("no such file.png"));
+    let refusal = picture(&colour, "refusal", before);
+    let now = picture(&colour, "now", before);
+    assert!(refusal.rgb == now.rgb);
+
+    assert!(desk.end().success());
+    let log = log(folder.path());
+    assert_eq!(log.matches("display ssd1306: /dev/no-such-bus").count(), 1);
+    assert!(!log.contains("brain.png"), "a path went to the log: {log}");
+}
+
+#[test]
+fn a_display_that_comes_back_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    // No folder can be made here as long as this file is in the way.
+    std::fs::write(&pictures, "in the way").unwrap();
+    let place = format!("png:{}", pictures.display());
+    let mut desk = Desk::start(folder.path(), &["--display", &place]);
+    assert_eq!(desk.ask("*OPC?"), "1");
+    std::fs::remove_file(&pictures).unwrap();
+    picture(&pictures, "ready", SystemTime::UNIX_EPOCH);
+    // Gone while it is open: noticed when something is to be shown.
+    std::fs::remove_dir_all(&pictures).unwrap();
+    desk.run(Path::new("no such file.png"));
+    picture(&pictures, "refusal", SystemTime::UNIX_EPOCH);
+    assert!(desk.end().success());
+}
+
+#[test]
+fn a_device_that_cannot_work_says_so_on_its_display() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = copy_of_starter();
+    std::fs::write(bundle.path().join("heads/brain4.safetensors"), "spoilt").unwrap();
+    let pictures = folder.path().join("pictures");
+    let status = command(folder.path(), bundle.path())
+        .arg("--display")
+        .arg(format!("png:{}", pictures.display()))
+        .status()
+        .expect("the program starts");
+    assert_eq!(status.code(), Some(3), "{}", log(folder.path()));
+    let fault = picture(&pictures, "fault", SystemTime::UNIX_EPOCH);
+    let now = picture(&pictures, "now", SystemTime::UNIX_EPOCH);
+    assert!(fault.rgb == now.rgb);
+}
+
+#[test]
+fn a_display_that_cannot_be_is_refused_before_anything_starts() {
+    for (place, what) in [
+        ("vga:0", "there is no display of the kind vga"),
+        ("png:out,size=9x9", "size cannot be 9x9"),
+    ] {
+        let output = common::medfocus(&["serve", "--serial", "-", "--display", place]);
+        assert_eq!(output.status.code(), Some(2), "{place}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(what), "{text}");
+    }
+    let output = common::medfocus(&["serve", "--serial", "-", "--language", "xx"]);
+    assert_eq!(output.status.code(), Some(2));
+}
