@@ -48,10 +48,8 @@ const SLOWEST: usize = 12;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let threads = engine::set_threads(arguments.threads);
-    let mut graphs = engine_cli::graphs(arguments.target.clone(), arguments.int8)?;
-    if let Some(only) = &arguments.graph {
-        graphs.retain(|loaded| loaded.name == *only);
-    }
+    let only = arguments.graph.as_deref();
+    let graphs = engine_cli::graphs(arguments.target.clone(), only, arguments.int8)?;
     let mut text = format!("{threads} threads\n");
     let mut profiles = Vec::new();
     for engine_cli::Loaded {

@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn audit(audit: &Audit) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
-    for Loaded { name, graph, .. } in graphs(audit.target.clone(), audit.int8)? {
+    for Loaded { name, graph, .. } in graphs(audit.target.clone(), None, audit.int8)? {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
         let products = graph.audit(shapes.collect())?;
         if audit.json {
@@ -83,7 +83,11 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
 }
 
 /// The graphs of a bundle's folder, prepared where they are, or the one of a file.
-pub fn graphs(target: Option<PathBuf>, int8: bool) -> Result<Vec<Loaded>, Failure> {
+pub fn graphs(
+    target: Option<PathBuf>,
+    only: Option<&str>,
+    int8: bool,
+) -> Result<Vec<Loaded>, Failure> {
     let target = target.map_or_else(bundle::find, Ok)?;
     if target.is_file() {
         let since = Instant::now();
@@ -100,10 +104,9 @@ pub fn graphs(target: Option<PathBuf>, int8: bool) -> Result<Vec<Loaded>, Failur
         let graph = bundle::graph(&target, &file)?;
         Ok(loaded(file, graph, since))
     };
-    bundle::graph_files(&target)?
-        .into_iter()
-        .map(graph)
-        .collect()
+    let files = bundle::graph_files(&target)?.into_iter();
+    let wanted = files.filter(|file| only.is_none_or(|only| only == file));
+    wanted.map(graph).collect()
 }
 
 fn loaded(name: String, graph: Graph, since: Instant) -> Loaded {
@@ -117,12 +120,14 @@ fn loaded(name: String, graph: Graph, since: Instant) -> Loaded {
 
 /// The cosine between both graphs' outputs, and their distance over the float one's length.
 fn compare(compare: &Compare) -> Result<(), Failure> {
-    let float = graphs(Some(compare.float.clone()), false)?.remove(0).graph;
+    let float = graphs(Some(compare.float.clone()), None, false)?
+        .remove(0)
+        .graph;
     let int8 = compare
         .int8
         .clone()
         .unwrap_or_else(|| compare.float.clone());
-    let int8 = graphs(Some(int8), true)?.remove(0).graph;
+    let int8 = graphs(Some(int8), None, true)?.remove(0).graph;
     let inputs = super::bench::made_up_inputs(&float, compare.open);
     let (float, int8) = (float.run(&inputs)?, int8.run(&inputs)?);
     let mut text = String::new();
