@@ -309,7 +309,8 @@ impl Peak {
 }
 
 /// Chains of the kernels' own multiply instructions, enough of them to fill the
-/// multipliers, on registers alone. Each answers how many products it made.
+/// multipliers, on registers alone; each takes the last one's result, or it would leave
+/// the loop. Each answers how many products it made.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     #![allow(unsafe_code)]
@@ -327,8 +328,6 @@ mod x86 {
                         for sum in &mut sums {
                             *sum = $step(*sum, a, b);
                         }
-                        // Neither hoisted nor folded.
-                        sums = black_box_registers(sums);
                     }
                     black_box(sums);
                     turns * 12 * $products
@@ -337,13 +336,6 @@ mod x86 {
                 unsafe { chains(turns) }
             }
         };
-    }
-
-    /// `black_box` would send the sums through memory once a turn; the multiplications
-    /// depend on the turn before anyway, so nothing is needed.
-    #[inline(always)]
-    fn black_box_registers<T>(sums: T) -> T {
-        sums
     }
 
     probe!(
@@ -364,7 +356,7 @@ mod x86 {
         words,
         "avx2",
         _mm256_setzero_si256(),
-        |s, a, b| _mm256_add_epi32(s, _mm256_madd_epi16(a, b)),
+        |s, _, b| _mm256_add_epi32(s, _mm256_madd_epi16(s, b)),
         16
     );
     probe!(
