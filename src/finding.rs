@@ -30,7 +30,7 @@ impl TriageLevel {
 }
 
 /// Why there is no finding. The code is stable; scripts may match on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalCode {
     /// No such file, or no right to read it.
@@ -47,6 +47,34 @@ pub enum RefusalCode {
     Blank,
     /// Neither the caller nor the image says which exam is asked for.
     ExamNeeded,
+    /// The file holds fewer frames than the one that was asked for.
+    NoSuchFrame,
+    /// The image says that it is of another modality than the exam is for.
+    WrongModality,
+    /// The image says that it shows another part of the body.
+    WrongBodyPart,
+    /// The image says that it is another view.
+    WrongView,
+    /// The image says that it is of another side.
+    WrongSide,
+    /// The image does not look like what the exam is for.
+    WrongKind,
+    /// The image is turned.
+    Rotated,
+    /// The image is black where it should be white.
+    Inverted,
+    /// A photograph or a screenshot.
+    Coloured,
+    /// Too dark or too bright.
+    BadlyExposed,
+    /// Hardly any differences.
+    LowContrast,
+    /// Most of the image is border.
+    Border,
+    /// Not sharp enough.
+    Blurred,
+    /// Unlike everything that the exam was trained on.
+    OutOfDistribution,
     /// A prompt lies outside this image.
     PromptOutside,
     /// The device has not the memory that this image's answer takes.
@@ -66,6 +94,20 @@ impl RefusalCode {
             Self::TooLarge => "too_large",
             Self::Blank => "blank",
             Self::ExamNeeded => "exam_needed",
+            Self::NoSuchFrame => "no_such_frame",
+            Self::WrongModality => "wrong_modality",
+            Self::WrongBodyPart => "wrong_body_part",
+            Self::WrongView => "wrong_view",
+            Self::WrongSide => "wrong_side",
+            Self::WrongKind => "wrong_kind",
+            Self::Rotated => "rotated",
+            Self::Inverted => "inverted",
+            Self::Coloured => "coloured",
+            Self::BadlyExposed => "badly_exposed",
+            Self::LowContrast => "low_contrast",
+            Self::Border => "border",
+            Self::Blurred => "blurred",
+            Self::OutOfDistribution => "out_of_distribution",
             Self::PromptOutside => "prompt_outside",
             Self::Budget => "budget",
             Self::DeviceFault => "device_fault",
@@ -74,7 +116,7 @@ impl RefusalCode {
 }
 
 /// A named, coded reason why there is no finding, with the way out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message} ({})", code.word())]
 pub struct Refusal {
     /// Stable code.
@@ -97,7 +139,7 @@ impl Refusal {
 }
 
 /// The region a finding rests on, in the image's own pixels.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskReport {
     /// `[x, y, width, height]`; all zero where no region was found.
     pub bbox: [u32; 4],
@@ -111,7 +153,7 @@ pub struct MaskReport {
 }
 
 /// COCO's uncompressed run-length form of a mask.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rle {
     /// `[height, width]`.
     pub size: [u32; 2],

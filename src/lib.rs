@@ -13,6 +13,7 @@
 //! | [`image`] | a file becomes pixels, or a refusal |
 //! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
 //! | [`focus`] | prompts, mask choice and cleaning, focus styles |
+//! | [`gate`] | which images an exam is shown at all |
 //! | [`triage`] | fusion head, calibration, triage level |
 //! | [`bundle`] | manifest, hashes, graphs and heads of one model bundle |
 //! | [`pipeline`] | the whole method on one page |
@@ -31,6 +32,7 @@ pub mod device;
 pub mod engine;
 pub mod finding;
 pub mod focus;
+pub mod gate;
 pub mod image;
 pub mod journal;
 pub mod pipeline;

@@ -14,6 +14,7 @@ use crate::finding::{ClassProbability, Finding, MaskReport, Refusal, RefusalCode
 use crate::focus::{
     DecodedMask, Logits, Mask, PointLabel, Prompt, Question, Style, choose, single_mask,
 };
+use crate::gate::{self, Kinds, Look, Measures};
 use crate::image::{Image, UnitBox};
 use crate::triage::{level, unit};
 
@@ -151,6 +152,74 @@ pub struct Reading {
     pub focused: Vec<f32>,
 }
 
+/// Looks at an image before any exam does; `None` where the bundle has no gate.
+///
+/// # Errors
+/// [`EngineError`].
+pub fn look(bundle: &Bundle, image: &Image) -> Result<Option<Look>, EngineError> {
+    let (Some(spec), Some(graph)) = (&bundle.manifest.gate, &bundle.gate) else {
+        return Ok(None);
+    };
+    let side = spec.input_size;
+    let luma = image.canvas(UnitBox::WHOLE, side).luma();
+    let pixels = luma.iter().map(|v| (v - spec.mean) / spec.std).collect();
+    let outputs = graph.run(&[Tensor::new(&[1, 1, side, side], pixels)])?;
+    let logits = &outputs[0].data;
+    let classes = Kinds::classes(spec.kinds.len());
+    if logits.len() != classes || !logits.iter().all(|logit| logit.is_finite()) {
+        return Err(EngineError::Run {
+            graph: spec.graph.clone(),
+            why: format!("it gave no {classes} numbers"),
+        });
+    }
+    Ok(Some(Look {
+        measures: Measures::of(image),
+        kinds: Kinds::from_logits(logits),
+    }))
+}
+
+/// Whether an exam may be shown this image.
+///
+/// # Errors
+/// The gate's refusals; they name the image's fault and not its file.
+pub fn admit(
+    bundle: &Bundle,
+    exam: &Exam,
+    image: &Image,
+    look: Option<&Look>,
+) -> Result<(), Refusal> {
+    let asks = exam.spec.gate();
+    gate::fits(&asks, &image.said)?;
+    match (&bundle.manifest.gate, look) {
+        (Some(spec), Some(look)) => gate::judge(spec, &asks, look),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the image is like those that the exam was trained on.
+///
+/// # Errors
+/// `out_of_distribution`.
+pub fn guard(exam: &Exam, reading: &Reading) -> Result<(), Refusal> {
+    let Some(guard) = &exam.guard else {
+        return Ok(());
+    };
+    let distance = guard.distance(&reading.whole);
+    if distance <= guard.up_to() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::OutOfDistribution,
+        format!(
+            "the image is unlike all that exam {} was trained on: distance {distance:.0}, at most \
+             {:.0}",
+            exam.spec.name,
+            guard.up_to()
+        ),
+        "have a person read it, or answer all the same with --force",
+    ))
+}
+
 /// Segments, focuses and embeds one image.
 ///
 /// # Errors
@@ -228,13 +297,21 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             predicted_iou: reading.predicted_iou,
         },
         focus: reading.style.word().to_owned(),
-        reasons: reasons(reading, triage_level == crate::finding::TriageLevel::Review),
+        reasons: reasons(
+            image,
+            reading,
+            triage_level == crate::finding::TriageLevel::Review,
+        ),
     }
 }
 
-/// The id of a case without a journal: the same bytes and exam give the same id.
+/// The id of a case without a journal: the same bytes, frame and exam give the same id.
 pub fn case_id(image: &Image, exam: &str) -> String {
-    format!("{}-{exam}", &image.sha256[..16])
+    let frame = match image.said.frame {
+        Some((frame, 2..)) => format!("f{frame}-"),
+        _ => String::new(),
+    };
+    format!("{}-{frame}{exam}", &image.sha256[..16])
 }
 
 /// The exam that the image itself asks for.
@@ -264,26 +341,21 @@ pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a 
             &all,
         );
     };
-    let fits = |exam: &&Exam| {
-        exam.spec.modalities.contains(modality)
-            && image
-                .said
-                .body_part
-                .as_ref()
-                .is_none_or(|part| exam.spec.body_parts.contains(part))
-    };
+    let fits = |exam: &&Exam| gate::fits(&exam.spec.gate(), &image.said).is_ok();
     let fitting: Vec<&Exam> = all.iter().copied().filter(fits).collect();
-    let said = format!(
-        "{modality} {}",
-        image.said.body_part.as_deref().unwrap_or("")
-    );
+    let words = [
+        &image.said.body_part,
+        &image.said.view,
+        &image.said.laterality,
+    ];
+    let said = words
+        .into_iter()
+        .flatten()
+        .fold(modality.clone(), |said, word| format!("{said} {word}"));
     match fitting.as_slice() {
         [one] => Ok(one),
-        [] => refuse(
-            format!("no exam of the bundle is for {}", said.trim()),
-            &all,
-        ),
-        several => refuse(format!("several exams are for {}", said.trim()), several),
+        [] => refuse(format!("no exam of the bundle is for {said}"), &all),
+        several => refuse(format!("several exams are for {said}"), several),
     }
 }
 
@@ -324,11 +396,22 @@ fn questions(
 ) -> Result<Vec<Question>, Refusal> {
     let spec = &bundle.manifest.segmenter;
     let side = spec.input_size as f32;
-    if overrides.prompts.is_empty() {
+    // An ultrasound unit says where its picture lies among its own words.
+    let said = image.said.region.map(|[x, y, width, height]| Prompt::Box {
+        x: x as f32,
+        y: y as f32,
+        width: width as f32,
+        height: height as f32,
+    });
+    let prompts = match said {
+        Some(region) if overrides.prompts.is_empty() => &[region][..],
+        _ => &overrides.prompts,
+    };
+    if prompts.is_empty() {
         return Ok(spec.prompt.questions(side, spec.pads_boxes));
     }
     let (width, height) = (image.width, image.height);
-    Prompt::question(&overrides.prompts, width, height, side, spec.pads_boxes)
+    Prompt::question(prompts, width, height, side, spec.pads_boxes)
         .map(|question| vec![question])
         .ok_or_else(|| {
             Refusal::new(
@@ -476,8 +559,14 @@ fn whole_and_focused(
     Tensor::new(&[batch.len() / (3 * side * side), 3, side, side], batch)
 }
 
-fn reasons(reading: &Reading, review: bool) -> Vec<String> {
+fn reasons(image: &Image, reading: &Reading, review: bool) -> Vec<String> {
     let mut reasons = Vec::new();
+    if let Some((frame, count @ 2..)) = image.said.frame {
+        reasons.push(format!("frame: {frame} of {count} was read"));
+    }
+    if let Some(window) = &image.said.window {
+        reasons.push(format!("window: {window}"));
+    }
     if reading.mask.bbox().is_none() {
         reasons
             .push("no_region: the segmenter found no region; the whole image was read".to_owned());

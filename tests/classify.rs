@@ -58,12 +58,77 @@ fn assert_consistent(finding: &Value) {
 #[test]
 fn every_exam_answers_every_phantom() {
     let folder = root().join("tests/phantoms");
-    let (answers, code) = classify(&[folder.to_str().unwrap(), "--exam", "all"]);
+    let (answers, code) = classify(&[folder.to_str().unwrap(), "--exam", "all", "--force"]);
     assert_eq!((answers.len(), code), (12, 0));
+    let mut forced = 0;
     for answer in &answers {
         assert_valid(answer);
         assert_consistent(answer);
         assert_eq!(answer["intended_use"], "demonstration");
+        let reasons = answer["reasons"].as_array().unwrap();
+        forced += usize::from(
+            reasons
+                .iter()
+                .any(|r| r.as_str().unwrap().starts_with("forced: ")),
+        );
+    }
+    // Two exams are for the chest, one is for the brain and one for the breast.
+    assert_eq!(forced, 8);
+}
+
+#[test]
+fn the_gate_refuses_each_phantom_the_exams_that_are_not_for_it() {
+    let folder = root().join("tests/phantoms");
+    let (answers, code) = classify(&[folder.to_str().unwrap(), "--exam", "all"]);
+    answers.iter().for_each(assert_valid);
+    let refused: Vec<&Value> = answers
+        .iter()
+        .filter(|a| a["status"] == "refusal")
+        .collect();
+    assert_eq!((answers.len(), refused.len(), code), (12, 8, 1));
+    assert!(
+        refused.iter().all(|a| a["code"] == "wrong_modality"),
+        "{refused:#?}"
+    );
+}
+
+/// The phantoms without their words: what is left is what they look like.
+#[test]
+fn the_gate_sees_what_an_image_does_not_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let chest = image::open(phantom("chest.png")).unwrap();
+    let mut inverted = chest.to_luma8();
+    image::imageops::invert(&mut inverted);
+    let noise = image::GrayImage::from_fn(256, 256, |x, y| {
+        image::Luma([((x * 7919 + y * 104_729) ^ (x * y * 31)) as u8])
+    });
+    let sunset = image::RgbImage::from_fn(256, 256, |x, y| image::Rgb([x as u8, y as u8, 90]));
+    let pictures: [(&str, image::DynamicImage, &str); 8] = [
+        ("upright", chest.clone(), "finding"),
+        ("left", chest.rotate270(), "rotated"),
+        ("right", chest.rotate90(), "rotated"),
+        ("over", chest.rotate180(), "rotated"),
+        ("inverted", inverted.into(), "inverted"),
+        ("blurred", chest.blur(20.0), "blurred"),
+        ("noise", noise.into(), "wrong_kind"),
+        ("sunset", sunset.into(), "coloured"),
+    ];
+    for (name, picture, expected) in pictures {
+        let path = folder.path().join(format!("{name}.png"));
+        picture.save(&path).unwrap();
+        let (answers, _) = classify(&[path.to_str().unwrap(), "--exam", "lung_tb2"]);
+        assert_valid(&answers[0]);
+        let found = if answers[0]["status"] == "finding" {
+            "finding"
+        } else {
+            answers[0]["code"].as_str().unwrap()
+        };
+        // Which of its faults a picture is refused for is the gate's to say.
+        let refused = expected != "finding" && found != "finding";
+        assert!(
+            found == expected || (refused && name != "sunset"),
+            "{name}: {found}"
+        );
     }
 }
 

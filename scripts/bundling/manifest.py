@@ -31,8 +31,8 @@ def focus_table(style: str) -> list[str]:
     ]
 
 
-def exam_tables() -> list[str]:
-    """The lines of every `[[exams]]`."""
+def exam_tables(extra: dict[str, list[str]] | None = None) -> list[str]:
+    """The lines of every `[[exams]]`; `extra` has more of them by exam."""
     lines = []
     for task, labels in EXAMS.items():
         modalities, parts = SOURCES[task]
@@ -45,6 +45,7 @@ def exam_tables() -> list[str]:
             f"body_parts = {strings(parts)}",
             f'head = "heads/{task}.safetensors"',
             "review_below = 0.6",
+            *(extra or {}).get(task, []),
         ]
         for label in labels:
             title, level = CLASSES[label]

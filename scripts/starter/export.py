@@ -21,7 +21,7 @@ from bundling.manifest import exam_tables, focus_table, reseal
 from bundling.manifest import write as write_manifest
 from bundling.quantise import quantise_weights
 
-from . import data
+from . import data, gate
 from .clip import Clip, ClipConfig
 from .segmenter import Segmenter
 from .train_clip import Texts, add_vocabulary
@@ -128,7 +128,8 @@ def manifest(config: ClipConfig, segmenter: Segmenter) -> list[str]:
         "std = [0.25, 0.25, 0.25]",
         "",
         *focus_table(STYLE),
-        *exam_tables(),
+        *gate.tables(),
+        *exam_tables(gate.exam_lines()),
     ]
 
 

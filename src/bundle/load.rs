@@ -7,7 +7,7 @@ use super::verify::verify_but;
 use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest};
 use crate::engine::{EngineError, Expected, Graph, Side};
 use crate::finding::BundleId;
-use crate::triage::FusionHead;
+use crate::triage::{FusionHead, Guard};
 
 /// An exam and its head.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Exam {
     pub spec: ExamSpec,
     /// Its fusion head.
     pub head: FusionHead,
+    /// Its guard, where the bundle has one.
+    pub guard: Option<Guard>,
 }
 
 /// A bundle that can answer.
@@ -36,6 +38,8 @@ pub struct Bundle {
     pub segmenter_mask_prompt: Option<Graph>,
     /// Pixels `[B, 3, E, E]` to embeddings `[B, D]`.
     pub image_encoder: Graph,
+    /// The gate: luma `[1, 1, S, S]` to logits `[1, classes]`.
+    pub gate: Option<Graph>,
     /// The exams, in the manifest's order.
     pub exams: Vec<Exam>,
     /// What the self-test must reproduce.
@@ -105,6 +109,12 @@ impl Bundle {
             &[("pixels", &[Side::Open, Side::Is(3), size, size])],
             1,
         )?;
+        let gate = manifest.gate.as_ref().map(|spec| {
+            let size = Side::Is(spec.input_size);
+            let luma = [Side::Is(1), Side::Is(1), size, size];
+            graph(&spec.graph, &[("pixels", &luma)], 1)
+        });
+        let gate = gate.transpose()?;
         let exams = manifest
             .exams
             .iter()
@@ -116,9 +126,19 @@ impl Bundle {
                         error,
                     },
                 )?;
+                let guard = spec.guard.as_ref().map(|guard| {
+                    let bytes = &checked.files[&guard.file];
+                    Guard::read(bytes, encoder.embedding, guard.up_to).map_err(|why| {
+                        BundleError::Guard {
+                            path: checked.folder.join(&guard.file),
+                            why,
+                        }
+                    })
+                });
                 Ok(Exam {
                     spec: spec.clone(),
                     head,
+                    guard: guard.transpose()?,
                 })
             })
             .collect::<Result<_, BundleError>>()?;
@@ -135,6 +155,7 @@ impl Bundle {
             segmenter_decoder,
             segmenter_mask_prompt,
             image_encoder,
+            gate,
             exams,
             known_answers,
         })

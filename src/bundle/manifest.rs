@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::TriageLevel;
 use crate::focus::{FocusSettings, Strategy};
+use crate::gate::{ExamGate, GateSpec};
 
 /// The only format number that this version reads.
 pub const FORMAT: u32 = 1;
@@ -50,6 +51,10 @@ pub struct Manifest {
     pub image_encoder: Encoder,
     /// The focus styles' numbers.
     pub focus: FocusSettings,
+    /// Which images are shown to the models at all; a bundle without one says so in
+    /// every finding.
+    #[serde(default)]
+    pub gate: Option<GateSpec>,
     /// File of the known answers.
     pub known_answers: String,
     /// The clinical questions.
@@ -125,12 +130,48 @@ pub struct ExamSpec {
     pub modalities: Vec<String>,
     /// DICOM body parts that it is for.
     pub body_parts: Vec<String>,
+    /// DICOM view positions that it is for; empty for any.
+    #[serde(default)]
+    pub views: Vec<String>,
+    /// DICOM lateralities that it is for; empty for any.
+    #[serde(default)]
+    pub lateralities: Vec<String>,
+    /// Its kind of image, one of the gate's.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// The guard against images unlike all that it was trained on.
+    #[serde(default)]
+    pub guard: Option<GuardSpec>,
     /// File of its fusion head and prototypes.
     pub head: String,
     /// Under this probability of the answered class, the level is `review`.
     pub review_below: f64,
     /// The classes, in the order of the logits.
     pub classes: Vec<Class>,
+}
+
+/// The guard of an exam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardSpec {
+    /// File of the class means and the inverse covariance.
+    pub file: String,
+    /// The largest distance that is answered.
+    pub up_to: f64,
+}
+
+impl ExamSpec {
+    /// What the exam asks of an image.
+    pub fn gate(&self) -> ExamGate<'_> {
+        ExamGate {
+            name: &self.name,
+            kind: self.kind.as_deref(),
+            modalities: &self.modalities,
+            body_parts: &self.body_parts,
+            views: &self.views,
+            lateralities: &self.lateralities,
+        }
+    }
 }
 
 /// One class of an exam.
@@ -211,6 +252,14 @@ impl Manifest {
             if same > 1 {
                 return Err(format!("exam {} is there {same} times", exam.name));
             }
+            let gate_knows =
+                |kind: &String| self.gate.as_ref().is_some_and(|g| g.kind(kind).is_some());
+            if let Some(kind) = exam.kind.as_ref().filter(|kind| !gate_knows(kind)) {
+                return Err(format!("exam {}: the gate knows no kind {kind}", exam.name));
+            }
+        }
+        if let Some(fault) = self.gate.as_ref().and_then(GateSpec::fault) {
+            return Err(fault);
         }
         self.files.keys().try_for_each(|file| check_inside(file))?;
         let named = [
@@ -223,6 +272,12 @@ impl Manifest {
             .into_iter()
             .chain(&self.segmenter.mask_prompt)
             .chain(self.exams.iter().map(|exam| &exam.head))
+            .chain(
+                self.exams
+                    .iter()
+                    .filter_map(|exam| exam.guard.as_ref().map(|g| &g.file)),
+            )
+            .chain(self.gate.as_ref().map(|gate| &gate.graph))
         {
             if !self.files.contains_key(file) {
                 return Err(format!("{file} is used but has no hash under [files]"));

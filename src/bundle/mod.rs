@@ -98,6 +98,14 @@ pub enum BundleError {
         /// What is wrong.
         error: HeadError,
     },
+    /// A guard is damaged.
+    #[error("{}: {why}", path.display())]
+    Guard {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
 }
 
 impl BundleError {
@@ -113,6 +121,7 @@ impl BundleError {
             Self::Graph { .. } => "bundle_graph",
             Self::Known { .. } => "bundle_known_answers",
             Self::Head { .. } => "bundle_head",
+            Self::Guard { .. } => "bundle_guard",
         }
     }
 
@@ -127,7 +136,7 @@ impl BundleError {
             Self::Manifest { .. } => "use a bundle made for this version of medfocus",
             Self::Unwritable { .. } => "check the folder, the right to write and the space left",
             Self::Unlisted { .. } => "remove the file, or make the bundle again with it",
-            Self::Graph { .. } | Self::Head { .. } | Self::Known { .. } => {
+            Self::Graph { .. } | Self::Head { .. } | Self::Guard { .. } | Self::Known { .. } => {
                 "make the bundle again with its own script"
             }
         }

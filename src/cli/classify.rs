@@ -8,9 +8,9 @@ use medfocus::bundle::{self, Bundle, Exam};
 use medfocus::engine;
 use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
-use medfocus::image::{self, Image};
-use medfocus::pipeline::{self, Overrides, Reading, Stage, Stopped, Timings};
-use medfocus::report::{self, Record};
+use medfocus::image::{self, FrameChoice, Image};
+use medfocus::pipeline::{self, Overrides, Stage, Stopped, Timings};
+use medfocus::report::{self, Case, Moment, Record};
 
 use super::{Failure, put, sources};
 
@@ -21,7 +21,7 @@ Examples:
   medfocus classify folder/ --exam all --format ndjson > findings.ndjson
   medfocus classify us.png --exam breast3 --prompt box:120,80,200,150 --focus overlay")]
 pub struct Arguments {
-    /// Images (PNG, JPEG, PGM/PPM, TIFF, BMP) or folders of them
+    /// Images (DICOM, PNG, JPEG, PGM/PPM, TIFF, BMP) or folders of them
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Exam to answer, or `all`; where absent, the one that the image itself asks for
@@ -36,12 +36,20 @@ pub struct Arguments {
     /// Write a picture with the region and the answer; a folder for several answers
     #[arg(long, value_name = "OUT.png")]
     overlay: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: super::outputs::Arguments,
     /// Ask the segmenter for this place, in the image's pixels; may be given several times
     #[arg(long, value_name = "box:X,Y,W,H|point:X,Y[,+|-]", num_args = 1..)]
     prompt: Vec<Prompt>,
     /// Focus style instead of the bundle's: overlay, blur, crop, cutout or none
     #[arg(long, value_name = "STYLE")]
     focus: Option<Style>,
+    /// Answer even where the gate or the guard refuses; the finding is marked
+    #[arg(long)]
+    force: bool,
+    /// Frame of a file with several, counted from 1: a number, middle or all
+    #[arg(long, value_name = "N|middle|all", default_value = "middle", value_parser = frames)]
+    frame: Frames,
     /// Threads to use; 0 means all cores
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -58,6 +66,23 @@ enum Format {
     Json,
     /// One JSON object a line
     Ndjson,
+}
+
+/// Which frames of a file are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frames {
+    One(FrameChoice),
+    All,
+}
+
+fn frames(text: &str) -> Result<Frames, String> {
+    match text {
+        "all" => Ok(Frames::All),
+        one => one
+            .parse()
+            .map(Frames::One)
+            .map_err(|_| "give a number from 1, middle or all".to_owned()),
+    }
 }
 
 /// Which exams each image is asked.
@@ -80,19 +105,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         1
     };
-    let several = files.len() * answers_each > 1;
+    let several = files.len() * answers_each > 1 || arguments.frame == Frames::All;
     if let (true, Some(out)) = (several, &arguments.overlay) {
         std::fs::create_dir_all(out).map_err(|e| Failure::write(&out.display().to_string(), &e))?;
     }
     let mut printer = Printer::new(arguments, several);
-    let progress = progress(files.len());
+    let pictures = pictures(files, arguments.frame);
+    let progress = progress(pictures.len());
     let mut any_refused = false;
-    for file in &files {
+    for (file, frame) in &pictures {
         any_refused |= classify(
             arguments,
             &bundle,
             &asked,
-            file,
+            (file, *frame),
             several,
             &mut printer,
             &progress,
@@ -125,37 +151,107 @@ fn asked<'a>(arguments: &Arguments, bundle: &'a Bundle) -> Result<Asked<'a>, Fai
     }
 }
 
-/// Answers one file; true where it was refused.
+/// Every frame that is to be answered. A file that cannot be read is kept, so that it is
+/// refused by name.
+fn pictures(files: Vec<PathBuf>, frames: Frames) -> Vec<(PathBuf, FrameChoice)> {
+    let count = |file: &Path| {
+        let first = image::read_frame(file, FrameChoice::Number(1)).ok()?;
+        first.said.frame.map(|(_, count)| count)
+    };
+    let of_file = |file: PathBuf| match frames {
+        Frames::One(frame) => vec![(file, frame)],
+        Frames::All => (1..=count(&file).unwrap_or(1))
+            .map(|number| (file.clone(), FrameChoice::Number(number)))
+            .collect(),
+    };
+    files.into_iter().flat_map(of_file).collect()
+}
+
+/// Answers one picture; true where any exam was refused.
 fn classify(
     arguments: &Arguments,
     bundle: &Bundle,
     asked: &Asked<'_>,
-    file: &Path,
+    (file, frame): (&Path, FrameChoice),
     several: bool,
     printer: &mut Printer,
     progress: &ProgressBar,
 ) -> Result<bool, Failure> {
     let source = file.display().to_string();
     let mut timings = Timings::new();
-    let (image, exams, reading) = match read(arguments, bundle, asked, file, &mut timings) {
+    let mut refuse = |case, exam, refusal, timings: &Timings| {
+        let answer = Answer::Refusal {
+            case,
+            exam,
+            refusal,
+        };
+        let record = record(bundle, &source, &answer, timings);
+        progress.suspend(|| printer.print(&record, None))
+    };
+    let (image, exams) = match decode(bundle, asked, (file, frame), &mut timings) {
         Ok(parts) => parts,
-        Err((_, _, Stopped::Engine(error))) => return Err(error.into()),
-        Err((case, exam, Stopped::Refused(refusal))) => {
-            let answer = Answer::Refusal {
-                case,
-                exam,
-                refusal,
-            };
-            let record = record(bundle, &source, &answer, &timings);
-            progress.suspend(|| printer.print(&record, None))?;
+        Err(Undecided { case, exam, why }) => {
+            refuse(case, exam, why, &timings)?;
             return Ok(true);
         }
     };
+    let mut any_refused = false;
+    let mut stopped = |exam: &Exam, refusal: Refusal, timings: &Timings| {
+        any_refused = true;
+        let name = exam.spec.name.clone();
+        let case = pipeline::case_id(&image, &name);
+        let named = Refusal {
+            message: format!("{source}: {}", refusal.message),
+            ..refusal
+        };
+        refuse(Some(case), Some(name), named, timings)
+    };
+    // What would have stopped an exam, and was told not to.
+    let forced = |refusal: &Refusal| format!("forced: {refusal}");
+    let look = pipeline::look(bundle, &image)?;
+    let mut admitted = Vec::new();
     for exam in exams {
+        match pipeline::admit(bundle, exam, &image, look.as_ref()) {
+            Ok(()) => admitted.push((exam, Vec::new())),
+            Err(refusal) if arguments.force => admitted.push((exam, vec![forced(&refusal)])),
+            Err(refusal) => stopped(exam, refusal, &timings)?,
+        }
+    }
+    if admitted.is_empty() {
+        return Ok(true);
+    }
+    let overrides = Overrides {
+        prompts: arguments.prompt.clone(),
+        focus: arguments.focus,
+    };
+    let reading = match pipeline::read(bundle, &image, &overrides, &mut timings) {
+        Ok(reading) => reading,
+        Err(Stopped::Engine(error)) => return Err(error.into()),
+        Err(Stopped::Refused(refusal)) => {
+            for (exam, _) in admitted {
+                stopped(exam, refusal.clone(), &timings)?;
+            }
+            return Ok(true);
+        }
+    };
+    let mut findings = Vec::new();
+    for (exam, mut notes) in admitted {
+        match pipeline::guard(exam, &reading) {
+            Err(refusal) if !arguments.force => {
+                stopped(exam, refusal, &timings)?;
+                continue;
+            }
+            Err(refusal) => notes.push(forced(&refusal)),
+            Ok(()) => {}
+        }
         let mut timings = timings.clone();
-        let finding = pipeline::observe(&mut timings, Stage::Head, || {
+        let mut finding = pipeline::observe(&mut timings, Stage::Head, || {
             pipeline::answer(exam, &image, &reading)
         });
+        finding.reasons.extend(notes);
+        findings.push((exam, finding, timings));
+    }
+    for (exam, finding, timings) in findings {
         if let Some(out) = &arguments.overlay {
             let path = if several {
                 overlay_path(out, file, &finding.case)
@@ -172,53 +268,62 @@ fn classify(
                 .save_with_format(&path, ::image::ImageFormat::Png)
                 .map_err(|e| Failure::write(&path.display().to_string(), &e))?;
         }
+        arguments.outputs.write(&Case {
+            finding: &finding,
+            title: &exam.spec.title,
+            image: &image,
+            mask: &reading.mask,
+            bundle: &bundle.id,
+            intended_use: bundle.manifest.intended_use,
+            now: Moment::now(),
+            deidentify: arguments.outputs.deidentify,
+        })?;
         let answer = Answer::Finding(Box::new(finding));
         let record = record(bundle, &source, &answer, &timings);
         progress.suspend(|| printer.print(&record, Some(&exam.spec.title)))?;
     }
-    Ok(false)
+    Ok(any_refused)
 }
 
-type NoReading = (Option<String>, Option<String>, Stopped);
+/// A picture that no exam can be asked about.
+struct Undecided {
+    case: Option<String>,
+    exam: Option<String>,
+    why: Refusal,
+}
 
-fn read<'a>(
-    arguments: &Arguments,
+/// The image, and the exams that it is asked.
+fn decode<'a>(
     bundle: &'a Bundle,
     asked: &Asked<'a>,
-    file: &Path,
+    (file, frame): (&Path, FrameChoice),
     timings: &mut Timings,
-) -> Result<(Image, Vec<&'a Exam>, Reading), NoReading> {
-    let named = |exams: &[&Exam]| match exams {
-        [one] => Some(one.spec.name.clone()),
-        _ => None,
-    };
-    let refused = |refusal: Refusal| Stopped::Refused(refusal);
-    let given = if let Asked::These(exams) = asked {
-        named(exams)
-    } else {
-        None
-    };
-    let image = pipeline::observe(timings, Stage::Decode, || image::read(file))
-        .map_err(|r| (None, given.clone(), refused(r)))?;
+) -> Result<(Image, Vec<&'a Exam>), Undecided> {
+    let image = pipeline::observe(timings, Stage::Decode, || image::read_frame(file, frame));
+    let image = image.map_err(|why| {
+        let exam = match asked {
+            Asked::These(exams) if exams.len() == 1 => Some(exams[0].spec.name.clone()),
+            _ => None,
+        };
+        Undecided {
+            case: None,
+            exam,
+            why,
+        }
+    })?;
     let exams = match asked {
         Asked::These(exams) => exams.clone(),
         Asked::WhatTheImageSays => {
             let name = file.display().to_string();
-            let exam = pipeline::exam_of(bundle, &image, &name)
-                .map_err(|r| (Some(pipeline::case_id(&image, "none")), None, refused(r)))?;
+            let exam = pipeline::exam_of(bundle, &image, &name).map_err(|why| Undecided {
+                case: Some(pipeline::case_id(&image, "none")),
+                exam: None,
+                why,
+            })?;
             vec![exam]
         }
     };
-    let overrides = Overrides {
-        prompts: arguments.prompt.clone(),
-        focus: arguments.focus,
-    };
-    let reading = pipeline::read(bundle, &image, &overrides, timings).map_err(|stopped| {
-        let exam = named(&exams);
-        let case = pipeline::case_id(&image, exam.as_deref().unwrap_or("all"));
-        (Some(case), exam, stopped.about(&file.display().to_string()))
-    })?;
-    Ok((image, exams, reading))
+    Ok((image, exams))
 }
 
 fn record<'a>(

@@ -7,9 +7,11 @@
 mod bench;
 mod bundle;
 mod classify;
+mod decode_image;
 mod engine;
 mod link;
 mod manual;
+mod outputs;
 mod serve;
 mod sources;
 
@@ -20,6 +22,7 @@ use clap::{Parser, Subcommand};
 use medfocus::bundle::BundleError;
 use medfocus::client::ClientError;
 use medfocus::engine::EngineError;
+use medfocus::image;
 use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
 
@@ -58,6 +61,9 @@ enum Command {
     Man(manual::ManArguments),
     /// Write the completions of a shell to standard output
     Completions(manual::CompletionArguments),
+    /// Decode standard input within bounds; started by medfocus itself
+    #[command(hide = true)]
+    DecodeImage(decode_image::Arguments),
 }
 
 /// What a command ends in, other than success.
@@ -161,6 +167,15 @@ pub fn main() -> ExitCode {
     };
     let level = env_logger::Env::new().filter_or("MEDFOCUS_LOG", default);
     env_logger::Builder::from_env(level).init();
+    // A child decodes; whoever reads files starts such children.
+    match (&command, std::env::current_exe()) {
+        (Command::Classify(_) | Command::Serve(_), Ok(program)) => image::isolate(&program),
+        (Command::Classify(_) | Command::Serve(_), Err(error)) => {
+            eprintln!("error: this program's own file is not found: {error} (program)");
+            return ExitCode::from(3);
+        }
+        _ => {}
+    }
     let result = match command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Link(arguments) => link::run(&arguments),
@@ -170,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
+        Command::DecodeImage(arguments) => decode_image::run(&arguments),
     };
     match result {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,

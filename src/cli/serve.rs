@@ -1,12 +1,14 @@
 //! `medfocus serve`: the device, until it is switched off.
 
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use firmware_host::screens::Language;
 use medfocus::bundle::{self, Bundle};
+use medfocus::device::dicom::{self, Pacs, Peer};
 use medfocus::device::place::Place;
 use medfocus::device::{Cases, Displays, Event, Events, Health, Port, talk};
 use medfocus::{engine, self_test};
@@ -30,10 +32,11 @@ next start. `--serial -` talks on standard input and output.
 Examples:
   medfocus serve --serial /dev/ttyUSB0 --baud 115200
   medfocus serve --serial /dev/ttyAMA0 --display ssd1306:/dev/i2c-1 --language sw
-  medfocus serve --serial - --display png:pictures")]
+  medfocus serve --serial - --display png:pictures
+  medfocus serve --dicom-port 11112 --aet MEDFOCUS --pacs ARCHIVE@10.0.0.5:104")]
 pub struct Arguments {
     /// Serial port to answer on, `-` for standard input and output; may be given several times
-    #[arg(long, value_name = "PORT", required = true)]
+    #[arg(long, value_name = "PORT", required_unless_present = "dicom_port")]
     serial: Vec<String>,
     /// Bits a second of the serial ports
     #[arg(long, value_name = "N", default_value_t = 115_200, value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
@@ -45,6 +48,29 @@ pub struct Arguments {
     /// Language of the displays: en, fr, es, sw or hi
     #[arg(long, value_name = "CODE", default_value = "en", value_parser = language)]
     language: Language,
+    /// Port to receive DICOM images on, by C-STORE
+    #[arg(long, value_name = "PORT")]
+    dicom_port: Option<u16>,
+    /// Address to receive DICOM images on
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0",
+        requires = "dicom_port"
+    )]
+    dicom_bind: IpAddr,
+    /// The device's own DICOM AE title
+    #[arg(long, value_name = "TITLE", default_value = "MEDFOCUS", value_parser = dicom::title_of)]
+    aet: String,
+    /// Who may send DICOM images; may be given several times, anyone where absent
+    #[arg(long, value_name = "TITLE[@ADDRESS]", requires = "dicom_port")]
+    dicom_allow: Vec<Peer>,
+    /// Send the answers of DICOM images there, as Secondary Capture and Structured Report
+    #[arg(long, value_name = "TITLE@HOST:PORT", requires = "dicom_port")]
+    pacs: Option<Pacs>,
+    /// Leave everything out of what is sent that tells whose image it is
+    #[arg(long, requires = "pacs")]
+    deidentify: bool,
     /// Folder of the journal; where absent, MEDFOCUS_STATE or the system's state folder
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -75,7 +101,8 @@ fn serve(
     events: &Arc<Events>,
     displays: &Displays,
 ) -> Result<(), Failure> {
-    let cases = start(arguments, events)?;
+    let state = arguments.state.clone().map_or_else(state_folder, Ok)?;
+    let cases = start(arguments, &state, events)?;
     let cases: &'static Cases = Box::leak(Box::new(cases));
     displays.watch(cases);
     std::thread::spawn(|| cases.work());
@@ -84,6 +111,19 @@ fn serve(
         bundle: cases.bundle().id.clone(),
         intended_use: cases.bundle().manifest.intended_use,
     }));
+    if let Some(options) = dicom_options(arguments) {
+        dicom::start(options, &state, cases).map_err(|error| Failure::Device {
+            code: "dicom",
+            message: format!("DICOM: {error}"),
+            cure: "name a port that is free with --dicom-port, above 1023 or with the right to it",
+        })?;
+        // Without a serial line there is nothing that could end.
+        if ports.is_empty() {
+            loop {
+                std::thread::park();
+            }
+        }
+    }
     let lines: Vec<_> = ports
         .into_iter()
         .map(|port| std::thread::spawn(move || talk(&port, cases)))
@@ -102,15 +142,24 @@ fn serve(
 }
 
 /// From nothing to a device that may accept cases.
-fn start(arguments: &Arguments, events: &Arc<Events>) -> Result<Cases, Failure> {
+fn start(arguments: &Arguments, state: &Path, events: &Arc<Events>) -> Result<Cases, Failure> {
     events.tell(&Event::Health(Health::Loading));
     let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
     let bundle = Bundle::load(&folder)?;
     events.tell(&Event::Health(Health::SelfTest));
     // A device that computes wrongly must not answer at all.
     self_test::run(&bundle)?;
-    let state = arguments.state.clone().map_or_else(state_folder, Ok)?;
-    Ok(Cases::open(bundle, &state, Arc::clone(events))?)
+    Ok(Cases::open(bundle, state, Arc::clone(events))?)
+}
+
+fn dicom_options(arguments: &Arguments) -> Option<dicom::Options> {
+    Some(dicom::Options {
+        listen: SocketAddr::new(arguments.dicom_bind, arguments.dicom_port?),
+        title: arguments.aet.clone(),
+        peers: arguments.dicom_allow.clone(),
+        pacs: arguments.pacs.clone(),
+        deidentify: arguments.deidentify,
+    })
 }
 
 fn ports(arguments: &Arguments) -> Result<Vec<Port>, Failure> {

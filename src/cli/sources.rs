@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-const ENDINGS: [&str; 9] = [
-    "png", "jpg", "jpeg", "pgm", "ppm", "pnm", "tif", "tiff", "bmp",
+const ENDINGS: [&str; 11] = [
+    "dcm", "dicom", "png", "jpg", "jpeg", "pgm", "ppm", "pnm", "tif", "tiff", "bmp",
 ];
 
 /// Files stay as given, whatever their name; of a folder all files with an image's

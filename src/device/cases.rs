@@ -603,17 +603,19 @@ fn answer(
             )
         })?,
     };
+    let stop = |stopped: Stopped| match stopped.about(&order.source) {
+        Stopped::Refused(refusal) => refusal,
+        Stopped::Engine(error) => fault(&order.source, &error.to_string()),
+    };
+    let look = pipeline::look(bundle, &image).map_err(|error| stop(error.into()))?;
+    pipeline::admit(bundle, exam, &image, look.as_ref()).map_err(|refusal| stop(refusal.into()))?;
     let prompts = order.region.map(prompt).into_iter().collect();
     let overrides = Overrides {
         prompts,
         focus: None,
     };
-    let reading = pipeline::read(bundle, &image, &overrides, observer).map_err(|stopped| {
-        match stopped.about(&order.source) {
-            Stopped::Refused(refusal) => refusal,
-            Stopped::Engine(error) => fault(&order.source, &error.to_string()),
-        }
-    })?;
+    let reading = pipeline::read(bundle, &image, &overrides, observer).map_err(stop)?;
+    pipeline::guard(exam, &reading).map_err(|refusal| stop(refusal.into()))?;
     let mut finding = pipeline::observe(observer, Stage::Head, || {
         pipeline::answer(exam, &image, &reading)
     });

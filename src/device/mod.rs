@@ -1,4 +1,4 @@
-//! The running device: cases come in on a serial line, are run one after the other, and
+//! The running device: cases come in on a serial line or by DICOM, are run one after the other, and
 //! their answers can be asked for.
 //!
 //! `serial -> line -> console or link -> cases -> pipeline -> journal`, and back. A
@@ -7,6 +7,7 @@
 
 mod cases;
 mod console;
+pub mod dicom;
 mod display;
 mod events;
 mod images;

@@ -234,6 +234,27 @@ impl Mask {
         (left <= right).then(|| [left, top, right - left + 1, bottom - top + 1])
     }
 
+    /// The mask of a run-length form; `None` where its runs do not fill its size.
+    pub fn from_rle(rle: &Rle) -> Option<Self> {
+        let [height, width] = rle.size;
+        let (rows, columns) = (height as usize, width as usize);
+        let runs = rle.counts.iter().map(|&run| run as usize);
+        let sum = runs.clone().try_fold(0usize, usize::checked_add)?;
+        if sum != rows.checked_mul(columns)? {
+            return None;
+        }
+        let mut bits = vec![false; sum];
+        let mut at = 0;
+        for (index, run) in runs.enumerate() {
+            // Column by column; every other run lies inside.
+            if index % 2 == 1 {
+                (at..at + run).for_each(|i| bits[i % rows * columns + i / rows] = true);
+            }
+            at += run;
+        }
+        Some(Self::new(width, height, bits))
+    }
+
     /// COCO's uncompressed run-length form.
     pub fn rle(&self) -> Rle {
         let mut counts = Vec::new();

@@ -3,12 +3,21 @@
 //! This room never guesses what an image shows, never runs a model and never lets
 //! a damaged file pass for a whole one.
 
+pub mod dicom;
+mod isolated;
 mod jpeg;
 mod read;
 mod resize;
 mod tiff_palette;
 
-pub use read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, decode, read};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use dicom::Origin;
+pub use isolated::{decode_as_child, isolate};
+pub use read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, decode, decode_frame, read, read_frame};
 pub use resize::{Canvas, UnitBox};
 
 /// Decoded pixels, row by row.
@@ -20,13 +29,55 @@ pub enum Pixels {
     Rgb(Vec<u8>),
 }
 
+/// Which picture of a file with several is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FrameChoice {
+    /// The one in the middle.
+    #[default]
+    Middle,
+    /// The one with this number, counted from 1.
+    Number(u32),
+}
+
+impl fmt::Display for FrameChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Middle => f.write_str("middle"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl FromStr for FrameChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "middle" => Ok(Self::Middle),
+            Ok(number @ 1..) => Ok(Self::Number(number)),
+            _ => Err("give a number from 1, or middle".to_owned()),
+        }
+    }
+}
+
 /// What the file says of its own content, in DICOM's words; empty where it is silent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// DICOM Modality (0008,0060), such as `DX`, `MR`, `US`.
     pub modality: Option<String>,
     /// DICOM Body Part Examined (0018,0015), such as `CHEST`.
     pub body_part: Option<String>,
+    /// DICOM View Position (0018,5101), such as `PA`, `LL`.
+    pub view: Option<String>,
+    /// DICOM Image Laterality (0020,0062) or Laterality (0020,0060): `L`, `R`, `B`.
+    pub laterality: Option<String>,
+    /// The frame that this is, counted from 1, and how many there are.
+    pub frame: Option<(u32, u32)>,
+    /// How stored values became shades of grey, in words.
+    pub window: Option<String>,
+    /// The part that shows something, `[x, y, width, height]` in the image's own pixels:
+    /// an ultrasound unit draws its own words around it.
+    pub region: Option<[u32; 4]>,
 }
 
 /// An image as every later room sees it.
@@ -42,6 +93,9 @@ pub struct Image {
     pub said: Said,
     /// SHA-256 of the file's bytes, lower-case hexadecimal.
     pub sha256: String,
+    /// What DICOM and HL7 outputs take over from the file's object; `None` where it was
+    /// no DICOM file.
+    pub origin: Option<Box<Origin>>,
 }
 
 impl Image {

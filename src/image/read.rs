@@ -1,4 +1,4 @@
-//! Reads PNG, JPEG, PGM/PPM, TIFF and BMP within a memory budget.
+//! Reads DICOM, PNG, JPEG, PGM/PPM, TIFF and BMP within a memory budget.
 //!
 //! Every way in which a file can be wrong ends in a coded refusal that names the
 //! file. Sizes are checked before a pixel is decoded.
@@ -10,7 +10,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use sha2::{Digest, Sha256};
 
-use super::{Image, Pixels, Said, jpeg, tiff_palette};
+use super::{FrameChoice, Image, Pixels, Said, dicom, isolated, jpeg, tiff_palette};
 use crate::finding::{Refusal, RefusalCode};
 
 /// Shortest side, in pixels, that is answered.
@@ -22,33 +22,24 @@ pub const MAX_DECODED_BYTES: u64 = 96 << 20;
 /// Most bytes that a file may have.
 const MAX_FILE_BYTES: u64 = 96 << 20;
 
-const FORMATS: &str = "PNG, JPEG, PGM/PPM, TIFF or BMP";
+const FORMATS: &str = "DICOM, PNG, JPEG, PGM/PPM, TIFF or BMP";
 
-/// Reads one image file.
+/// Reads one image file; of several frames, the middle one.
 ///
 /// # Errors
 /// A refusal with the code `not_found`, `unsupported_format`, `unreadable`,
 /// `too_small`, `too_large` or `blank`; its message names the file.
 pub fn read(path: &Path) -> Result<Image, Refusal> {
-    let name = path.display().to_string();
-    decode(&read_bytes(path, &name)?, &name)
+    read_frame(path, FrameChoice::default())
 }
 
-/// Reads one image file's bytes; `name` is what a refusal calls them.
+/// Reads one frame of an image file, in a process of its own where
+/// [`isolate`](super::isolate) was called.
 ///
 /// # Errors
-/// As [`read`], but for `not_found`.
-pub fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
-    if bytes.is_empty() {
-        return Err(unreadable(name, "the file is empty"));
-    }
-    // Decoders are other people's code over hostile bytes: a panic in one of them
-    // is one file's refusal, not the end of the batch.
-    catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, name)))
-        .unwrap_or_else(|_| Err(unreadable(name, "the decoder gave up")))
-}
-
-fn read_bytes(path: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
+/// As [`read`], and `no_such_frame`.
+pub fn read_frame(path: &Path, frame: FrameChoice) -> Result<Image, Refusal> {
+    let name = path.display().to_string();
     let cannot = |error: std::io::Error| {
         Refusal::new(
             RefusalCode::NotFound,
@@ -59,14 +50,59 @@ fn read_bytes(path: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
     let about = std::fs::metadata(path).map_err(cannot)?;
     if about.is_file() && about.len() > MAX_FILE_BYTES {
         return Err(too_large(
-            name,
+            &name,
             format!("the file has {} bytes", about.len()),
         ));
     }
-    std::fs::read(path).map_err(cannot)
+    if let Some(program) = isolated::program() {
+        let file = std::fs::File::open(path).map_err(cannot)?;
+        // Opening a folder succeeds; reading it does not.
+        if about.is_dir() {
+            return Err(cannot(std::io::ErrorKind::IsADirectory.into()));
+        }
+        return isolated::decode(program, file, frame, &name);
+    }
+    let bytes = std::fs::read(path).map_err(cannot)?;
+    decode_frame(&bytes, &name, frame)
 }
 
-fn decode_guarded(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
+/// Reads an image file's bytes; of several frames, the middle one. `name` is what a
+/// refusal calls them.
+///
+/// # Errors
+/// As [`read`], but for `not_found`.
+pub fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
+    decode_frame(bytes, name, FrameChoice::default())
+}
+
+/// Reads one frame of an image file's bytes, in this process.
+///
+/// # Errors
+/// As [`read_frame`], but for `not_found`.
+pub fn decode_frame(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
+    if bytes.is_empty() {
+        return Err(unreadable(name, "the file is empty"));
+    }
+    // Decoders are other people's code over hostile bytes: a panic in one of them
+    // is one file's refusal, not the end of the batch.
+    let image = catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, name, frame)))
+        .unwrap_or_else(|_| Err(unreadable(name, "the decoder gave up")))?;
+    refuse_blank(&image.pixels, name)?;
+    Ok(image)
+}
+
+fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
+    let sha256 = hex(&Sha256::digest(bytes));
+    if dicom::is_dicom(bytes) {
+        return dicom::read(bytes, name, frame, sha256);
+    }
+    if let FrameChoice::Number(number @ 2..) = frame {
+        return Err(Refusal::new(
+            RefusalCode::NoSuchFrame,
+            format!("{name}: there is no frame {number}"),
+            "leave --frame away: the file holds a single picture",
+        ));
+    }
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| unreadable(name, &e.to_string()))?;
@@ -103,15 +139,13 @@ fn decode_guarded(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
         Said::default()
     };
     let (width, height) = (decoded.width(), decoded.height());
-    let pixels = to_eight_bits(decoded);
-    refuse_blank(&pixels, name)?;
-    let sha256 = hex(&Sha256::digest(bytes));
     Ok(Image {
         width,
         height,
-        pixels,
+        pixels: to_eight_bits(decoded),
         said,
         sha256,
+        origin: None,
     })
 }
 
@@ -149,7 +183,12 @@ fn decode_general(
     Ok(decoded)
 }
 
-fn check_size(name: &str, width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), Refusal> {
+pub(super) fn check_size(
+    name: &str,
+    width: u32,
+    height: u32,
+    bytes_per_pixel: u64,
+) -> Result<(), Refusal> {
     if width.min(height) < MIN_SIDE {
         return Err(Refusal::new(
             RefusalCode::TooSmall,
@@ -167,7 +206,7 @@ fn check_size(name: &str, width: u32, height: u32, bytes_per_pixel: u64) -> Resu
     Ok(())
 }
 
-fn unreadable(name: &str, why: &str) -> Refusal {
+pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
     Refusal::new(
         RefusalCode::Unreadable,
         format!("{name}: damaged or cut short: {why}"),
@@ -175,7 +214,7 @@ fn unreadable(name: &str, why: &str) -> Refusal {
     )
 }
 
-fn too_large(name: &str, what: String) -> Refusal {
+pub(super) fn too_large(name: &str, what: String) -> Refusal {
     Refusal::new(
         RefusalCode::TooLarge,
         format!(
@@ -293,6 +332,9 @@ fn png_said(bytes: &[u8]) -> Said {
     Said {
         modality: find("Modality"),
         body_part: find("BodyPartExamined"),
+        view: find("ViewPosition"),
+        laterality: find("ImageLaterality"),
+        ..Said::default()
     }
 }
 

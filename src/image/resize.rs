@@ -44,6 +44,16 @@ pub struct Canvas {
 }
 
 impl Canvas {
+    /// One plane of luma (ITU-R BT.601, as Pillow's `convert("L")`).
+    pub fn luma(&self) -> Vec<f32> {
+        let (red, rest) = self.planes.split_at(self.side * self.side);
+        let (green, blue) = rest.split_at(self.side * self.side);
+        let channels = red.iter().zip(green).zip(blue);
+        channels
+            .map(|((r, g), b)| 0.299 * r + 0.587 * g + 0.114 * b)
+            .collect()
+    }
+
     /// The planes as an encoder wants them: `(value - mean) / std` by channel.
     pub fn normalised(&self, mean: [f32; 3], std: [f32; 3]) -> Vec<f32> {
         let plane = self.side * self.side;
@@ -106,6 +116,8 @@ impl Image {
             pixels,
             said: self.said.clone(),
             sha256: self.sha256.clone(),
+            // A small picture is for looking at: it takes no patient along.
+            origin: None,
         }
     }
 }
@@ -193,6 +205,7 @@ mod tests {
             pixels,
             said,
             sha256: String::new(),
+            origin: None,
         }
     }
 

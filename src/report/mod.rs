@@ -1,13 +1,24 @@
-//! Findings for people and programs: text, JSON and the overlay picture.
+//! Findings for people and programs: text, JSON, the overlay picture, a page, DICOM and
+//! HL7.
 //!
-//! Every form names the bundle's intended use. Nothing here decides anything.
+//! Whose image it is stands in the DICOM and HL7 forms alone. Every form names the bundle's intended use. Nothing here decides anything.
 
+mod hl7;
 mod json;
+mod object;
 mod overlay;
+mod page;
+mod secondary_capture;
+mod structured;
 mod text;
 
+pub use hl7::hl7;
 pub use json::json;
+pub use object::{Case, Moment, NotWritten};
 pub use overlay::overlay;
+pub use page::page;
+pub use secondary_capture::secondary_capture;
+pub use structured::structured_report;
 pub use text::{card, line};
 
 use crate::bundle::IntendedUse;

@@ -164,14 +164,14 @@ fn say(picture: &mut Picture, x: i32, y: i32, text: &str, bold: bool, colour: Rg
     let Ok(_) = Text::with_baseline(text, Point::new(x, y), style, Baseline::Top).draw(picture);
 }
 
-fn fill(picture: &mut Picture, area: Rectangle, colour: Rgb888) {
+pub(super) fn fill(picture: &mut Picture, area: Rectangle, colour: Rgb888) {
     let Ok(()) = area
         .into_styled(PrimitiveStyle::with_fill(colour))
         .draw(picture);
 }
 
 /// A picture that embedded-graphics draws on; what lies outside is dropped.
-struct Picture(RgbImage);
+pub(super) struct Picture(pub(super) RgbImage);
 
 impl OriginDimensions for Picture {
     fn size(&self) -> Size {

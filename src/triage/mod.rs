@@ -1,9 +1,11 @@
-//! From embeddings to a calibrated answer: fusion head, temperature, triage level.
+//! From embeddings to a calibrated answer: guard, fusion head, temperature, triage level.
 //!
 //! Works on plain numbers; knows neither images nor graphs nor files.
 
+mod guard;
 mod head;
 
+pub use guard::Guard;
 pub use head::{FusionHead, HeadError, unit};
 
 use crate::finding::TriageLevel;

@@ -1,0 +1,180 @@
+//! Received instances, each in a file named by the hash of its SOP Instance UID: sent
+//! twice, it is stored once.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dicom_object::FileMetaTableBuilder;
+use sha2::{Digest, Sha256};
+
+/// Most bytes of one instance.
+const LARGEST: u64 = 96 << 20;
+/// Most bytes that may wait in the inbox.
+const MOST: u64 = 4 << 30;
+
+const WHOLE: &str = "dcm";
+const PART: &str = "part";
+
+/// The folder of instances.
+#[derive(Debug)]
+pub struct Inbox {
+    folder: PathBuf,
+    parts: AtomicU64,
+}
+
+/// An instance that is coming.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    path: PathBuf,
+    whole: PathBuf,
+    file: BufWriter<File>,
+    room: u64,
+    done: bool,
+}
+
+/// What an instance is, before its data set.
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    pub class: String,
+    pub instance: String,
+    pub transfer_syntax: String,
+}
+
+impl Inbox {
+    /// Opens the folder; what was cut short was acknowledged to nobody and is removed.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made or read.
+    pub fn open(folder: PathBuf) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == PART) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        let parts = AtomicU64::new(0);
+        Ok(Self { folder, parts })
+    }
+
+    /// The whole instances, by name.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn instances(&self) -> std::io::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == WHOLE) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// The number by which the case of an instance is asked for: asked again, it is the
+    /// same case.
+    pub(super) fn request(path: &Path) -> Option<u64> {
+        let name = path.file_stem()?.to_str()?;
+        u64::from_str_radix(name.get(..16)?, 16).ok()
+    }
+
+    /// Begins to store an instance.
+    pub(super) fn begin(&self, about: &About) -> std::io::Result<Incoming> {
+        let room = MOST.saturating_sub(self.used()?).min(LARGEST);
+        let digest = Sha256::digest(about.instance.as_bytes());
+        let name: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
+        let whole = self.folder.join(name).with_extension(WHOLE);
+        let number = self.parts.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(number.to_string()).with_extension(PART);
+        let meta = FileMetaTableBuilder::new()
+            .media_storage_sop_class_uid(&about.class)
+            .media_storage_sop_instance_uid(&about.instance)
+            .transfer_syntax(&about.transfer_syntax)
+            .build()
+            .map_err(std::io::Error::other)?;
+        let mut file = BufWriter::new(File::create(&path)?);
+        file.write_all(&[0; 128])?;
+        file.write_all(b"DICM")?;
+        meta.write(&mut file).map_err(std::io::Error::other)?;
+        Ok(Incoming {
+            path,
+            whole,
+            file,
+            room,
+            done: false,
+        })
+    }
+
+    fn used(&self) -> std::io::Result<u64> {
+        let mut used = 0;
+        for entry in std::fs::read_dir(&self.folder)? {
+            // What was finished or removed meanwhile takes no room.
+            used += entry?.metadata().map_or(0, |about| about.len());
+        }
+        Ok(used)
+    }
+}
+
+impl Incoming {
+    /// Takes the next bytes of the data set.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let left = self.room.checked_sub(bytes.len() as u64);
+        self.room = left.ok_or(std::io::ErrorKind::StorageFull)?;
+        self.file.write_all(bytes)
+    }
+
+    /// The data set is whole; once this returns it outlasts a power failure.
+    pub(super) fn finish(mut self) -> std::io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        std::fs::rename(&self.path, &self.whole)?;
+        self.done = true;
+        let folder = self.whole.parent().unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.done {
+            // The next start removes it where this fails.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_there_once_and_only_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let inbox = Inbox::open(folder.path().to_owned()).unwrap();
+        let about = About {
+            class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
+            instance: "2.25.7".to_owned(),
+            transfer_syntax: "1.2.840.10008.1.2.1".to_owned(),
+        };
+        let mut given_up = inbox.begin(&about).unwrap();
+        given_up.take(b"half").unwrap();
+        drop(given_up);
+        assert!(inbox.instances().unwrap().is_empty());
+        for _ in 0..2 {
+            let mut incoming = inbox.begin(&about).unwrap();
+            incoming.take(b"all").unwrap();
+            assert!(incoming.take(&vec![0; LARGEST as usize]).is_err());
+            incoming.finish().unwrap();
+        }
+        let instances = inbox.instances().unwrap();
+        assert_eq!(instances.len(), 1);
+        assert!(Inbox::request(&instances[0]).is_some());
+        let bytes = std::fs::read(&instances[0]).unwrap();
+        assert_eq!(&bytes[128..132], b"DICM");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,142 @@
+//! DIMSE commands (PS3.7): the few that verification and storage need.
+
+use dicom_core::value::PrimitiveValue;
+use dicom_core::{DataElement, Tag, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
+
+/// No data set follows.
+const NONE: u16 = 0x0101;
+/// A data set follows.
+const FOLLOWS: u16 = 0x0001;
+const REPLY: u16 = 0x8000;
+
+/// What a peer asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// C-ECHO.
+    Echo,
+    /// C-STORE of this instance; its data set follows.
+    Store { class: String, instance: String },
+    /// Something else.
+    Other,
+}
+
+/// A command, and what its reply repeats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command {
+    pub ask: Ask,
+    field: u16,
+    id: u16,
+    class: String,
+}
+
+/// PS3.7, annex C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Success = 0x0000,
+    NoSuchOperation = 0x0211,
+    OutOfResources = 0xa700,
+    CannotUnderstand = 0xc000,
+}
+
+impl Command {
+    /// Reads a command set; `None` where it is none.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let set = read(bytes)?;
+        let number = |tag: Tag| set.get(tag)?.to_int::<u16>().ok();
+        let text = |tag: Tag| {
+            let text = set.get(tag)?.to_str().ok()?;
+            Some(text.trim_end_matches(['\0', ' ']).to_owned())
+        };
+        let field = number(tags::COMMAND_FIELD)?;
+        let class = text(tags::AFFECTED_SOP_CLASS_UID).unwrap_or_default();
+        let ask = match field {
+            0x0030 => Ask::Echo,
+            0x0001 => Ask::Store {
+                class: class.clone(),
+                instance: text(tags::AFFECTED_SOP_INSTANCE_UID)?,
+            },
+            _ => Ask::Other,
+        };
+        Some(Self {
+            ask,
+            field,
+            id: number(tags::MESSAGE_ID)?,
+            class,
+        })
+    }
+
+    /// The reply's command set.
+    pub(super) fn reply(&self, status: Status) -> Vec<u8> {
+        let mut elements = vec![
+            uid(tags::AFFECTED_SOP_CLASS_UID, &self.class),
+            number(tags::COMMAND_FIELD, self.field | REPLY),
+            number(tags::MESSAGE_ID_BEING_RESPONDED_TO, self.id),
+            number(tags::COMMAND_DATA_SET_TYPE, NONE),
+            number(tags::STATUS, status as u16),
+        ];
+        if let Ask::Store { instance, .. } = &self.ask {
+            elements.push(uid(tags::AFFECTED_SOP_INSTANCE_UID, instance));
+        }
+        written(elements)
+    }
+}
+
+/// A C-STORE request's command set.
+pub(super) fn store(class: &str, instance: &str) -> Vec<u8> {
+    written(vec![
+        uid(tags::AFFECTED_SOP_CLASS_UID, class),
+        number(tags::COMMAND_FIELD, 0x0001),
+        number(tags::MESSAGE_ID, 1),
+        number(tags::PRIORITY, 0),
+        number(tags::COMMAND_DATA_SET_TYPE, FOLLOWS),
+        uid(tags::AFFECTED_SOP_INSTANCE_UID, instance),
+    ])
+}
+
+/// The status of a reply; `None` where it is none.
+pub(super) fn status(bytes: &[u8]) -> Option<u16> {
+    read(bytes)?.get(tags::STATUS)?.to_int().ok()
+}
+
+/// Command sets are implicit little endian, whatever was negotiated (PS3.7, 6.3.1).
+fn read(bytes: &[u8]) -> Option<InMemDicomObject> {
+    InMemDicomObject::read_dataset_with_ts(bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased()).ok()
+}
+
+fn written(elements: Vec<DataElement<InMemDicomObject>>) -> Vec<u8> {
+    let set = InMemDicomObject::command_from_element_iter(elements);
+    let mut bytes = Vec::new();
+    // Into memory, of a set of a few short values.
+    if let Err(error) = set.write_dataset_with_ts(&mut bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased()) {
+        log::error!("dicom: a command set cannot be written: {error}");
+    }
+    bytes
+}
+
+fn uid(tag: Tag, value: &str) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, VR::UI, PrimitiveValue::from(value))
+}
+
+fn number(tag: Tag, value: u16) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, VR::US, PrimitiveValue::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_back_and_its_reply_has_a_status() {
+        let bytes = store("1.2.3", "2.25.9");
+        let command = Command::read(&bytes).unwrap();
+        let (class, instance) = ("1.2.3".to_owned(), "2.25.9".to_owned());
+        assert_eq!(command.ask, Ask::Store { class, instance });
+        assert_eq!(status(&command.reply(Status::OutOfResources)), Some(0xa700));
+        for length in 0..bytes.len() {
+            let _ = Command::read(&bytes[..length]);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The receiving side: verification (C-ECHO) and storage (C-STORE), several associations
+//! at once.
+
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dicom_dictionary_std::uids;
+use dicom_ul::association::server::AccessControl;
+use dicom_ul::pdu::{
+    AssociationRJServiceUserReason, PDataValue, PDataValueType, Pdu,
+    PresentationContextResultReason, UserIdentity,
+};
+use dicom_ul::{ServerAssociation, ServerAssociationOptions};
+
+use super::inbox::{About, Inbox, Incoming};
+use super::message::{Ask, Command, Status};
+use super::{Options, Peer};
+
+/// Associations at once; one more is not taken up.
+const MOST: usize = 16;
+/// How long a peer may be silent.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of a command set at most.
+const LARGEST_COMMAND: usize = 64 << 10;
+
+/// Classes that are stored, and verification.
+const CLASSES: [&str; 18] = [
+    uids::VERIFICATION,
+    uids::COMPUTED_RADIOGRAPHY_IMAGE_STORAGE,
+    uids::DIGITAL_X_RAY_IMAGE_STORAGE_FOR_PRESENTATION,
+    uids::DIGITAL_X_RAY_IMAGE_STORAGE_FOR_PROCESSING,
+    uids::DIGITAL_MAMMOGRAPHY_X_RAY_IMAGE_STORAGE_FOR_PRESENTATION,
+    uids::DIGITAL_MAMMOGRAPHY_X_RAY_IMAGE_STORAGE_FOR_PROCESSING,
+    uids::ULTRASOUND_IMAGE_STORAGE,
+    uids::ULTRASOUND_MULTI_FRAME_IMAGE_STORAGE,
+    uids::ENHANCED_US_VOLUME_STORAGE,
+    uids::MR_IMAGE_STORAGE,
+    uids::ENHANCED_MR_IMAGE_STORAGE,
+    uids::CT_IMAGE_STORAGE,
+    uids::ENHANCED_CT_IMAGE_STORAGE,
+    uids::SECONDARY_CAPTURE_IMAGE_STORAGE,
+    uids::MULTI_FRAME_GRAYSCALE_BYTE_SECONDARY_CAPTURE_IMAGE_STORAGE,
+    uids::MULTI_FRAME_GRAYSCALE_WORD_SECONDARY_CAPTURE_IMAGE_STORAGE,
+    uids::MULTI_FRAME_TRUE_COLOR_SECONDARY_CAPTURE_IMAGE_STORAGE,
+    uids::MULTI_FRAME_SINGLE_BIT_SECONDARY_CAPTURE_IMAGE_STORAGE,
+];
+
+/// Transfer syntaxes that `image` decodes.
+const SYNTAXES: [&str; 16] = [
+    uids::EXPLICIT_VR_LITTLE_ENDIAN,
+    uids::IMPLICIT_VR_LITTLE_ENDIAN,
+    uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    "1.2.840.10008.1.2.2",
+    uids::JPEG_LOSSLESS_SV1,
+    uids::JPEG_LOSSLESS,
+    uids::JPEGLS_LOSSLESS,
+    uids::JPEG2000_LOSSLESS,
+    uids::HTJ2K_LOSSLESS,
+    uids::HTJ2K_LOSSLESS_RPCL,
+    uids::RLE_LOSSLESS,
+    uids::JPEG_BASELINE8_BIT,
+    uids::JPEG_EXTENDED12_BIT,
+    uids::JPEGLS_NEAR_LOSSLESS,
+    uids::JPEG2000,
+    uids::HTJ2K,
+];
+
+/// Takes up associations, for ever.
+pub(super) fn listen(listener: &TcpListener, options: &Arc<Options>, inbox: &Arc<Inbox>) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for socket in listener.incoming() {
+        let Ok(socket) = socket else {
+            // The system has no more sockets to give: later it may.
+            std::thread::sleep(Duration::from_millis(100));
+            continue;
+        };
+        if open.fetch_add(1, Ordering::SeqCst) >= MOST {
+            open.fetch_sub(1, Ordering::SeqCst);
+            log::warn!("dicom: {MOST} associations are open; another was not taken up");
+            continue;
+        }
+        let (options, inbox) = (Arc::clone(options), Arc::clone(inbox));
+        let open = Open(Arc::clone(&open));
+        std::thread::spawn(move || {
+            let _open = open;
+            if let Err(error) = serve(socket, &options, &inbox) {
+                log::warn!("dicom: an association ended: {error}");
+            }
+        });
+    }
+}
+
+/// Counts an association down, however its thread ends.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Who is let in.
+struct Gatekeeper<'a> {
+    peers: &'a [Peer],
+    address: IpAddr,
+}
+
+impl AccessControl for Gatekeeper<'_> {
+    fn check_access(
+        &self,
+        this: &str,
+        calling: &str,
+        called: &str,
+        _: Option<&UserIdentity>,
+    ) -> Result<(), AssociationRJServiceUserReason> {
+        if called.trim() != this {
+            return Err(AssociationRJServiceUserReason::CalledAETitleNotRecognized);
+        }
+        let known = |peer: &Peer| {
+            peer.title == calling.trim() && peer.address.is_none_or(|at| at == self.address)
+        };
+        if self.peers.is_empty() || self.peers.iter().any(known) {
+            Ok(())
+        } else {
+            Err(AssociationRJServiceUserReason::CallingAETitleNotRecognized)
+        }
+    }
+}
+
+type Failed = Box<dyn std::error::Error>;
+
+fn serve(socket: TcpStream, options: &Options, inbox: &Inbox) -> Result<(), Failed> {
+    let gatekeeper = Gatekeeper {
+        peers: &options.peers,
+        address: socket.peer_addr()?.ip().to_canonical(),
+    };
+    let mut server = ServerAssociationOptions::new()
+        .ae_access_control(gatekeeper)
+        .ae_title(&options.title)
+        .read_timeout(PATIENCE)
+        .write_timeout(PATIENCE);
+    for class in CLASSES {
+        server = server.with_abstract_syntax(class);
+    }
+    for syntax in SYNTAXES {
+        server = server.with_transfer_syntax(syntax);
+    }
+    let mut association = server.establish(socket)?;
+    let mut talk = Talk::default();
+    loop {
+        match association.receive()? {
+            Pdu::PData { data } => {
+                for value in data {
+                    if let Some(reply) = talk.take(value, &association, inbox) {
+                        association.send(&reply)?;
+                    }
+                }
+            }
+            Pdu::ReleaseRQ => {
+                association.send(&Pdu::ReleaseRP)?;
+                return Ok(());
+            }
+            Pdu::AbortRQ { .. } => return Ok(()),
+            _ => {
+                association.abort()?;
+                return Err("the peer sent what does not belong here".into());
+            }
+        }
+    }
+}
+
+/// Where one association stands between two pieces of data.
+#[derive(Default)]
+struct Talk {
+    command: Vec<u8>,
+    storing: Option<Storing>,
+}
+
+/// A C-STORE whose data set is coming; `file` is an error's status once it failed.
+struct Storing {
+    command: Command,
+    file: Result<Incoming, Status>,
+}
+
+impl Talk {
+    /// Takes a piece; gives the reply that it completes.
+    fn take(
+        &mut self,
+        value: PDataValue,
+        association: &ServerAssociation<TcpStream>,
+        inbox: &Inbox,
+    ) -> Option<Pdu> {
+        let context = value.presentation_context_id;
+        let bytes = match value.value_type {
+            PDataValueType::Command => self.command_piece(&value, association, inbox)?,
+            PDataValueType::Data => self.data_piece(&value)?,
+        };
+        Some(Pdu::PData {
+            data: vec![PDataValue {
+                presentation_context_id: context,
+                value_type: PDataValueType::Command,
+                is_last: true,
+                data: bytes,
+            }],
+        })
+    }
+
+    fn command_piece(
+        &mut self,
+        value: &PDataValue,
+        association: &ServerAssociation<TcpStream>,
+        inbox: &Inbox,
+    ) -> Option<Vec<u8>> {
+        if self.command.len() + value.data.len() <= LARGEST_COMMAND {
+            self.command.extend_from_slice(&value.data);
+        }
+        if !value.is_last {
+            return None;
+        }
+        let command = Command::read(&std::mem::take(&mut self.command))?;
+        match &command.ask {
+            Ask::Store { class, instance } => {
+                let syntax = syntax_of(association, value.presentation_context_id, class);
+                let file = match syntax {
+                    Some(transfer_syntax) => inbox
+                        .begin(&About {
+                            class: class.clone(),
+                            instance: instance.clone(),
+                            transfer_syntax,
+                        })
+                        .map_err(|error| no_room(&error)),
+                    None => Err(Status::CannotUnderstand),
+                };
+                self.storing = Some(Storing { command, file });
+                None
+            }
+            Ask::Echo => Some(command.reply(Status::Success)),
+            // Where a data set follows, it is read and left.
+            Ask::Other => Some(command.reply(Status::NoSuchOperation)),
+        }
+    }
+
+    fn data_piece(&mut self, value: &PDataValue) -> Option<Vec<u8>> {
+        let storing = self.storing.as_mut()?;
+        if let Ok(incoming) = &mut storing.file
+            && let Err(error) = incoming.take(&value.data)
+        {
+            storing.file = Err(no_room(&error));
+        }
+        if !value.is_last {
+            return None;
+        }
+        let Storing { command, file } = self.storing.take()?;
+        let stored = file.and_then(|incoming| incoming.finish().map_err(|error| no_room(&error)));
+        Some(command.reply(stored.err().unwrap_or(Status::Success)))
+    }
+}
+
+/// The transfer syntax that was agreed on for this context and class.
+fn syntax_of(
+    association: &ServerAssociation<TcpStream>,
+    context: u8,
+    class: &str,
+) -> Option<String> {
+    let agreed = association.presentation_contexts().iter().find(|agreed| {
+        agreed.id == context
+            && agreed.reason == PresentationContextResultReason::Acceptance
+            && agreed.abstract_syntax.trim_end_matches('\0') == class
+    })?;
+    Some(agreed.transfer_syntax.trim_end_matches('\0').to_owned())
+}
+
+fn no_room(error: &std::io::Error) -> Status {
+    log::error!("dicom: an instance cannot be stored: {error}");
+    Status::OutOfResources
+}

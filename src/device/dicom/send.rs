@@ -1,0 +1,258 @@
+//! The sending side: instances of the inbox become cases, and what came of a case is sent
+//! to the PACS as Secondary Capture and Structured Report, again and again until it has
+//! both. An instance leaves the inbox only then.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dicom_dictionary_std::uids;
+use dicom_object::OpenFileOptions;
+use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
+use dicom_ul::pdu::{PDataValueType, Pdu};
+use dicom_ul::{ClientAssociation, ClientAssociationOptions};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::inbox::Inbox;
+use super::{Options, Pacs, message};
+use crate::bundle::Exam;
+use crate::device::{Cases, State};
+use crate::finding::{ClassProbability, Finding, MaskReport, TriageLevel};
+use crate::focus::Mask;
+use crate::image;
+use crate::journal::Order;
+use crate::report::{Case, Moment, secondary_capture, structured_report};
+
+/// Between two looks at inbox and cases.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Between two tries at a PACS that does not answer: the first, and the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(300);
+/// How long a PACS may be silent.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Failed = Box<dyn std::error::Error>;
+
+/// Feeds and sends, for ever.
+pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
+    let mut taken = BTreeMap::new();
+    let mut retry = Retry::default();
+    loop {
+        if let Err(error) = feed(inbox, cases, &mut taken) {
+            log::error!("dicom: the inbox cannot be read: {error}");
+        }
+        let ended = |(path, case): (&PathBuf, &u64)| {
+            let state = cases.state(*case).ok()?;
+            let has_ended = !matches!(state, State::Waiting | State::Running);
+            has_ended.then(|| (path.clone(), *case, state))
+        };
+        let ended: Vec<_> = taken.iter().filter_map(ended).collect();
+        for (path, case, state) in ended {
+            if let (State::Finding, Some(pacs)) = (state, &options.pacs) {
+                if !retry.is_due() {
+                    break;
+                }
+                if let Err(error) = deliver(options, pacs, cases, case, &path) {
+                    let wait = retry.failed();
+                    log::warn!("dicom: case {case} not sent to {pacs}, again in {wait:?}: {error}");
+                    break;
+                }
+                retry = Retry::default();
+                log::info!("dicom: case {case} sent to {pacs}");
+            }
+            match std::fs::remove_file(&path) {
+                Ok(()) => drop(taken.remove(&path)),
+                Err(error) => log::error!("dicom: an answered instance stays: {error}"),
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Has a case made of every instance that has none; as many as may wait.
+fn feed(inbox: &Inbox, cases: &Cases, taken: &mut BTreeMap<PathBuf, u64>) -> std::io::Result<()> {
+    for path in inbox.instances()? {
+        if taken.contains_key(&path) {
+            continue;
+        }
+        let order = Order {
+            source: path.display().to_string(),
+            exam: None,
+            region: None,
+            request: Inbox::request(&path),
+        };
+        match cases.accept(order) {
+            Ok(case) => drop(taken.insert(path, case)),
+            // Too many wait, or the disk refuses: the instance waits here.
+            Err(_) => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// When the PACS may be tried again.
+#[derive(Default)]
+struct Retry {
+    wait: Option<(Instant, Duration)>,
+}
+
+impl Retry {
+    fn is_due(&self) -> bool {
+        self.wait
+            .is_none_or(|(since, wait)| since.elapsed() >= wait)
+    }
+
+    fn failed(&mut self) -> Duration {
+        let wait = self
+            .wait
+            .map_or(FIRST_RETRY, |(_, wait)| (wait * 2).min(LAST_RETRY));
+        self.wait = Some((Instant::now(), wait));
+        wait
+    }
+}
+
+fn deliver(
+    options: &Options,
+    pacs: &Pacs,
+    cases: &Cases,
+    case: u64,
+    path: &Path,
+) -> Result<(), Failed> {
+    let record = cases.answer(case).map_err(|fault| fault.to_string())?;
+    let record = record.ok_or("the case has no answer")?;
+    let bundle = cases.bundle();
+    let (finding, exam) = restored(&record, |name| bundle.exam(name))?;
+    let image = image::read(path).map_err(|refusal| refusal.code.word())?;
+    let mask = Mask::from_rle(&finding.mask.rle).ok_or("the journal's region is damaged")?;
+    let case = Case {
+        finding: &finding,
+        title: &exam.spec.title,
+        image: &image,
+        mask: &mask,
+        bundle: &bundle.id,
+        intended_use: bundle.manifest.intended_use,
+        now: Moment::now(),
+        deidentify: options.deidentify,
+    };
+    let objects = [secondary_capture(&case)?, structured_report(&case)?];
+    send(options, pacs, &objects)
+}
+
+/// The part of an answer's JSON that makes a finding again.
+#[derive(Deserialize)]
+struct Answer {
+    case: String,
+    exam: String,
+    class: String,
+    probabilities: BTreeMap<String, f64>,
+    triage_level: TriageLevel,
+    mask: MaskReport,
+    focus: String,
+    reasons: Vec<String>,
+}
+
+fn restored<'a>(
+    record: &Value,
+    exam: impl Fn(&str) -> Option<&'a Exam>,
+) -> Result<(Finding, &'a Exam), Failed> {
+    let answer = Answer::deserialize(record)?;
+    let exam = exam(&answer.exam).ok_or("the bundle no longer has the exam")?;
+    let classes = exam.spec.classes.iter();
+    let probabilities: Vec<ClassProbability> = classes
+        .map(|class| ClassProbability {
+            class: class.name.clone(),
+            label: class.label.clone(),
+            probability: answer
+                .probabilities
+                .get(&class.name)
+                .copied()
+                .unwrap_or(0.0),
+        })
+        .collect();
+    let place = probabilities.iter().position(|p| p.class == answer.class);
+    let finding = Finding {
+        case: answer.case,
+        exam: answer.exam,
+        answer: place.ok_or("the bundle no longer has the class")?,
+        probabilities,
+        triage_level: answer.triage_level,
+        mask: answer.mask,
+        focus: answer.focus,
+        reasons: answer.reasons,
+    };
+    Ok((finding, exam))
+}
+
+/// Stores these files' objects over one association.
+fn send(options: &Options, pacs: &Pacs, files: &[Vec<u8>]) -> Result<(), Failed> {
+    let syntaxes = || vec![uids::EXPLICIT_VR_LITTLE_ENDIAN];
+    let mut association = ClientAssociationOptions::new()
+        .calling_ae_title(options.title.as_str())
+        .called_ae_title(pacs.title.as_str())
+        .with_presentation_context(uids::SECONDARY_CAPTURE_IMAGE_STORAGE, syntaxes())
+        .with_presentation_context(uids::COMPREHENSIVE_SR_STORAGE, syntaxes())
+        .connection_timeout(PATIENCE)
+        .read_timeout(PATIENCE)
+        .write_timeout(PATIENCE)
+        .establish(&pacs.address)?;
+    for file in files {
+        store(&mut association, file)?;
+    }
+    association.release()?;
+    Ok(())
+}
+
+fn store(
+    association: &mut ClientAssociation<std::net::TcpStream>,
+    file: &[u8],
+) -> Result<(), Failed> {
+    let object = OpenFileOptions::new().from_reader(file)?;
+    let class = object.meta().media_storage_sop_class_uid().to_owned();
+    let instance = object.meta().media_storage_sop_instance_uid().to_owned();
+    let agreed = association.presentation_contexts().iter();
+    let context = agreed
+        .filter(|agreed| agreed.abstract_syntax == class)
+        .map(|agreed| agreed.id)
+        .next()
+        .ok_or("the PACS does not take this kind of object")?;
+    association.send(&Pdu::PData {
+        data: vec![dicom_ul::pdu::PDataValue {
+            presentation_context_id: context,
+            value_type: PDataValueType::Command,
+            is_last: true,
+            data: message::store(
+                class.trim_end_matches('\0'),
+                instance.trim_end_matches('\0'),
+            ),
+        }],
+    })?;
+    let mut data = Vec::new();
+    object.write_dataset_with_ts(&mut data, &EXPLICIT_VR_LITTLE_ENDIAN.erased())?;
+    let mut writer = association.send_pdata(context);
+    writer.write_all(&data)?;
+    writer.finish()?;
+    let mut reply = Vec::new();
+    loop {
+        let Pdu::PData { data } = association.receive()? else {
+            return Err("the PACS broke off".into());
+        };
+        let is_last = data.iter().any(|value| value.is_last);
+        data.iter()
+            .for_each(|value| reply.extend_from_slice(&value.data));
+        if is_last {
+            break;
+        }
+    }
+    match message::status(&reply) {
+        Some(0) => Ok(()),
+        // Stored, with a warning (PS3.4, B.2.3).
+        Some(0xb000..=0xbfff) => Ok(()),
+        status => Err(format!(
+            "the PACS refused with status {:04x}",
+            status.unwrap_or(0xffff)
+        )
+        .into()),
+    }
+}

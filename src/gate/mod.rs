@@ -1,0 +1,341 @@
+//! The gate before the model: an image that an exam was never meant for is refused by a
+//! code, a sentence and a cure, before anything is read from it.
+//!
+//! [`measure`](Measures::of) knows pixels, [`Kinds`] what the gate's small graph makes of
+//! them, [`judge`] compares both with the bundle's thresholds. Nothing here runs a graph,
+//! and nothing here ever lets an image pass because it could not be measured.
+
+mod measures;
+mod spec;
+
+pub use measures::Measures;
+pub use spec::{ExamGate, GateSpec, KindSpec};
+
+use crate::finding::{Refusal, RefusalCode};
+use crate::image::Said;
+
+/// Poses in the order of the gate graph's classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pose {
+    /// As it should be.
+    Upright,
+    /// Turned to the left by 90 degrees.
+    Left,
+    /// Turned by 180 degrees.
+    UpsideDown,
+    /// Turned to the right by 90 degrees.
+    Right,
+    /// Black for white.
+    Inverted,
+}
+
+impl Pose {
+    /// All poses in order.
+    pub const ALL: [Self; 5] = [
+        Self::Upright,
+        Self::Left,
+        Self::UpsideDown,
+        Self::Right,
+        Self::Inverted,
+    ];
+}
+
+/// The gate graph's probabilities: each kind in each pose, and at the end `other`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kinds(Vec<f64>);
+
+impl Kinds {
+    /// From the graph's logits.
+    pub fn from_logits(logits: &[f32]) -> Self {
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f64> = logits.iter().map(|l| f64::from(l - top).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        Self(powers.into_iter().map(|power| power / sum).collect())
+    }
+
+    /// Logits that a gate of so many kinds has.
+    pub fn classes(kinds: usize) -> usize {
+        kinds * Pose::ALL.len() + 1
+    }
+
+    fn upright(&self, kind: usize) -> f64 {
+        self.0.get(kind * Pose::ALL.len()).copied().unwrap_or(0.0)
+    }
+
+    /// The likeliest kind and pose other than `kind` upright; `None` for `other`.
+    fn instead_of(&self, kind: usize) -> Option<(usize, Pose)> {
+        let poses = Pose::ALL.len();
+        let likeliest = (0..self.0.len())
+            .filter(|&class| class != kind * poses)
+            .max_by(|&a, &b| self.0[a].total_cmp(&self.0[b]))?;
+        let pose = Pose::ALL[likeliest % poses];
+        (likeliest + 1 < self.0.len()).then_some((likeliest / poses, pose))
+    }
+}
+
+/// What the gate saw of one image; every exam is judged from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// Of the pixels.
+    pub measures: Measures,
+    /// Of the gate's graph.
+    pub kinds: Kinds,
+}
+
+/// Whether what the image says of itself fits the exam.
+///
+/// # Errors
+/// `wrong_modality`, `wrong_body_part`, `wrong_view` or `wrong_side`.
+pub fn fits(exam: &ExamGate<'_>, said: &Said) -> Result<(), Refusal> {
+    let checks = [
+        (
+            &said.modality,
+            exam.modalities,
+            RefusalCode::WrongModality,
+            "modality",
+        ),
+        (
+            &said.body_part,
+            exam.body_parts,
+            RefusalCode::WrongBodyPart,
+            "body part",
+        ),
+        (&said.view, exam.views, RefusalCode::WrongView, "view"),
+        (
+            &said.laterality,
+            exam.lateralities,
+            RefusalCode::WrongSide,
+            "side",
+        ),
+    ];
+    for (says, allowed, code, what) in checks {
+        let Some(says) = says else { continue };
+        if !allowed.is_empty() && !allowed.contains(says) {
+            return Err(Refusal::new(
+                code,
+                format!(
+                    "the image's {what} is {says}; exam {} is for {}",
+                    exam.name,
+                    allowed.join(", ")
+                ),
+                "choose another exam or image, or answer all the same with --force",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the pixels are what the exam expects.
+///
+/// # Errors
+/// The first of: `coloured`, `badly_exposed`, `low_contrast`, `border`, `rotated`,
+/// `inverted`, `wrong_kind`, `blurred`.
+pub fn judge(spec: &GateSpec, exam: &ExamGate<'_>, look: &Look) -> Result<(), Refusal> {
+    judge_pixels(spec, &look.measures)?;
+    let Some((index, kind)) = exam.kind.and_then(|name| spec.kind(name)) else {
+        return Ok(());
+    };
+    if look.kinds.upright(index) < kind.accept_from {
+        return Err(not_as_expected(spec, index, look));
+    }
+    let sharpness = look.measures.sharpness;
+    if sharpness < kind.sharpness_from {
+        return Err(Refusal::new(
+            RefusalCode::Blurred,
+            format!(
+                "the image is blurred: sharpness {sharpness:.3}, at least {} needed",
+                kind.sharpness_from
+            ),
+            "take the image again without movement, or export it at its full size",
+        ));
+    }
+    Ok(())
+}
+
+fn judge_pixels(spec: &GateSpec, measures: &Measures) -> Result<(), Refusal> {
+    let percent = |share: f64| (share * 100.0).round();
+    if measures.coloured > spec.coloured_up_to {
+        return Err(Refusal::new(
+            RefusalCode::Coloured,
+            format!(
+                "{} % of the image is coloured: a photograph or a screenshot, no radiograph or scan",
+                percent(measures.coloured)
+            ),
+            "export the image itself, not a picture of a screen",
+        ));
+    }
+    let [dark, bright] = spec.brightness;
+    if !(dark..=bright).contains(&measures.brightness) {
+        return Err(Refusal::new(
+            RefusalCode::BadlyExposed,
+            format!(
+                "the image is {} % bright on average; {} to {} % are expected",
+                percent(measures.brightness),
+                percent(dark),
+                percent(bright)
+            ),
+            "check exposure and window, and export the image again",
+        ));
+    }
+    if measures.contrast < spec.contrast_from {
+        return Err(Refusal::new(
+            RefusalCode::LowContrast,
+            format!(
+                "the image has hardly any contrast: {:.3}, at least {} needed",
+                measures.contrast, spec.contrast_from
+            ),
+            "check exposure and window, and export the image again",
+        ));
+    }
+    if measures.content < spec.content_from {
+        return Err(Refusal::new(
+            RefusalCode::Border,
+            format!(
+                "only {} % of the image lies inside its border",
+                percent(measures.content)
+            ),
+            "cut the image to the collimated field and export it again",
+        ));
+    }
+    Ok(())
+}
+
+/// The kind or the pose is another: the sentence says which.
+fn not_as_expected(spec: &GateSpec, expected: usize, look: &Look) -> Refusal {
+    let label = |kind: usize| spec.kinds[kind].label.as_str();
+    let wanted = label(expected);
+    match look.kinds.instead_of(expected) {
+        Some((kind, Pose::Left | Pose::Right)) if kind == expected => Refusal::new(
+            RefusalCode::Rotated,
+            format!("the {wanted} seems to be turned by 90 degrees"),
+            "turn the image upright and try again",
+        ),
+        Some((kind, Pose::UpsideDown)) if kind == expected => Refusal::new(
+            RefusalCode::Rotated,
+            format!("the {wanted} seems to be upside down"),
+            "turn the image upright and try again",
+        ),
+        Some((kind, Pose::Inverted)) if kind == expected => Refusal::new(
+            RefusalCode::Inverted,
+            format!("the {wanted} seems to be inverted: black for white"),
+            "export the image with bone and tissue bright",
+        ),
+        Some((kind, _)) if kind != expected && kind < spec.kinds.len() => Refusal::new(
+            RefusalCode::WrongKind,
+            format!(
+                "the image looks like a {}, not like a {wanted}",
+                label(kind)
+            ),
+            "choose another exam or image, or answer all the same with --force",
+        ),
+        _ => Refusal::new(
+            RefusalCode::WrongKind,
+            format!("the image does not look like a {wanted}"),
+            "choose another exam or image, or answer all the same with --force",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> GateSpec {
+        let kind = |name: &str| KindSpec {
+            name: name.to_owned(),
+            label: format!("{name} picture"),
+            accept_from: 0.5,
+            sharpness_from: 0.1,
+        };
+        GateSpec {
+            graph: "gate.onnx".to_owned(),
+            input_size: 48,
+            mean: 0.5,
+            std: 0.25,
+            coloured_up_to: 0.1,
+            brightness: [0.05, 0.85],
+            contrast_from: 0.07,
+            content_from: 0.25,
+            kinds: vec![kind("chest"), kind("brain")],
+        }
+    }
+
+    fn exam<'a>(words: &'a [Vec<String>; 4]) -> ExamGate<'a> {
+        ExamGate {
+            name: "exam",
+            kind: Some("chest"),
+            modalities: &words[0],
+            body_parts: &words[1],
+            views: &words[2],
+            lateralities: &words[3],
+        }
+    }
+
+    fn good() -> Look {
+        let mut logits = vec![0.0; Kinds::classes(2)];
+        logits[0] = 9.0;
+        Look {
+            measures: Measures {
+                coloured: 0.0,
+                brightness: 0.4,
+                contrast: 0.2,
+                content: 0.9,
+                sharpness: 0.2,
+            },
+            kinds: Kinds::from_logits(&logits),
+        }
+    }
+
+    type Spoil = fn(&mut Look);
+
+    #[test]
+    fn each_fault_has_its_own_code() {
+        fn likeliest(look: &mut Look, class: usize) {
+            let mut logits = vec![0.0; Kinds::classes(2)];
+            logits[class] = 9.0;
+            look.kinds = Kinds::from_logits(&logits);
+        }
+        let cases: [(Spoil, &str); 12] = [
+            (|_| {}, ""),
+            (|look| look.measures.coloured = 0.2, "coloured"),
+            (|look| look.measures.brightness = 0.01, "badly_exposed"),
+            (|look| look.measures.brightness = 0.9, "badly_exposed"),
+            (|look| look.measures.contrast = 0.01, "low_contrast"),
+            (|look| look.measures.content = 0.1, "border"),
+            (|look| look.measures.sharpness = 0.01, "blurred"),
+            (|look| likeliest(look, 1), "rotated"),
+            (|look| likeliest(look, 2), "rotated"),
+            (|look| likeliest(look, 4), "inverted"),
+            (|look| likeliest(look, 5), "wrong_kind"),
+            (|look| likeliest(look, 10), "wrong_kind"),
+        ];
+        let (words, spec) = (Default::default(), spec());
+        for (number, (spoil, expected)) in cases.into_iter().enumerate() {
+            let mut look = good();
+            spoil(&mut look);
+            let found = judge(&spec, &exam(&words), &look).map_or_else(|r| r.code.word(), |()| "");
+            assert_eq!(found, expected, "case {number}");
+        }
+        // A measure that is no number is no measure.
+        let mut look = good();
+        look.measures.brightness = f64::NAN;
+        assert!(judge(&spec, &exam(&words), &look).is_err());
+    }
+
+    #[test]
+    fn what_the_image_says_must_fit_and_silence_is_no_conflict() {
+        let word = |text: &str| vec![text.to_owned()];
+        let words = [word("DX"), word("CHEST"), word("PA"), vec![]];
+        let said = |modality: &str, view: Option<&str>| Said {
+            modality: Some(modality.to_owned()),
+            view: view.map(str::to_owned),
+            laterality: Some("L".to_owned()),
+            ..Said::default()
+        };
+        assert!(fits(&exam(&words), &Said::default()).is_ok());
+        assert!(fits(&exam(&words), &said("DX", Some("PA"))).is_ok());
+        let code = |said: &Said| fits(&exam(&words), said).unwrap_err().code.word();
+        assert_eq!(code(&said("MR", None)), "wrong_modality");
+        assert_eq!(code(&said("DX", Some("LL"))), "wrong_view");
+    }
+}

@@ -1,0 +1,77 @@
+//! The gate's thresholds, as they stand in the bundle.
+
+use serde::{Deserialize, Serialize};
+
+/// The manifest's `[gate]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateSpec {
+    /// File of the graph: luma `[1, 1, S, S]` to logits `[1, 5 kinds + 1]`.
+    pub graph: String,
+    /// Pixels a side of its input.
+    pub input_size: usize,
+    /// Mean subtracted from the luma (values in 0 to 1).
+    pub mean: f32,
+    /// Standard deviation that it is divided by.
+    pub std: f32,
+    /// Largest share of coloured pixels.
+    pub coloured_up_to: f64,
+    /// Least and largest mean luma.
+    pub brightness: [f64; 2],
+    /// Least standard deviation of the luma.
+    pub contrast_from: f64,
+    /// Least share of the image inside its border.
+    pub content_from: f64,
+    /// The kinds of image, in the order of the logits.
+    pub kinds: Vec<KindSpec>,
+}
+
+/// One kind of image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindSpec {
+    /// Short name, as exams name it.
+    pub name: String,
+    /// What it is called in a sentence.
+    pub label: String,
+    /// Least probability of this kind, upright, that is accepted.
+    pub accept_from: f64,
+    /// Least sharpness.
+    pub sharpness_from: f64,
+}
+
+/// What an exam asks of an image.
+#[derive(Debug, Clone, Copy)]
+pub struct ExamGate<'a> {
+    /// The exam's name.
+    pub name: &'a str,
+    /// Its kind of image.
+    pub kind: Option<&'a str>,
+    /// DICOM modalities; empty for any.
+    pub modalities: &'a [String],
+    /// DICOM body parts; empty for any.
+    pub body_parts: &'a [String],
+    /// DICOM view positions; empty for any.
+    pub views: &'a [String],
+    /// DICOM lateralities; empty for any.
+    pub lateralities: &'a [String],
+}
+
+impl GateSpec {
+    /// The kind of this name, and its place.
+    pub fn kind(&self, name: &str) -> Option<(usize, &KindSpec)> {
+        self.kinds
+            .iter()
+            .enumerate()
+            .find(|(_, kind)| kind.name == name)
+    }
+
+    /// What is wrong with it, where something is.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.input_size == 0 || self.kinds.is_empty() {
+            return Some("gate.input_size and gate.kinds must not be empty".to_owned());
+        }
+        let normal = self.mean.is_finite() && self.std.is_finite() && self.std > 0.0;
+        (!normal).then(|| "gate.std must be above 0".to_owned())
+    }
+}

@@ -1,0 +1,208 @@
+//! What a DICOM object says beside its pixels: for routing, for display, and what is
+//! carried over to the DICOM and HL7 outputs.
+
+use dicom_core::Tag;
+use dicom_core::value::Value;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, InMemDicomObject};
+use serde::{Deserialize, Serialize};
+
+use crate::image::Said;
+
+/// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
+/// else: never to a log, to JSON, to text or into a picture. So it does not even print
+/// itself.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Attributes of patient, study and equipment as `(group, element, value)`.
+    pub attributes: Vec<(u16, u16, String)>,
+    /// SOP Class UID of the image's object.
+    pub sop_class: String,
+    /// SOP Instance UID of the image's object.
+    pub sop_instance: String,
+    /// The frame that was read, counted from 1.
+    pub frame: u32,
+    /// Pixels of the image for one column and row of the object: 1 unless its pixels are
+    /// not square, in thousandths.
+    pub stretch: [u32; 2],
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origin")
+            .field("attributes", &self.attributes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Origin {
+    /// The value of an attribute, where the object had one.
+    pub fn text(&self, tag: Tag) -> Option<&str> {
+        self.attributes
+            .iter()
+            .find(|(group, element, _)| (*group, *element) == (tag.0, tag.1))
+            .map(|(_, _, value)| value.as_str())
+    }
+}
+
+/// The attributes of [`Origin`], in the order of their tags.
+const CARRIED: [Tag; 14] = [
+    tags::STUDY_DATE,
+    tags::STUDY_TIME,
+    tags::ACCESSION_NUMBER,
+    tags::REFERRING_PHYSICIAN_NAME,
+    tags::STUDY_DESCRIPTION,
+    tags::PATIENT_NAME,
+    tags::PATIENT_ID,
+    tags::ISSUER_OF_PATIENT_ID,
+    tags::PATIENT_BIRTH_DATE,
+    tags::PATIENT_SEX,
+    tags::PATIENT_AGE,
+    tags::STUDY_INSTANCE_UID,
+    tags::SERIES_INSTANCE_UID,
+    tags::STUDY_ID,
+];
+
+/// An object, and short ways to its attributes.
+pub(super) struct Header<'a> {
+    /// The file.
+    pub bytes: &'a [u8],
+    pub object: &'a InMemDicomObject,
+    pub transfer_syntax: &'a str,
+}
+
+impl<'a> Header<'a> {
+    pub fn new(bytes: &'a [u8], file: &'a DefaultDicomObject) -> Self {
+        Self {
+            bytes,
+            object: file,
+            transfer_syntax: file.meta().transfer_syntax(),
+        }
+    }
+
+    /// The first value of an attribute as text, trimmed; `None` where it is empty.
+    pub fn text(&self, tag: Tag) -> Option<String> {
+        text_of(self.object, tag)
+    }
+
+    pub fn number(&self, tag: Tag) -> Option<u32> {
+        self.object.get(tag)?.to_int::<u32>().ok()
+    }
+
+    /// Frames of the object; at least 1.
+    pub fn frames(&self) -> usize {
+        self.number(tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1) as usize
+    }
+
+    pub fn pixel_data_is_words(&self) -> bool {
+        let element = self.object.get(tags::PIXEL_DATA);
+        element.is_some_and(|e| e.vr() == dicom_core::VR::OW)
+    }
+
+    /// Whether the object is of a class that holds pixels: then their absence is damage.
+    pub fn is_deflated_or_whole(&self) -> bool {
+        !self
+            .text(tags::SOP_CLASS_UID)
+            .is_some_and(|uid| uid.starts_with("1.2.840.10008.5.1.4.1.1."))
+    }
+
+    /// Why an object of this class is no picture, where it is none.
+    pub fn no_picture(&self) -> Option<&'static str> {
+        match self.text(tags::SOP_CLASS_UID)?.as_str() {
+            uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => {
+                Some("a segmentation")
+            }
+            uids::PARAMETRIC_MAP_STORAGE => Some("a map of measured values"),
+            uids::RT_DOSE_STORAGE => Some("a dose map"),
+            _ => None,
+        }
+    }
+
+    pub fn origin(&self, frame: usize) -> Origin {
+        let value = |tag: Tag| {
+            let element = self.object.get(tag)?;
+            let text = element.to_str().ok()?;
+            let text = text.trim_end_matches(['\0', ' ']).to_owned();
+            Some((tag.0, tag.1, text)).filter(|(_, _, text)| !text.is_empty())
+        };
+        Origin {
+            attributes: CARRIED.into_iter().filter_map(value).collect(),
+            sop_class: self.text(tags::SOP_CLASS_UID).unwrap_or_default(),
+            sop_instance: self.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
+            frame: frame as u32 + 1,
+            stretch: [1000, 1000],
+        }
+    }
+
+    pub fn said(&self, frame: usize) -> Said {
+        let upper = |tag| self.text(tag).map(|text| text.to_uppercase());
+        Said {
+            modality: upper(tags::MODALITY),
+            body_part: upper(tags::BODY_PART_EXAMINED),
+            view: upper(tags::VIEW_POSITION),
+            laterality: upper(tags::IMAGE_LATERALITY).or_else(|| upper(tags::LATERALITY)),
+            frame: Some((frame as u32 + 1, self.frames() as u32)),
+            window: None,
+            region: None,
+        }
+    }
+
+    /// `[x0, y0, x1, y1]` of the largest ultrasound region (PS3.3, C.8.5.5), both corners
+    /// inside it, in columns and rows.
+    pub fn ultrasound_region(&self) -> Option<[u32; 4]> {
+        let items = self
+            .object
+            .get(tags::SEQUENCE_OF_ULTRASOUND_REGIONS)?
+            .items()?;
+        let corners = |item: &InMemDicomObject| {
+            let at = |tag| item.get(tag)?.to_int::<u32>().ok();
+            let x0 = at(tags::REGION_LOCATION_MIN_X0)?;
+            let y0 = at(tags::REGION_LOCATION_MIN_Y0)?;
+            let x1 = at(tags::REGION_LOCATION_MAX_X1)?;
+            let y1 = at(tags::REGION_LOCATION_MAX_Y1)?;
+            (x0 < x1 && y0 < y1).then_some([x0, y0, x1, y1])
+        };
+        items
+            .iter()
+            .filter_map(corners)
+            .max_by_key(|[x0, y0, x1, y1]| u64::from(x1 - x0) * u64::from(y1 - y0))
+    }
+
+    /// Width over height of a pixel (PS3.3, C.7.6.3.1.7: vertical, then horizontal size).
+    pub fn pixel_aspect(&self) -> f64 {
+        let ratio = || {
+            let sides = self.object.get(tags::PIXEL_ASPECT_RATIO)?;
+            let sides = sides.to_multi_float64().ok()?;
+            let [vertical, horizontal] = sides[..] else {
+                return None;
+            };
+            let ratio = horizontal / vertical;
+            (ratio.is_finite() && (0.1..=10.0).contains(&ratio)).then_some(ratio)
+        };
+        ratio().unwrap_or(1.0)
+    }
+
+    /// The object that holds `sequence` for this frame: the frame's own functional group,
+    /// the shared one, or the object itself.
+    pub fn group(&self, sequence: Tag, frame: usize) -> &InMemDicomObject {
+        let group = |groups: Tag, index: usize| {
+            let group = self.object.get(groups)?.items()?.get(index)?;
+            group.get(sequence)?.items()?.first()
+        };
+        group(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frame)
+            .or_else(|| group(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0))
+            .unwrap_or(self.object)
+    }
+}
+
+/// The first value of an attribute as text, trimmed; `None` where it is empty.
+pub(super) fn text_of(object: &InMemDicomObject, tag: Tag) -> Option<String> {
+    let element = object.get(tag)?;
+    let Value::Primitive(value) = element.value() else {
+        return None;
+    };
+    let all = value.to_str();
+    let first = all.split('\\').next()?;
+    let text = first.trim_matches(['\0', ' ']);
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -1,0 +1,208 @@
+//! DICOM objects become images (PS3.10 files of any class that holds a picture).
+//!
+//! `header` knows attributes, `stored` the values as they were stored, `shown` how they
+//! are looked at. Nothing here knows an exam, and what cannot be decoded is refused by
+//! the transfer syntax's name.
+
+mod header;
+mod jpeg_ls;
+mod rle;
+mod shown;
+mod stored;
+
+use dicom_object::{DefaultDicomObject, OpenFileOptions};
+use header::Header;
+pub use header::Origin;
+use stored::NoValues;
+pub use stored::{Photometric, Stored};
+
+use super::read::{check_size, too_large, unreadable};
+use super::{FrameChoice, Image, Pixels, Said};
+use crate::finding::{Refusal, RefusalCode};
+
+const MAGIC_AT: usize = 128;
+
+/// Whether the bytes begin as a DICOM file does, with its preamble or without.
+pub(super) fn is_dicom(bytes: &[u8]) -> bool {
+    bytes.get(MAGIC_AT..MAGIC_AT + 4) == Some(b"DICM") || bytes.starts_with(b"DICM")
+}
+
+/// Reads the chosen frame; `sha256` is the file's.
+pub(super) fn read(
+    bytes: &[u8],
+    name: &str,
+    choice: FrameChoice,
+    sha256: String,
+) -> Result<Image, Refusal> {
+    let object = open(bytes, name)?;
+    let header = Header::new(bytes, &object);
+    let frame = chosen(&header, name, choice)?;
+    let stored = values(&header, name, frame)?;
+    check_size(
+        name,
+        stored.columns as u32,
+        stored.rows as u32,
+        stored.samples as u64,
+    )?;
+    let stretch = stretch(header.pixel_aspect());
+    let [width, height] = [
+        f64::from(stored.columns as u32) * stretch[0],
+        f64::from(stored.rows as u32) * stretch[1],
+    ]
+    .map(|side| side.round() as u32);
+    check_size(name, width, height, 3)?;
+    let shown = shown::show(&header, &stored, frame).map_err(|why| unreadable(name, &why))?;
+    let (mut said, mut origin) = (header.said(frame), header.origin(frame));
+    said.window = shown.window;
+    let image = Image {
+        width: stored.columns as u32,
+        height: stored.rows as u32,
+        pixels: shown.pixels,
+        said: Said::default(),
+        sha256,
+        origin: None,
+    };
+    drop(stored);
+    let image = square_pixels(image, width, height);
+    origin.stretch = stretch.map(|s| (s * 1000.0).round() as u32);
+    said.region = region(&header, stretch, &image);
+    Ok(Image {
+        said,
+        origin: Some(Box::new(origin)),
+        ..image
+    })
+}
+
+/// The stored values of frame `frame`, counted from 0, before any table or window.
+///
+/// # Errors
+/// As `image::decode`.
+pub fn stored_values(bytes: &[u8], name: &str, frame: usize) -> Result<Stored, Refusal> {
+    let object = open(bytes, name)?;
+    values(&Header::new(bytes, &object), name, frame)
+}
+
+fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
+    OpenFileOptions::new().from_reader(bytes).map_err(|error| {
+        // The outermost sentence says little; the innermost says what was wrong.
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        unreadable(name, &format!("DICOM: {cause}"))
+    })
+}
+
+fn chosen(header: &Header<'_>, name: &str, choice: FrameChoice) -> Result<usize, Refusal> {
+    let frames = header.frames();
+    match choice {
+        FrameChoice::Middle => Ok((frames - 1) / 2),
+        FrameChoice::Number(number) if (1..=frames).contains(&(number as usize)) => {
+            Ok(number as usize - 1)
+        }
+        FrameChoice::Number(number) => Err(Refusal::new(
+            RefusalCode::NoSuchFrame,
+            format!("{name}: there is no frame {number}"),
+            format!("name one from 1 to {frames} with --frame, or middle, or all"),
+        )),
+    }
+}
+
+fn values(header: &Header<'_>, name: &str, frame: usize) -> Result<Stored, Refusal> {
+    if let Some(what) = header.no_picture() {
+        return Err(unsupported(
+            name,
+            &format!("the object is {what}, no picture"),
+        ));
+    }
+    stored::read(header, frame).map_err(|error| match error {
+        NoValues::Unsupported(why) => unsupported(name, &why),
+        NoValues::TooMany(what) => too_large(name, what),
+        NoValues::Broken(why) => unreadable(
+            name,
+            &format!("{why}; {}", stored::name_of(header.transfer_syntax)),
+        ),
+    })
+}
+
+fn unsupported(name: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::UnsupportedFormat,
+        format!("{name}: {why}"),
+        "export the image uncompressed or as JPEG, JPEG-LS, JPEG 2000 or RLE, 8 to 16 bits",
+    )
+}
+
+/// How far columns and rows are stretched so that pixels are square; never shrunk.
+fn stretch(aspect: f64) -> [f64; 2] {
+    if aspect >= 1.0 {
+        [aspect, 1.0]
+    } else {
+        [1.0, 1.0 / aspect]
+    }
+}
+
+fn square_pixels(image: Image, width: u32, height: u32) -> Image {
+    if (width, height) == (image.width, image.height) {
+        return image;
+    }
+    let from = (image.width as usize, image.height as usize);
+    let to = (width as usize, height as usize);
+    let pixels = match image.pixels {
+        Pixels::Luma(bytes) => Pixels::Luma(linear::<1>(&bytes, from, to)),
+        Pixels::Rgb(bytes) => Pixels::Rgb(linear::<3>(&bytes, from, to)),
+    };
+    Image {
+        width,
+        height,
+        pixels,
+        ..image
+    }
+}
+
+/// Linear interpolation between pixel centres, `C` channels side by side.
+fn linear<const C: usize>(bytes: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+    let places = |from: usize, to: usize| -> Vec<(usize, usize, f64)> {
+        let place = |i: usize| {
+            let at = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
+            let at = at.clamp(0.0, (from - 1) as f64);
+            let low = at as usize;
+            (low, (low + 1).min(from - 1), at - low as f64)
+        };
+        (0..to).map(place).collect()
+    };
+    let columns = places(from.0, to.0);
+    let mut out = Vec::with_capacity(to.0 * to.1 * C);
+    for (top, bottom, down) in places(from.1, to.1) {
+        for &(left, right, across) in &columns {
+            for c in 0..C {
+                let at = |x: usize, y: usize| f64::from(bytes[(y * from.0 + x) * C + c]);
+                let upper = at(left, top) * (1.0 - across) + at(right, top) * across;
+                let lower = at(left, bottom) * (1.0 - across) + at(right, bottom) * across;
+                out.push((upper * (1.0 - down) + lower * down + 0.5) as u8);
+            }
+        }
+    }
+    out
+}
+
+/// The ultrasound region as `[x, y, width, height]` in the image's own pixels, cut to it.
+fn region(header: &Header<'_>, stretch: [f64; 2], image: &Image) -> Option<[u32; 4]> {
+    let [x0, y0, x1, y1] = header.ultrasound_region()?;
+    let place = |at: u32, by: f64, most: u32| ((f64::from(at) * by).round() as u32).min(most);
+    let (left, top) = (
+        place(x0, stretch[0], image.width),
+        place(y0, stretch[1], image.height),
+    );
+    let (right, bottom) = (
+        place(x1.saturating_add(1), stretch[0], image.width),
+        place(y1.saturating_add(1), stretch[1], image.height),
+    );
+    let part = [
+        left,
+        top,
+        right.checked_sub(left)?,
+        bottom.checked_sub(top)?,
+    ];
+    (part[2] > 0 && part[3] > 0).then_some(part)
+}

@@ -1,0 +1,231 @@
+//! Decoding in a process of its own: this same program, started again with bounds on
+//! memory, time and files.
+//!
+//! A decoder over hostile bytes may exhaust memory, never end, or be taken over; here it
+//! has one image on its standard input, nowhere to go, and ends with it. The parent
+//! survives whatever happens and says why there is no image. The child is never told the
+//! file's name and writes nothing but its answer.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use super::read::{MAX_DECODED_BYTES, decode_frame, unreadable};
+use super::{FrameChoice, Image, Origin, Pixels, Said};
+use crate::finding::{Refusal, RefusalCode};
+
+/// Address space of a child.
+const MEMORY: u64 = 512 << 20;
+/// Processor seconds of a child.
+const PROCESSOR_SECONDS: u64 = 20;
+/// Wall time of a child.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Open files of a child: its three streams and those the loader needs.
+const FILES: u64 = 8;
+/// Most bytes of the line that comes before the pixels.
+const MOST_HEAD: usize = 1 << 20;
+/// What a child calls its image.
+const NAME: &str = "image";
+
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on every file is decoded by `program decode-image FRAME` as a child.
+pub fn isolate(program: &Path) {
+    // Said twice, it is the same program.
+    let _ = PROGRAM.set(program.to_owned());
+}
+
+pub(super) fn program() -> Option<&'static Path> {
+    PROGRAM.get().map(PathBuf::as_path)
+}
+
+/// The line that a child writes before the pixels.
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Image {
+        width: u32,
+        height: u32,
+        is_rgb: bool,
+        said: Said,
+        sha256: String,
+        origin: Option<Box<Origin>>,
+    },
+    Refusal(Refusal),
+}
+
+/// The child's side: bounds itself, decodes standard input, writes to standard output.
+///
+/// # Errors
+/// Where the bounds cannot be set or the parent has gone.
+pub fn decode_as_child(frame: FrameChoice) -> std::io::Result<()> {
+    bound(Resource::As, MEMORY)?;
+    bound(Resource::Cpu, PROCESSOR_SECONDS)?;
+    bound(Resource::Fsize, 0)?;
+    bound(Resource::Nofile, FILES)?;
+    bound(Resource::Core, 0)?;
+    // A decoder's panic is told as a refusal; its words could hold the file's.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    let decoded = decode_frame(&bytes, NAME, frame);
+    drop(bytes);
+    let mut out = std::io::stdout().lock();
+    let (head, pixels) = match decoded {
+        Ok(image) => {
+            let (is_rgb, pixels) = match image.pixels {
+                Pixels::Luma(bytes) => (false, bytes),
+                Pixels::Rgb(bytes) => (true, bytes),
+            };
+            let head = Head::Image {
+                width: image.width,
+                height: image.height,
+                is_rgb,
+                said: image.said,
+                sha256: image.sha256,
+                origin: image.origin,
+            };
+            (head, pixels)
+        }
+        Err(refusal) => (Head::Refusal(refusal), Vec::new()),
+    };
+    serde_json::to_writer(&mut out, &head)?;
+    out.write_all(b"\n")?;
+    out.write_all(&pixels)?;
+    out.flush()
+}
+
+fn bound(resource: Resource, most: u64) -> std::io::Result<()> {
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    setrlimit(resource, limit)?;
+    Ok(())
+}
+
+/// The parent's side.
+pub(super) fn decode(
+    program: &Path,
+    file: File,
+    frame: FrameChoice,
+    name: &str,
+) -> Result<Image, Refusal> {
+    let mut child = Command::new(program)
+        .args([OsStr::new("decode-image"), OsStr::new(&frame.to_string())])
+        .env_clear()
+        .stdin(file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| fault(name, &format!("no process to decode it in: {error}")))?;
+    let said = hear(&mut child, Instant::now() + DEADLINE);
+    // Whatever it may still be doing, it is done.
+    let _ = child.kill();
+    let status = child.wait().ok();
+    match said {
+        Ok(bytes) => understand(&bytes, name).unwrap_or_else(|| Err(ended(name, status))),
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            let seconds = DEADLINE.as_secs();
+            Err(unreadable(
+                name,
+                &format!("it was not decoded within {seconds} seconds"),
+            ))
+        }
+        Err(error) => Err(fault(name, &error.to_string())),
+    }
+}
+
+/// All that the child writes, until it closes its output.
+fn hear(child: &mut Child, deadline: Instant) -> std::io::Result<Vec<u8>> {
+    let mut out = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
+    let most = MAX_DECODED_BYTES as usize + MOST_HEAD;
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
+        let mut waiting = [PollFd::new(&out, PollFlags::IN)];
+        if poll(&mut waiting, Some(&left))? == 0 {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match out.read(&mut buffer)? {
+            0 => return Ok(bytes),
+            count if bytes.len() + count > most => return Err(ErrorKind::FileTooLarge.into()),
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+/// The child's answer; `None` where it did not finish its sentence.
+fn understand(bytes: &[u8], name: &str) -> Option<Result<Image, Refusal>> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    match serde_json::from_slice(&bytes[..end]).ok()? {
+        Head::Refusal(refusal) => {
+            let message = refusal
+                .message
+                .strip_prefix(NAME)
+                .map_or_else(|| refusal.message.clone(), |rest| format!("{name}{rest}"));
+            Some(Err(Refusal { message, ..refusal }))
+        }
+        Head::Image {
+            width,
+            height,
+            is_rgb,
+            said,
+            sha256,
+            origin,
+        } => {
+            let pixels = bytes[end + 1..].to_vec();
+            let channels = if is_rgb { 3 } else { 1 };
+            if pixels.len() as u64 != u64::from(width) * u64::from(height) * channels {
+                return None;
+            }
+            Some(Ok(Image {
+                width,
+                height,
+                pixels: if is_rgb {
+                    Pixels::Rgb(pixels)
+                } else {
+                    Pixels::Luma(pixels)
+                },
+                said,
+                sha256,
+                origin,
+            }))
+        }
+    }
+}
+
+/// Why a child ended without an answer.
+fn ended(name: &str, status: Option<ExitStatus>) -> Refusal {
+    let signal = status.and_then(|status| status.signal());
+    let why = match signal {
+        Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
+            format!("it was not decoded within {PROCESSOR_SECONDS} seconds of work")
+        }
+        Some(signal) if signal == Signal::ABORT.as_raw() => {
+            format!(
+                "the decoder gave up, or asked for more than {} MiB",
+                MEMORY >> 20
+            )
+        }
+        _ => "the decoder failed".to_owned(),
+    };
+    unreadable(name, &why)
+}
+
+fn fault(name: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::DeviceFault,
+        format!("{name}: {why}"),
+        "check memory and processes of this device, and try again",
+    )
+}

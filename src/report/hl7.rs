@@ -1,0 +1,103 @@
+//! HL7 version 2.5.1: the finding as an unsolicited observation message, `ORU^R01`.
+//!
+//! Segments end with a carriage return, as the standard has it; the framing of a line
+//! (MLLP) is the sender's business.
+
+use dicom_dictionary_std::tags;
+
+use super::object::Case;
+
+/// The finding as one message.
+pub fn hl7(case: &Case<'_>) -> String {
+    let finding = case.finding;
+    let stamp = format!("{}{}+0000", case.now.date(), case.now.time());
+    let control = case.uid("message");
+    let control = &control[control.len() - 20..];
+    let known = |tag| escaped(case.carried(tag).unwrap_or_default());
+    let name = |tag| {
+        // A DICOM name's components stand in HL7's order already.
+        let parts = case.carried(tag).unwrap_or_default().split('=').next();
+        let parts: Vec<String> = parts.unwrap_or_default().split('^').map(escaped).collect();
+        parts.join("^")
+    };
+    let exam = format!(
+        "{}^{}^99MEDFOCUS",
+        escaped(&finding.exam),
+        escaped(case.title)
+    );
+    let mut segments = vec![
+        format!(
+            "MSH|^~\\&|MEDFOCUS||||{stamp}||ORU^R01^ORU_R01|{control}|P|2.5.1||||||UNICODE UTF-8"
+        ),
+        format!(
+            "PID|1||{}^^^{}||{}||{}|{}",
+            known(tags::PATIENT_ID),
+            known(tags::ISSUER_OF_PATIENT_ID),
+            name(tags::PATIENT_NAME),
+            known(tags::PATIENT_BIRTH_DATE),
+            known(tags::PATIENT_SEX)
+        ),
+        format!(
+            "OBR|1|{}|{}|{exam}|||{stamp}|||||||||{}||||||{stamp}|||P",
+            known(tags::ACCESSION_NUMBER),
+            escaped(&finding.case),
+            name(tags::REFERRING_PHYSICIAN_NAME)
+        ),
+    ];
+    let mut observe = |kind: &str, what: &str, value: String| {
+        let number = segments.len() - 2;
+        segments.push(format!(
+            "OBX|{number}|{kind}|{what}||{value}||||||P|||{stamp}"
+        ));
+    };
+    let class = finding.class();
+    let (code, label) = (escaped(&class.class), escaped(&class.label));
+    observe("CWE", &exam, format!("{code}^{label}^99MEDFOCUS"));
+    for p in &finding.probabilities {
+        let (class, label) = (escaped(&p.class), escaped(&p.label));
+        let what = format!("{class}.p^Probability of {label}^99MEDFOCUS");
+        observe("NM", &what, format!("{:.6}", p.probability));
+    }
+    let level = finding.triage_level.word();
+    observe(
+        "CWE",
+        "triage^Triage level^99MEDFOCUS",
+        format!("{level}^{level}^99MEDFOCUS"),
+    );
+    for note in &finding.reasons {
+        observe("TX", "note^Note^99MEDFOCUS", escaped(note));
+    }
+    let maker = format!("{}. {}", case.maker(), case.limits());
+    observe("TX", "limits^Limits of use^99MEDFOCUS", escaped(&maker));
+    segments.join("\r") + "\r"
+}
+
+/// HL7's own escapes (2.5.1, section 2.7); line ends would end the segment.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '\\' => out += "\\E\\",
+            '|' => out += "\\F\\",
+            '^' => out += "\\S\\",
+            '&' => out += "\\T\\",
+            '~' => out += "\\R\\",
+            '\r' | '\n' => out += "\\.br\\",
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn nothing_ends_a_field_or_a_segment() {
+        assert_eq!(
+            escaped("a|b^c&d~e\\f\rg"),
+            "a\\F\\b\\S\\c\\T\\d\\R\\e\\E\\f\\.br\\g"
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! What every DICOM object that is written has in common: whose it is, where it belongs,
+//! who made it.
+//!
+//! The UIDs of an output are made from its source, exam and bundle: sent twice, or made
+//! again after a power failure, it is the same instance.
+
+use dicom_core::header::Tag;
+use dicom_core::value::{DataSetSequence, PrimitiveValue};
+use dicom_core::{DataElement, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
+use sha2::{Digest, Sha256};
+
+use super::SOFTWARE;
+use crate::bundle::IntendedUse;
+use crate::finding::{BundleId, Finding};
+use crate::focus::Mask;
+use crate::image::{Image, Origin};
+
+/// Everything that a written object needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The finding.
+    pub finding: &'a Finding,
+    /// The exam's title.
+    pub title: &'a str,
+    /// The image.
+    pub image: &'a Image,
+    /// The region, in the image's own pixels.
+    pub mask: &'a Mask,
+    /// Which bundle answered.
+    pub bundle: &'a BundleId,
+    /// What for.
+    pub intended_use: IntendedUse,
+    /// When.
+    pub now: Moment,
+    /// Whether everything that tells whose image it is stays out.
+    pub deidentify: bool,
+}
+
+/// Why an object cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the DICOM object: {0}")]
+pub struct NotWritten(pub(super) String);
+
+/// A second, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// This second.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(since.map_or(0, |since| since.as_secs()))
+    }
+
+    /// Seconds since 1970.
+    pub fn from_seconds(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// `YYYYMMDD`, by the Gregorian calendar counted from March.
+    pub fn date(self) -> String {
+        let days = self.0 / 86_400 + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, next) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        format!("{:04}{month:02}{day:02}", era * 400 + year_of_era + next)
+    }
+
+    /// `HHMMSS`.
+    pub fn time(self) -> String {
+        let second = self.0 % 86_400;
+        format!(
+            "{:02}{:02}{:02}",
+            second / 3600,
+            second / 60 % 60,
+            second % 60
+        )
+    }
+}
+
+pub(super) type Element = DataElement<InMemDicomObject>;
+
+pub(super) fn text(tag: Tag, vr: VR, value: impl Into<String>) -> Element {
+    DataElement::new(tag, vr, PrimitiveValue::from(value.into()))
+}
+
+pub(super) fn number(tag: Tag, value: u16) -> Element {
+    DataElement::new(tag, VR::US, PrimitiveValue::from(value))
+}
+
+pub(super) fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> Element {
+    DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
+}
+
+pub(super) fn object(elements: Vec<Element>) -> InMemDicomObject {
+    InMemDicomObject::from_element_iter(elements)
+}
+
+/// Attributes of the patient and study that are carried over, with their type: an empty
+/// one of type 2 stands in the object without a value.
+const IDENTIFYING: [(Tag, VR, bool); 13] = [
+    (tags::STUDY_DATE, VR::DA, true),
+    (tags::STUDY_TIME, VR::TM, true),
+    (tags::ACCESSION_NUMBER, VR::SH, true),
+    (tags::REFERRING_PHYSICIAN_NAME, VR::PN, true),
+    (tags::STUDY_DESCRIPTION, VR::LO, false),
+    (tags::PATIENT_NAME, VR::PN, true),
+    (tags::PATIENT_ID, VR::LO, true),
+    (tags::ISSUER_OF_PATIENT_ID, VR::LO, false),
+    (tags::PATIENT_BIRTH_DATE, VR::DA, true),
+    (tags::PATIENT_SEX, VR::CS, true),
+    (tags::PATIENT_AGE, VR::AS, false),
+    (tags::STUDY_ID, VR::SH, true),
+    (tags::STUDY_INSTANCE_UID, VR::UI, false),
+];
+
+impl Case<'_> {
+    /// The source object's attributes, where it was a DICOM file.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.image.origin.as_deref()
+    }
+
+    /// A value that is carried over, unless it must not be.
+    pub(super) fn carried(&self, tag: Tag) -> Option<&str> {
+        self.origin().filter(|_| !self.deidentify)?.text(tag)
+    }
+
+    /// A UID for `what`: 2.25 and 128 bits of a hash (PS3.5, B.2), marked as a UUID of
+    /// one's own making (RFC 9562, version 8).
+    pub(super) fn uid(&self, what: &str) -> String {
+        let (image, exam, bundle) = (&self.image.sha256, &self.finding.exam, &self.bundle.sha256);
+        let frame = self.image.said.frame.map_or(1, |(frame, _)| frame);
+        hashed_uid(&format!(
+            "{what} {image} {frame} {exam} {bundle} {}",
+            self.deidentify
+        ))
+    }
+
+    fn study(&self) -> String {
+        let known = self.origin().and_then(|o| o.text(tags::STUDY_INSTANCE_UID));
+        match known {
+            Some(uid) if self.deidentify => hashed_uid(uid),
+            Some(uid) => uid.to_owned(),
+            None => self.uid("study"),
+        }
+    }
+
+    fn source_series(&self) -> Option<String> {
+        let uid = self.origin()?.text(tags::SERIES_INSTANCE_UID)?;
+        Some(if self.deidentify {
+            hashed_uid(uid)
+        } else {
+            uid.to_owned()
+        })
+    }
+
+    /// The reference to the image's object: class, instance and frame.
+    pub(super) fn reference(&self) -> Option<InMemDicomObject> {
+        let origin = self.origin()?;
+        let instance = if self.deidentify {
+            hashed_uid(&origin.sop_instance)
+        } else {
+            origin.sop_instance.clone()
+        };
+        let mut elements = vec![
+            text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, &origin.sop_class),
+            text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance),
+        ];
+        if matches!(self.image.said.frame, Some((_, 2..))) {
+            let frame = origin.frame.to_string();
+            elements.push(text(tags::REFERENCED_FRAME_NUMBER, VR::IS, frame));
+        }
+        Some(object(elements))
+    }
+
+    /// The source's study and series as an evidence sequence (PS3.3, C.17.2.1).
+    pub(super) fn evidence(&self) -> Option<Element> {
+        let (series, mut reference) = (self.source_series()?, self.reference()?);
+        reference.remove_element(tags::REFERENCED_FRAME_NUMBER);
+        let series = object(vec![
+            sequence(tags::REFERENCED_SOP_SEQUENCE, vec![reference]),
+            text(tags::SERIES_INSTANCE_UID, VR::UI, series),
+        ]);
+        let study = object(vec![
+            sequence(tags::REFERENCED_SERIES_SEQUENCE, vec![series]),
+            text(tags::STUDY_INSTANCE_UID, VR::UI, self.study()),
+        ]);
+        let tag = tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE;
+        Some(sequence(tag, vec![study]))
+    }
+
+    /// Patient, study, series, equipment and SOP common modules.
+    pub(super) fn common(&self, class: &str, modality: &str, what: &str) -> InMemDicomObject {
+        let (date, time) = (self.now.date(), self.now.time());
+        let mut elements = vec![
+            text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192"),
+            text(tags::SOP_CLASS_UID, VR::UI, class),
+            text(tags::SOP_INSTANCE_UID, VR::UI, self.uid(what)),
+            text(tags::INSTANCE_CREATION_DATE, VR::DA, &date),
+            text(tags::INSTANCE_CREATION_TIME, VR::TM, &time),
+            text(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, "+0000"),
+            text(tags::SERIES_DATE, VR::DA, &date),
+            text(tags::SERIES_TIME, VR::TM, &time),
+            text(tags::CONTENT_DATE, VR::DA, &date),
+            text(tags::CONTENT_TIME, VR::TM, &time),
+            text(tags::MODALITY, VR::CS, modality),
+            text(tags::SERIES_DESCRIPTION, VR::LO, format!("medfocus {what}")),
+            text(
+                tags::SERIES_INSTANCE_UID,
+                VR::UI,
+                self.uid(&format!("{what} series")),
+            ),
+            text(tags::SERIES_NUMBER, VR::IS, "990"),
+            text(tags::INSTANCE_NUMBER, VR::IS, "1"),
+            text(tags::MANUFACTURER, VR::LO, "medfocus"),
+            text(tags::MANUFACTURER_MODEL_NAME, VR::LO, "medfocus"),
+            text(
+                tags::DEVICE_SERIAL_NUMBER,
+                VR::LO,
+                &self.bundle.sha256[..16],
+            ),
+            text(tags::SOFTWARE_VERSIONS, VR::LO, self.maker()),
+        ];
+        for (tag, vr, always) in IDENTIFYING {
+            let value = match tag {
+                tags::STUDY_INSTANCE_UID => Some(self.study()),
+                tag => self.carried(tag).map(str::to_owned),
+            };
+            match value {
+                Some(value) => elements.push(text(tag, vr, value)),
+                None if always => elements.push(DataElement::new(tag, vr, PrimitiveValue::Empty)),
+                None => {}
+            }
+        }
+        if self.deidentify {
+            elements.push(text(tags::PATIENT_IDENTITY_REMOVED, VR::CS, "YES"));
+            let how = "medfocus: attributes of patient and study dropped, UIDs replaced";
+            elements.push(text(tags::DEIDENTIFICATION_METHOD, VR::LO, how));
+        }
+        object(elements)
+    }
+
+    /// Program and bundle.
+    pub(super) fn maker(&self) -> String {
+        format!("{SOFTWARE}, {} {}", self.bundle.name, self.bundle.version)
+    }
+
+    /// The line that every output carries.
+    pub(super) fn limits(&self) -> String {
+        format!(
+            "For {} only, not for care. Not checked by a person.",
+            self.intended_use.word()
+        )
+    }
+}
+
+fn hashed_uid(of: &str) -> String {
+    let digest = Sha256::digest(of.as_bytes());
+    let mut bytes: [u8; 16] = std::array::from_fn(|i| digest[i]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    format!("2.25.{}", u128::from_be_bytes(bytes))
+}
+
+/// The object as a file's bytes.
+pub(super) fn file(data: InMemDicomObject) -> Result<Vec<u8>, NotWritten> {
+    let fail = |error: &dyn std::error::Error| NotWritten(error.to_string());
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let file: FileDicomObject<_> = data.with_meta(meta).map_err(|e| fail(&e))?;
+    let mut bytes = Vec::new();
+    file.write_all(&mut bytes).map_err(|e| fail(&e))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_dates() {
+        for (seconds, date, time) in [
+            (0, "19700101", "000000"),
+            (951_782_399, "20000228", "235959"),
+            (951_782_400, "20000229", "000000"),
+            (1_709_251_199, "20240229", "235959"),
+            (4_107_542_399, "21000228", "235959"),
+            (4_107_542_400, "21000301", "000000"),
+        ] {
+            let moment = Moment::from_seconds(seconds);
+            assert_eq!(
+                (moment.date().as_str(), moment.time().as_str()),
+                (date, time)
+            );
+        }
+    }
+
+    #[test]
+    fn a_hashed_uid_is_a_uid() {
+        let uid = hashed_uid("anything");
+        assert!(uid.len() <= 64 && uid.starts_with("2.25.") && uid != hashed_uid("other"));
+    }
+}

@@ -1,0 +1,102 @@
+//! The guard after the model: how far an image's embedding lies from those that the exam
+//! was trained on.
+//!
+//! With the embedding `z`, the classes' mean embeddings `m` and the inverse `P` of their
+//! shared covariance: the least of `(z - m)' P (z - m)` (Lee et al., NeurIPS 2018).
+
+use safetensors::{Dtype, SafeTensors};
+
+/// Means and inverse covariance of one exam.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guard {
+    /// One row a class.
+    means: Vec<Vec<f64>>,
+    /// Row by row.
+    precision: Vec<f64>,
+    /// The largest distance that is answered.
+    up_to: f64,
+}
+
+impl Guard {
+    /// Reads `means` `[K, D]` and `precision` `[D, D]`, both f32.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing or has another size.
+    pub fn read(bytes: &[u8], embedding: usize, up_to: f64) -> Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+        let tensor = |name: &str| -> Result<(Vec<usize>, Vec<f64>), String> {
+            let view = file.tensor(name).map_err(|error| error.to_string())?;
+            if view.dtype() != Dtype::F32 {
+                return Err(format!("{name} is {:?}; F32 is read", view.dtype()));
+            }
+            let values: Vec<f64> = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+                .collect();
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(format!("{name} holds what is no number"));
+            }
+            Ok((view.shape().to_vec(), values))
+        };
+        let (means_shape, means) = tensor("means")?;
+        let (precision_shape, precision) = tensor("precision")?;
+        if means_shape.len() != 2 || means_shape[0] == 0 || means_shape[1] != embedding {
+            return Err(format!(
+                "means is {means_shape:?}; [K, {embedding}] is needed"
+            ));
+        }
+        if precision_shape != [embedding, embedding] {
+            return Err(format!(
+                "precision is {precision_shape:?}; [{embedding}, {embedding}] is needed"
+            ));
+        }
+        if !(up_to.is_finite() && up_to > 0.0) {
+            return Err(format!("guard_up_to is {up_to}; above 0 is needed"));
+        }
+        Ok(Self {
+            means: means.chunks_exact(embedding).map(<[f64]>::to_vec).collect(),
+            precision,
+            up_to,
+        })
+    }
+
+    /// The distance of an embedding to the nearest class.
+    pub fn distance(&self, embedding: &[f32]) -> f64 {
+        let to = |mean: &Vec<f64>| {
+            let apart: Vec<f64> = embedding
+                .iter()
+                .zip(mean)
+                .map(|(z, m)| f64::from(*z) - m)
+                .collect();
+            let rows = self.precision.chunks_exact(apart.len());
+            rows.zip(&apart)
+                .map(|(row, a)| a * row.iter().zip(&apart).map(|(p, b)| p * b).sum::<f64>())
+                .sum::<f64>()
+        };
+        self.means.iter().map(to).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The largest distance that is answered.
+    pub fn up_to(&self) -> f64 {
+        self.up_to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_is_to_the_nearest_class_in_the_covariances_measure() {
+        let guard = Guard {
+            means: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+            precision: vec![4.0, 0.0, 0.0, 1.0],
+            up_to: 1.0,
+        };
+        assert_eq!(guard.distance(&[1.0, 0.0]), 0.0);
+        assert_eq!(guard.distance(&[0.0, 3.0]), 4.0);
+        assert_eq!(guard.distance(&[2.0, 0.0]), 4.0);
+        assert!(Guard::read(b"no tensors", 2, 1.0).is_err());
+    }
+}

@@ -1,0 +1,247 @@
+//! `medfocus serve --dicom-port` against a sender of our own; `scripts/dicom/peers` does
+//! the same and more with dcmtk and Orthanc.
+#![cfg(unix)]
+
+mod common;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{root, starter};
+use dicom_core::value::PrimitiveValue;
+use dicom_core::{DataElement, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, InMemDicomObject, open_file};
+use dicom_transfer_syntax_registry::entries::{
+    IMPLICIT_VR_LITTLE_ENDIAN, JPEG_LS_LOSSLESS_IMAGE_COMPRESSION,
+};
+use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
+use dicom_ul::{ClientAssociation, ClientAssociationOptions};
+use serde_json::Value;
+
+/// Far beyond what any step takes: a test fails by this only where the device hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Device {
+    process: Child,
+    state: PathBuf,
+    port: u16,
+}
+
+impl Device {
+    fn start(folder: &Path) -> Self {
+        // Free a moment ago; nobody else asks for it.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let state = folder.join("state");
+        let process = Command::new(env!("CARGO_BIN_EXE_medfocus"))
+            .current_dir(root())
+            .args([
+                "serve",
+                "--dicom-port",
+                &port.to_string(),
+                "--dicom-bind",
+                "127.0.0.1",
+            ])
+            .args(["--dicom-allow", "UNIT@127.0.0.1", "--state"])
+            .arg(&state)
+            .arg("--bundle")
+            .arg(starter())
+            .stderr(std::fs::File::create(folder.join("log")).unwrap())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let device = Self {
+            process,
+            state,
+            port,
+        };
+        let begin = Instant::now();
+        while !device.answers("UNIT") {
+            assert!(begin.elapsed() < PATIENCE, "no answer to C-ECHO");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        device
+    }
+
+    fn associate(&self, title: &str) -> Option<ClientAssociation<std::net::TcpStream>> {
+        ClientAssociationOptions::new()
+            .calling_ae_title(title.to_owned())
+            .called_ae_title("MEDFOCUS")
+            .with_presentation_context(uids::VERIFICATION, vec![uids::IMPLICIT_VR_LITTLE_ENDIAN])
+            .with_presentation_context(
+                uids::SECONDARY_CAPTURE_IMAGE_STORAGE,
+                vec![uids::JPEGLS_LOSSLESS],
+            )
+            .establish(("127.0.0.1", self.port))
+            .ok()
+    }
+
+    /// C-ECHO.
+    fn answers(&self, title: &str) -> bool {
+        let Some(mut association) = self.associate(title) else {
+            return false;
+        };
+        let echo = command(uids::VERIFICATION, 0x0030, 0x0101, None);
+        association
+            .send(&piece(1, PDataValueType::Command, echo))
+            .unwrap();
+        let status = reply(&mut association);
+        association.release().unwrap();
+        status == 0
+    }
+
+    /// C-STORE; the status.
+    fn store(&self, object: &DefaultDicomObject) -> u16 {
+        let mut association = self.associate("UNIT").unwrap();
+        let class = uids::SECONDARY_CAPTURE_IMAGE_STORAGE;
+        let instance = object.meta().media_storage_sop_instance_uid();
+        let ask = command(class, 0x0001, 0x0001, Some(instance.trim_end_matches('\0')));
+        association
+            .send(&piece(3, PDataValueType::Command, ask))
+            .unwrap();
+        let mut data = Vec::new();
+        let syntax = JPEG_LS_LOSSLESS_IMAGE_COMPRESSION.erased();
+        object.write_dataset_with_ts(&mut data, &syntax).unwrap();
+        let mut writer = association.send_pdata(3);
+        writer.write_all(&data).unwrap();
+        writer.finish().unwrap();
+        let status = reply(&mut association);
+        association.release().unwrap();
+        status
+    }
+
+    /// The journal's entries of this event.
+    fn journal(&self, event: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.state.join("cases.ndjson")).unwrap_or_default();
+        let entries = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        entries
+            .filter(|entry: &Value| entry["event"] == event)
+            .collect()
+    }
+
+    fn wait_for_answers(&self, count: usize) -> Vec<Value> {
+        let begin = Instant::now();
+        loop {
+            let answered = self.journal("answered");
+            let inbox = std::fs::read_dir(self.state.join("dicom")).unwrap().count();
+            if answered.len() >= count && inbox == 0 {
+                return answered;
+            }
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "{} of {count}, {inbox} wait",
+                answered.len()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// As if the power failed.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn command(class: &str, field: u16, data: u16, instance: Option<&str>) -> Vec<u8> {
+    let number = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
+    let uid = |tag, value: &str| DataElement::new(tag, VR::UI, PrimitiveValue::from(value));
+    let mut elements = vec![
+        uid(tags::AFFECTED_SOP_CLASS_UID, class),
+        number(tags::COMMAND_FIELD, field),
+        number(tags::MESSAGE_ID, 7),
+        number(tags::COMMAND_DATA_SET_TYPE, data),
+    ];
+    elements.extend(instance.map(|i| uid(tags::AFFECTED_SOP_INSTANCE_UID, i)));
+    let mut bytes = Vec::new();
+    InMemDicomObject::command_from_element_iter(elements)
+        .write_dataset_with_ts(&mut bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased())
+        .unwrap();
+    bytes
+}
+
+fn piece(context: u8, kind: PDataValueType, data: Vec<u8>) -> Pdu {
+    Pdu::PData {
+        data: vec![PDataValue {
+            presentation_context_id: context,
+            value_type: kind,
+            is_last: true,
+            data,
+        }],
+    }
+}
+
+fn reply(association: &mut ClientAssociation<std::net::TcpStream>) -> u16 {
+    let Pdu::PData { data } = association.receive().unwrap() else {
+        panic!("no reply");
+    };
+    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
+    let set = InMemDicomObject::read_dataset_with_ts(&data[0].data[..], &syntax).unwrap();
+    assert_eq!(
+        set.element(tags::MESSAGE_ID_BEING_RESPONDED_TO)
+            .unwrap()
+            .to_int::<u16>()
+            .unwrap(),
+        7
+    );
+    set.element(tags::STATUS).unwrap().to_int().unwrap()
+}
+
+/// The patient's picture under another instance's name.
+fn instance(number: usize) -> DefaultDicomObject {
+    let mut object = open_file(root().join("tests/vectors/dicom/patient.dcm")).unwrap();
+    let uid = format!("2.25.4711{number}");
+    object.put(DataElement::new(
+        tags::SOP_INSTANCE_UID,
+        VR::UI,
+        PrimitiveValue::from(uid.as_str()),
+    ));
+    object.update_meta(|meta| meta.media_storage_sop_instance_uid = uid);
+    object
+}
+
+#[test]
+fn what_was_acknowledged_is_answered_once_whatever_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut device = Device::start(folder.path());
+    assert!(!device.answers("STRANGER"), "a stranger was let in");
+    for number in 0..6 {
+        assert_eq!(device.store(&instance(number)), 0);
+    }
+    device.kill();
+    let device = Device::start(folder.path());
+    // A unit that did not hear sends again.
+    for number in 4..8 {
+        assert_eq!(device.store(&instance(number)), 0);
+    }
+    let answered = device.wait_for_answers(8);
+    assert_eq!(answered.len(), 8, "each once");
+    assert!(
+        answered
+            .iter()
+            .all(|entry| entry["record"]["status"] == "finding")
+    );
+    assert!(
+        answered
+            .iter()
+            .all(|entry| entry["record"]["exam"] == "brain4")
+    );
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    for word in ["Müller", "0815", "2.25.4711"] {
+        assert!(!log.contains(word), "{word} in the log");
+    }
+}
