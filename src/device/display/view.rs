@@ -307,6 +307,7 @@ mod tests {
             pixels: Pixels::Luma(vec![0, 100, 200, 255]),
             said: Said::default(),
             sha256: String::new(),
+            origin: None,
         };
         let mask = Mask::new(2, 2, vec![true, false, false, false]);
         Arc::new(Found::new(finding, String::new(), &image, &mask))
