@@ -23,8 +23,13 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
 ROOT = Path(__file__).resolve().parents[2]
-LOSSY = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81",
-         "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"}
+LOSSY = {
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.4.203",
+}
 
 
 def ours(program: Path, path: Path, frame: int) -> np.ndarray | str:

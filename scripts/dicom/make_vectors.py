@@ -139,10 +139,15 @@ def main() -> None:
     grey8, grey12, grey16 = picture(8, 1), picture(12, 1), picture(16, 1)
     signed, rgb, cine = picture(16, 1, signed=True), picture(8, 3), picture(8, 1, frames=3)
     made = {
-        "implicit.dcm": (write(dataset(grey12, 12, ImplicitVRLittleEndian), "implicit.dcm"), grey12),
+        "implicit.dcm": (
+            write(dataset(grey12, 12, ImplicitVRLittleEndian), "implicit.dcm"),
+            grey12,
+        ),
         "big.dcm": (write(big_endian(signed, 16), "big.dcm"), signed),
         "deflated.dcm": (
-            write(dataset(rgb, 8, DeflatedExplicitVRLittleEndian), "deflated.dcm"), rgb),
+            write(dataset(rgb, 8, DeflatedExplicitVRLittleEndian), "deflated.dcm"),
+            rgb,
+        ),
         "rle.dcm": (write(compressed(grey16, 16, RLELossless), "rle.dcm"), grey16),
         "rle-rgb.dcm": (write(compressed(rgb, 8, RLELossless), "rle-rgb.dcm"), rgb),
         "rle-fragments.dcm": (write(fragments(cine, 8), "rle-fragments.dcm"), cine),

@@ -54,7 +54,8 @@ Lung mask Dice on the validation images of `lung_tb2`: **{dice:.3f}** (goal 0.93
 - The same patient may recur; there are no identifiers to tell.
 - Small sets: {smallest} validation images in the smallest exam.
 - Lesion masks: 39 were to be had for breast ultrasound; the region there is a hint.
-- It answers any image it is shown. There is no gate for the wrong view yet.
+- Its gate and guard know the three kinds of image it was made for (docs/gate.md). A slice
+  of a head that is upside down passes in about a quarter of the cases.
 
 ## Sources and rights
 `covid3`: a public COVID-19 chest radiograph set. `lung_tb2`: Shenzhen and Montgomery,

@@ -21,9 +21,8 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from . import data
-from .train_gate import KINDS, SIDE, Gate
+from .train_gate import KINDS, SETTINGS, SIDE, Gate
 
-SETTINGS = Path(__file__).resolve().parent / "gate.json"
 LABELS = {"chest": "chest radiograph", "brain": "brain MRI slice", "breast": "breast ultrasound"}
 VIEWS = {"covid3": ["PA", "AP"], "lung_tb2": ["PA", "AP"]}
 GRAPH = "gate/kinds.onnx"

@@ -23,8 +23,15 @@ from . import data, gate
 from .train_gate import KINDS
 
 PHOTOGRAPHS = [
-    "astronaut.png", "chelsea.png", "coffee.png", "color.png", "ihc.png",
-    "motorcycle_left.png", "motorcycle_right.png", "retina.jpg", "rocket.jpg",
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "color.png",
+    "ihc.png",
+    "motorcycle_left.png",
+    "motorcycle_right.png",
+    "retina.jpg",
+    "rocket.jpg",
 ]
 GREY_PHOTOGRAPHS = ["brick.png", "camera.png", "coins.png", "grass.png", "gravel.png", "moon.png"]
 VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -81,7 +88,11 @@ def judge(cases: list[tuple[str, Image.Image]]) -> list[str]:
             picture.save(path, compress_level=1)
             lines.append(f"{exam} {path}")
         run = subprocess.run(
-            [program], input="\n".join(lines), capture_output=True, text=True, check=True,
+            [program],
+            input="\n".join(lines),
+            capture_output=True,
+            text=True,
+            check=True,
             cwd=program.parents[3],
         )
     return run.stdout.split()
@@ -104,13 +115,15 @@ def run(arguments: argparse.Namespace) -> None:
     for name, change in VARIANTS.items():
         table[name] = {task: judge([(task, change(i)) for i in images(task)]) for task in EXAMS}
     table["another modality"] = {
-        task: judge([
-            (task, image)
-            for other in EXAMS
-            if kind_of[other] != kind_of[task]
-            for number, image in enumerate(images(other))
-            if number % 4 == 0
-        ])
+        task: judge(
+            [
+                (task, image)
+                for other in EXAMS
+                if kind_of[other] != kind_of[task]
+                for number, image in enumerate(images(other))
+                if number % 4 == 0
+            ]
+        )
         for task in EXAMS
     }
     sets = {
@@ -155,7 +168,12 @@ def guard_lines(
         arguments.bundle, arguments.images, rows, arguments.work / "whole.npy"
     )
     place = {row.file: number for number, row in enumerate(rows)}
-    lines = ["## The guard alone", "", "Refused, of so many images, had the gate let them pass:", ""]
+    lines = [
+        "## The guard alone",
+        "",
+        "Refused, of so many images, had the gate let them pass:",
+        "",
+    ]
     lines += ["| exam | right images | another modality |", "|---|---|---|"]
     for task in EXAMS:
         guard = load_file(arguments.bundle / f"guards/{task}.safetensors")

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 
 from . import augment, data
 
+SETTINGS = Path(__file__).resolve().parent / "gate.json"
 SIDE = 48
 KINDS = {
     "chest": ["covid3", "lung_tb2", "cxr_extra"],
@@ -44,7 +47,7 @@ class Gate(nn.Module):
         super().__init__()
         widths = [1, 16, 32, 64, 64]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [
                 nn.Conv2d(before, after, 3, 2, 1, bias=False),
                 nn.BatchNorm2d(after),
@@ -113,7 +116,9 @@ def others(n: int, generator: torch.Generator, images: Tensor) -> Tensor:
             picture = torch.cat(rows, dim=1)[None]
         else:
             tile = SIDE // int(2 ** torch.randint(2, 6, (1,), generator=generator))
-            parts = pick(1)[0, 0].unfold(0, tile, tile).unfold(1, tile, tile).reshape(-1, tile, tile)
+            parts = (
+                pick(1)[0, 0].unfold(0, tile, tile).unfold(1, tile, tile).reshape(-1, tile, tile)
+            )
             parts = parts[torch.randperm(len(parts), generator=generator)]
             across = SIDE // tile
             picture = parts.reshape(across, across, tile, tile).permute(0, 2, 1, 3)
@@ -122,9 +127,7 @@ def others(n: int, generator: torch.Generator, images: Tensor) -> Tensor:
     return torch.stack(made).clamp(0, 1)
 
 
-def batch(
-    pools: list[Tensor], size: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def batch(pools: list[Tensor], size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Pictures in every kind and pose, and their classes."""
     x, y = [], []
     each = size // 24
@@ -136,7 +139,9 @@ def batch(
             drawn = pool[torch.randint(len(pool), (count,), generator=generator)]
             turned = posed(drawn, pose)
             if POSES[pose] == "inverted":
-                turned = torch.rot90(turned, int(torch.randint(4, (1,), generator=generator)), (2, 3))
+                turned = torch.rot90(
+                    turned, int(torch.randint(4, (1,), generator=generator)), (2, 3)
+                )
             x.append(turned)
             y.append(torch.full((count,), kind * len(POSES) + pose))
     x.append(others(each * 2, generator, torch.cat(pools)))
@@ -218,9 +223,7 @@ def choose_thresholds(net: Gate, held: list[Tensor]) -> dict[str, float]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from . import __main__ as main
-
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--go-on", action="store_true", help="from the weights of before")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--settings", type=type(main.HERE), default=main.HERE / "gate.json")
+    parser.add_argument("--settings", type=Path, default=SETTINGS)
