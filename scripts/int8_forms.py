@@ -58,9 +58,7 @@ class Builder:
         return output
 
     def linear(self, name: str, x: str, inputs: int, outputs: int) -> str:
-        product = self.node(
-            "MatMul", [x, self.weight(f"{name}.w", inputs, outputs)], f"{name}.mm"
-        )
+        product = self.node("MatMul", [x, self.weight(f"{name}.w", inputs, outputs)], f"{name}.mm")
         return self.node("Add", [product, self.vector(f"{name}.b", outputs)], name)
 
     def norm(self, name: str, x: str) -> str:
@@ -73,9 +71,7 @@ class Builder:
         one = self.constant(f"{name}.one", np.float32(1))
         half = self.constant(f"{name}.half", np.float32(0.5))
         erf = self.node("Erf", [self.node("Div", [x, root], f"{name}.div")], f"{name}.erf")
-        product = self.node(
-            "Mul", [x, self.node("Add", [erf, one], f"{name}.add")], f"{name}.mul"
-        )
+        product = self.node("Mul", [x, self.node("Add", [erf, one], f"{name}.add")], f"{name}.mul")
         return self.node("Mul", [product, half], name)
 
     def attention(self, x: str) -> str:

@@ -121,9 +121,7 @@ def make_bundle(name: str, binary: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         export = [ROOT / "scripts/export", "--random", clip, "--segmenter-size", str(side)]
         subprocess.run([*export, "--out", folder / "bundle"], check=True, stdout=sys.stderr)
-    subprocess.run(
-        [binary, "bundle", "prepare", folder / "bundle"], check=True, stdout=sys.stderr
-    )
+    subprocess.run([binary, "bundle", "prepare", folder / "bundle"], check=True, stdout=sys.stderr)
     return folder
 
 
@@ -201,8 +199,11 @@ def table(rows: list[dict], load: tuple[float, float, float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench_peers", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench_peers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--quick", action="store_true", help="four graphs, three rounds, no QDQ")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--graph", choices=GRAPHS, action="append", help="only this graph")

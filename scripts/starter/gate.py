@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from PIL import Image
+from safetensors.numpy import save_file
+
 from bundling.exams import EXAMS
 from bundling.manifest import reseal
 from bundling.manifest import write as write_manifest
-from PIL import Image
-from safetensors.numpy import save_file
 
 from . import data
 from .train_gate import KINDS, SETTINGS, SIDE, Gate

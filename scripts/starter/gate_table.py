@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from bundling.exams import EXAMS
 from PIL import Image, ImageOps
 from safetensors.numpy import load_file
+
+from bundling.exams import EXAMS
 
 from . import data, gate
 from .train_gate import KINDS
