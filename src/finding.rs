@@ -136,6 +136,15 @@ impl Refusal {
             cure: cure.into(),
         }
     }
+
+    /// The same, naming the file: rooms that know pixels only leave it out.
+    #[must_use]
+    pub fn about(self, file: &str) -> Self {
+        Self {
+            message: format!("{file}: {}", self.message),
+            ..self
+        }
+    }
 }
 
 /// The region a finding rests on, in the image's own pixels.

@@ -1,22 +1,28 @@
 //! The whole method on one page: an [`Image`] and an exam become a [`Finding`].
 //!
-//! `Image -> segmenter (encode once, decode per prompt) -> mask -> focus -> image
-//! encoder (whole + focused as one batch) -> fusion head -> calibration -> Finding`.
+//! `Image -> gate -> segmenter (encode once, decode per prompt) -> mask -> focus -> image
+//! encoder (whole + focused as one batch) -> guard -> fusion head -> calibration ->
+//! Finding`. [`run`] is all of it; `admission.rs` has gate and guard, `segment.rs` the
+//! segmenter, `progress.rs` the stages that an observer is told of.
 //!
 //! Never prints, never writes, and never answers with another prompt, style or exam
 //! than it was asked for.
 
-use std::time::Instant;
+mod admission;
+mod progress;
+mod segment;
+
+use std::sync::Arc;
 
 use crate::bundle::{Bundle, Exam};
 use crate::engine::{EngineError, Tensor};
-use crate::finding::{ClassProbability, Finding, MaskReport, Refusal, RefusalCode};
-use crate::focus::{
-    DecodedMask, Logits, Mask, PointLabel, Prompt, Question, Style, choose, single_mask,
-};
-use crate::gate::{self, Kinds, Look, Measures};
+use crate::finding::{ClassProbability, Finding, MaskReport, Refusal, RefusalCode, TriageLevel};
+use crate::focus::{Logits, Mask, Prompt, Style};
 use crate::image::{Image, UnitBox};
 use crate::triage::{level, unit};
+
+pub use admission::{admit, exam_of, look};
+pub use progress::{Observer, Stage, Timings, observe};
 
 /// What the user asks for instead of the bundle's own choice.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,76 +31,8 @@ pub struct Overrides {
     pub prompts: Vec<Prompt>,
     /// Focus style.
     pub focus: Option<Style>,
-}
-
-/// A step of a case, in the order in which they come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// The file becomes an [`Image`].
-    Decode,
-    /// The segmenter's encoder.
-    SegmenterEncode,
-    /// The prompts and the mask decoder.
-    SegmenterDecode,
-    /// The region-guided input.
-    Focus,
-    /// The image encoder, whole and focused image.
-    ImageEncode,
-    /// Fusion head, calibration and level.
-    Head,
-}
-
-impl Stage {
-    /// All stages in order.
-    pub const ALL: [Self; 6] = [
-        Self::Decode,
-        Self::SegmenterEncode,
-        Self::SegmenterDecode,
-        Self::Focus,
-        Self::ImageEncode,
-        Self::Head,
-    ];
-
-    /// The word in JSON's `timings_ms`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::SegmenterEncode => "segmenter_encode",
-            Self::SegmenterDecode => "segmenter_decode",
-            Self::Focus => "focus",
-            Self::ImageEncode => "image_encode",
-            Self::Head => "head",
-        }
-    }
-}
-
-/// Milliseconds spent in each stage, in order.
-pub type Timings = Vec<(&'static str, f64)>;
-
-/// Is told of each stage while a case runs.
-pub trait Observer {
-    /// A stage begins.
-    fn begun(&mut self, stage: Stage);
-    /// A stage ended, well or not, after so many milliseconds.
-    fn ended(&mut self, stage: Stage, ms: f64);
-}
-
-/// Timings alone: whoever waits anyway needs no progress.
-impl Observer for Timings {
-    fn begun(&mut self, _: Stage) {}
-
-    fn ended(&mut self, stage: Stage, ms: f64) {
-        self.push((stage.word(), ms));
-    }
-}
-
-/// Does the work of a stage and tells the observer.
-pub fn observe<T>(observer: &mut dyn Observer, stage: Stage, work: impl FnOnce() -> T) -> T {
-    observer.begun(stage);
-    let since = Instant::now();
-    let made = work();
-    observer.ended(stage, since.elapsed().as_secs_f64() * 1e3);
-    made
+    /// Answer even where the gate or the guard refuses; the finding says so.
+    pub force: bool,
 }
 
 /// Why an image has no finding.
@@ -122,20 +60,6 @@ impl From<EngineError> for Stopped {
     }
 }
 
-impl Stopped {
-    /// The same, and a refusal names the file: the pipeline knows images only.
-    #[must_use]
-    pub fn about(self, file: &str) -> Self {
-        match self {
-            Self::Refused(refusal) => Self::Refused(Refusal {
-                message: format!("{file}: {}", refusal.message),
-                ..refusal
-            }),
-            engine => engine,
-        }
-    }
-}
-
 /// What the segmenter and the image encoder made of one image: every exam answers
 /// from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,72 +76,68 @@ pub struct Reading {
     pub focused: Vec<f32>,
 }
 
-/// Looks at an image before any exam does; `None` where the bundle has no gate.
-///
-/// # Errors
-/// [`EngineError`].
-pub fn look(bundle: &Bundle, image: &Image) -> Result<Option<Look>, EngineError> {
-    let (Some(spec), Some(graph)) = (&bundle.manifest.gate, &bundle.gate) else {
-        return Ok(None);
-    };
-    let side = spec.input_size;
-    let luma = image.canvas(UnitBox::WHOLE, side).luma();
-    let pixels = luma.iter().map(|v| (v - spec.mean) / spec.std).collect();
-    let outputs = graph.run(&[Tensor::new(&[1, 1, side, side], pixels)])?;
-    let logits = &outputs[0].data;
-    let classes = Kinds::classes(spec.kinds.len());
-    if logits.len() != classes || !logits.iter().all(|logit| logit.is_finite()) {
-        return Err(EngineError::Run {
-            graph: spec.graph.clone(),
-            why: format!("it gave no {classes} numbers"),
-        });
-    }
-    Ok(Some(Look {
-        measures: Measures::of(image),
-        kinds: Kinds::from_logits(logits),
-    }))
-}
+/// What an exam came to: the finding and the region it rests on, which all exams of an
+/// image share, or why there is none.
+pub type Outcome = Result<(Finding, Arc<Mask>), Refusal>;
 
-/// Whether an exam may be shown this image.
+/// The whole way of one image, for every exam that it is asked, in their order. Refusals
+/// name the image's fault and not its file.
 ///
 /// # Errors
-/// The gate's refusals; they name the image's fault and not its file.
-pub fn admit(
+/// The engine failed: the device cannot work.
+pub fn run<'a>(
     bundle: &Bundle,
-    exam: &Exam,
     image: &Image,
-    look: Option<&Look>,
-) -> Result<(), Refusal> {
-    let asks = exam.spec.gate();
-    gate::fits(&asks, &image.said)?;
-    match (&bundle.manifest.gate, look) {
-        (Some(spec), Some(look)) => gate::judge(spec, &asks, look),
-        _ => Ok(()),
+    exams: &[&'a Exam],
+    overrides: &Overrides,
+    observer: &mut dyn Observer,
+) -> Result<Vec<(&'a Exam, Outcome)>, EngineError> {
+    let look = refused(look(bundle, image))?;
+    let admit = |exam: &Exam| {
+        let look = look.as_ref().map_err(Clone::clone)?;
+        unless_forced(admit(bundle, exam, image, look.as_ref()), overrides)
+    };
+    let admitted: Vec<_> = exams.iter().map(|exam| (*exam, admit(exam))).collect();
+    if admitted.iter().all(|(_, admitted)| admitted.is_err()) {
+        // No model reads an image that no exam may be shown.
+        let refusals = admitted.into_iter();
+        let refusals = refusals.filter_map(|(exam, admitted)| Some((exam, Err(admitted.err()?))));
+        return Ok(refusals.collect());
+    }
+    let read = refused(read(bundle, image, overrides, observer))?
+        .map(|reading| (Arc::new(reading.mask.clone()), reading));
+    let outcome = |exam: &Exam, admitted: Result<Vec<String>, Refusal>| {
+        let mut notes = admitted?;
+        let (region, reading) = read.as_ref().map_err(Clone::clone)?;
+        notes.extend(unless_forced(admission::guard(exam, reading), overrides)?);
+        let mut finding = answer(exam, image, reading);
+        finding.reasons.extend(notes);
+        Ok((finding, region.clone()))
+    };
+    let outcomes = admitted.into_iter();
+    let outcomes = outcomes.map(|(exam, admitted)| (exam, outcome(exam, admitted)));
+    Ok(observe(observer, Stage::Head, || outcomes.collect()))
+}
+
+/// What this image is refused for, apart from what stops the device.
+fn refused<T>(made: Result<T, impl Into<Stopped>>) -> Result<Result<T, Refusal>, EngineError> {
+    match made.map_err(Into::into) {
+        Ok(made) => Ok(Ok(made)),
+        Err(Stopped::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Stopped::Engine(error)) => Err(error),
     }
 }
 
-/// Whether the image is like those that the exam was trained on.
-///
-/// # Errors
-/// `out_of_distribution`.
-pub fn guard(exam: &Exam, reading: &Reading) -> Result<(), Refusal> {
-    let Some(guard) = &exam.guard else {
-        return Ok(());
-    };
-    let distance = guard.distance(&reading.whole);
-    if distance <= guard.up_to() {
-        return Ok(());
+/// A refusal that is overruled becomes a note of the finding.
+fn unless_forced(
+    judged: Result<(), Refusal>,
+    overrides: &Overrides,
+) -> Result<Vec<String>, Refusal> {
+    match judged {
+        Ok(()) => Ok(Vec::new()),
+        Err(refusal) if overrides.force => Ok(vec![format!("forced: {refusal}")]),
+        Err(refusal) => Err(refusal),
     }
-    Err(Refusal::new(
-        RefusalCode::OutOfDistribution,
-        format!(
-            "the image is unlike all that exam {} was trained on: distance {distance:.0}, at most \
-             {:.0}",
-            exam.spec.name,
-            guard.up_to()
-        ),
-        "have a person read it, or answer all the same with --force",
-    ))
 }
 
 /// Segments, focuses and embeds one image.
@@ -231,10 +151,10 @@ pub fn read(
     observer: &mut dyn Observer,
 ) -> Result<Reading, Stopped> {
     let maps = observe(observer, Stage::SegmenterEncode, || {
-        encode_for_segmenter(bundle, image)
+        segment::encode(bundle, image)
     })?;
     let decoded = observe(observer, Stage::SegmenterDecode, || {
-        decode_mask(bundle, image, overrides, &maps)
+        segment::decode_mask(bundle, image, overrides, &maps)
     })?;
     let style = overrides.focus.unwrap_or(bundle.manifest.focus.style);
     let (mask, batch) = observe(observer, Stage::Focus, || {
@@ -297,11 +217,7 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             predicted_iou: reading.predicted_iou,
         },
         focus: reading.style.word().to_owned(),
-        reasons: reasons(
-            image,
-            reading,
-            triage_level == crate::finding::TriageLevel::Review,
-        ),
+        reasons: reasons(image, reading, triage_level == TriageLevel::Review),
     }
 }
 
@@ -312,210 +228,6 @@ pub fn case_id(image: &Image, exam: &str) -> String {
         _ => String::new(),
     };
     format!("{}-{frame}{exam}", &image.sha256[..16])
-}
-
-/// The exam that the image itself asks for.
-///
-/// # Errors
-/// `exam_needed`, with the exams to choose from, where the image is silent, fits none,
-/// or fits several.
-pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a Exam, Refusal> {
-    let names = |exams: &[&Exam]| {
-        exams
-            .iter()
-            .map(|e| e.spec.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let all: Vec<&Exam> = bundle.exams.iter().collect();
-    let refuse = |why: String, exams: &[&Exam]| {
-        Err(Refusal::new(
-            RefusalCode::ExamNeeded,
-            format!("{name}: {why}"),
-            format!("name one with --exam: {}, or all", names(exams)),
-        ))
-    };
-    let Some(modality) = &image.said.modality else {
-        return refuse(
-            "the image does not say which exam it is for".to_owned(),
-            &all,
-        );
-    };
-    let fits = |exam: &&Exam| gate::fits(&exam.spec.gate(), &image.said).is_ok();
-    let fitting: Vec<&Exam> = all.iter().copied().filter(fits).collect();
-    let words = [
-        &image.said.body_part,
-        &image.said.view,
-        &image.said.laterality,
-    ];
-    let said = words
-        .into_iter()
-        .flatten()
-        .fold(modality.clone(), |said, word| format!("{said} {word}"));
-    match fitting.as_slice() {
-        [one] => Ok(one),
-        [] => refuse(format!("no exam of the bundle is for {said}"), &all),
-        several => refuse(format!("several exams are for {said}"), several),
-    }
-}
-
-fn encode_for_segmenter(bundle: &Bundle, image: &Image) -> Result<Vec<Tensor>, EngineError> {
-    let spec = &bundle.manifest.segmenter;
-    let pixels = image
-        .canvas(UnitBox::WHOLE, spec.input_size)
-        .normalised(spec.mean, spec.std);
-    let shape = [1, 3, spec.input_size, spec.input_size];
-    bundle.segmenter_encoder.run(&[Tensor::new(&shape, pixels)])
-}
-
-/// Asks the decoder and keeps the best mask, cleaned.
-fn decode_mask(
-    bundle: &Bundle,
-    image: &Image,
-    overrides: &Overrides,
-    maps: &[Tensor],
-) -> Result<DecodedMask, Stopped> {
-    let questions = questions(bundle, image, overrides)?;
-    let mut candidates = Vec::new();
-    for (index, question) in questions.iter().enumerate() {
-        candidates.extend(ask(bundle, maps, question, index)?);
-    }
-    let mut best = choose(candidates).ok_or_else(|| no_mask(bundle))?;
-    for _ in 0..bundle.manifest.segmenter.refinements {
-        best = refined(bundle, maps, &questions[best.question], best)?;
-    }
-    best.logits = best.logits.cleaned();
-    Ok(best)
-}
-
-/// What the decoder is asked: the user's prompts as one question, or the bundle's own.
-fn questions(
-    bundle: &Bundle,
-    image: &Image,
-    overrides: &Overrides,
-) -> Result<Vec<Question>, Refusal> {
-    let spec = &bundle.manifest.segmenter;
-    let side = spec.input_size as f32;
-    // An ultrasound unit says where its picture lies among its own words.
-    let said = image.said.region.map(|[x, y, width, height]| Prompt::Box {
-        x: x as f32,
-        y: y as f32,
-        width: width as f32,
-        height: height as f32,
-    });
-    let prompts = match said {
-        Some(region) if overrides.prompts.is_empty() => &[region][..],
-        _ => &overrides.prompts,
-    };
-    if prompts.is_empty() {
-        return Ok(spec.prompt.questions(side, spec.pads_boxes));
-    }
-    let (width, height) = (image.width, image.height);
-    Prompt::question(prompts, width, height, side, spec.pads_boxes)
-        .map(|question| vec![question])
-        .ok_or_else(|| {
-            Refusal::new(
-                RefusalCode::PromptOutside,
-                format!("the prompt lies outside the {width} x {height} image"),
-                "give coordinates in the image's own pixels",
-            )
-        })
-}
-
-/// The masks that may answer one question: a box has one, points have three.
-fn ask(
-    bundle: &Bundle,
-    maps: &[Tensor],
-    question: &Question,
-    index: usize,
-) -> Result<Vec<DecodedMask>, EngineError> {
-    let mut masks = decode(bundle, maps, question, index)?;
-    if question.iter().any(|(_, l)| *l == PointLabel::TopLeft) {
-        let steady_from = bundle.manifest.segmenter.single_mask_from;
-        return Ok(single_mask(masks, steady_from).into_iter().collect());
-    }
-    Ok(masks.split_off(masks.len().min(1)))
-}
-
-/// The same question once more, with the mask that it gave as a further prompt; a mask
-/// leaves no doubt what is meant, so the single mask answers.
-fn refined(
-    bundle: &Bundle,
-    maps: &[Tensor],
-    question: &Question,
-    mask: DecodedMask,
-) -> Result<DecodedMask, EngineError> {
-    let Some(mask_prompt) = &bundle.segmenter_mask_prompt else {
-        return Ok(mask);
-    };
-    let (width, height) = mask.logits.size();
-    let logits = Tensor::new(&[1, 1, height, width], mask.logits.values().to_vec());
-    let dense = mask_prompt.run(&[logits])?.remove(0);
-    let mut maps = maps.to_vec();
-    if dense.shape != maps[0].shape {
-        return Err(EngineError::Run {
-            graph: bundle
-                .manifest
-                .segmenter
-                .mask_prompt
-                .clone()
-                .unwrap_or_default(),
-            why: format!("it gave {:?}; expected {:?}", dense.shape, maps[0].shape),
-        });
-    }
-    for (cell, more) in maps[0].data.iter_mut().zip(&dense.data) {
-        *cell += more;
-    }
-    let masks = decode(bundle, &maps, question, mask.question)?;
-    single_mask(masks, bundle.manifest.segmenter.single_mask_from).ok_or_else(|| no_mask(bundle))
-}
-
-/// The decoder's masks for one question: the single mask, then the three alternatives.
-fn decode(
-    bundle: &Bundle,
-    maps: &[Tensor],
-    question: &Question,
-    index: usize,
-) -> Result<Vec<DecodedMask>, EngineError> {
-    let count = question.len();
-    let points = question.iter().flat_map(|(at, _)| *at).collect();
-    let labels = question
-        .iter()
-        .map(|(_, label)| *label as i8 as f32)
-        .collect();
-    let mut inputs = maps.to_vec();
-    inputs.push(Tensor::new(&[1, count, 2], points));
-    inputs.push(Tensor::new(&[1, count], labels));
-    let outputs = bundle.segmenter_decoder.run(&inputs)?;
-    Ok(masks_of(&outputs, index))
-}
-
-fn no_mask(bundle: &Bundle) -> EngineError {
-    EngineError::Run {
-        graph: bundle.manifest.segmenter.decoder.clone(),
-        why: "it gave no mask".to_owned(),
-    }
-}
-
-fn masks_of(outputs: &[Tensor], question: usize) -> Vec<DecodedMask> {
-    let [masks, iou, score] = outputs else {
-        return Vec::new();
-    };
-    let (&[_, _, height, width], Some(&object_score)) = (&masks.shape[..], score.data.first())
-    else {
-        return Vec::new();
-    };
-    masks
-        .data
-        .chunks_exact((width * height).max(1))
-        .zip(&iou.data)
-        .map(|(logits, &predicted_iou)| DecodedMask {
-            logits: Logits::new(width, height, logits.to_vec()),
-            predicted_iou,
-            object_score,
-            question,
-        })
-        .collect()
 }
 
 /// The encoder's batch `[B, 3, E, E]`: the whole image, and the focused one unless the

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medfocus::bundle::{self, Bundle, Exam};
 use medfocus::engine;
-use medfocus::finding::{Answer, Refusal};
+use medfocus::finding::Answer;
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, FrameChoice, Image};
-use medfocus::pipeline::{self, Overrides, Stage, Stopped, Timings};
+use medfocus::pipeline::{self, Overrides, Stage, Timings};
 use medfocus::report::{self, Case, Moment, Record};
 
 use super::{Failure, put, sources};
@@ -179,148 +179,106 @@ fn classify(
 ) -> Result<bool, Failure> {
     let source = file.display().to_string();
     let mut timings = Timings::new();
-    let mut refuse = |case, exam, refusal, timings: &Timings| {
-        let answer = Answer::Refusal {
-            case,
-            exam,
-            refusal,
-        };
-        let record = record(bundle, &source, &answer, timings);
-        progress.suspend(|| printer.print(&record, None))
+    let mut print = |answer: &Answer, title: Option<&str>, timings: &Timings| {
+        let record = record(bundle, &source, answer, timings);
+        progress.suspend(|| printer.print(&record, title))
     };
     let (image, exams) = match decode(bundle, asked, (file, frame), &mut timings) {
         Ok(parts) => parts,
-        Err(Undecided { case, exam, why }) => {
-            refuse(case, exam, why, &timings)?;
+        Err(undecided) => {
+            print(&undecided, None, &timings)?;
             return Ok(true);
         }
     };
-    let mut any_refused = false;
-    let mut stopped = |exam: &Exam, refusal: Refusal, timings: &Timings| {
-        any_refused = true;
-        let name = exam.spec.name.clone();
-        let case = pipeline::case_id(&image, &name);
-        let named = Refusal {
-            message: format!("{source}: {}", refusal.message),
-            ..refusal
-        };
-        refuse(Some(case), Some(name), named, timings)
-    };
-    // What would have stopped an exam, and was told not to.
-    let forced = |refusal: &Refusal| format!("forced: {refusal}");
-    let look = pipeline::look(bundle, &image)?;
-    let mut admitted = Vec::new();
-    for exam in exams {
-        match pipeline::admit(bundle, exam, &image, look.as_ref()) {
-            Ok(()) => admitted.push((exam, Vec::new())),
-            Err(refusal) if arguments.force => admitted.push((exam, vec![forced(&refusal)])),
-            Err(refusal) => stopped(exam, refusal, &timings)?,
-        }
-    }
-    if admitted.is_empty() {
-        return Ok(true);
-    }
     let overrides = Overrides {
         prompts: arguments.prompt.clone(),
         focus: arguments.focus,
+        force: arguments.force,
     };
-    let reading = match pipeline::read(bundle, &image, &overrides, &mut timings) {
-        Ok(reading) => reading,
-        Err(Stopped::Engine(error)) => return Err(error.into()),
-        Err(Stopped::Refused(refusal)) => {
-            for (exam, _) in admitted {
-                stopped(exam, refusal.clone(), &timings)?;
+    let outcomes = pipeline::run(bundle, &image, &exams, &overrides, &mut timings)?;
+    let mut any_refused = false;
+    for (exam, outcome) in outcomes {
+        match outcome {
+            Ok((finding, region)) => {
+                let case = Case {
+                    finding: &finding,
+                    title: &exam.spec.title,
+                    image: &image,
+                    mask: &region,
+                    bundle: &bundle.id,
+                    intended_use: bundle.manifest.intended_use,
+                    now: Moment::now(),
+                    deidentify: arguments.outputs.deidentify,
+                };
+                write_files(arguments, file, several, &case)?;
+                let answer = Answer::Finding(Box::new(finding));
+                print(&answer, Some(&exam.spec.title), &timings)?;
             }
-            return Ok(true);
-        }
-    };
-    let mut findings = Vec::new();
-    for (exam, mut notes) in admitted {
-        match pipeline::guard(exam, &reading) {
-            Err(refusal) if !arguments.force => {
-                stopped(exam, refusal, &timings)?;
-                continue;
+            Err(refusal) => {
+                any_refused = true;
+                let name = exam.spec.name.clone();
+                let answer = Answer::Refusal {
+                    case: Some(pipeline::case_id(&image, &name)),
+                    exam: Some(name),
+                    refusal: refusal.about(&source),
+                };
+                print(&answer, None, &timings)?;
             }
-            Err(refusal) => notes.push(forced(&refusal)),
-            Ok(()) => {}
         }
-        let mut timings = timings.clone();
-        let mut finding = pipeline::observe(&mut timings, Stage::Head, || {
-            pipeline::answer(exam, &image, &reading)
-        });
-        finding.reasons.extend(notes);
-        findings.push((exam, finding, timings));
-    }
-    for (exam, finding, timings) in findings {
-        if let Some(out) = &arguments.overlay {
-            let path = if several {
-                overlay_path(out, file, &finding.case)
-            } else {
-                out.clone()
-            };
-            let picture = report::overlay(
-                &image,
-                &reading.mask,
-                &finding,
-                bundle.manifest.intended_use,
-            );
-            picture
-                .save_with_format(&path, ::image::ImageFormat::Png)
-                .map_err(|e| Failure::write(&path.display().to_string(), &e))?;
-        }
-        arguments.outputs.write(&Case {
-            finding: &finding,
-            title: &exam.spec.title,
-            image: &image,
-            mask: &reading.mask,
-            bundle: &bundle.id,
-            intended_use: bundle.manifest.intended_use,
-            now: Moment::now(),
-            deidentify: arguments.outputs.deidentify,
-        })?;
-        let answer = Answer::Finding(Box::new(finding));
-        let record = record(bundle, &source, &answer, &timings);
-        progress.suspend(|| printer.print(&record, Some(&exam.spec.title)))?;
     }
     Ok(any_refused)
 }
 
-/// A picture that no exam can be asked about.
-struct Undecided {
-    case: Option<String>,
-    exam: Option<String>,
-    why: Refusal,
+/// The overlay and the other files of one finding, as far as they were asked for.
+fn write_files(
+    arguments: &Arguments,
+    file: &Path,
+    several: bool,
+    case: &Case<'_>,
+) -> Result<(), Failure> {
+    if let Some(out) = &arguments.overlay {
+        let path = if several {
+            overlay_path(out, file, &case.finding.case)
+        } else {
+            out.clone()
+        };
+        let picture = report::overlay(case.image, case.mask, case.finding, case.intended_use);
+        picture
+            .save_with_format(&path, ::image::ImageFormat::Png)
+            .map_err(|e| Failure::write(&path.display().to_string(), &e))?;
+    }
+    arguments.outputs.write(case)
 }
 
-/// The image, and the exams that it is asked.
+/// The image, and the exams that it is asked; a refusal where no exam can be asked.
 fn decode<'a>(
     bundle: &'a Bundle,
     asked: &Asked<'a>,
     (file, frame): (&Path, FrameChoice),
     timings: &mut Timings,
-) -> Result<(Image, Vec<&'a Exam>), Undecided> {
+) -> Result<(Image, Vec<&'a Exam>), Answer> {
     let image = pipeline::observe(timings, Stage::Decode, || image::read_frame(file, frame));
-    let image = image.map_err(|why| {
+    let image = image.map_err(|refusal| {
         let exam = match asked {
             Asked::These(exams) if exams.len() == 1 => Some(exams[0].spec.name.clone()),
             _ => None,
         };
-        Undecided {
+        Answer::Refusal {
             case: None,
             exam,
-            why,
+            refusal,
         }
     })?;
     let exams = match asked {
         Asked::These(exams) => exams.clone(),
         Asked::WhatTheImageSays => {
             let name = file.display().to_string();
-            let exam = pipeline::exam_of(bundle, &image, &name).map_err(|why| Undecided {
+            let exam = pipeline::exam_of(bundle, &image, &name);
+            vec![exam.map_err(|refusal| Answer::Refusal {
                 case: Some(pipeline::case_id(&image, "none")),
                 exam: None,
-                why,
-            })?;
-            vec![exam]
+                refusal,
+            })?]
         }
     };
     Ok((image, exams))

@@ -6,28 +6,19 @@
 //! happened. The image itself never outlives its case here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
-use std::io::{ErrorKind, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use serde_json::Value;
 
-use super::events::{Event, Events, Found, Health};
+use super::events::{Event, Events, Health};
 use super::images::Images;
-use super::lock;
+use super::{identity, lock, run};
 use crate::bundle::Bundle;
-use crate::finding::{Answer, Refusal, RefusalCode};
-use crate::focus::Prompt;
-use crate::image;
 use crate::journal::{Entry, Journal, JournalError, Order, Reader, Span};
-use crate::pipeline::{self, Observer, Overrides, Stage, Stopped, Timings};
-use crate::report::{self, Record};
 
 /// Cases that may wait at once.
 pub const MOST_WAITING: usize = 64;
@@ -160,7 +151,7 @@ impl Cases {
             board.wait(case, order);
         }
         Ok(Self {
-            device: identity(state).map_err(in_folder(state.join(IDENTITY)))?,
+            device: identity::of(state).map_err(in_folder(state.join(identity::FILE)))?,
             images: Arc::new(images),
             bundle,
             reader: Mutex::new(journal.reader()?),
@@ -374,7 +365,7 @@ impl Cases {
     pub fn work(&self) -> ! {
         loop {
             let (case, order) = self.next();
-            let (record, event) = self.run(case, &order);
+            let (record, event) = run::case(&self.bundle, &self.events, case, &order);
             let state = state_of(&record);
             let span = self.store(&Entry::Answered { case, record });
             let mut board = lock(&self.board);
@@ -440,67 +431,6 @@ impl Cases {
             self.events.tell(&Event::Health(health));
         }
     }
-
-    /// One case's answer as JSON, and as it is told. A panic in a decoder or in the
-    /// engine ends the case and not the device.
-    fn run(&self, case: u64, order: &Order) -> (Value, Event) {
-        let started = Instant::now();
-        let mut progress = Progress {
-            case,
-            events: &self.events,
-            timings: Timings::new(),
-        };
-        let found = catch_unwind(AssertUnwindSafe(|| {
-            answer(&self.bundle, order, case, &mut progress)
-        }))
-        .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
-        log::info!(
-            "case {case}: {:.0} ms",
-            started.elapsed().as_secs_f64() * 1e3
-        );
-        let (answer, event) = match found {
-            Ok(found) => {
-                let finding = Box::new(found.finding.clone());
-                let found = Arc::new(found);
-                (Answer::Finding(finding), Event::Finding { case, found })
-            }
-            Err(refusal) => {
-                let answer = Answer::Refusal {
-                    case: Some(case.to_string()),
-                    exam: order.exam.clone(),
-                    refusal: refusal.clone(),
-                };
-                let refusal = Arc::new(refusal);
-                (answer, Event::Refusal { case, refusal })
-            }
-        };
-        let record = report::json(&Record {
-            source: &order.source,
-            answer: &answer,
-            intended_use: self.bundle.manifest.intended_use,
-            bundle: &self.bundle.id,
-            timings: &progress.timings,
-        });
-        (record, event)
-    }
-}
-
-/// Tells the stages of one case, and keeps their times.
-struct Progress<'a> {
-    case: u64,
-    events: &'a Events,
-    timings: Timings,
-}
-
-impl Observer for Progress<'_> {
-    fn begun(&mut self, stage: Stage) {
-        let case = self.case;
-        self.events.tell(&Event::Stage { case, stage });
-    }
-
-    fn ended(&mut self, stage: Stage, ms: f64) {
-        self.timings.ended(stage, ms);
-    }
 }
 
 impl Standing {
@@ -532,28 +462,6 @@ impl Board {
     }
 }
 
-/// The file of the device's own number.
-const IDENTITY: &str = "device-id";
-
-fn identity(state: &Path) -> std::io::Result<u64> {
-    let path = state.join(IDENTITY);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => u64::from_str_radix(text.trim(), 16)
-            .map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error)),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let device = RandomState::new().hash_one(SystemTime::now());
-            let fresh = path.with_extension("new");
-            let mut file = File::create(&fresh)?;
-            writeln!(file, "{device:016x}")?;
-            file.sync_all()?;
-            std::fs::rename(fresh, path)?;
-            File::open(state)?.sync_all()?;
-            Ok(device)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 fn in_folder(path: PathBuf) -> impl FnOnce(std::io::Error) -> JournalError {
     |error| JournalError::Io { path, error }
 }
@@ -564,62 +472,4 @@ fn state_of(record: &Value) -> State {
     } else {
         State::Refusal
     }
-}
-
-fn fault(source: &str, why: &str) -> Refusal {
-    Refusal::new(
-        RefusalCode::DeviceFault,
-        format!("{source}: {why}"),
-        "run the self-test (*TST?); if it passes, keep the image and report this",
-    )
-}
-
-fn prompt([x, y, width, height]: [u32; 4]) -> Prompt {
-    Prompt::Box {
-        x: x as f32,
-        y: y as f32,
-        width: width as f32,
-        height: height as f32,
-    }
-}
-
-fn answer(
-    bundle: &Bundle,
-    order: &Order,
-    case: u64,
-    observer: &mut dyn Observer,
-) -> Result<Found, Refusal> {
-    let image = pipeline::observe(observer, Stage::Decode, || {
-        image::read(Path::new(&order.source))
-    })?;
-    let exam = match &order.exam {
-        None => pipeline::exam_of(bundle, &image, &order.source)?,
-        Some(name) => bundle.exam(name).ok_or_else(|| {
-            // Only after the bundle was changed between acceptance and answer.
-            Refusal::new(
-                RefusalCode::ExamNeeded,
-                format!("{}: this bundle has no exam {name}", order.source),
-                "choose one of EXAM:LIST? and run the case again",
-            )
-        })?,
-    };
-    let stop = |stopped: Stopped| match stopped.about(&order.source) {
-        Stopped::Refused(refusal) => refusal,
-        Stopped::Engine(error) => fault(&order.source, &error.to_string()),
-    };
-    let look = pipeline::look(bundle, &image).map_err(|error| stop(error.into()))?;
-    pipeline::admit(bundle, exam, &image, look.as_ref()).map_err(|refusal| stop(refusal.into()))?;
-    let prompts = order.region.map(prompt).into_iter().collect();
-    let overrides = Overrides {
-        prompts,
-        focus: None,
-    };
-    let reading = pipeline::read(bundle, &image, &overrides, observer).map_err(stop)?;
-    pipeline::guard(exam, &reading).map_err(|refusal| stop(refusal.into()))?;
-    let mut finding = pipeline::observe(observer, Stage::Head, || {
-        pipeline::answer(exam, &image, &reading)
-    });
-    finding.case = case.to_string();
-    let title = exam.spec.title.clone();
-    Ok(Found::new(finding, title, &image, &reading.mask))
 }

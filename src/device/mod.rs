@@ -1,7 +1,7 @@
-//! The running device: cases come in on a serial line or by DICOM, are run one after the other, and
-//! their answers can be asked for.
+//! The running device: cases come in on a serial line or by DICOM, are run one after the
+//! other, and their answers can be asked for.
 //!
-//! `serial -> line -> console or link -> cases -> pipeline -> journal`, and back. A
+//! `serial -> line -> console or link -> cases -> run -> pipeline -> journal`, and back. A
 //! finding is durable before anyone can see it, and a case that was accepted is answered,
 //! whatever happens in between. What happens is told to displays and links as [`Event`]s.
 
@@ -10,9 +10,11 @@ mod console;
 pub mod dicom;
 mod display;
 mod events;
+mod identity;
 mod images;
 mod line;
 mod link;
+mod run;
 mod serial;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

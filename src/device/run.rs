@@ -1,0 +1,136 @@
+//! One case through the pipeline: an order becomes the record that goes to the journal, and
+//! the event that is told. Nothing here waits, writes or tells of an end: that is
+//! [`Cases`](super::Cases)'s, once the record is durable.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::events::{Event, Events, Found};
+use crate::bundle::{Bundle, Exam};
+use crate::finding::{Answer, Refusal, RefusalCode};
+use crate::focus::Prompt;
+use crate::image::{self, Image};
+use crate::journal::Order;
+use crate::pipeline::{self, Observer, Overrides, Stage, Timings};
+use crate::report::{self, Record};
+
+/// One case's answer as JSON, and as it is told. A panic in a decoder or in the engine ends
+/// the case and not the device.
+pub(super) fn case(bundle: &Bundle, events: &Events, case: u64, order: &Order) -> (Value, Event) {
+    let started = Instant::now();
+    let mut progress = Progress {
+        case,
+        events,
+        timings: Timings::new(),
+    };
+    let work = AssertUnwindSafe(|| answer(bundle, order, case, &mut progress));
+    let found = catch_unwind(work)
+        .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
+    log::info!(
+        "case {case}: {:.0} ms",
+        started.elapsed().as_secs_f64() * 1e3
+    );
+    let (answer, event) = match found {
+        Ok(found) => {
+            let finding = Box::new(found.finding.clone());
+            let found = Arc::new(found);
+            (Answer::Finding(finding), Event::Finding { case, found })
+        }
+        Err(refusal) => {
+            let answer = Answer::Refusal {
+                case: Some(case.to_string()),
+                exam: order.exam.clone(),
+                refusal: refusal.clone(),
+            };
+            let refusal = Arc::new(refusal);
+            (answer, Event::Refusal { case, refusal })
+        }
+    };
+    let record = report::json(&Record {
+        source: &order.source,
+        answer: &answer,
+        intended_use: bundle.manifest.intended_use,
+        bundle: &bundle.id,
+        timings: &progress.timings,
+    });
+    (record, event)
+}
+
+/// Tells the stages of one case, and keeps their times.
+struct Progress<'a> {
+    case: u64,
+    events: &'a Events,
+    timings: Timings,
+}
+
+impl Observer for Progress<'_> {
+    fn begun(&mut self, stage: Stage) {
+        let case = self.case;
+        self.events.tell(&Event::Stage { case, stage });
+    }
+
+    fn ended(&mut self, stage: Stage, ms: f64) {
+        self.timings.ended(stage, ms);
+    }
+}
+
+fn answer(
+    bundle: &Bundle,
+    order: &Order,
+    case: u64,
+    observer: &mut dyn Observer,
+) -> Result<Found, Refusal> {
+    let image = pipeline::observe(observer, Stage::Decode, || {
+        image::read(Path::new(&order.source))
+    })?;
+    let exam = exam(bundle, order, &image)?;
+    let overrides = Overrides {
+        prompts: order.region.map(prompt).into_iter().collect(),
+        ..Overrides::default()
+    };
+    let outcomes = pipeline::run(bundle, &image, &[exam], &overrides, observer)
+        .map_err(|error| fault(&order.source, &error.to_string()))?;
+    let outcome = outcomes.into_iter().next().map(|(_, outcome)| outcome);
+    let (mut finding, region) = outcome
+        .unwrap_or_else(|| Err(fault(&order.source, "the exam was not answered")))
+        .map_err(|refusal| refusal.about(&order.source))?;
+    finding.case = case.to_string();
+    let title = exam.spec.title.clone();
+    Ok(Found::new(finding, title, &image, &region))
+}
+
+/// The exam that was ordered, or the one that the image asks for.
+fn exam<'a>(bundle: &'a Bundle, order: &Order, image: &Image) -> Result<&'a Exam, Refusal> {
+    let Some(name) = &order.exam else {
+        return pipeline::exam_of(bundle, image, &order.source);
+    };
+    bundle.exam(name).ok_or_else(|| {
+        // Only after the bundle was changed between acceptance and answer.
+        Refusal::new(
+            RefusalCode::ExamNeeded,
+            format!("{}: this bundle has no exam {name}", order.source),
+            "choose one of EXAM:LIST? and run the case again",
+        )
+    })
+}
+
+fn prompt([x, y, width, height]: [u32; 4]) -> Prompt {
+    Prompt::Box {
+        x: x as f32,
+        y: y as f32,
+        width: width as f32,
+        height: height as f32,
+    }
+}
+
+fn fault(source: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::DeviceFault,
+        format!("{source}: {why}"),
+        "run the self-test (*TST?); if it passes, keep the image and report this",
+    )
+}

@@ -1,0 +1,123 @@
+//! Which exam an image is for, and whether that exam may answer it: the gate before the
+//! models, the guard after them. Never answers anything.
+
+use crate::bundle::{Bundle, Exam};
+use crate::engine::{EngineError, Tensor};
+use crate::finding::{Refusal, RefusalCode};
+use crate::gate::{self, Kinds, Look, Measures};
+use crate::image::{Image, UnitBox};
+
+use super::Reading;
+
+/// Looks at an image before any exam does; `None` where the bundle has no gate.
+///
+/// # Errors
+/// [`EngineError`].
+pub fn look(bundle: &Bundle, image: &Image) -> Result<Option<Look>, EngineError> {
+    let (Some(spec), Some(graph)) = (&bundle.manifest.gate, &bundle.gate) else {
+        return Ok(None);
+    };
+    let side = spec.input_size;
+    let luma = image.canvas(UnitBox::WHOLE, side).luma();
+    let pixels = luma.iter().map(|v| (v - spec.mean) / spec.std).collect();
+    let outputs = graph.run(&[Tensor::new(&[1, 1, side, side], pixels)])?;
+    let logits = &outputs[0].data;
+    let classes = Kinds::classes(spec.kinds.len());
+    if logits.len() != classes || !logits.iter().all(|logit| logit.is_finite()) {
+        return Err(EngineError::Run {
+            graph: spec.graph.clone(),
+            why: format!("it gave no {classes} numbers"),
+        });
+    }
+    Ok(Some(Look {
+        measures: Measures::of(image),
+        kinds: Kinds::from_logits(logits),
+    }))
+}
+
+/// Whether an exam may be shown this image.
+///
+/// # Errors
+/// The gate's refusals; they name the image's fault and not its file.
+pub fn admit(
+    bundle: &Bundle,
+    exam: &Exam,
+    image: &Image,
+    look: Option<&Look>,
+) -> Result<(), Refusal> {
+    let asks = exam.spec.gate();
+    gate::fits(&asks, &image.said)?;
+    match (&bundle.manifest.gate, look) {
+        (Some(spec), Some(look)) => gate::judge(spec, &asks, look),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the image is like those that the exam was trained on.
+///
+/// # Errors
+/// `out_of_distribution`.
+pub(super) fn guard(exam: &Exam, reading: &Reading) -> Result<(), Refusal> {
+    let Some(guard) = &exam.guard else {
+        return Ok(());
+    };
+    let distance = guard.distance(&reading.whole);
+    if distance <= guard.up_to() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::OutOfDistribution,
+        format!(
+            "the image is unlike all that exam {} was trained on: distance {distance:.0}, at most \
+             {:.0}",
+            exam.spec.name,
+            guard.up_to()
+        ),
+        "have a person read it, or answer all the same with --force",
+    ))
+}
+
+/// The exam that the image itself asks for.
+///
+/// # Errors
+/// `exam_needed`, with the exams to choose from, where the image is silent, fits none,
+/// or fits several.
+pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a Exam, Refusal> {
+    let names = |exams: &[&Exam]| {
+        exams
+            .iter()
+            .map(|e| e.spec.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let all: Vec<&Exam> = bundle.exams.iter().collect();
+    let refuse = |why: String, exams: &[&Exam]| {
+        Err(Refusal::new(
+            RefusalCode::ExamNeeded,
+            format!("{name}: {why}"),
+            format!("name one with --exam: {}, or all", names(exams)),
+        ))
+    };
+    let Some(modality) = &image.said.modality else {
+        return refuse(
+            "the image does not say which exam it is for".to_owned(),
+            &all,
+        );
+    };
+    let fits = |exam: &&Exam| gate::fits(&exam.spec.gate(), &image.said).is_ok();
+    let fitting: Vec<&Exam> = all.iter().copied().filter(fits).collect();
+    let words = [
+        &image.said.body_part,
+        &image.said.view,
+        &image.said.laterality,
+    ];
+    let said = words
+        .into_iter()
+        .flatten()
+        .fold(modality.clone(), |said, word| format!("{said} {word}"));
+    match fitting.as_slice() {
+        [one] => Ok(one),
+        [] => refuse(format!("no exam of the bundle is for {said}"), &all),
+        several => refuse(format!("several exams are for {said}"), several),
+    }
+}
