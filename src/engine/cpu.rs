@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::kernels::{Cpu, Kernel, KernelError};
+use super::kernels::{Cpu, Kernel, KernelError, physical_cores};
 
 /// Threads asked for before the first graph is loaded; 0 means the physical cores.
 static SHARED: Mutex<Shared> = Mutex::new(Shared {
@@ -32,7 +32,7 @@ pub fn set_threads(wanted: usize) -> usize {
     }
     shared.threads = wanted;
     match wanted {
-        0 => super::pool::physical_cores(),
+        0 => physical_cores(),
         wanted => wanted,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | layer, lowest first | what for |
 //! |---|---|
-//! | [`kernels`], [`pool`] | arithmetic for this CPU, and the threads that share it |
+//! | [`kernels`] | arithmetic for this CPU, and the threads that share it |
 //! | `onnx` | a file becomes nodes of ours and int8 weights, whatever form it was in |
 //! | `plan` | nodes and input shapes become steps over one arena |
 //! | `prepared` | nodes and packed weights in a file that is mapped |
@@ -20,7 +20,6 @@ pub mod kernels;
 mod memory;
 mod onnx;
 mod plan;
-pub mod pool;
 mod prepared;
 
 pub use audit::{Product, Profile, StepTime, median};

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::aligned::Aligned;
+use super::pool::Pool;
 use super::select::Kernel;
-use crate::engine::pool::Pool;
 
 /// A kernel, a pool of threads and their scratch memory, which grows to what the largest
 /// operator needs and is then used again.
@@ -21,7 +21,8 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// `threads` as in [`Pool::new`].
+    /// `threads` with the calling one; 0 means the physical cores. Where the system gives
+    /// fewer, those there are.
     #[must_use]
     pub fn new(kernel: Kernel, threads: usize) -> Self {
         let pool = Pool::new(threads);

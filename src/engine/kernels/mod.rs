@@ -4,13 +4,14 @@
 //! |---|---|
 //! | what an instruction set gives | `isa.rs`, then one file each: `scalar.rs`, ... |
 //! | the one that this process uses | `select.rs`: [`Kernel`] |
+//! | threads that share one operator's work | `pool.rs` |
 //! | kernel, threads and scratch together | `cpu.rs`: [`Cpu`], which every operator takes |
 //! | tiles in registers, panels turned over | `tile.rs`, `dot.rs`, `turn.rs` |
 //! | elementary functions over lanes | `math.rs` |
 //! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
 //! | rows in and out: strides, tables, patches | `rows.rs` |
 //! | linear layers, convolutions, both halves of an MLP | `linear.rs`, `quantize.rs` |
-//! | attention | `attention.rs` |
+//! | attention | `attention/` |
 //! | whole tensors, value by value or row by row | `pointwise.rs`, `pixels.rs` |
 //!
 //! Integer results are the same bits on every instruction set and with any number of
@@ -53,6 +54,7 @@ mod neon_smlal;
 mod packed;
 mod pixels;
 mod pointwise;
+mod pool;
 mod quantize;
 mod rows;
 mod scalar;
@@ -71,6 +73,7 @@ pub use linear::{Activation, Linear, Norm, linear, mlp};
 pub use packed::{Arithmetic, Order, PackError, PackedLinear};
 pub use pixels::{PixelView, PixelViewMut, Resize, max_pool_2x2, resize};
 pub use pointwise::{add, apply, l2_normalize, layer_norm, softmax};
+pub use pool::physical_cores;
 pub use rows::{Input, NO_ROW, Output, PatchOrder, Patches, Residual, RowTable};
 pub use select::{Kernel, KernelError};
 

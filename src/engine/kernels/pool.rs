@@ -60,10 +60,8 @@ struct Shared {
 
 // SAFETY: `job` is written only while the gate is closed and empty, by the one caller that
 // holds `turn`, and read only by helpers that are counted in the gate.
-#[allow(unsafe_code)]
 unsafe impl Sync for Shared {}
 // SAFETY: the pointer in `job` is only followed as `Sync` above says.
-#[allow(unsafe_code)]
 unsafe impl Send for Shared {}
 
 impl std::fmt::Debug for Shared {
@@ -144,7 +142,6 @@ impl Pool {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes. `run` does not return, nor unwind, before
         // `close` has seen the last helper leave, so no helper follows it later.
-        #[allow(unsafe_code)]
         let task = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
         let job = Job {
             task,
@@ -152,7 +149,6 @@ impl Pool {
             caller: std::thread::current(),
         };
         // SAFETY: the gate is closed and empty and we hold `turn`: see `Sync for Shared`.
-        #[allow(unsafe_code)]
         unsafe {
             *shared.job.get() = Some(job);
         }
@@ -199,10 +195,7 @@ impl Shared {
             })
             .ok()?;
         // SAFETY: counted in the gate, so the caller does not write: see `Sync`.
-        #[allow(unsafe_code)]
-        unsafe {
-            (*self.job.get()).clone()
-        }
+        unsafe { (*self.job.get()).clone() }
     }
 
     /// Counts this helper out; the last of a closed job tells the caller.
@@ -263,7 +256,6 @@ fn help(shared: &Shared, worker: usize) {
         let done = catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: counted in the gate: the caller is still in `run`, and the closure
             // with it.
-            #[allow(unsafe_code)]
             let task = unsafe { &*job.task };
             as_worker(worker, || shared.take_tasks(job.tasks, worker, task));
         }));
