@@ -5,7 +5,7 @@ use std::time::Instant;
 /// A step of a case, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// The file becomes an [`Image`].
+    /// The file becomes an [`Image`](crate::image::Image).
     Decode,
     /// The segmenter's encoder.
     SegmenterEncode,
