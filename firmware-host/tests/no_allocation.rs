@@ -1,12 +1,17 @@
-//! The whole wire core runs without a single allocation.
+//! The wire core and the screens run without a single allocation.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use embedded_graphics::pixelcolor::Rgb888;
+use embedded_graphics::prelude::RgbColor;
 use firmware_host::console::Request as Line;
 use firmware_host::link::{Endpoint, Role};
 use firmware_host::message::{self, Inbox, Report, Request};
+use firmware_host::screens::{
+    Canvas, Health, Language, Page, Painter, Panel, Screen, Stage, lay_out,
+};
 use firmware_host::wire::{Run, Splitter, pack};
 
 thread_local! {
@@ -88,4 +93,33 @@ fn console_link_and_messages_allocate_nothing() {
     assert_eq!(allocations, 0);
     drop(Box::new(1));
     assert_ne!(ALLOCATIONS.with(Cell::get), before, "the counter counts");
+}
+
+#[test]
+fn screens_allocate_nothing() {
+    const PANEL: Panel = Panel::MONO_128X64;
+    let health = Health {
+        version: "0",
+        bundle: "starter",
+        intended_use: None,
+        self_test: true,
+        storage: true,
+        waiting: 1,
+        answered: 2,
+    };
+    let before = ALLOCATIONS.with(Cell::get);
+    let mut canvas = Canvas::over(PANEL.size, [Rgb888::BLACK; 128 * 64]).expect("as many pixels");
+    let mut painter = Painter::default();
+    let mut changed = 0;
+    for language in Language::ALL {
+        for stage in Stage::ALL {
+            let screen = Screen::Working { case: 7, stage };
+            let frame = lay_out(&screen, Page::Summary, &health, PANEL, language);
+            let Ok(damage) = painter.paint(&frame, &mut canvas);
+            changed += damage.len();
+        }
+    }
+    let allocations = ALLOCATIONS.with(Cell::get) - before;
+    assert!(changed > 20, "{changed}");
+    assert_eq!(allocations, 0);
 }

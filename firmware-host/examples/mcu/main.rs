@@ -11,7 +11,6 @@
 
 mod remote;
 
-use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -19,8 +18,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use embedded_graphics::pixelcolor::Rgb888;
-use embedded_graphics::prelude::{DrawTarget, OriginDimensions, Pixel, RgbColor, Size};
-use firmware_host::screens::Panel;
+use embedded_graphics::prelude::{Dimensions, RgbColor};
+use firmware_host::screens::{Canvas, Panel};
 use remote::Remote;
 
 fn main() -> ExitCode {
@@ -50,7 +49,7 @@ fn run(port: &str, baud: u32) -> std::io::Result<()> {
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |time| time.subsec_nanos());
     let panel = Panel::MONO_128X64;
-    let mut display = Terminal::new(panel.size);
+    let mut display: Canvas<Vec<_>> = Canvas::filled(panel.size, Rgb888::BLACK);
     let mut remote = Remote::new(panel, baud, nonce);
     loop {
         let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -64,7 +63,7 @@ fn run(port: &str, baud: u32) -> std::io::Result<()> {
         }
         let Ok(changed) = remote.draw(&mut display);
         if changed {
-            display.print();
+            print(&display);
         }
     }
 }
@@ -83,57 +82,24 @@ fn interrupts(mut uart: File) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// A monochrome display, two pixels to a letter.
-struct Terminal {
-    size: Size,
-    lit: Vec<bool>,
-}
-
-impl Terminal {
-    fn new(size: Size) -> Self {
-        let lit = vec![false; (size.width * size.height) as usize];
-        Self { size, lit }
+/// Shows a monochrome display on a terminal, two pixels to a letter.
+fn print(display: &Canvas<Vec<Rgb888>>) {
+    let whole = display.bounding_box();
+    let lit = |y| {
+        display
+            .row(&whole, y)
+            .iter()
+            .map(|colour| colour.r() >= 128)
+    };
+    let mut text = String::from("\x1b[H\x1b[2J");
+    for y in whole.rows().step_by(2) {
+        text.extend(lit(y).zip(lit(y + 1)).map(|pair| match pair {
+            (true, true) => '█',
+            (true, false) => '▀',
+            (false, true) => '▄',
+            (false, false) => ' ',
+        }));
+        text.push('\n');
     }
-
-    fn print(&self) {
-        let width = self.size.width as usize;
-        let mut text = String::from("\x1b[H\x1b[2J");
-        for rows in self.lit.chunks_exact(2 * width) {
-            let (upper, lower) = rows.split_at(width);
-            text.extend(upper.iter().zip(lower).map(|pair| match pair {
-                (true, true) => '█',
-                (true, false) => '▀',
-                (false, true) => '▄',
-                (false, false) => ' ',
-            }));
-            text.push('\n');
-        }
-        println!("{text}");
-    }
-}
-
-impl OriginDimensions for Terminal {
-    fn size(&self) -> Size {
-        self.size
-    }
-}
-
-impl DrawTarget for Terminal {
-    type Color = Rgb888;
-    type Error = Infallible;
-
-    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
-    where
-        I: IntoIterator<Item = Pixel<Rgb888>>,
-    {
-        for Pixel(at, colour) in pixels {
-            let inside = (0..self.size.width as i32).contains(&at.x)
-                && (0..self.size.height as i32).contains(&at.y);
-            if inside {
-                let index = at.y as usize * self.size.width as usize + at.x as usize;
-                self.lit[index] = colour.r() >= 128;
-            }
-        }
-        Ok(())
-    }
+    println!("{text}");
 }

@@ -1,7 +1,6 @@
 //! Every screen with an invented case, as pictures: what the example writes and what the
 //! tests compare with.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -9,12 +8,15 @@ use std::path::Path;
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 use firmware_host::screens::{
-    Class, Finding, Health, Language, Level, Page, Painter, Panel, Screen, Stage, Thumbnail, Use,
-    lay_out, words,
+    Canvas, Class, Finding, Health, Language, Level, Page, Painter, Panel, Screen, Stage,
+    Thumbnail, Use, lay_out, words,
 };
 
+/// A panel in memory.
+pub type Picture = Canvas<Vec<Rgb888>>;
+
 /// Every screen and page, with an invented case.
-pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Canvas)> {
+pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Picture)> {
     let phantom = Phantom::new(160);
     let class = |name, probability| Class {
         label: words::class(name, language).unwrap_or(name),
@@ -75,7 +77,7 @@ pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Canvas)> {
     };
     let draw = |(name, screen, page): (String, Screen<'_>, Page)| {
         let frame = lay_out(&screen, page, &health, panel, language);
-        let mut canvas = Canvas::new(panel.size);
+        let mut canvas = Picture::filled(panel.size, Rgb888::BLACK);
         let Ok(_) = Painter::default().paint(&frame, &mut canvas);
         (name, canvas)
     };
@@ -117,72 +119,30 @@ impl Phantom {
 }
 
 /// Pictures side by side on one, four a row.
-pub fn sheet(panel: Panel, pictures: &[(String, Canvas)]) -> Canvas {
+pub fn sheet(panel: Panel, pictures: &[(String, Picture)]) -> Picture {
     let (across, gap) = (4, 4);
     let down = (pictures.len() as u32).div_ceil(across);
     let cell = panel.size + Size::new_equal(gap);
     let size = cell.component_mul(Size::new(across, down)) + Size::new_equal(gap);
-    let mut sheet = Canvas::new(size);
-    sheet.pixels.fill(Rgb888::new(90, 90, 90));
+    let mut sheet = Picture::filled(size, Rgb888::new(90, 90, 90));
     for (index, (_, picture)) in (0..).zip(pictures) {
         let place = Size::new(index % across, index / across);
         let corner = cell.component_mul(place) + Size::new_equal(gap);
         let area = picture.bounding_box().translate(Point::zero() + corner);
-        let Ok(()) = sheet.fill_contiguous(&area, picture.pixels.iter().copied());
+        let Ok(()) = sheet.fill_contiguous(&area, picture.pixels_of(picture.bounding_box()));
     }
     sheet
 }
 
-/// A panel in memory.
-pub struct Canvas {
-    size: Size,
-    pixels: Vec<Rgb888>,
-}
-
-impl Canvas {
-    pub fn new(size: Size) -> Self {
-        let pixels = vec![Rgb888::BLACK; (size.width * size.height) as usize];
-        Self { size, pixels }
-    }
-
-    pub fn write(&self, path: &Path) -> io::Result<()> {
-        let file = BufWriter::new(File::create(path)?);
-        let mut encoder = png::Encoder::new(file, self.size.width, self.size.height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.write_header()?.write_image_data(&self.bytes())?;
-        Ok(())
-    }
-
-    /// Red, green and blue of every pixel, row by row.
-    pub fn bytes(&self) -> Vec<u8> {
-        let pixels = self.pixels.iter();
-        pixels
-            .flat_map(|colour| [colour.r(), colour.g(), colour.b()])
-            .collect()
-    }
-}
-
-impl OriginDimensions for Canvas {
-    fn size(&self) -> Size {
-        self.size
-    }
-}
-
-impl DrawTarget for Canvas {
-    type Color = Rgb888;
-    type Error = Infallible;
-
-    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
-    where
-        I: IntoIterator<Item = Pixel<Rgb888>>,
-    {
-        let area = self.bounding_box();
-        for Pixel(at, colour) in pixels {
-            if area.contains(at) {
-                let index = at.y as usize * self.size.width as usize + at.x as usize;
-                self.pixels[index] = colour;
-            }
-        }
-        Ok(())
-    }
+/// Writes a picture as PNG.
+pub fn write(picture: &Picture, path: &Path) -> io::Result<()> {
+    let Size { width, height } = picture.size();
+    let file = BufWriter::new(File::create(path)?);
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let bytes: Vec<u8> = picture.bytes().collect();
+    encoder
+        .write_header()?
+        .write_image_data(&bytes)
+        .map_err(io::Error::from)
 }

@@ -40,7 +40,8 @@ fn write_all(folder: &Path) -> std::io::Result<()> {
     for panel in Panel::ALL {
         for language in Language::ALL {
             let file = folder.join(format!("{}-{}.png", name(panel), language.code()));
-            gallery::sheet(panel, &gallery::pictures(panel, language)).write(&file)?;
+            let sheet = gallery::sheet(panel, &gallery::pictures(panel, language));
+            gallery::write(&sheet, &file)?;
             println!("{}", file.display());
         }
     }
@@ -68,7 +69,7 @@ fn show(panel: &str, language: &str) -> ExitCode {
     let mut display = SimulatorDisplay::<Rgb888>::new(panel.size);
     let mut window = Window::new("medfocus", &OutputSettings::default());
     for (_, picture) in gallery::pictures(panel, language).iter().cycle() {
-        let bytes = picture.bytes();
+        let bytes: Vec<u8> = picture.bytes().collect();
         let pixels = ImageRawBE::<Rgb888>::new(&bytes, panel.size.width);
         let Ok(()) = Image::new(&pixels, Point::zero()).draw(&mut display);
         loop {

@@ -15,10 +15,12 @@
 //! | [`layout`] | panels, and the parts that a screen is cut into |
 //! | [`pages`] | what stands where, one function a screen |
 //! | [`paint`] | parts become pixels; only what changed |
+//! | [`canvas`] | pixels in memory, for panels that have none |
 //!
 //! Never shows a file's name or anything else that could name a patient, and never a
 //! finding without what the bundle may be used for.
 
+pub mod canvas;
 pub mod devanagari;
 pub mod layout;
 pub mod lettering;
@@ -31,6 +33,7 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
+pub use canvas::Canvas;
 pub use layout::{Frame, Panel};
 pub use pages::lay_out;
 pub use paint::Painter;

@@ -199,10 +199,11 @@ fn one_bit_panels_are_given_black_and_white_only() {
         if frame.panel.ink == Ink::Colour || page == Page::Device || language != Language::French {
             return;
         }
-        let mut canvas = Canvas::new(frame.panel);
+        let mut canvas = unpainted(frame.panel);
         let Ok(_) = Painter::default().paint(frame, &mut canvas);
         let one_bit = [Rgb888::BLACK, Rgb888::WHITE];
-        assert!(canvas.pixels.iter().all(|p| one_bit.contains(p)), "{what}");
+        let mut pixels = canvas.pixels_of(canvas.bounding_box());
+        assert!(pixels.all(|p| one_bit.contains(&p)), "{what}");
     });
 }
 
@@ -326,7 +327,7 @@ fn sentences_are_broken_at_blanks_and_no_word_is_lost() {
 #[test]
 fn painting_again_paints_nothing() {
     let mut painter = Painter::default();
-    let mut canvas = Canvas::new(Panel::COLOUR_320X240);
+    let mut canvas = Counting::new(Panel::COLOUR_320X240);
     let working = |stage| Screen::Working { case: 7, stage };
     let mut paint = |screen: Screen<'_>| {
         let panel = Panel::COLOUR_320X240;
@@ -367,7 +368,7 @@ fn a_target_that_failed_is_painted_whole_next() {
         Language::Hindi,
     );
     let mut painter = Painter::default();
-    let Ok(_) = painter.paint(&frame, &mut Canvas::new(panel));
+    let Ok(_) = painter.paint(&frame, &mut unpainted(panel));
     assert!(
         painter.paint(&frame, &mut Broken).is_ok(),
         "nothing to paint"
@@ -380,7 +381,7 @@ fn a_target_that_failed_is_painted_whole_next() {
         Language::Hindi,
     );
     assert!(painter.paint(&other, &mut Broken).is_err());
-    let mut canvas = Canvas::new(panel);
+    let mut canvas = Counting::new(panel);
     let Ok(_) = painter.paint(&frame, &mut canvas);
     assert!(canvas.written >= 128 * 64);
 }
@@ -417,7 +418,7 @@ proptest! {
     ) {
         let (panel, language) = (Panel::ALL[panel], Language::ALL[language]);
         let (luma, region) = ([0, 90, 180, 255], [false, true, false, false]);
-        let (mut painter, mut kept) = (Painter::default(), Canvas::new(panel));
+        let (mut painter, mut kept) = (Painter::default(), unpainted(panel));
         for (kind, page, index, probability, thumbnail) in steps {
             let classes = [("Glioma", probability), ("Meningioma", 1.0 - probability)]
                 .map(|(label, probability)| Class { label, probability });
@@ -439,9 +440,9 @@ proptest! {
             };
             let frame = lay_out(&screen, Page::ALL[page], &health(Use::Research), panel, language);
             let Ok(damage) = painter.paint(&frame, &mut kept);
-            let mut fresh = Canvas::new(panel);
+            let mut fresh = unpainted(panel);
             let Ok(_) = Painter::default().paint(&frame, &mut fresh);
-            prop_assert!(kept.pixels == fresh.pixels, "{screen:?}");
+            prop_assert!(kept == fresh, "{screen:?}");
             for area in damage {
                 prop_assert!(kept.bounding_box().contains(area.top_left));
             }
@@ -473,7 +474,7 @@ proptest! {
         for part in &frame.parts {
             prop_assert_eq!(part.area.intersection(&whole), part.area);
         }
-        let Ok(_) = Painter::default().paint(&frame, &mut Canvas::new(panel));
+        let Ok(_) = Painter::default().paint(&frame, &mut unpainted(panel));
     }
 
     #[test]
@@ -483,39 +484,38 @@ proptest! {
         prop_assert!(elided.kept.is_empty() || elided.width(face) <= width);
         let lines: Vec<_> = lettering::lines(&text, face, width, 5).collect();
         prop_assert!(lines.len() <= 5);
-        let mut canvas = Canvas::new(Panel::MONO_128X64);
+        let mut canvas = unpainted(Panel::MONO_128X64);
         for line in lines {
             let Ok(()) = line.draw(face, Point::new(0, 20), Rgb888::WHITE, &mut canvas);
         }
     }
 }
 
-/// A panel in memory that counts what is written.
-struct Canvas {
-    size: Size,
-    pixels: Vec<Rgb888>,
+/// A panel in a colour that no screen has.
+fn unpainted(panel: Panel) -> Canvas<Vec<Rgb888>> {
+    Canvas::filled(panel.size, Rgb888::RED)
+}
+
+/// Counts the pixels that are written.
+struct Counting {
+    canvas: Canvas<Vec<Rgb888>>,
     written: usize,
 }
 
-impl Canvas {
+impl Counting {
     fn new(panel: Panel) -> Self {
-        let size = panel.size;
-        let pixels = vec![Rgb888::RED; (size.width * size.height) as usize];
-        Self {
-            size,
-            pixels,
-            written: 0,
-        }
+        let canvas = unpainted(panel);
+        Self { canvas, written: 0 }
     }
 }
 
-impl OriginDimensions for Canvas {
+impl OriginDimensions for Counting {
     fn size(&self) -> Size {
-        self.size
+        self.canvas.size()
     }
 }
 
-impl DrawTarget for Canvas {
+impl DrawTarget for Counting {
     type Color = Rgb888;
     type Error = Infallible;
 
@@ -523,15 +523,11 @@ impl DrawTarget for Canvas {
     where
         I: IntoIterator<Item = Pixel<Rgb888>>,
     {
-        let area = self.bounding_box();
-        for Pixel(at, colour) in pixels {
-            if area.contains(at) {
-                let index = at.y as u32 * self.size.width + at.x as u32;
-                self.pixels[index as usize] = colour;
-                self.written += 1;
-            }
-        }
-        Ok(())
+        let (area, written) = (self.bounding_box(), &mut self.written);
+        let counted = pixels.into_iter().inspect(|pixel| {
+            *written += usize::from(area.contains(pixel.0));
+        });
+        self.canvas.draw_iter(counted)
     }
 }
 

@@ -187,7 +187,7 @@ fn failed(path: &Path, error: std::io::Error) -> GlassError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::canvas::Canvas;
+    use super::super::Canvas;
     use super::*;
 
     /// A system with one screen, its device a file.
@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn show(buffer: &mut FrameBuffer, areas: &[(Rectangle, Rgb888)]) {
-        let mut canvas = Canvas::new(buffer.panel().size);
+        let mut canvas = Canvas::filled(buffer.panel().size, Rgb888::BLACK);
         for (area, colour) in areas {
             let Ok(()) = canvas.fill_solid(area, *colour);
         }

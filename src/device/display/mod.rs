@@ -9,12 +9,10 @@
 //! |---|---|
 //! | [`place`] | what `--display` says |
 //! | `view` | events become a screen |
-//! | `canvas` | pixels in memory |
 //! | `pictures` | PNG files |
 //! | `framebuffer` | Linux frame buffers |
 //! | `oled`, `tft`, `paper` | panels on a bus (feature `panels`) |
 
-mod canvas;
 mod framebuffer;
 mod pictures;
 pub mod place;
@@ -34,10 +32,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
+use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::Rectangle;
-use firmware_host::screens::{Language, Page, Painter, Panel};
+use firmware_host::screens::{self, Language, Page, Painter, Panel};
 
-use self::canvas::Canvas;
 use self::place::Place;
 use self::view::View;
 use super::cases::Cases;
@@ -77,6 +75,9 @@ pub enum GlassError {
         what: String,
     },
 }
+
+/// Where screens are painted: only what changed goes from here to the glass.
+type Canvas = screens::Canvas<Vec<Rgb888>>;
 
 /// What a person looks at.
 trait Glass {
@@ -201,7 +202,7 @@ impl Display {
     }
 
     fn serve(&mut self, glass: &mut dyn Glass) -> Ended {
-        let mut canvas = Canvas::new(glass.panel().size);
+        let mut canvas = Canvas::filled(glass.panel().size, Rgb888::BLACK);
         let mut painter = Painter::default();
         loop {
             // Before the events are taken: what was told before `stop` is still shown.

@@ -66,7 +66,7 @@ mod tests {
     use embedded_graphics::primitives::{Circle, PrimitiveStyle, Rectangle};
     use embedded_hal::i2c::{ErrorType, Operation};
 
-    use super::super::canvas::Canvas;
+    use super::super::Canvas;
     use super::*;
 
     /// As much of an SSD1306 as its data sheet says of horizontal addressing: column and
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_chip_shows_the_canvas_and_is_sent_only_what_changed() {
-        let mut canvas = Canvas::new(Size::new(128, 64));
+        let mut canvas = Canvas::filled(Size::new(128, 64), Rgb888::BLACK);
         let circle = Circle::new(Point::new(30, 7), 41)
             .into_styled(PrimitiveStyle::with_stroke(Rgb888::WHITE, 3));
         let Ok(()) = circle.draw(&mut canvas);

@@ -128,7 +128,7 @@ mod tests {
     use embedded_graphics::primitives::Rectangle;
     use embedded_hal::{digital, spi};
 
-    use super::super::canvas::Canvas;
+    use super::super::Canvas;
     use super::*;
 
     /// Bytes of one of the controller's 250 rows.
@@ -232,9 +232,8 @@ mod tests {
         let Ok(super::super::place::Place::Paper(place)) = place.parse() else {
             panic!("{place}");
         };
-        let mut canvas = Canvas::new(Panel::PAPER_250X122.size);
+        let mut canvas = Canvas::filled(Panel::PAPER_250X122.size, Rgb888::WHITE);
         let whole = canvas.bounding_box();
-        let Ok(()) = canvas.clear(Rgb888::WHITE);
         let dash = Rectangle::new(Point::new(10, 3), Size::new(2, 1));
         let Ok(()) = canvas.fill_solid(&dash, Rgb888::BLACK);
         let chip = Chip::default();

@@ -4,13 +4,11 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 use firmware_host::screens::Panel;
 
-use super::canvas::Canvas;
 use super::place::Pictures;
-use super::{Ended, Glass, GlassError, Picture, Serve};
+use super::{Canvas, Ended, Glass, GlassError, Picture, Serve};
 
 /// Always what is shown now.
 const NOW: &str = "now";
@@ -55,9 +53,7 @@ fn write(path: &Path, canvas: &Canvas) -> std::io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);
-    let rgb = |colour: Rgb888| [colour.r(), colour.g(), colour.b()];
-    let pixels = canvas.pixels_of(canvas.bounding_box());
-    let bytes: Vec<u8> = pixels.flat_map(rgb).collect();
+    let bytes: Vec<u8> = canvas.bytes().collect();
     let mut writer = encoder.write_header()?;
     writer.write_image_data(&bytes)?;
     writer.finish()?;

@@ -118,7 +118,7 @@ mod tests {
     use embedded_graphics::primitives::Rectangle;
     use embedded_hal::{digital, spi};
 
-    use super::super::canvas::Canvas;
+    use super::super::Canvas;
     use super::super::place::Place;
     use super::*;
 
@@ -229,7 +229,7 @@ mod tests {
         let Ok(Place::Tft(place)) = place.parse() else {
             panic!("{place}");
         };
-        let mut canvas = Canvas::new(place.size);
+        let mut canvas = Canvas::filled(place.size, Rgb888::BLACK);
         let area = Rectangle::new(Point::new(place.size.width as i32 - 2, 3), Size::new(2, 2));
         let Ok(()) = canvas.fill_solid(&area, Rgb888::RED);
         let chip = Chip::default();
