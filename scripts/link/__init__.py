@@ -2,5 +2,6 @@
 
 `wire` turns bytes into packets, `endpoint` packets into a reliable stream, `messages` the
 stream into what both ends say, `client` all of it into: send an image, take the answers.
+How packets and messages are written as bytes is in `postcard`.
 Written from the specification alone, so that it and the Rust client check each other.
 """

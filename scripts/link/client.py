@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from . import messages
 from .endpoint import Endpoint
 from .messages import Answer, Report, Request
-from .wire import Close, Damage, Splitter, VersionDamage, pack
+from .postcard import Damage
+from .wire import Close, Splitter, VersionDamage, pack
 
 T = TypeVar("T")
 
@@ -92,8 +93,8 @@ class Client:
                 raise
             for report in self.reports():
                 match report:
-                    case messages.Progress(case=of, step="stage") if of == case:
-                        on_progress("stage", report.index + 1, report.of)
+                    case messages.Progress(of, messages.Stage(index, stages)) if of == case:
+                        on_progress("stage", index + 1, stages)
                     case messages.Finding() | messages.Refusal() | messages.Aborted():
                         if report.case == case:
                             self.take(report)

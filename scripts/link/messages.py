@@ -1,25 +1,37 @@
-"""What host and device say over a link: requests are written, reports are read."""
+"""What host and device say over a link, each kind at its number."""
 
 import struct
 from dataclasses import dataclass, field
 
-from .wire import Damage, Reader, varint
+from .postcard import (
+    BOOLEAN,
+    BYTES,
+    F64,
+    I16,
+    SHA256,
+    TEXT,
+    U8,
+    U32,
+    U64,
+    Kinds,
+    array,
+    option,
+    pairs,
+)
 
 MESSAGE_LENGTH = 1024
 CHUNK_LENGTH = 1000
 
+Region = tuple[int, int, int, int]
+REGION = array(U32, 4)
 
-def text(value: str) -> bytes:
-    data = value.encode()
-    return varint(len(data)) + data
+
+# What the host says.
 
 
 @dataclass(frozen=True)
 class Console:
     line: str
-
-    def body(self) -> bytes:
-        return bytes([0]) + text(self.line)
 
 
 @dataclass(frozen=True)
@@ -27,17 +39,11 @@ class Put:
     image: bytes
     size: int
 
-    def body(self) -> bytes:
-        return bytes([1]) + self.image + varint(self.size)
-
 
 @dataclass(frozen=True)
 class Chunk:
     offset: int
     data: bytes
-
-    def body(self) -> bytes:
-        return bytes([2]) + varint(self.offset) + varint(len(self.data)) + self.data
 
 
 @dataclass(frozen=True)
@@ -45,39 +51,63 @@ class Run:
     request: int
     image: bytes
     exam: str | None = None
-    region: tuple[int, int, int, int] | None = None
-
-    def body(self) -> bytes:
-        exam = bytes([0]) if self.exam is None else bytes([1]) + text(self.exam)
-        region = bytes([0])
-        if self.region is not None:
-            region = bytes([1]) + b"".join(varint(side) for side in self.region)
-        return bytes([3]) + varint(self.request) + self.image + exam + region
+    region: Region | None = None
 
 
 @dataclass(frozen=True)
 class Fetch:
-    def body(self) -> bytes:
-        return bytes([4])
+    pass
 
 
 @dataclass(frozen=True)
 class Taken:
     case: int
 
-    def body(self) -> bytes:
-        return bytes([5]) + varint(self.case)
-
 
 Request = Console | Put | Chunk | Run | Fetch | Taken
+REQUESTS: Kinds[Request] = Kinds(
+    (Console, TEXT),
+    (Put, SHA256, U32),
+    (Chunk, U32, BYTES),
+    (Run, U64, SHA256, option(TEXT), option(REGION)),
+    (Fetch,),
+    (Taken, U64),
+)
 
 
 def pack(request: Request) -> bytes:
     """A request with its length before it."""
-    body = request.body()
+    body = REQUESTS.write(request)
     if len(body) > MESSAGE_LENGTH:
         raise ValueError(f"{len(body)} bytes are more than a message holds")
     return struct.pack("<H", len(body)) + body
+
+
+# How a case goes on.
+
+
+@dataclass(frozen=True)
+class Waiting:
+    pass
+
+
+@dataclass(frozen=True)
+class Started:
+    pass
+
+
+@dataclass(frozen=True)
+class Stage:
+    #: Counted from 0.
+    index: int
+    of: int
+
+
+Step = Waiting | Started | Stage
+STEPS: Kinds[Step] = Kinds((Waiting,), (Started,), (Stage, U8, U8))
+
+
+# What the device says.
 
 
 @dataclass(frozen=True)
@@ -121,10 +151,7 @@ class Refused:
 @dataclass(frozen=True)
 class Progress:
     case: int
-    #: "waiting", "started" or "stage"; a stage is counted from 0.
-    step: str
-    index: int = 0
-    of: int = 0
+    step: Step
 
 
 @dataclass(frozen=True)
@@ -141,7 +168,7 @@ class Finding:
     level: str
     #: The likeliest first.
     probabilities: dict[str, float] = field(hash=False)
-    region: tuple[int, int, int, int]
+    region: Region
     area_fraction: float
     intended_use: str
 
@@ -169,64 +196,22 @@ Report = (
     Hello | ConsoleText | Wanted | Stored | Accepted | Refused | Progress | StorageFault
     | Finding | Refusal | Aborted | Fetched
 )  # fmt: skip
+REPORTS: Kinds[Report] = Kinds(
+    (Hello, U64, TEXT, TEXT, TEXT),
+    (ConsoleText, TEXT, BOOLEAN),
+    (Wanted, SHA256, U32),
+    (Stored, SHA256),
+    (Accepted, U64, U64),
+    (Refused, option(U64), I16, TEXT),
+    (Progress, U64, STEPS),
+    (StorageFault, BOOLEAN),
+    (Finding, U64, TEXT, TEXT, TEXT, pairs(TEXT, F64), REGION, F64, TEXT),
+    (Refusal, U64, TEXT, TEXT, TEXT),
+    (Aborted, U64),
+    (Fetched,),
+)
 
 
 def unpack(body: bytes) -> Report:
     """A report without its length."""
-    reader = Reader(body)
-    report = report_from(reader)
-    reader.end()
-    return report
-
-
-def report_from(r: Reader) -> Report:
-    match r.byte():
-        case 0:
-            return Hello(r.unsigned(64), r.text(), r.text(), r.text())
-        case 1:
-            return ConsoleText(r.text(), r.boolean())
-        case 2:
-            return Wanted(r.take(32), r.unsigned(32))
-        case 3:
-            return Stored(r.take(32))
-        case 4:
-            return Accepted(r.unsigned(64), r.unsigned(64))
-        case 5:
-            return Refused(r.unsigned(64) if r.boolean() else None, r.signed(16), r.text())
-        case 6:
-            return progress_from(r)
-        case 7:
-            return StorageFault(r.boolean())
-        case 8:
-            return finding_from(r)
-        case 9:
-            return Refusal(r.unsigned(64), r.text(), r.text(), r.text())
-        case 10:
-            return Aborted(r.unsigned(64))
-        case 11:
-            return Fetched()
-        case _:
-            raise Damage("no such report")
-
-
-def progress_from(r: Reader) -> Progress:
-    case = r.unsigned(64)
-    match r.byte():
-        case 0:
-            return Progress(case, "waiting")
-        case 1:
-            return Progress(case, "started")
-        case 2:
-            return Progress(case, "stage", r.byte(), r.byte())
-        case _:
-            raise Damage("no such step")
-
-
-def finding_from(r: Reader) -> Finding:
-    case, exam, answer, level = r.unsigned(64), r.text(), r.text(), r.text()
-    probabilities = {}
-    for _ in range(r.unsigned(32)):
-        name = r.text()
-        probabilities[name] = r.double()
-    region = (r.unsigned(32), r.unsigned(32), r.unsigned(32), r.unsigned(32))
-    return Finding(case, exam, answer, level, probabilities, region, r.double(), r.text())
+    return REPORTS.unpack(body)

@@ -19,6 +19,7 @@ import serial
 
 from . import messages, wire
 from .client import Client, RefusedError
+from .postcard import Damage
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "target/release/medfocus"
@@ -80,9 +81,11 @@ def report_of(said: Said) -> messages.Report:
         case {"Refused": fields}:
             return messages.Refused(**fields)
         case {"Progress": {"case": case, "step": {"Stage": stage}}}:
-            return messages.Progress(case, "stage", **stage)
-        case {"Progress": {"case": case, "step": step}}:
-            return messages.Progress(case, step.lower())
+            return messages.Progress(case, messages.Stage(**stage))
+        case {"Progress": {"case": case, "step": "Waiting"}}:
+            return messages.Progress(case, messages.Waiting())
+        case {"Progress": {"case": case, "step": "Started"}}:
+            return messages.Progress(case, messages.Started())
         case {"StorageFault": failed}:
             return messages.StorageFault(failed)
         case {"Finding": {"case": case, "finding": fields}}:
@@ -112,16 +115,19 @@ class Vectors(unittest.TestCase):
     def test_damaged_frames_are_refused(self) -> None:
         for vector in VECTORS["damaged"]:
             (damage,) = wire.Splitter().push(bytes.fromhex(vector["bytes"]))
-            self.assertIsInstance(damage, wire.Damage, vector)
+            self.assertIsInstance(damage, Damage, vector)
             is_version = vector["why"].startswith("Version")
             self.assertEqual(isinstance(damage, wire.VersionDamage), is_version, vector)
 
     def test_requests_and_reports(self) -> None:
         for vector in VECTORS["requests"]:
-            self.assertEqual(messages.pack(request_of(vector["says"])).hex(), vector["bytes"])
+            request, body = request_of(vector["says"]), bytes.fromhex(vector["bytes"])[2:]
+            self.assertEqual(messages.pack(request).hex(), vector["bytes"])
+            self.assertEqual(messages.REQUESTS.unpack(body), request)
         for vector in VECTORS["reports"]:
-            body = bytes.fromhex(vector["bytes"])[2:]
-            self.assertEqual(messages.unpack(body), report_of(vector["says"]))
+            report, body = report_of(vector["says"]), bytes.fromhex(vector["bytes"])[2:]
+            self.assertEqual(messages.unpack(body), report)
+            self.assertEqual(messages.REPORTS.write(report).hex(), body.hex())
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .postcard import BYTES, U16, U32, Damage, Kinds, Reader
+
 VERSION = 1
 DATA_LENGTH = 960
 RUN_LENGTH = 1024
@@ -45,10 +47,14 @@ class Close:
 
 
 Packet = Open | Opened | Data | Ack | Reset | Close
-
-
-class Damage(Exception):
-    """A run that ended as a frame and is none."""
+PACKETS: Kinds[Packet] = Kinds(
+    (Open, U32),
+    (Opened, U32),
+    (Data, U16, BYTES),
+    (Ack, U16),
+    (Reset,),
+    (Close,),
+)
 
 
 class VersionDamage(Damage):
@@ -56,75 +62,6 @@ class VersionDamage(Damage):
 
     def __init__(self, version: int) -> None:
         super().__init__(f"the device speaks version {version}, this client {VERSION}")
-
-
-def varint(value: int) -> bytes:
-    """postcard's unsigned integers: seven bits a byte, the lowest first."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-class Reader:
-    """Reads postcard; raises `Damage` where the bytes end or do not fit."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def take(self, count: int) -> bytes:
-        part = self.data[self.at : self.at + count]
-        if len(part) != count:
-            raise Damage("cut short")
-        self.at += count
-        return part
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def unsigned(self, bits: int) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-            if shift >= bits + 7:
-                raise Damage("a number is too long")
-        if value >= 1 << bits:
-            raise Damage("a number is too large")
-        return value
-
-    def signed(self, bits: int) -> int:
-        value = self.unsigned(bits)
-        return value >> 1 ^ -(value & 1)
-
-    def boolean(self) -> bool:
-        byte = self.byte()
-        if byte > 1:
-            raise Damage("neither true nor false")
-        return byte == 1
-
-    def double(self) -> float:
-        (value,) = struct.unpack("<d", self.take(8))
-        return float(value)
-
-    def octets(self) -> bytes:
-        return self.take(self.unsigned(32))
-
-    def text(self) -> str:
-        try:
-            return self.octets().decode()
-        except UnicodeDecodeError as error:
-            raise Damage("not UTF-8") from error
-
-    def end(self) -> None:
-        if self.at != len(self.data):
-            raise Damage("bytes are left over")
 
 
 def cobs(data: bytes) -> bytes:
@@ -158,20 +95,7 @@ def uncobs(data: bytes) -> bytes:
 
 def pack(packet: Packet) -> bytes:
     """A frame as it goes over the line."""
-    match packet:
-        case Open(nonce):
-            body = bytes([0]) + varint(nonce)
-        case Opened(nonce):
-            body = bytes([1]) + varint(nonce)
-        case Data(sequence, data):
-            body = bytes([2]) + varint(sequence) + varint(len(data)) + data
-        case Ack(sequence):
-            body = bytes([3]) + varint(sequence)
-        case Reset():
-            body = bytes([4])
-        case Close():
-            body = bytes([5])
-    body = bytes([VERSION]) + body
+    body = bytes([VERSION]) + PACKETS.write(packet)
     coded = cobs(body + struct.pack("<I", zlib.crc32(body)))
     wire = bytearray([END])
     for byte in coded:
@@ -180,32 +104,15 @@ def pack(packet: Packet) -> bytes:
 
 
 def unpack(coded: bytes) -> Packet:
-    """A frame without its ends and stuffing."""
+    """A frame without its ends and stuffing; `Damage` where it is none."""
     whole = uncobs(coded)
     body, crc = whole[:-4], whole[-4:]
     if len(crc) != 4 or struct.pack("<I", zlib.crc32(body)) != crc:
         raise Damage("checksum")
-    reader = Reader(body)
-    if (version := reader.byte()) != VERSION:
+    version = Reader(body).byte()
+    if version != VERSION:
         raise VersionDamage(version)
-    packet: Packet
-    match reader.byte():
-        case 0:
-            packet = Open(reader.unsigned(32))
-        case 1:
-            packet = Opened(reader.unsigned(32))
-        case 2:
-            packet = Data(reader.unsigned(16), reader.octets())
-        case 3:
-            packet = Ack(reader.unsigned(16))
-        case 4:
-            packet = Reset()
-        case 5:
-            packet = Close()
-        case _:
-            raise Damage("no such packet")
-    reader.end()
-    return packet
+    return PACKETS.unpack(body[1:])
 
 
 class Splitter:
