@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checkpoint import Shapes, Weights
 from .graph import Graph, Value
+from .layers import layer_shapes, linear, norm
 
 EPSILON = 1e-5
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """Of the channels that CLIP was trained on."""
-
-Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,19 @@ class ClipConfig:
 CONFIGS = {f"clip-vit-base-patch{patch}": ClipConfig(patch) for patch in (16, 32)}
 
 
-def shapes(config: ClipConfig) -> dict[str, tuple[int, ...]]:
+def shapes(config: ClipConfig) -> Shapes:
     """Every tensor of a checkpoint, by name."""
     image, text = config.image.width, config.text.width
     table = {
         "vision_model.embeddings.class_embedding": (image,),
         "vision_model.embeddings.patch_embedding.weight": (image, 3, config.patch, config.patch),
         "vision_model.embeddings.position_embedding.weight": (config.tokens, image),
-        **_norm("vision_model.pre_layrnorm", image),  # the name is misspelt upstream
-        **_norm("vision_model.post_layernorm", image),
+        **layer_shapes("vision_model.pre_layrnorm", image),  # the name is misspelt upstream
+        **layer_shapes("vision_model.post_layernorm", image),
         "visual_projection.weight": (config.embedding, image),
         "text_model.embeddings.token_embedding.weight": (config.vocabulary, text),
         "text_model.embeddings.position_embedding.weight": (config.context, text),
-        **_norm("text_model.final_layer_norm", text),
+        **layer_shapes("text_model.final_layer_norm", text),
         "text_projection.weight": (config.embedding, text),
         "logit_scale": (),
     }
@@ -73,20 +73,12 @@ def shapes(config: ClipConfig) -> dict[str, tuple[int, ...]]:
     return table
 
 
-def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def _block_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    table = _norm(f"{name}.layer_norm1", width) | _norm(f"{name}.layer_norm2", width)
+def _block_shapes(name: str, width: int) -> Shapes:
+    table = layer_shapes(f"{name}.layer_norm1", width) | layer_shapes(f"{name}.layer_norm2", width)
     for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        table |= _linear(f"{name}.self_attn.{part}", width, width)
-    table |= _linear(f"{name}.mlp.fc1", width, 4 * width)
-    return table | _linear(f"{name}.mlp.fc2", 4 * width, width)
+        table |= layer_shapes(f"{name}.self_attn.{part}", width, width)
+    table |= layer_shapes(f"{name}.mlp.fc1", 4 * width, width)
+    return table | layer_shapes(f"{name}.mlp.fc2", width, 4 * width)
 
 
 def image_encoder(weights: Weights, config: ClipConfig) -> Graph:
@@ -105,11 +97,11 @@ def image_encoder(weights: Weights, config: ClipConfig) -> Graph:
     position = weights[f"{model}.embeddings.position_embedding.weight"].copy()
     position[0] += weights[f"{model}.embeddings.class_embedding"]
     x = graph.add(x, graph.constant("position", position[None]), "tokens")
-    x = _norm_node(graph, x, weights, f"{model}.pre_layrnorm")
+    x = norm(graph, x, weights, f"{model}.pre_layrnorm", EPSILON)
     for i in range(config.image.depth):
         last = i == config.image.depth - 1
         x = _block(graph, x, weights, f"{model}.encoder.layers.{i}", config.image, only_first=last)
-    x = _norm_node(graph, x, weights, f"{model}.post_layernorm")
+    x = norm(graph, x, weights, f"{model}.post_layernorm", EPSILON)
     x = graph.reshape(x, (None, width), "class_token")
     x = graph.linear(x, weights["visual_projection.weight"], None, "visual_projection")
     graph.output(x, "embedding")
@@ -124,14 +116,10 @@ def text_encoder(weights: Weights, config: ClipConfig) -> Graph:
     causal = np.triu(np.full((config.context, config.context), -np.inf, np.float32), 1)
     for i in range(config.text.depth):
         x = _block(graph, x, weights, f"{model}.encoder.layers.{i}", config.text, mask=causal)
-    x = _norm_node(graph, x, weights, f"{model}.final_layer_norm")
+    x = norm(graph, x, weights, f"{model}.final_layer_norm", EPSILON)
     x = graph.linear(x, weights["text_projection.weight"], None, "text_projection")
     graph.output(x, "embeddings")
     return graph
-
-
-def _norm_node(graph: Graph, x: Value, weights: Weights, name: str) -> Value:
-    return graph.layer_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"], EPSILON, name)
 
 
 def _block(
@@ -152,16 +140,15 @@ def _block(
     def packed(parts: str, kind: str) -> np.ndarray:
         return np.concatenate([weights[f"{name}.self_attn.{p}_proj.{kind}"] for p in parts])
 
-    def linear(x: Value, part: str) -> Value:
-        layer = f"{name}.{part}"
-        return graph.linear(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"], layer)
+    def own(x: Value, part: str) -> Value:
+        return linear(graph, x, weights, f"{name}.{part}")
 
     attend = f"{name}.self_attn"
-    normed = _norm_node(graph, x, weights, f"{name}.layer_norm1")
+    normed = norm(graph, x, weights, f"{name}.layer_norm1", EPSILON)
     if only_first:
         x = graph.slice(x, {1: (0, 1)}, f"{name}.first")
         first = graph.slice(normed, {1: (0, 1)}, f"{name}.first_normed")
-        q = linear(first, "self_attn.q_proj")
+        q = own(first, "self_attn.q_proj")
         kv = graph.linear(normed, packed("kv", "weight"), packed("kv", "bias"), f"{attend}.kv_proj")
         k, v = graph.split(kv, 2, f"{attend}.kv")
     else:
@@ -169,7 +156,7 @@ def _block(
         qkv = graph.linear(normed, packed("qkv", "weight"), packed("qkv", "bias"), layer)
         q, k, v = graph.split(qkv, 3, f"{attend}.qkv")
     mixed = graph.attention(q, k, v, tower.heads, attend, mask)
-    x = graph.add(x, linear(mixed, "self_attn.out_proj"), f"{name}.attended")
-    hidden = linear(_norm_node(graph, x, weights, f"{name}.layer_norm2"), "mlp.fc1")
+    x = graph.add(x, own(mixed, "self_attn.out_proj"), f"{name}.attended")
+    hidden = own(norm(graph, x, weights, f"{name}.layer_norm2", EPSILON), "mlp.fc1")
     hidden = graph.quick_gelu(hidden, f"{name}.mlp.gelu")
-    return graph.add(x, linear(hidden, "mlp.fc2"), name)
+    return graph.add(x, own(hidden, "mlp.fc2"), name)

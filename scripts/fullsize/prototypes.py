@@ -13,12 +13,13 @@ from bundling.prompts import Tokenizer, text_prompts
 from bundling.reference import session, unit
 
 from . import clip
+from .checkpoint import Weights
 
 
 class TextEncoder:
     """Texts to unit embeddings."""
 
-    def __init__(self, weights: clip.Weights, config: clip.ClipConfig, vocabulary: Path) -> None:
+    def __init__(self, weights: Weights, config: clip.ClipConfig, vocabulary: Path) -> None:
         self.config, self.tokenizer = config, Tokenizer(vocabulary)
         name = "text_model.embeddings"
         self.tokens = weights[f"{name}.token_embedding.weight"]

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checkpoint import Shapes, Weights
 from .graph import Graph, Value
+from .layers import layer_shapes, linear, norm
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -33,8 +35,6 @@ MASK_TOKENS = 4
 BACKBONE = "vision_encoder.backbone"
 DECODER = "mask_decoder"
 PROMPT = "prompt_encoder"
-
-Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -82,23 +82,15 @@ class TrunkConfig:
 TRUNK = TrunkConfig()
 
 
-def shapes() -> dict[str, tuple[int, ...]]:
+def shapes() -> Shapes:
     """Every tensor that the graphs need, by name."""
     return _trunk_shapes() | _prompt_shapes() | _decoder_shapes()
 
 
-def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def _weighted(name: str, *shape: int, outputs: int | None = None) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": shape, f"{name}.bias": (outputs or shape[0],)}
-
-
-def _mlp_shapes(name: str, sizes: list[int]) -> dict[str, tuple[int, ...]]:
+def _mlp_shapes(name: str, sizes: list[int]) -> Shapes:
     table = {}
     for i, layer in enumerate(_mlp_layers(len(sizes) - 1)):
-        table |= _weighted(f"{name}.{layer}", sizes[i + 1], sizes[i])
+        table |= layer_shapes(f"{name}.{layer}", sizes[i + 1], sizes[i])
     return table
 
 
@@ -107,62 +99,64 @@ def _mlp_layers(count: int) -> list[str]:
     return ["proj_in", *(f"layers.{i}" for i in range(count - 2)), "proj_out"]
 
 
-def _trunk_shapes() -> dict[str, tuple[int, ...]]:
+def _trunk_shapes() -> Shapes:
     width, window = TRUNK.width, TRUNK.windows[0]
     table = {
         f"{BACKBONE}.pos_embed": (1, width, TRUNK.background, TRUNK.background),
         f"{BACKBONE}.pos_embed_window": (1, width, window, window),
-        **_weighted(f"{BACKBONE}.patch_embed.projection", width, 3, 7, 7),
+        **layer_shapes(f"{BACKBONE}.patch_embed.projection", width, 3, 7, 7),
         "no_memory_embedding": (1, 1, WIDTH),
     }
     for i, (block, _) in enumerate(TRUNK.blocks()):
         name = f"{BACKBONE}.blocks.{i}"
-        table |= _norm(f"{name}.layer_norm1", block.width_in)
-        table |= _weighted(f"{name}.attn.qkv", 3 * block.width, block.width_in)
-        table |= _weighted(f"{name}.attn.proj", block.width, block.width)
-        table |= _norm(f"{name}.layer_norm2", block.width)
+        table |= layer_shapes(f"{name}.layer_norm1", block.width_in)
+        table |= layer_shapes(f"{name}.attn.qkv", 3 * block.width, block.width_in)
+        table |= layer_shapes(f"{name}.attn.proj", block.width, block.width)
+        table |= layer_shapes(f"{name}.layer_norm2", block.width)
         table |= _mlp_shapes(f"{name}.mlp", [block.width, 4 * block.width, block.width])
         if block.width_in != block.width:
-            table |= _weighted(f"{name}.proj", block.width, block.width_in)
+            table |= layer_shapes(f"{name}.proj", block.width, block.width_in)
     for i, width in enumerate(reversed(TRUNK.widths())):
-        table |= _weighted(f"vision_encoder.neck.convs.{i}", WIDTH, width, 1, 1)
+        table |= layer_shapes(f"vision_encoder.neck.convs.{i}", WIDTH, width, 1, 1)
     return table
 
 
-def _prompt_shapes() -> dict[str, tuple[int, ...]]:
+def _prompt_shapes() -> Shapes:
     return {
         "shared_image_embedding.positional_embedding": (2, WIDTH // 2),
         f"{PROMPT}.point_embed.weight": (4, WIDTH),
         f"{PROMPT}.not_a_point_embed.weight": (1, WIDTH),
         f"{PROMPT}.no_mask_embed.weight": (1, WIDTH),
-        **_weighted(f"{PROMPT}.mask_embed.conv1", 4, 1, 2, 2),
-        **_norm(f"{PROMPT}.mask_embed.layer_norm1", 4),
-        **_weighted(f"{PROMPT}.mask_embed.conv2", 16, 4, 2, 2),
-        **_norm(f"{PROMPT}.mask_embed.layer_norm2", 16),
-        **_weighted(f"{PROMPT}.mask_embed.conv3", WIDTH, 16, 1, 1),
+        **layer_shapes(f"{PROMPT}.mask_embed.conv1", 4, 1, 2, 2),
+        **layer_shapes(f"{PROMPT}.mask_embed.layer_norm1", 4),
+        **layer_shapes(f"{PROMPT}.mask_embed.conv2", 16, 4, 2, 2),
+        **layer_shapes(f"{PROMPT}.mask_embed.layer_norm2", 16),
+        **layer_shapes(f"{PROMPT}.mask_embed.conv3", WIDTH, 16, 1, 1),
     }
 
 
-def _attention_shapes(name: str, inner: int) -> dict[str, tuple[int, ...]]:
-    table = _weighted(f"{name}.o_proj", WIDTH, inner)
+def _attention_shapes(name: str, inner: int) -> Shapes:
+    table = layer_shapes(f"{name}.o_proj", WIDTH, inner)
     for part in "qkv":
-        table |= _weighted(f"{name}.{part}_proj", inner, WIDTH)
+        table |= layer_shapes(f"{name}.{part}_proj", inner, WIDTH)
     return table
 
 
-def _decoder_shapes() -> dict[str, tuple[int, ...]]:
+def _decoder_shapes() -> Shapes:
     transformer = f"{DECODER}.transformer"
     table = {
         f"{DECODER}.obj_score_token.weight": (1, WIDTH),
         f"{DECODER}.iou_token.weight": (1, WIDTH),
         f"{DECODER}.mask_tokens.weight": (MASK_TOKENS, WIDTH),
         **_attention_shapes(f"{transformer}.final_attn_token_to_image", WIDTH // 2),
-        **_norm(f"{transformer}.layer_norm_final_attn", WIDTH),
-        **_weighted(f"{DECODER}.conv_s0", WIDTH // 8, WIDTH, 1, 1),
-        **_weighted(f"{DECODER}.conv_s1", WIDTH // 4, WIDTH, 1, 1),
-        **_weighted(f"{DECODER}.upscale_conv1", WIDTH, WIDTH // 4, 2, 2, outputs=WIDTH // 4),
-        **_norm(f"{DECODER}.upscale_layer_norm", WIDTH // 4),
-        **_weighted(f"{DECODER}.upscale_conv2", WIDTH // 4, WIDTH // 8, 2, 2, outputs=WIDTH // 8),
+        **layer_shapes(f"{transformer}.layer_norm_final_attn", WIDTH),
+        **layer_shapes(f"{DECODER}.conv_s0", WIDTH // 8, WIDTH, 1, 1),
+        **layer_shapes(f"{DECODER}.conv_s1", WIDTH // 4, WIDTH, 1, 1),
+        **layer_shapes(f"{DECODER}.upscale_conv1", WIDTH, WIDTH // 4, 2, 2, outputs=WIDTH // 4),
+        **layer_shapes(f"{DECODER}.upscale_layer_norm", WIDTH // 4),
+        **layer_shapes(
+            f"{DECODER}.upscale_conv2", WIDTH // 4, WIDTH // 8, 2, 2, outputs=WIDTH // 8
+        ),
         **_mlp_shapes(f"{DECODER}.iou_prediction_head", [WIDTH, WIDTH, WIDTH, MASK_TOKENS]),
         **_mlp_shapes(f"{DECODER}.pred_obj_score_head", [WIDTH, WIDTH, WIDTH, 1]),
     }
@@ -172,8 +166,8 @@ def _decoder_shapes() -> dict[str, tuple[int, ...]]:
         table |= _attention_shapes(f"{name}.cross_attn_token_to_image", WIDTH // 2)
         table |= _attention_shapes(f"{name}.cross_attn_image_to_token", WIDTH // 2)
         table |= _mlp_shapes(f"{name}.mlp", [WIDTH, 2048, WIDTH])
-        for norm in range(1, 5):
-            table |= _norm(f"{name}.layer_norm{norm}", WIDTH)
+        for number in range(1, 5):
+            table |= layer_shapes(f"{name}.layer_norm{number}", WIDTH)
     for i in range(MASK_TOKENS):
         name = f"{DECODER}.output_hypernetworks_mlps.{i}"
         table |= _mlp_shapes(name, [WIDTH, WIDTH, WIDTH, WIDTH // 8])
@@ -245,19 +239,11 @@ def _keys(distance: float, a: float = -0.75) -> float:
     return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
 
 
-def _linear(graph: Graph, x: Value, weights: Weights, name: str) -> Value:
-    return graph.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"], name)
-
-
-def _norm_node(graph: Graph, x: Value, weights: Weights, name: str, epsilon: float) -> Value:
-    return graph.layer_norm(x, weights[f"{name}.weight"], weights[f"{name}.bias"], epsilon, name)
-
-
 def _block(graph: Graph, x: Value, weights: Weights, name: str, block: Block) -> Value:
     """Windowed (or global) attention and an MLP, both residual, over `x [1, H, W, C]`."""
-    normed = _norm_node(graph, x, weights, f"{name}.layer_norm1", TRUNK_EPSILON)
+    normed = norm(graph, x, weights, f"{name}.layer_norm1", TRUNK_EPSILON)
     if block.width_in != block.width:
-        x = _linear(graph, normed, weights, f"{name}.proj")
+        x = linear(graph, normed, weights, f"{name}.proj")
     if block.pools:
         x = graph.max_pool(x, f"{name}.proj_pooled")
     _, height, width, _ = normed.shape
@@ -268,9 +254,9 @@ def _block(graph: Graph, x: Value, weights: Weights, name: str, block: Block) ->
         window, height, width = window // 2, height // 2, width // 2
     mixed = _unpartition(graph, mixed, window, height, width, f"{name}.whole")
     x = graph.add(x, mixed, f"{name}.attended")
-    hidden = _norm_node(graph, x, weights, f"{name}.layer_norm2", TRUNK_EPSILON)
-    hidden = graph.gelu(_linear(graph, hidden, weights, f"{name}.mlp.proj_in"), f"{name}.mlp.gelu")
-    return graph.add(x, _linear(graph, hidden, weights, f"{name}.mlp.proj_out"), name)
+    hidden = norm(graph, x, weights, f"{name}.layer_norm2", TRUNK_EPSILON)
+    hidden = graph.gelu(linear(graph, hidden, weights, f"{name}.mlp.proj_in"), f"{name}.mlp.gelu")
+    return graph.add(x, linear(graph, hidden, weights, f"{name}.mlp.proj_out"), name)
 
 
 def _partition(graph: Graph, x: Value, window: int, name: str) -> Value:
@@ -307,14 +293,14 @@ def _window_attention(
 ) -> Value:
     """Self-attention within each window of `x [count, window * window, C]`; queries are
     max-pooled where a stage begins."""
-    q, k, v = graph.split(_linear(graph, x, weights, f"{name}.qkv"), 3, f"{name}.parts")
+    q, k, v = graph.split(linear(graph, x, weights, f"{name}.qkv"), 3, f"{name}.parts")
     if block.pools:
         count = x.shape[0]
         q = graph.reshape(q, (count, window, window, block.width), f"{name}.q_square")
         q = graph.max_pool(q, f"{name}.q_pooled")
         q = graph.reshape(q, (count, (window // 2) ** 2, block.width), f"{name}.q_tokens")
     mixed = graph.attention(q, k, v, block.heads, name)
-    return _linear(graph, mixed, weights, f"{name}.proj")
+    return linear(graph, mixed, weights, f"{name}.proj")
 
 
 def _neck(graph: Graph, weights: Weights, ends: list[Value]) -> None:
@@ -454,13 +440,13 @@ def _two_way(
     transformer = f"{DECODER}.transformer"
     places = graph.constant("grid_position", grid_position(weights, grid))
 
-    def norm(x: Value, name: str) -> Value:
-        return _norm_node(graph, x, weights, name, DECODER_EPSILON)
+    def normed(x: Value, name: str) -> Value:
+        return norm(graph, x, weights, name, DECODER_EPSILON)
 
     def ask(q: Value, k: Value, v: Value, name: str) -> Value:
         parts = zip((q, k, v), "qkv", strict=True)
-        q, k, v = (_linear(graph, x, weights, f"{name}.{part}_proj") for x, part in parts)
-        return _linear(graph, graph.attention(q, k, v, HEADS, name), weights, f"{name}.o_proj")
+        q, k, v = (linear(graph, x, weights, f"{name}.{part}_proj") for x, part in parts)
+        return linear(graph, graph.attention(q, k, v, HEADS, name), weights, f"{name}.o_proj")
 
     queries, placed_keys = tokens, graph.add(keys, places, "keys.placed")
     for i in range(2):
@@ -471,28 +457,28 @@ def _two_way(
             placed = graph.add(queries, tokens, f"{name}.self_attn.placed")
             mixed = ask(placed, placed, queries, f"{name}.self_attn")
             mixed = graph.add(queries, mixed, f"{name}.self_attn.sum")
-        queries = norm(mixed, f"{name}.layer_norm1")
+        queries = normed(mixed, f"{name}.layer_norm1")
         step = f"{name}.cross_attn_token_to_image"
         placed = graph.add(queries, tokens, f"{step}.placed")
         queries = graph.add(queries, ask(placed, placed_keys, keys, step), f"{step}.sum")
-        queries = norm(queries, f"{name}.layer_norm2")
+        queries = normed(queries, f"{name}.layer_norm2")
         mixed = _mlp(graph, queries, weights, f"{name}.mlp", 2)
-        queries = norm(graph.add(queries, mixed, f"{name}.mlp.sum"), f"{name}.layer_norm3")
+        queries = normed(graph.add(queries, mixed, f"{name}.mlp.sum"), f"{name}.layer_norm3")
         step = f"{name}.cross_attn_image_to_token"
         placed = graph.add(queries, tokens, f"{step}.placed")
         keys = graph.add(keys, ask(placed_keys, placed, queries, step), f"{step}.sum")
-        keys = norm(keys, f"{name}.layer_norm4")
+        keys = normed(keys, f"{name}.layer_norm4")
         placed_keys = graph.add(keys, places, f"{name}.keys.placed")
     step = f"{transformer}.final_attn_token_to_image"
     placed = graph.add(queries, tokens, f"{step}.placed")
     queries = graph.add(queries, ask(placed, placed_keys, keys, step), f"{step}.sum")
-    return norm(queries, f"{transformer}.layer_norm_final_attn"), keys
+    return normed(queries, f"{transformer}.layer_norm_final_attn"), keys
 
 
 def _mlp(graph: Graph, x: Value, weights: Weights, name: str, depth: int) -> Value:
     """`depth` linear layers with ReLU between them."""
     for layer in _mlp_layers(depth):
-        x = _linear(graph, x, weights, f"{name}.{layer}")
+        x = linear(graph, x, weights, f"{name}.{layer}")
         if layer != "proj_out":
             x = graph.relu(x, f"{name}.{layer}.relu")
     return x
@@ -505,7 +491,7 @@ def _upscaled(
     x = graph.reshape(keys, (1, grid, grid, WIDTH), "upscale.grid")
     x = _doubled(graph, x, weights, f"{DECODER}.upscale_conv1")
     x = graph.add(x, graph.transpose(stride8, (0, 2, 3, 1), "stride8.last"), "upscale.with_8")
-    x = _norm_node(graph, x, weights, f"{DECODER}.upscale_layer_norm", TRUNK_EPSILON)
+    x = norm(graph, x, weights, f"{DECODER}.upscale_layer_norm", TRUNK_EPSILON)
     x = _doubled(graph, graph.gelu(x, "upscale.gelu1"), weights, f"{DECODER}.upscale_conv2")
     x = graph.add(x, graph.transpose(stride4, (0, 2, 3, 1), "stride4.last"), "upscale.with_4")
     x = graph.gelu(x, "upscale.gelu2")
@@ -540,7 +526,7 @@ def mask_prompt(weights: Weights, side: int) -> Graph:
         kernel, bias = (weights[f"{prompt}.conv{i}.{kind}"] for kind in ("weight", "bias"))
         x = graph.convolution(x, kernel, bias, 2, 0, f"{prompt}.conv{i}")
         x = graph.transpose(x, (0, 2, 3, 1), f"{prompt}.conv{i}.last")
-        x = _norm_node(graph, x, weights, f"{prompt}.layer_norm{i}", TRUNK_EPSILON)
+        x = norm(graph, x, weights, f"{prompt}.layer_norm{i}", TRUNK_EPSILON)
         x = graph.gelu(x, f"{prompt}.gelu{i}")
         if i == 1:
             x = graph.transpose(x, (0, 3, 1, 2), f"{prompt}.gelu{i}.planes")
