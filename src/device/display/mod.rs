@@ -18,6 +18,8 @@ mod pictures;
 pub mod place;
 mod view;
 
+#[cfg(all(test, feature = "panels", target_os = "linux"))]
+mod fake;
 #[cfg(all(feature = "panels", target_os = "linux"))]
 mod oled;
 #[cfg(all(feature = "panels", target_os = "linux"))]

@@ -67,22 +67,6 @@ struct Wired<'a, S, B, D, R, W> {
     path: &'a str,
 }
 
-impl<S, B, D, R, W> Wired<'_, S, B, D, R, W>
-where
-    S: SpiDevice,
-    B: InputPin,
-    D: OutputPin,
-    R: OutputPin,
-    W: DelayNs,
-{
-    fn refresh(&mut self, refresh: RefreshLut) -> Result<(), S::Error> {
-        let (bus, delay) = (&mut self.bus, &mut self.delay);
-        self.driver.set_refresh(bus, delay, refresh)?;
-        self.driver
-            .update_and_display_frame(bus, self.sheet.buffer(), delay)
-    }
-}
-
 impl<S, B, D, R, W> Glass for Wired<'_, S, B, D, R, W>
 where
     S: SpiDevice,
@@ -103,12 +87,19 @@ where
         let lasting = matches!(picture.name, "finding" | "refusal" | "fault" | "ready");
         let full = lasting || self.quick >= QUICK;
         self.quick = if full { 0 } else { self.quick + 1 };
-        self.refresh(if full {
+        let refresh = if full {
             RefreshLut::Full
         } else {
             RefreshLut::Quick
-        })
-        .map_err(|error| refused(self.path, &error))
+        };
+        let (bus, delay) = (&mut self.bus, &mut self.delay);
+        self.driver
+            .set_refresh(bus, delay, refresh)
+            .and_then(|()| {
+                self.driver
+                    .update_and_display_frame(bus, self.sheet.buffer(), delay)
+            })
+            .map_err(|error| refused(self.path, &error))
     }
 }
 
@@ -122,13 +113,11 @@ fn ink(colour: Rgb888) -> Color {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-    use std::convert::Infallible;
-
     use embedded_graphics::primitives::Rectangle;
-    use embedded_hal::{digital, spi};
 
     use super::super::Canvas;
+    use super::super::fake::{Controller, Loose, Wires};
+    use super::super::place::Place;
     use super::*;
 
     /// Bytes of one of the controller's 250 rows.
@@ -138,107 +127,52 @@ mod tests {
     /// 0x24), update control (0x22), and when it is told to refresh (0x20).
     #[derive(Default)]
     struct Chip {
-        data: Cell<bool>,
-        command: Cell<u8>,
-        memory: RefCell<Vec<u8>>,
-        control: Cell<u8>,
-        refreshes: RefCell<Vec<u8>>,
+        command: u8,
+        memory: Vec<u8>,
+        control: u8,
+        refreshes: Vec<u8>,
     }
 
-    impl Chip {
-        fn take(&self, bytes: &[u8]) {
-            if !self.data.get() {
-                self.command.set(bytes[0]);
-                match bytes[0] {
-                    0x24 => self.memory.borrow_mut().clear(),
-                    0x20 => self.refreshes.borrow_mut().push(self.control.get()),
-                    _ => {}
-                }
-                return;
-            }
-            match self.command.get() {
-                0x24 => self.memory.borrow_mut().extend_from_slice(bytes),
-                0x22 => self.control.set(bytes[0]),
+    impl Controller for Chip {
+        fn command(&mut self, command: u8) {
+            self.command = command;
+            match command {
+                0x24 => self.memory.clear(),
+                0x20 => self.refreshes.push(self.control),
                 _ => {}
             }
         }
 
+        fn data(&mut self, bytes: &[u8]) {
+            match self.command {
+                0x24 => self.memory.extend_from_slice(bytes),
+                0x22 => self.control = bytes[0],
+                _ => {}
+            }
+        }
+    }
+
+    impl Chip {
         /// Black pixels as column and row of the controller.
         fn black(&self) -> Vec<(usize, usize)> {
-            let memory = self.memory.borrow();
             let places = (0..250).flat_map(|y| (0..122).map(move |x| (x, y)));
             places
-                .filter(|(x, y)| memory[y * ROW + x / 8] & (0x80 >> (x % 8)) == 0)
+                .filter(|(x, y)| self.memory[y * ROW + x / 8] & (0x80 >> (x % 8)) == 0)
                 .collect()
         }
     }
 
-    struct Bus<'a>(&'a Chip);
-
-    impl spi::ErrorType for Bus<'_> {
-        type Error = spi::ErrorKind;
-    }
-
-    impl SpiDevice for Bus<'_> {
-        fn transaction(
-            &mut self,
-            operations: &mut [spi::Operation<'_, u8>],
-        ) -> Result<(), spi::ErrorKind> {
-            for operation in operations {
-                if let spi::Operation::Write(bytes) = operation {
-                    self.0.take(bytes);
-                }
-            }
-            Ok(())
-        }
-    }
-
-    struct Pin<'a>(Option<&'a Chip>);
-
-    impl digital::ErrorType for Pin<'_> {
-        type Error = Infallible;
-    }
-
-    impl OutputPin for Pin<'_> {
-        fn set_low(&mut self) -> Result<(), Infallible> {
-            self.0.inspect(|chip| chip.data.set(false));
-            Ok(())
-        }
-
-        fn set_high(&mut self) -> Result<(), Infallible> {
-            self.0.inspect(|chip| chip.data.set(true));
-            Ok(())
-        }
-    }
-
-    /// Never busy.
-    impl InputPin for Pin<'_> {
-        fn is_high(&mut self) -> Result<bool, Infallible> {
-            Ok(false)
-        }
-
-        fn is_low(&mut self) -> Result<bool, Infallible> {
-            Ok(true)
-        }
-    }
-
-    struct NoDelay;
-
-    impl DelayNs for NoDelay {
-        fn delay_ns(&mut self, _: u32) {}
-    }
-
     fn shown(place: &str, names: &[&str]) -> Chip {
-        let Ok(super::super::place::Place::Paper(place)) = place.parse() else {
+        let Ok(Place::Paper(place)) = place.parse() else {
             panic!("{place}");
         };
         let mut canvas = Canvas::filled(Panel::PAPER_250X122.size, Rgb888::WHITE);
         let whole = canvas.bounding_box();
         let dash = Rectangle::new(Point::new(10, 3), Size::new(2, 1));
         let Ok(()) = canvas.fill_solid(&dash, Rgb888::BLACK);
-        let chip = Chip::default();
-        let (busy, dc, reset) = (Pin(None), Pin(Some(&chip)), Pin(None));
-        let ended = while_wired(Bus(&chip), busy, dc, reset, NoDelay, &place, &mut |glass| {
+        let wires = Wires::to(Chip::default());
+        let (bus, dc) = (wires.bus(), wires.data_pin());
+        let ended = while_wired(bus, Loose, dc, Loose, Loose, &place, &mut |glass| {
             for name in names {
                 let picture = Picture {
                     name,
@@ -250,7 +184,7 @@ mod tests {
             Ended::Stopped
         });
         assert!(matches!(ended, Ok(Ended::Stopped)));
-        chip
+        wires.cut()
     }
 
     #[test]
@@ -267,7 +201,7 @@ mod tests {
             "epd:/dev/spidev0.0",
             &["ready", "working", "working", "finding"],
         );
-        let refreshes = chip.refreshes.take();
+        let refreshes = chip.refreshes;
         let (full, quick) = (refreshes[0], refreshes[refreshes.len() - 2]);
         assert_ne!(full, quick);
         assert_eq!(refreshes.last(), Some(&full));

@@ -32,7 +32,8 @@ impl Glass for Folder<'_> {
     }
 
     fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
-        for name in [picture.name, NOW] {
+        // Whoever waits for a state's picture then finds it under both names.
+        for name in [NOW, picture.name] {
             let file = self.folder.join(format!("{name}.png"));
             let unfinished = self.folder.join(format!(".{name}.png.part"));
             write(&unfinished, picture.canvas)

@@ -111,14 +111,11 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-    use std::convert::Infallible;
-
     use embedded_graphics::pixelcolor::Rgb888;
     use embedded_graphics::primitives::Rectangle;
-    use embedded_hal::{digital, spi};
 
     use super::super::Canvas;
+    use super::super::fake::{self, Loose, Wires};
     use super::super::place::Place;
     use super::*;
 
@@ -126,103 +123,46 @@ mod tests {
     /// and pixels that fill them (0x2c).
     #[derive(Default)]
     struct Chip {
-        data: Cell<bool>,
-        command: Cell<u8>,
-        arguments: RefCell<Vec<u8>>,
-        columns: Cell<[u16; 2]>,
-        rows: Cell<[u16; 2]>,
-        pixels: RefCell<Vec<(u16, u16, u16)>>,
+        command: u8,
+        arguments: Vec<u8>,
+        columns: [u16; 2],
+        rows: [u16; 2],
+        pixels: Vec<(u16, u16, u16)>,
+    }
+
+    impl fake::Controller for Chip {
+        fn command(&mut self, command: u8) {
+            self.end();
+            self.command = command;
+        }
+
+        fn data(&mut self, bytes: &[u8]) {
+            assert!(bytes.len() <= TRANSFER, "more than the system takes");
+            self.arguments.extend_from_slice(bytes);
+        }
     }
 
     impl Chip {
-        fn take(&self, bytes: &[u8]) {
-            if !self.data.get() {
-                self.end();
-                self.command.set(bytes[0]);
-                return;
-            }
-            self.arguments.borrow_mut().extend_from_slice(bytes);
-        }
-
-        fn end(&self) {
-            let arguments = self.arguments.take();
+        /// Does what was commanded, once all its arguments are there.
+        fn end(&mut self) {
+            let arguments = std::mem::take(&mut self.arguments);
             let words: Vec<u16> = arguments
                 .chunks_exact(2)
                 .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
                 .collect();
-            match (self.command.get(), words.as_slice()) {
-                (0x2a, [first, last]) => self.columns.set([*first, *last]),
-                (0x2b, [first, last]) => self.rows.set([*first, *last]),
+            match (self.command, words.as_slice()) {
+                (0x2a, [first, last]) => self.columns = [*first, *last],
+                (0x2b, [first, last]) => self.rows = [*first, *last],
                 (0x2c, colours) => {
-                    let [left, right] = self.columns.get();
-                    let [top, bottom] = self.rows.get();
+                    let [left, right] = self.columns;
+                    let [top, bottom] = self.rows;
                     let places = (top..=bottom).flat_map(|y| (left..=right).map(move |x| (x, y)));
-                    let mut pixels = self.pixels.borrow_mut();
-                    pixels.extend(places.zip(colours).map(|((x, y), colour)| (x, y, *colour)));
+                    let pixels = places.zip(colours).map(|((x, y), colour)| (x, y, *colour));
+                    self.pixels.extend(pixels);
                 }
                 _ => {}
             }
         }
-    }
-
-    struct Bus<'a>(&'a Chip);
-
-    impl spi::ErrorType for Bus<'_> {
-        type Error = spi::ErrorKind;
-    }
-
-    impl SpiDevice for Bus<'_> {
-        fn transaction(
-            &mut self,
-            operations: &mut [spi::Operation<'_, u8>],
-        ) -> Result<(), spi::ErrorKind> {
-            for operation in operations {
-                if let spi::Operation::Write(bytes) = operation {
-                    assert!(bytes.len() <= TRANSFER, "more than the system takes");
-                    self.0.take(bytes);
-                }
-            }
-            Ok(())
-        }
-    }
-
-    struct DataPin<'a>(&'a Chip);
-
-    impl digital::ErrorType for DataPin<'_> {
-        type Error = Infallible;
-    }
-
-    impl OutputPin for DataPin<'_> {
-        fn set_low(&mut self) -> Result<(), Infallible> {
-            self.0.data.set(false);
-            Ok(())
-        }
-
-        fn set_high(&mut self) -> Result<(), Infallible> {
-            self.0.data.set(true);
-            Ok(())
-        }
-    }
-
-    /// Nothing hangs on it.
-    struct Loose;
-
-    impl digital::ErrorType for Loose {
-        type Error = Infallible;
-    }
-
-    impl OutputPin for Loose {
-        fn set_low(&mut self) -> Result<(), Infallible> {
-            Ok(())
-        }
-
-        fn set_high(&mut self) -> Result<(), Infallible> {
-            Ok(())
-        }
-    }
-
-    impl DelayNs for Loose {
-        fn delay_ns(&mut self, _: u32) {}
     }
 
     fn shown(model: impl Model<ColorFormat = Rgb565>, place: &str) -> Vec<(u16, u16, u16)> {
@@ -232,11 +172,11 @@ mod tests {
         let mut canvas = Canvas::filled(place.size, Rgb888::BLACK);
         let area = Rectangle::new(Point::new(place.size.width as i32 - 2, 3), Size::new(2, 2));
         let Ok(()) = canvas.fill_solid(&area, Rgb888::RED);
-        let chip = Chip::default();
+        let wires = Wires::to(Chip::default());
         let ended = while_wired(
             model,
-            Bus(&chip),
-            DataPin(&chip),
+            wires.bus(),
+            wires.data_pin(),
             Loose,
             Loose,
             &place,
@@ -252,8 +192,9 @@ mod tests {
             },
         );
         assert!(matches!(ended, Ok(Ended::Stopped)));
+        let mut chip = wires.cut();
         chip.end();
-        chip.pixels.take()
+        chip.pixels
     }
 
     #[test]
