@@ -5,7 +5,7 @@ mod common;
 use std::io::Cursor;
 use std::path::Path;
 
-use common::{classify, phantom};
+use common::{classify, phantom, spoilt};
 use image::{DynamicImage, ImageFormat};
 use medfocus::image::read;
 
@@ -223,17 +223,7 @@ fn changed_bytes_never_panic() {
     let picture = phantom_picture().thumbnail(48, 48);
     for (format, name) in FORMATS {
         let bytes = encoded(&DynamicImage::ImageLuma8(picture.to_luma8()), format);
-        let mut state = 1u64;
-        for round in 0..300 {
-            let mut changed = bytes.clone();
-            for _ in 0..1 + round % 4 {
-                // Knuth's 64-bit linear congruential generator.
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                let at = (state >> 33) as usize % changed.len();
-                changed[at] = (state >> 20) as u8;
-            }
+        for changed in spoilt(&bytes, 1).take(300) {
             let path = folder.path().join(name);
             std::fs::write(&path, &changed).unwrap();
             let _ = code_of(&path);

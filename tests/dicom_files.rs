@@ -9,7 +9,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::root;
+use common::{root, spoilt};
 use medfocus::finding::Refusal;
 use medfocus::image::dicom::{Stored, stored_values};
 use medfocus::image::{FrameChoice, decode_frame, isolate, read};
@@ -119,17 +119,7 @@ fn changed_bytes_end_in_an_image_or_a_refusal_within_bounds() {
     let mut ends = [0, 0];
     for row in rows("made.csv") {
         let bytes = std::fs::read(root().join("tests/vectors/dicom").join(&row[0])).unwrap();
-        let mut state = 7u64;
-        for round in 0..20 {
-            let mut changed = bytes.clone();
-            for _ in 0..1 + round % 4 {
-                // Knuth's 64-bit linear congruential generator.
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                let at = (state >> 33) as usize % changed.len();
-                changed[at] = (state >> 20) as u8;
-            }
+        for changed in spoilt(&bytes, 7).take(20) {
             std::fs::write(&path, &changed).unwrap();
             match read(&path) {
                 Ok(_) => ends[0] += 1,

@@ -28,6 +28,24 @@ pub fn phantom(name: &str) -> PathBuf {
     root().join("tests/phantoms").join(name)
 }
 
+/// Copies of some bytes, each with one to four of them changed: always the same copies for
+/// the same seed.
+pub fn spoilt(bytes: &[u8], seed: u64) -> impl Iterator<Item = Vec<u8>> {
+    let mut state = seed;
+    (0..).map(move |round| {
+        let mut spoilt = bytes.to_vec();
+        for _ in 0..1 + round % 4 {
+            // Knuth's 64-bit linear congruential generator.
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let at = (state >> 33) as usize % spoilt.len();
+            spoilt[at] = (state >> 20) as u8;
+        }
+        spoilt
+    })
+}
+
 /// Runs the program.
 pub fn medfocus(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_medfocus"))
