@@ -31,15 +31,28 @@ class UsageError(Exception):
     """What was asked for cannot be; the message says what would do."""
 
 
-def arguments() -> argparse.Namespace:
+def parser_of(command: str, about: str | None, examples: str) -> argparse.ArgumentParser:
+    """What each command on full-size models is told: the checkpoints, CLIP's vocabulary."""
     parser = argparse.ArgumentParser(
-        prog="scripts/export",
-        description=__doc__,
-        epilog=EPILOG,
+        prog=command,
+        description=about,
+        epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--sam2", type=Path, metavar="DIR", help="checkpoint of SAM2-tiny")
     parser.add_argument("--clip", type=Path, metavar="DIR", help="checkpoint of CLIP ViT-B")
+    parser.add_argument(
+        "--vocabulary",
+        type=Path,
+        metavar="FILE",
+        default=VOCABULARY,
+        help="CLIP's bpe_simple_vocab_16e6.txt.gz (default: shared/data/clip, beside the clone)",
+    )
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    parser = parser_of("scripts/export", __doc__, EPILOG)
     parser.add_argument(
         "--random",
         choices=sorted(clip.CONFIGS),
@@ -61,13 +74,6 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to (default: models/built/NAME-SIZE)"
-    )
-    parser.add_argument(
-        "--vocabulary",
-        type=Path,
-        metavar="FILE",
-        default=VOCABULARY,
-        help="CLIP's bpe_simple_vocab_16e6.txt.gz (default: shared/data/clip, beside the clone)",
     )
     parser.add_argument(
         "--calibrate",

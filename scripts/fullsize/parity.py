@@ -326,15 +326,8 @@ def _written(feed: dict[str, np.ndarray], path: Path) -> Path:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/parity",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = export.parser_of("scripts/parity", __doc__, EPILOG)
     parser.add_argument("--random", choices=MODELS, help="random weights of this architecture")
-    parser.add_argument("--clip", type=Path, metavar="DIR", help="checkpoint of CLIP ViT-B")
-    parser.add_argument("--sam2", type=Path, metavar="DIR", help="checkpoint of SAM2-tiny")
     parser.add_argument(
         "--segmenter-size", type=int, choices=sam2.SIDES, default=1024, help="with --sam2"
     )
@@ -342,7 +335,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--count", type=int, default=200, help="images, evenly chosen (default: %(default)s)"
     )
-    parser.add_argument("--vocabulary", type=Path, metavar="FILE", default=export.VOCABULARY)
     parser.add_argument(
         "--sizes",
         action="store_true",

@@ -157,19 +157,8 @@ const SQUARE: Kit = Kit {
 const WIDE: Kit = Kit {
     margin: 10,
     gap: 10,
-    band: Face::Huge,
-    title: Face::Large,
-    number: Face::Huge,
-    body: Face::BodyBold,
-    sentence: Face::Strong,
-    notice: Face::Huge,
-    small: Face::Small,
-    air: 6,
-    bar: 12,
-    row: Face::Body,
-    row_bold: Face::BodyBold,
     beside: true,
-    headings: true,
+    ..SQUARE
 };
 
 /// Text whose numbers are not written out yet.
