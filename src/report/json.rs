@@ -1,9 +1,13 @@
-//! The JSON form; `docs/finding.schema.json` is its schema.
+//! The JSON form, there and back; `docs/finding.schema.json` is its schema.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Record, SOFTWARE};
-use crate::finding::{Answer, Finding};
+use crate::bundle::Class;
+use crate::finding::{Answer, ClassProbability, Finding, MaskReport, TriageLevel};
 
 /// One answer as a JSON object.
 pub fn json(record: &Record<'_>) -> Value {
@@ -48,11 +52,157 @@ pub fn json(record: &Record<'_>) -> Value {
     Value::Object(object)
 }
 
+/// Why a record gives no finding.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRestored {
+    /// It is no finding's record, or a damaged one.
+    #[error("not the record of a finding: {0}")]
+    Record(#[from] serde_json::Error),
+    /// The exam's classes are no longer those of the record.
+    #[error("class {0} stands on one side only: record or exam")]
+    Class(String),
+}
+
+/// The finding that [`json`] wrote, of an exam with these classes.
+///
+/// # Errors
+/// [`NotRestored`]; a probability that is missing is never taken for 0.
+pub fn restored(record: &Value, classes: &[Class]) -> Result<Finding, NotRestored> {
+    let mut fields = Fields::deserialize(record)?;
+    let probabilities = classes
+        .iter()
+        .map(|class| {
+            let known = fields.probabilities.remove(&class.name);
+            let probability = known.ok_or_else(|| NotRestored::Class(class.name.clone()))?;
+            Ok(ClassProbability {
+                class: class.name.clone(),
+                label: class.label.clone(),
+                probability,
+            })
+        })
+        .collect::<Result<Vec<_>, NotRestored>>()?;
+    if let Some(class) = fields.probabilities.into_keys().next() {
+        return Err(NotRestored::Class(class));
+    }
+    let answer = probabilities.iter().position(|p| p.class == fields.class);
+    Ok(Finding {
+        case: fields.case,
+        exam: fields.exam,
+        answer: answer.ok_or(NotRestored::Class(fields.class))?,
+        probabilities,
+        triage_level: fields.triage_level,
+        mask: fields.mask,
+        focus: fields.focus,
+        reasons: fields.reasons,
+    })
+}
+
+/// The keys of a record that make a finding again.
+#[derive(Deserialize)]
+struct Fields {
+    case: String,
+    exam: String,
+    class: String,
+    probabilities: BTreeMap<String, f64>,
+    triage_level: TriageLevel,
+    mask: MaskReport,
+    focus: String,
+    reasons: Vec<String>,
+}
+
 fn probabilities(finding: &Finding) -> Value {
-    let entry = |p: &crate::finding::ClassProbability| (p.class.clone(), json!(p.probability));
+    let entry = |p: &ClassProbability| (p.class.clone(), json!(p.probability));
     Value::Object(finding.probabilities.iter().map(entry).collect())
 }
 
 fn rounded(value: f64, by: f64) -> Value {
     json!((value * by).round() / by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::IntendedUse;
+    use crate::finding::{BundleId, Rle};
+
+    fn class(name: &str) -> Class {
+        Class {
+            name: name.to_owned(),
+            label: format!("Label of {name}"),
+            triage_level: TriageLevel::Routine,
+            text_prompts: Vec::new(),
+        }
+    }
+
+    fn finding(classes: &[Class]) -> Finding {
+        let probability = |(i, class): (usize, &Class)| ClassProbability {
+            class: class.name.clone(),
+            label: class.label.clone(),
+            probability: [0.25, 0.75][i],
+        };
+        Finding {
+            case: "17".to_owned(),
+            exam: "lung_tb2".to_owned(),
+            answer: 1,
+            probabilities: classes.iter().enumerate().map(probability).collect(),
+            triage_level: TriageLevel::Review,
+            mask: MaskReport {
+                bbox: [1, 2, 3, 4],
+                area_fraction: 0.1,
+                rle: Rle {
+                    size: [8, 9],
+                    counts: vec![60, 12],
+                },
+                predicted_iou: 0.9,
+            },
+            focus: "crop".to_owned(),
+            reasons: vec!["unsure".to_owned()],
+        }
+    }
+
+    fn record(finding: &Finding) -> Value {
+        json(&Record {
+            source: "a.png",
+            answer: &Answer::Finding(Box::new(finding.clone())),
+            intended_use: IntendedUse::Demonstration,
+            bundle: &BundleId {
+                name: "starter".to_owned(),
+                version: "1".to_owned(),
+                sha256: String::new(),
+            },
+            timings: &Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_finding_comes_back_as_it_was() {
+        let classes = [class("normal"), class("tuberculosis")];
+        let finding = finding(&classes);
+        let back = restored(&record(&finding), &classes).unwrap();
+        assert_eq!(back, finding);
+    }
+
+    #[test]
+    fn classes_that_changed_since_are_named() {
+        let classes = [class("normal"), class("tuberculosis")];
+        let record = record(&finding(&classes));
+        for (now, named) in [
+            (vec![class("normal")], "tuberculosis"),
+            (
+                vec![class("normal"), class("tuberculosis"), class("scar")],
+                "scar",
+            ),
+        ] {
+            let error = restored(&record, &now).unwrap_err();
+            assert!(
+                matches!(&error, NotRestored::Class(name) if name == named),
+                "{error}"
+            );
+        }
+        let refusal = json!({ "status": "refusal" });
+        assert!(matches!(
+            restored(&refusal, &classes),
+            Err(NotRestored::Record(_))
+        ));
+    }
 }

@@ -1,7 +1,8 @@
 //! Findings for people and programs: text, JSON, the overlay picture, a page, DICOM and
 //! HL7.
 //!
-//! Whose image it is stands in the DICOM and HL7 forms alone. Every form names the bundle's intended use. Nothing here decides anything.
+//! Whose image it is stands in the DICOM and HL7 forms alone. Every form names the bundle's
+//! intended use. Nothing here decides anything.
 
 mod hl7;
 mod json;
@@ -13,7 +14,7 @@ mod structured;
 mod text;
 
 pub use hl7::hl7;
-pub use json::json;
+pub use json::{NotRestored, json, restored};
 pub use object::{Case, Moment, NotWritten};
 pub use overlay::overlay;
 pub use page::page;

@@ -12,18 +12,14 @@ use dicom_object::OpenFileOptions;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 use dicom_ul::pdu::{PDataValueType, Pdu};
 use dicom_ul::{ClientAssociation, ClientAssociationOptions};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::inbox::Inbox;
 use super::{Options, Pacs, message};
-use crate::bundle::Exam;
 use crate::device::{Cases, State};
-use crate::finding::{ClassProbability, Finding, MaskReport, TriageLevel};
 use crate::focus::Mask;
 use crate::image;
 use crate::journal::Order;
-use crate::report::{Case, Moment, secondary_capture, structured_report};
+use crate::report::{Case, Moment, restored, secondary_capture, structured_report};
 
 /// Between two looks at inbox and cases.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -123,7 +119,9 @@ fn deliver(
     let record = cases.answer(case).map_err(|fault| fault.to_string())?;
     let record = record.ok_or("the case has no answer")?;
     let bundle = cases.bundle();
-    let (finding, exam) = restored(&record, |name| bundle.exam(name))?;
+    let exam = record["exam"].as_str().and_then(|name| bundle.exam(name));
+    let exam = exam.ok_or("the bundle no longer has the exam")?;
+    let finding = restored(&record, &exam.spec.classes)?;
     let image = image::read(path).map_err(|refusal| refusal.code.word())?;
     let mask = Mask::from_rle(&finding.mask.rle).ok_or("the journal's region is damaged")?;
     let case = Case {
@@ -138,51 +136,6 @@ fn deliver(
     };
     let objects = [secondary_capture(&case)?, structured_report(&case)?];
     send(options, pacs, &objects)
-}
-
-/// The part of an answer's JSON that makes a finding again.
-#[derive(Deserialize)]
-struct Answer {
-    case: String,
-    exam: String,
-    class: String,
-    probabilities: BTreeMap<String, f64>,
-    triage_level: TriageLevel,
-    mask: MaskReport,
-    focus: String,
-    reasons: Vec<String>,
-}
-
-fn restored<'a>(
-    record: &Value,
-    exam: impl Fn(&str) -> Option<&'a Exam>,
-) -> Result<(Finding, &'a Exam), Failed> {
-    let answer = Answer::deserialize(record)?;
-    let exam = exam(&answer.exam).ok_or("the bundle no longer has the exam")?;
-    let classes = exam.spec.classes.iter();
-    let probabilities: Vec<ClassProbability> = classes
-        .map(|class| ClassProbability {
-            class: class.name.clone(),
-            label: class.label.clone(),
-            probability: answer
-                .probabilities
-                .get(&class.name)
-                .copied()
-                .unwrap_or(0.0),
-        })
-        .collect();
-    let place = probabilities.iter().position(|p| p.class == answer.class);
-    let finding = Finding {
-        case: answer.case,
-        exam: answer.exam,
-        answer: place.ok_or("the bundle no longer has the class")?,
-        probabilities,
-        triage_level: answer.triage_level,
-        mask: answer.mask,
-        focus: answer.focus,
-        reasons: answer.reasons,
-    };
-    Ok((finding, exam))
 }
 
 /// Stores these files' objects over one association.
