@@ -1,6 +1,6 @@
 //! Attention in single precision.
 
-use super::{AHEAD, Job, fade_and_add};
+use super::{AHEAD, Job, Lengths};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take};
 use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
 use crate::engine::kernels::math::exp2;
@@ -9,16 +9,6 @@ use crate::engine::kernels::turn::turn;
 pub(super) struct Float<'a> {
     pub job: Job<'a>,
     pub scratch: &'a mut Aligned,
-}
-
-/// Lengths in scratch.
-struct Lengths {
-    dim: usize,
-    /// Keys of a block, filled up.
-    block: usize,
-    /// Values of a row of the output, filled up.
-    width: usize,
-    blocks: usize,
 }
 
 /// The keys and values of one head, packed, and room for one tile of queries.
@@ -42,12 +32,7 @@ impl Routine for Float<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let job = &self.job;
-        let lengths = Lengths {
-            dim: job.shape.dim,
-            block: job.block_room(I::FLOAT_TILE),
-            width: job.shape.dim.next_multiple_of(I::FLOAT_TILE.columns),
-            blocks: job.blocks().count(),
-        };
+        let lengths = Lengths::new(job, I::FLOAT_TILE);
         let mut memory = Memory::carve(self.scratch, &lengths, I::FLOAT_TILE.rows);
         pack(isa, job, &lengths, &mut memory);
         for first in job.rows.clone().step_by(I::FLOAT_TILE.rows) {
@@ -59,15 +44,16 @@ impl Routine for Float<'_> {
 impl<'m> Memory<'m> {
     fn carve(scratch: &'m mut Aligned, lengths: &Lengths, rows: usize) -> Self {
         let Lengths {
-            dim,
+            depth,
             block,
             width,
             blocks,
+            ..
         } = *lengths;
         let counts = [
-            blocks * block * dim,
+            blocks * block * depth,
             blocks * block * width,
-            rows * dim,
+            rows * depth,
             rows * block,
             rows * block,
             rows * width,
@@ -97,7 +83,7 @@ fn pack<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_
             job.keys.prefetch(isa, key + AHEAD);
             job.values.prefetch(isa, key + AHEAD);
             let at = b * lengths.block + i;
-            let to = &mut memory.keys[at / columns * columns * lengths.dim + at % columns..];
+            let to = &mut memory.keys[at / columns * columns * lengths.depth + at % columns..];
             for (to, x) in to.iter_mut().step_by(columns).zip(job.keys.row(key)) {
                 *to = *x;
             }
@@ -135,9 +121,7 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_
         columns: columns.min(I::FLOAT_TILE.columns),
     };
     for (b, block) in job.blocks().enumerate() {
-        let keys = b * lengths.block..(b + 1) * lengths.block;
-        let panels = memory.keys[keys.start * lengths.dim..keys.end * lengths.dim]
-            .chunks_exact(columns * lengths.dim);
+        let panels = lengths.key_panels(memory.keys, b);
         for (panel, scores) in panels.zip(memory.scores.chunks_exact_mut(rows * columns)) {
             isa.float_products(memory.queries, panel, wanted(columns), scores);
         }
@@ -149,25 +133,14 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_
             fades[r] = fade;
         }
         turn_panels::<I>(memory, lengths.block);
-        let panels = memory.values[keys.start * lengths.width..keys.end * lengths.width]
-            .chunks_exact(columns * lengths.block);
-        for (p, panel) in panels.enumerate() {
-            let wanted = wanted(lengths.dim - p * columns);
+        for (p, panel) in lengths.value_panels(memory.values, b).enumerate() {
+            let wanted = wanted(job.shape.dim - p * columns);
             isa.float_products(memory.probabilities, panel, wanted, part);
-            for r in 0..wanted.rows {
-                let fade = isa.splat(fades[r]);
-                let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
-                fade_and_add(isa, out, fade, &part[r * columns..][..columns]);
-            }
+            lengths.fade_and_add(isa, memory.out, &fades[..wanted.rows], p, part);
         }
     }
-    for row in first..last {
-        let r = row - first;
-        let factor = 1.0 / totals[r];
-        let out = &mut memory.out[r * lengths.width..][..lengths.dim];
-        out.iter_mut().for_each(|x| *x *= factor);
-        job.write(row, out);
-    }
+    let factors = totals.map(|total| 1.0 / total);
+    job.write(first..last, &factors, memory.out, lengths.width);
 }
 
 /// Keys that only fill up the last panel get no share.

@@ -1,6 +1,6 @@
 //! Attention with both products in int8.
 
-use super::{AHEAD, Job, fade_and_add};
+use super::{AHEAD, Job, Lengths};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take, view_as, view_as_mut};
 use crate::engine::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
 use crate::engine::kernels::math;
@@ -11,17 +11,6 @@ use crate::engine::kernels::turn::turn;
 pub(super) struct Int8<'a> {
     pub job: Job<'a>,
     pub scratch: &'a mut Aligned,
-}
-
-/// Lengths in scratch.
-struct Lengths {
-    /// A head's row in the left and right panels of the first product.
-    depth: usize,
-    /// Keys of a block, filled up.
-    block: usize,
-    /// Values of a row of the output, filled up.
-    width: usize,
-    blocks: usize,
 }
 
 /// The keys and values of one head, packed, and room for one tile of queries.
@@ -56,12 +45,7 @@ impl Routine for Int8<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let job = &self.job;
-        let lengths = Lengths {
-            depth: I::TILE.padded_depth(job.shape.dim),
-            block: job.block_room(I::TILE),
-            width: job.shape.dim.next_multiple_of(I::TILE.columns),
-            blocks: job.blocks().count(),
-        };
+        let lengths = Lengths::new(job, I::TILE);
         let mut memory = Memory::<I>::carve(self.scratch, &lengths);
         let spoilt = pack_keys(isa, job, &lengths, &mut memory);
         pack_values(isa, job, &lengths, &mut memory);
@@ -79,6 +63,7 @@ impl<'m, I: Isa> Memory<'m, I> {
             block,
             width,
             blocks,
+            ..
         } = *lengths;
         let rows = I::TILE.rows;
         let keys = blocks * block;
@@ -294,16 +279,14 @@ fn tile<I: Isa>(
     let mut part = [0.0; MOST_ROWS * MOST_COLUMNS];
     let part = &mut part[..rows * columns];
     for (b, block) in job.blocks().enumerate() {
-        let keys = b * lengths.block..(b + 1) * lengths.block;
         // Panels that hold keys, and what of the last is of use.
         let held = block.len().div_ceil(columns);
         let factors = |p: usize| Factors {
             rows: &query_scales,
-            columns: &memory.key_scales[keys.start + p * columns..],
-            bias: &memory.key_bias[keys.start + p * columns..],
+            columns: &memory.key_scales[b * lengths.block + p * columns..],
+            bias: &memory.key_bias[b * lengths.block + p * columns..],
         };
-        let panels = memory.keys[keys.start * lengths.depth..keys.end * lengths.depth]
-            .chunks_exact(columns * lengths.depth);
+        let panels = lengths.key_panels(memory.keys, b);
         let scores = memory.scores.chunks_exact_mut(rows * columns);
         for ((p, panel), scores) in panels.enumerate().zip(scores).take(held) {
             let wanted = Wanted {
@@ -331,9 +314,7 @@ fn tile<I: Isa>(
         let codes = &memory.codes[..rows * lengths.block];
         interleave::<I>(codes, lengths.block, memory.probabilities);
 
-        let panels = memory.values[keys.start * lengths.width..keys.end * lengths.width]
-            .chunks_exact(columns * lengths.block);
-        for (p, panel) in panels.enumerate() {
+        for (p, panel) in lengths.value_panels(memory.values, b).enumerate() {
             let factors = Factors {
                 rows: &weights,
                 columns: &memory.value_scales[b * lengths.width + p * columns..],
@@ -344,21 +325,15 @@ fn tile<I: Isa>(
                 columns: columns.min(dim - p * columns),
             };
             isa.scaled_products(memory.probabilities, panel, &sums, factors, wanted, part);
-            for r in 0..wanted.rows {
-                let fade = isa.splat(fades[r]);
-                let out = &mut memory.out[r * lengths.width + p * columns..][..columns];
-                fade_and_add(isa, out, fade, &part[r * columns..][..columns]);
-            }
+            lengths.fade_and_add(isa, memory.out, &fades[..wanted.rows], p, part);
         }
     }
-    for row in first..last {
-        let r = row - first;
+    let mut factors = [0.0; MOST_ROWS];
+    for r in 0..last - first {
         // Not finite where a query or a key is not.
-        let factor = 1.0 / totals[r] + spoilt + query_scales[r] * 0.0;
-        let out = &mut memory.out[r * lengths.width..][..dim];
-        out.iter_mut().for_each(|x| *x *= factor);
-        job.write(row, out);
+        factors[r] = 1.0 / totals[r] + spoilt + query_scales[r] * 0.0;
     }
+    job.write(first..last, &factors, memory.out, lengths.width);
 }
 
 /// Row `r`'s scores of `keys` keys to codes of `127 * 2^(score - top)`, and 0 for keys that

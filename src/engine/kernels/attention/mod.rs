@@ -4,9 +4,16 @@
 //! keys ever exist (the streaming softmax of Milakov and Gimelshein, arXiv 1805.02867).
 //! One call serves whole images, batches of windows, pooled queries and cross attention:
 //! they differ in lengths and strides only.
+//!
+//! Here: the cut into jobs and blocks, where rows lie, and what a tile's output goes through
+//! in either arithmetic. How keys and values are packed and multiplied, and how scores
+//! become shares, is each arithmetic's own.
 
 mod float;
 mod int8;
+
+use std::ops::Range;
+use std::slice::ChunksExact;
 
 use super::ShapeError;
 use super::aligned::LINE;
@@ -146,25 +153,30 @@ struct Job<'a> {
     queries: HeadRows<'a>,
     keys: HeadRows<'a>,
     values: HeadRows<'a>,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     output: &'a Rows<'a>,
     /// Batch and head.
     place: [usize; 2],
 }
 
 impl Job<'_> {
-    /// Writes query `row`'s answer.
+    /// Writes the answers of a tile of queries: the rows of `out`, each times its factor.
     #[inline(always)]
-    fn write(&self, row: usize, values: &[f32]) {
+    fn write(&self, queries: Range<usize>, factors: &[f32], out: &mut [f32], width: usize) {
         let [batch, head] = self.place;
-        // SAFETY: `Rows::new` checked the bounds and that rows lie apart; each row of
-        // each head is in one job.
-        unsafe { self.output.row(batch, row, head) }.copy_from_slice(values);
+        for row in queries.clone() {
+            let r = row - queries.start;
+            let values = &mut out[r * width..][..self.shape.dim];
+            values.iter_mut().for_each(|x| *x *= factors[r]);
+            // SAFETY: `Rows::new` checked the bounds and that rows lie apart; each row of
+            // each head is in one job.
+            unsafe { self.output.row(batch, row, head) }.copy_from_slice(values);
+        }
     }
 
     /// Blocks of keys.
     #[inline(always)]
-    fn blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let keys = self.shape.keys;
         let size = if keys <= SHORT { keys } else { BLOCK };
         (0..keys)
@@ -179,6 +191,62 @@ impl Job<'_> {
         let size = if keys <= SHORT { keys } else { BLOCK };
         size.next_multiple_of(tile.columns)
             .next_multiple_of(tile.unit)
+    }
+}
+
+/// Lengths in scratch.
+struct Lengths {
+    /// A head's row in the panels of the first product.
+    depth: usize,
+    /// Keys of a block, filled up.
+    block: usize,
+    /// Values of a row of a tile's output, filled up.
+    width: usize,
+    blocks: usize,
+    /// Of a panel of keys or values.
+    columns: usize,
+}
+
+impl Lengths {
+    #[inline(always)]
+    fn new(job: &Job<'_>, tile: Tile) -> Self {
+        Self {
+            depth: tile.padded_depth(job.shape.dim),
+            block: job.block_room(tile),
+            width: job.shape.dim.next_multiple_of(tile.columns),
+            blocks: job.blocks().count(),
+            columns: tile.columns,
+        }
+    }
+
+    /// Block `b`'s panels of keys.
+    #[inline(always)]
+    fn key_panels<'m, T>(&self, keys: &'m [T], b: usize) -> ChunksExact<'m, T> {
+        let length = self.block * self.depth;
+        keys[b * length..][..length].chunks_exact(self.columns * self.depth)
+    }
+
+    /// Block `b`'s panels of values.
+    #[inline(always)]
+    fn value_panels<'m, T>(&self, values: &'m [T], b: usize) -> ChunksExact<'m, T> {
+        let length = self.block * self.width;
+        values[b * length..][..length].chunks_exact(self.columns * self.block)
+    }
+
+    /// `out * fade + part` at the columns of panel `p`, for as many rows as there are fades.
+    #[inline(always)]
+    fn fade_and_add<I: Isa>(&self, isa: I, out: &mut [f32], fades: &[f32], p: usize, part: &[f32]) {
+        let columns = self.columns;
+        for r in 0..fades.len() {
+            let fade = isa.splat(fades[r]);
+            let out = &mut out[r * self.width + p * columns..][..columns];
+            let part = &part[r * columns..][..columns];
+            for v in 0..columns / I::LANES {
+                let out = &mut out[v * I::LANES..];
+                let sum = isa.mul_add(isa.load(out), fade, isa.load(&part[v * I::LANES..]));
+                isa.store(sum, out);
+            }
+        }
     }
 }
 
@@ -274,15 +342,5 @@ impl<'a> Rows<'a> {
         let start = batch * self.strides[0] + row * self.strides[1] + head * self.strides[2];
         // SAFETY: in bounds by `new`, apart from other rows by the contract.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), self.dim) }
-    }
-}
-
-/// `out * fade + part`, whole vectors.
-#[inline(always)]
-fn fade_and_add<I: Isa>(isa: I, out: &mut [f32], fade: I::F, part: &[f32]) {
-    for v in 0..out.len() / I::LANES {
-        let out = &mut out[v * I::LANES..];
-        let sum = isa.mul_add(isa.load(out), fade, isa.load(&part[v * I::LANES..]));
-        isa.store(sum, out);
     }
 }
