@@ -32,7 +32,7 @@ with no download; it was trained in {hours:.1f} hours on two processor cores.
   {clip_minutes} minutes, L = lambda Lc + (1 - lambda) Le with lambda = {clip_lambda}.
 - A fusion head an exam, trained where cross-validation on the training images finds it
   better than the prototypes alone ({trained}), and a temperature fitted on the
-  validation split.
+  validation split; both on the embeddings that the program itself makes, in int8.
 - Weights int8 by output channel, activations int8 by row; attention and norms in float.
 
 ## How well it does

@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
@@ -21,13 +20,12 @@ from bundling.exams import EXAMS
 from bundling.manifest import reseal
 from bundling.manifest import write as write_manifest
 
-from . import data
+from . import data, device
 from .train_gate import KINDS, SETTINGS, SIDE, Gate
 
 LABELS = {"chest": "chest radiograph", "brain": "brain MRI slice", "breast": "breast ultrasound"}
 VIEWS = {"covid3": ["PA", "AP"], "lung_tb2": ["PA", "AP"]}
 GRAPH = "gate/kinds.onnx"
-ENCODER_SIDE = 128
 SHRINKAGE = 0.1
 """Share of the mean variance that is added to the diagonal of the covariance."""
 
@@ -79,22 +77,6 @@ def exam_lines() -> dict[str, list[str]]:
     return lines
 
 
-def whole_embeddings(bundle: Path, images: Path, rows: list[data.Row], cache: Path) -> np.ndarray:
-    """Unit embeddings `[N, D]` of whole images by the bundle's image encoder."""
-    if cache.exists():
-        return np.load(cache)
-    options = onnxruntime.SessionOptions()
-    session = onnxruntime.InferenceSession(str(bundle / "image_encoder.onnx"), options)
-    made = []
-    for row in rows:
-        grey = data.read_grey(images / row.file, ENCODER_SIDE).astype(np.float32) / 255
-        pixels = np.repeat(((grey - 0.5) / 0.25)[None, None], 3, axis=1)
-        vector = session.run(None, {"pixels": pixels})[0][0]
-        made.append(vector / np.linalg.norm(vector))
-    np.save(cache, np.stack(made))
-    return np.load(cache)
-
-
 def guard_of(embeddings: np.ndarray, classes: np.ndarray) -> dict[str, np.ndarray]:
     """Class means and the inverse of the shared covariance."""
     means = np.stack([embeddings[classes == k].mean(0) for k in range(classes.max() + 1)])
@@ -120,49 +102,65 @@ def sharpness(image: Image.Image) -> float:
     return float(np.abs(4 * luma[1:-1, 1:-1] - around).mean() / max(luma.std(), 1e-6))
 
 
-def run(arguments: argparse.Namespace) -> None:
-    from .export import manifest, write_graph
+def fit_guards(arguments: argparse.Namespace, validation: set[str]) -> dict[str, float]:
+    """Writes the exams' guards, fitted to what the device reads off the training images;
+    gives the largest distance that each answers."""
+    rows, embeddings = device.readings(arguments)
+    (arguments.bundle / "guards").mkdir(exist_ok=True)
+    up_to = {}
+    for task in EXAMS:
+        mine = [i for i, r in enumerate(rows) if r.task == task and r.sha256 not in validation]
+        whole = embeddings[mine, 0]
+        guard = guard_of(whole, np.array([rows[i].class_index for i in mine]))
+        save_file(guard, arguments.bundle / f"guards/{task}.safetensors")
+        far = float(np.quantile(distances(guard, whole), 0.99))
+        up_to[task] = round(arguments.slack * far, 1)
+    return up_to
 
-    bundle, work = arguments.bundle, arguments.work
+
+def sharpest_refused(arguments: argparse.Namespace, validation: set[str]) -> dict[str, float]:
+    """By kind: the sharpness below which an image is blurred, from training images."""
     rows = data.load_rows(arguments.images)
-    validation = data.load_split(arguments.split)
-    training = [i for i, row in enumerate(rows) if row.sha256 not in validation]
-    pixels = data.load_pixels(arguments.images, rows, work / "pixels.npy")
-    chosen = settings() | {
-        "coloured_up_to": 0.08,
-        "brightness": [0.04, 0.85],
-        "contrast_from": 0.07,
-        "content_from": 0.25,
-        "sharpness_from": {},
-        "guard_up_to": {},
-    }
+    pixels = data.load_pixels(arguments.images, rows, arguments.work / "pixels.npy")
     generator = np.random.default_rng(3)
+    least = {}
     for kind, tasks in KINDS.items():
-        mine = [i for i in training if rows[i].task in tasks]
+        mine = [i for i, r in enumerate(rows) if r.task in tasks and r.sha256 not in validation]
         mine = generator.choice(mine, min(len(mine), 600), replace=False)
         sharp = [sharpness(Image.fromarray(pixels[i])) for i in mine]
-        chosen["sharpness_from"][kind] = round(0.9 * float(np.quantile(sharp, 0.002)), 3)
-    embeddings = whole_embeddings(bundle, arguments.images, rows, work / "whole.npy")
-    (bundle / "guards").mkdir(exist_ok=True)
-    for task in EXAMS:
-        mine = [i for i in training if rows[i].task == task]
-        classes = np.array([rows[i].class_index for i in mine])
-        guard = guard_of(embeddings[mine], classes)
-        save_file(guard, bundle / f"guards/{task}.safetensors")
-        far = float(np.quantile(distances(guard, embeddings[mine]), 0.99))
-        chosen["guard_up_to"][task] = round(arguments.slack * far, 1)
-    SETTINGS.write_text(json.dumps(chosen, indent=1) + "\n")
+        least[kind] = round(0.9 * float(np.quantile(sharp, 0.002)), 3)
+    return least
+
+
+def write_kinds(work: Path, bundle: Path) -> None:
+    """The gate's graph, from the weights that `train_gate` left."""
+    from .export import write_graph
+
     net = Gate()
     net.load_state_dict(torch.load(work / "gate.pt", weights_only=True))
     (bundle / GRAPH).parent.mkdir(exist_ok=True)
     (work / "graphs").mkdir(exist_ok=True)
     graph = work / "graphs/kinds.onnx"
-    inputs = {"pixels": torch.zeros(1, 1, SIDE, SIDE)}
-    write_graph(net, inputs, ["kinds"], {}, graph)
+    write_graph(net, {"pixels": torch.zeros(1, 1, SIDE, SIDE)}, ["kinds"], {}, graph)
     (bundle / GRAPH).write_bytes(graph.read_bytes())
+
+
+def run(arguments: argparse.Namespace) -> None:
     from .clip import ClipConfig
+    from .export import manifest
     from .segmenter import Segmenter
 
+    bundle, validation = arguments.bundle, data.load_split(arguments.split)
+    chosen = settings() | {
+        "coloured_up_to": 0.08,
+        "brightness": [0.04, 0.85],
+        "contrast_from": 0.07,
+        "content_from": 0.25,
+        "sharpness_from": sharpest_refused(arguments, validation),
+        "guard_up_to": fit_guards(arguments, validation),
+    }
+    SETTINGS.write_text(json.dumps(chosen, indent=1) + "\n")
+    write_kinds(arguments.work, bundle)
     write_manifest(bundle, manifest(ClipConfig(), Segmenter()))
     reseal(bundle)
     print(json.dumps(chosen, indent=1))

@@ -1,8 +1,8 @@
 """Measures the gate and the guard on the validation images and writes `docs/gate.md`.
 
 The gate is judged by the program's own code (`cargo run --release --example
-gate_judge`). The guard's distances are worked out here from the bundle's image encoder by
-the formula of `src/triage/guard.rs`. The colour photographs are those that scikit-image
+gate_judge`). The guard's distances are worked out here from the embeddings that the program
+makes, by the formula of `src/triage/guard.rs`. The colour photographs are those that scikit-image
 ships.
 """
 
@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 
 from bundling.exams import EXAMS
 
-from . import data, gate
+from . import data, device, gate
 from .train_gate import KINDS
 
 PHOTOGRAPHS = [
@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> None:
             cells.append(f"{no} of {len(words)}")
             refused, total = refused + no, total + len(words)
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {100 * refused / total:.1f} % |")
-    lines += ["", *guard_lines(arguments, rows, rows_of, kind_of), "", LIMITS]
+    lines += ["", *guard_lines(arguments, rows_of, kind_of), "", LIMITS]
     (Path(__file__).resolve().parents[2] / "docs/gate.md").write_text("\n".join(lines))
     print("\n".join(lines))
 
@@ -161,13 +161,10 @@ LIMITS = """## Limits
 
 def guard_lines(
     arguments: argparse.Namespace,
-    rows: list[data.Row],
     rows_of: dict[str, list[data.Row]],
     kind_of: dict[str, str],
 ) -> list[str]:
-    embeddings = gate.whole_embeddings(
-        arguments.bundle, arguments.images, rows, arguments.work / "whole.npy"
-    )
+    rows, embeddings = device.readings(arguments)
     place = {row.file: number for number, row in enumerate(rows)}
     lines = [
         "## The guard alone",
@@ -181,8 +178,8 @@ def guard_lines(
         up_to = gate.settings()["guard_up_to"][task]
 
         def refused(rows: list[data.Row], guard: dict = guard, up_to: float = up_to) -> str:
-            vectors = embeddings[[place[row.file] for row in rows]]
-            far = gate.distances(guard, vectors) > up_to
+            whole = embeddings[[place[row.file] for row in rows], 0]
+            far = gate.distances(guard, whole) > up_to
             return f"{far.sum()} of {len(far)}"
 
         others = [r for t, of in rows_of.items() if kind_of[t] != kind_of[task] for r in of]

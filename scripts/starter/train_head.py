@@ -1,18 +1,17 @@
 """Trains the fusion head of each exam on a bundle's own embeddings and calibrates it.
 
-A bundle in, the same bundle with better heads out: the images go through the shipped
-graphs, so that a head is fitted to what the device will see. A head starts as the
-prototypes' own answer (zero weights; see `src/triage/head.rs` for the formula) and is
-trained with L = lambda Lc + (1 - lambda) Le on the training images. It replaces the
-prototypes' answer only where cross-validation finds it better beyond chance; the encoder
-has seen these images, and a head that merely fits what the encoder remembers does worse
-on new ones. The temperature is fitted on the validation split.
+A bundle in, the same bundle with better heads out: the built program reads the images, so
+that a head is fitted to what the device will see. A head starts as the prototypes' own
+answer (zero weights; see `src/triage/head.rs` for the formula) and is trained with
+L = lambda Lc + (1 - lambda) Le on the training images. It replaces the prototypes' answer
+only where cross-validation finds it better beyond chance; the encoder has seen these
+images, and a head that merely fits what the encoder remembers does worse on new ones. The
+temperature is fitted on the validation split.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 
@@ -24,9 +23,8 @@ from torch import Tensor, nn
 
 from bundling import known_answers
 from bundling.manifest import reseal
-from bundling.reference import Reference
 
-from . import data
+from . import data, device
 from .train_clip import LAMBDA, balanced_accuracy
 
 PENALTIES = [1.0, 0.1, 0.01]
@@ -130,27 +128,6 @@ def calibration_error(probabilities: np.ndarray, real: np.ndarray, bins: int = 1
     return float(sum(gaps))
 
 
-def embed(bundle: Path, images: Path, rows: list[data.Row], cache: Path) -> np.ndarray:
-    """Unit embeddings `[N, 2, D]` (whole, focused) of the exams' images by the bundle's
-    graphs; made once for these graphs."""
-    graphs = sorted(bundle.glob("*.onnx"))
-    key = hashlib.sha256(b"".join(g.read_bytes() for g in graphs)).hexdigest()
-    if cache.exists():
-        with np.load(cache) as made:
-            if str(made["graphs"]) == key:
-                return made["embeddings"]
-    reference = Reference(bundle)
-    reference.styles = [reference.style]
-    pairs = []
-    for number, row in enumerate(rows, 1):
-        pairs.append(reference.read(images / row.file).embeddings[reference.style])
-        if number % 500 == 0:
-            print(f"embedded {number}/{len(rows)}", flush=True)
-    embeddings = np.stack(pairs).astype(np.float32)
-    np.savez(cache, graphs=key, embeddings=embeddings)
-    return embeddings
-
-
 def train(
     whole: Tensor, focused: Tensor, real: Tensor, held: Tensor, prototypes: Tensor, scale: float
 ) -> tuple[Head, float, dict[str, float | None]]:
@@ -190,10 +167,9 @@ def save(head: Head, temperature: float, path: Path) -> None:
 def run(arguments: argparse.Namespace) -> None:
     bundle: Path = arguments.bundle
     torch.manual_seed(0)
-    rows = [r for r in data.load_rows(arguments.images) if r.task in data.EXAMS]
+    rows, embeddings = device.readings(arguments)
+    pairs = torch.from_numpy(embeddings)
     validation = data.load_split(arguments.split)
-    cache = arguments.work / "embeddings.npz"
-    pairs = torch.from_numpy(embed(bundle, arguments.images, rows, cache))
     for task in data.EXAMS:
         mine = torch.tensor([row.task == task for row in rows])
         real = torch.tensor([row.class_index for row in rows if row.task == task])
