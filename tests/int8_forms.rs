@@ -6,7 +6,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::root;
-use medfocus::engine::{EngineError, Graph, Tensor};
+use medfocus::engine::{Arithmetic, EngineError, Graph, Tensor};
 use serde_json::Value;
 
 const FORMS: [&str; 7] = [
@@ -33,9 +33,9 @@ fn floats(value: &Value) -> Vec<f32> {
     values.map(|v| v.as_f64().unwrap() as f32).collect()
 }
 
-fn read(name: &str, int8: bool) -> Graph {
+fn read(name: &str, arithmetic: Arithmetic) -> Graph {
     let path = vectors(&format!("{name}.onnx"));
-    Graph::read(&path, &std::fs::read(&path).unwrap(), int8).unwrap_or_else(|e| panic!("{e}"))
+    Graph::read(&path, &std::fs::read(&path).unwrap(), arithmetic).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// `|a - b| / |b|`, in the Euclidean norm.
@@ -55,7 +55,7 @@ fn every_form_runs_in_int8_and_as_onnxruntime_runs_it() {
     let reference = reference();
     let mut wrong = Vec::new();
     for form in FORMS {
-        let graph = read(form, false);
+        let graph = read(form, Arithmetic::AsWritten);
         for (i, output) in outputs(&graph, &reference["pixels"]).iter().enumerate() {
             let to_float = apart(&output.data, &floats(&reference["float"][i]));
             let to_form = apart(&output.data, &floats(&reference[form][i]));
@@ -100,11 +100,11 @@ fn every_form_runs_in_int8_and_as_onnxruntime_runs_it() {
 #[test]
 fn float_is_exact_and_turns_int8_on_request() {
     let reference = reference();
-    for (int8, within) in [(false, 1e-4), (true, 0.05)] {
-        let graph = read("float", int8);
+    for (arithmetic, within) in [(Arithmetic::AsWritten, 1e-4), (Arithmetic::Int8, 0.05)] {
+        let graph = read("float", arithmetic);
         for (i, output) in outputs(&graph, &reference["pixels"]).iter().enumerate() {
             let found = apart(&output.data, &floats(&reference["float"][i]));
-            assert!(found < within, "int8 {int8}, output {i}: {found}");
+            assert!(found < within, "{arithmetic:?}, output {i}: {found}");
         }
     }
 }
@@ -112,7 +112,7 @@ fn float_is_exact_and_turns_int8_on_request() {
 #[test]
 fn each_image_of_a_batch_is_answered_by_itself() {
     let reference = reference();
-    let graph = read("weight_only", false);
+    let graph = read("weight_only", Arithmetic::AsWritten);
     let both = outputs(&graph, &reference["pixels"]);
     let pixels = floats(&reference["pixels"]);
     for (i, one) in pixels.chunks(3 * 16 * 16).enumerate() {
@@ -128,7 +128,7 @@ fn each_image_of_a_batch_is_answered_by_itself() {
 
 #[test]
 fn wrong_inputs_are_refused_before_anything_runs() {
-    let graph = read("weight_only", false);
+    let graph = read("weight_only", Arithmetic::AsWritten);
     let cases: [&[usize]; 4] = [
         &[1, 3, 16],
         &[1, 4, 16, 16],
@@ -152,7 +152,7 @@ fn wrong_inputs_are_refused_before_anything_runs() {
 
 #[test]
 fn a_value_that_is_no_number_is_told() {
-    let graph = read("weight_only", false);
+    let graph = read("weight_only", Arithmetic::AsWritten);
     let mut data = vec![0.0; 3 * 16 * 16];
     data[5] = f32::NAN;
     let error = graph
@@ -171,12 +171,12 @@ fn damaged_graphs_never_panic() {
     let path = vectors("qlinear.onnx");
     let bytes = std::fs::read(&path).unwrap();
     for cut in (0..bytes.len()).step_by(997) {
-        let _ = Graph::read(&path, &bytes[..cut], false);
+        let _ = Graph::read(&path, &bytes[..cut], Arithmetic::AsWritten);
     }
     let mut spoilt = bytes.clone();
     for at in (0..bytes.len()).step_by(61) {
         spoilt[at] ^= 0x55;
-        if let Ok(graph) = Graph::read(&path, &spoilt, false) {
+        if let Ok(graph) = Graph::read(&path, &spoilt, Arithmetic::AsWritten) {
             let shapes = graph
                 .inputs(1)
                 .into_iter()

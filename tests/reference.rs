@@ -1,13 +1,13 @@
 //! The pipeline against Python: Pillow's resize, PyTorch's upsampling and focus styles,
-//! onnxruntime's graphs in float and the fusion head's formula (here with int8
-//! activations, so within the bounds that these allow), from
-//! `scripts/starter/vectors.py` on the shipped phantoms.
+//! onnxruntime's graphs in float and the fusion head's formula, from
+//! `scripts/starter/vectors.py` on the shipped phantoms. Once in float, where nothing but
+//! rounding may differ, and once in int8, as a device runs.
 
 mod common;
 
 use common::{phantom, root, starter};
 use medfocus::bundle::Bundle;
-use medfocus::engine::Tensor;
+use medfocus::engine::{Arithmetic, Graph, Tensor};
 use medfocus::focus::Style;
 use medfocus::image::{Image, UnitBox, read};
 use medfocus::pipeline::{Overrides, Timings, read as read_image};
@@ -52,11 +52,50 @@ fn painted(bundle: &Bundle, image: &Image, style: Style, inside: &[bool]) -> (Ve
     (canvas.planes, unit(&embedding.data))
 }
 
+/// The largest differences from the reference that are no fault.
+struct Bounds {
+    /// Share of the mask's pixels, and pixels.
+    area: (f64, i64),
+    predicted_iou: f64,
+    embedding: f64,
+    logit: f64,
+}
+
+const FLOAT: Bounds = Bounds {
+    area: (0.0, 0),
+    predicted_iou: 1e-5,
+    embedding: 1e-5,
+    logit: 1e-4,
+};
+/// Seen over all kernels: 33 pixels of 17,338, 0.0006, 0.0031 and 0.088.
+const INT8: Bounds = Bounds {
+    area: (0.0025, 4),
+    predicted_iou: 0.002,
+    embedding: 0.004,
+    logit: 0.12,
+};
+
 #[test]
-fn every_stage_equals_the_python_reference() {
+fn every_stage_equals_the_python_reference_in_float() {
+    let mut bundle = Bundle::load(&starter()).unwrap();
+    let float = |file: &str| {
+        let path = starter().join(file);
+        Graph::read(&path, &std::fs::read(&path).unwrap(), Arithmetic::Float).unwrap()
+    };
+    bundle.segmenter_encoder = float("segmenter_encoder.onnx");
+    bundle.segmenter_decoder = float("segmenter_decoder.onnx");
+    bundle.image_encoder = float("image_encoder.onnx");
+    check(&bundle, &FLOAT);
+}
+
+#[test]
+fn every_stage_comes_near_the_python_reference_in_int8() {
+    check(&Bundle::load(&starter()).unwrap(), &INT8);
+}
+
+fn check(bundle: &Bundle, bounds: &Bounds) {
     let text = std::fs::read_to_string(root().join("tests/vectors/reference.json")).unwrap();
     let reference: Value = serde_json::from_str(&text).unwrap();
-    let bundle = Bundle::load(&starter()).unwrap();
     for (name, case) in reference.as_object().unwrap() {
         let image = read(&phantom(&format!("{name}.png"))).unwrap();
         let side = bundle.manifest.segmenter.input_size;
@@ -67,12 +106,18 @@ fn every_stage_equals_the_python_reference() {
             "{name}: resize differs from Pillow by {apart}"
         );
         for style in Style::ALL {
-            check_style(&bundle, name, case, &image, style);
+            check_style(bundle, bounds, (name, case), &image, style);
         }
     }
 }
 
-fn check_style(bundle: &Bundle, name: &str, case: &Value, image: &Image, style: Style) {
+fn check_style(
+    bundle: &Bundle,
+    bounds: &Bounds,
+    (name, case): (&str, &Value),
+    image: &Image,
+    style: Style,
+) {
     let what = format!("{name}, {}", style.word());
     let overrides = Overrides {
         focus: Some(style),
@@ -81,15 +126,18 @@ fn check_style(bundle: &Bundle, name: &str, case: &Value, image: &Image, style: 
     let reading = read_image(bundle, image, &overrides, &mut Timings::new()).unwrap();
     let area = reading.mask.bits().iter().filter(|b| **b).count() as i64;
     let expected = case["mask_area"].as_i64().unwrap();
-    // Int8 activations move a logit near zero to its other side here and there.
-    let edge = (expected / 200).max(4);
+    // A logit near zero falls to its other side here and there.
+    let edge = (expected as f64 * bounds.area.0) as i64 + bounds.area.1;
     assert!(
         (area - expected).abs() <= edge,
         "{what}: area {area}, reference {expected}"
     );
     let iou = case["predicted_iou"].as_f64().unwrap();
     let apart = (f64::from(reading.predicted_iou) - iou).abs();
-    assert!(apart < 0.01, "{what}: predicted IoU differs by {apart}");
+    assert!(
+        apart < bounds.predicted_iou,
+        "{what}: predicted IoU differs by {apart}"
+    );
 
     // A pixel on the mask's edge may fall to either side by the last bit of a float, and
     // a painted picture shows it: such a style is checked on the reference's own mask.
@@ -103,14 +151,17 @@ fn check_style(bundle: &Bundle, name: &str, case: &Value, image: &Image, style: 
         reading.focused
     };
     let apart = difference(&case["embeddings"][style.word()], &focused);
-    assert!(apart < 0.01, "{what}: embedding differs by {apart}");
+    assert!(
+        apart < bounds.embedding,
+        "{what}: embedding differs by {apart}"
+    );
     for exam in &bundle.exams {
         let logits = exam.head.logits(&reading.whole, &focused);
         let expected = &case["logits"][&exam.spec.name][style.word()];
         for (a, b) in expected.as_array().unwrap().iter().zip(&logits) {
             let apart = (a.as_f64().unwrap() - f64::from(*b)).abs();
             assert!(
-                apart < 0.25,
+                apart < bounds.logit,
                 "{what}, {}: logit differs by {apart}",
                 exam.spec.name
             );

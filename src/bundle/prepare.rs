@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::verify::verify_but;
 use super::{BundleError, Checked, verify};
-use crate::engine::{EngineError, Graph, Origin};
+use crate::engine::{Arithmetic, EngineError, Graph, Origin};
 
 /// Verifies a bundle and writes the prepared file of each of its graphs; answers their
 /// paths and lengths.
@@ -22,9 +22,11 @@ pub fn prepare(folder: &Path) -> Result<Vec<(PathBuf, u64)>, BundleError> {
     let write = |file: &str| {
         let path = folder.join(file);
         let bytes = &checked.files[file];
-        let graph = Graph::read(&path, bytes, false).map_err(|error| BundleError::Graph {
-            path: path.clone(),
-            error: Box::new(error),
+        let graph = Graph::read(&path, bytes, Arithmetic::AsWritten).map_err(|error| {
+            BundleError::Graph {
+                path: path.clone(),
+                error: Box::new(error),
+            }
         })?;
         let origin = Origin::new(&checked.manifest.files[file], bytes.len() as u64);
         let origin = origin.ok_or_else(|| BundleError::Manifest {
@@ -113,9 +115,11 @@ impl Prepared {
         }
         let path = checked.folder.join(file);
         let bytes = checked.files.remove(file).unwrap_or_default();
-        let graph = Graph::read(&path, &bytes, false).map_err(|error| BundleError::Graph {
-            path,
-            error: Box::new(error),
+        let graph = Graph::read(&path, &bytes, Arithmetic::AsWritten).map_err(|error| {
+            BundleError::Graph {
+                path,
+                error: Box::new(error),
+            }
         })?;
         self.mend(file, &graph);
         Ok(graph)

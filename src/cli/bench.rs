@@ -49,7 +49,11 @@ const SLOWEST: usize = 12;
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let threads = engine::set_threads(arguments.threads);
     let only = arguments.graph.as_deref();
-    let graphs = engine_cli::graphs(arguments.target.clone(), only, arguments.int8)?;
+    let graphs = engine_cli::graphs(
+        arguments.target.clone(),
+        only,
+        engine_cli::arithmetic(arguments.int8),
+    )?;
     let mut text = format!("{threads} threads\n");
     let mut profiles = Vec::new();
     for engine_cli::Loaded {

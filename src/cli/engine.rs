@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use medfocus::bundle;
-use medfocus::engine::{Graph, Product};
+use medfocus::engine::{Arithmetic, Graph, Product};
 
 use super::{Failure, put};
 
@@ -26,9 +26,9 @@ enum Action {
 
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// The ONNX graph in float
+    /// The ONNX graph that is run in float; an int8 one by the floats that its codes stand for
     float: PathBuf,
-    /// The same graph in int8; where none is given, the float one is quantised
+    /// The same graph in int8; where none is given, the first one, quantised where it is not
     int8: Option<PathBuf>,
     /// Length of the axes that a graph leaves open
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -64,10 +64,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+/// What `--int8` asks for.
+pub fn arithmetic(int8: bool) -> Arithmetic {
+    if int8 {
+        Arithmetic::Int8
+    } else {
+        Arithmetic::AsWritten
+    }
+}
+
 fn audit(audit: &Audit) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
-    for Loaded { name, graph, .. } in graphs(audit.target.clone(), None, audit.int8)? {
+    for Loaded { name, graph, .. } in graphs(audit.target.clone(), None, arithmetic(audit.int8))? {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
         let products = graph.audit(shapes.collect())?;
         if audit.json {
@@ -86,7 +95,7 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
 pub fn graphs(
     target: Option<PathBuf>,
     only: Option<&str>,
-    int8: bool,
+    arithmetic: Arithmetic,
 ) -> Result<Vec<Loaded>, Failure> {
     let target = target.map_or_else(bundle::find, Ok)?;
     if target.is_file() {
@@ -94,7 +103,7 @@ pub fn graphs(
         let bytes = std::fs::read(&target).map_err(|error| {
             Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
         })?;
-        let graph = Graph::read(&target, &bytes, int8)?;
+        let graph = Graph::read(&target, &bytes, arithmetic)?;
         let name = target.file_name().unwrap_or(target.as_os_str());
         let name = name.to_string_lossy().into_owned();
         return Ok(vec![loaded(name, graph, since)]);
@@ -120,14 +129,14 @@ fn loaded(name: String, graph: Graph, since: Instant) -> Loaded {
 
 /// The cosine between both graphs' outputs, and their distance over the float one's length.
 fn compare(compare: &Compare) -> Result<(), Failure> {
-    let float = graphs(Some(compare.float.clone()), None, false)?
+    let float = graphs(Some(compare.float.clone()), None, Arithmetic::Float)?
         .remove(0)
         .graph;
     let int8 = compare
         .int8
         .clone()
         .unwrap_or_else(|| compare.float.clone());
-    let int8 = graphs(Some(int8), None, true)?.remove(0).graph;
+    let int8 = graphs(Some(int8), None, Arithmetic::Int8)?.remove(0).graph;
     let inputs = super::bench::made_up_inputs(&float, compare.open);
     let (float, int8) = (float.run(&inputs)?, int8.run(&inputs)?);
     let mut text = String::new();

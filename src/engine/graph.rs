@@ -134,9 +134,23 @@ pub enum EngineError {
     },
 }
 
+/// What the products of a graph run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// As the file has it: int8 where the weights are; and attention over many keys, which
+    /// no file can ask for.
+    AsWritten,
+    /// In int8, float weights too.
+    Int8,
+    /// In float, int8 weights as the floats that they stand for. No device runs so: it shows
+    /// what int8 changes.
+    Float,
+}
+
 /// A loaded graph.
 pub struct Graph {
     name: String,
+    arithmetic: Arithmetic,
     source: Source,
     weights: Weights,
     plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
@@ -151,11 +165,11 @@ impl std::fmt::Debug for Graph {
 }
 
 impl Graph {
-    /// Reads a graph from ONNX bytes; `int8` asks for float weights to be quantised as well.
+    /// Reads a graph from ONNX bytes.
     ///
     /// # Errors
     /// [`EngineError::Load`] or [`EngineError::Kernel`].
-    pub fn read(path: &Path, bytes: &[u8], int8: bool) -> Result<Self, EngineError> {
+    pub fn read(path: &Path, bytes: &[u8], arithmetic: Arithmetic) -> Result<Self, EngineError> {
         let name = file_name(path);
         let kernel = kernel()?.kernel();
         let load = |why: String| EngineError::Load {
@@ -163,7 +177,7 @@ impl Graph {
             why,
         };
         let (source, matrices) =
-            onnx::read(bytes, int8).map_err(|error| load(error.to_string()))?;
+            onnx::read(bytes, arithmetic).map_err(|error| load(error.to_string()))?;
         let mut weights = Weights::new();
         for (node, matrix) in matrices {
             let packed =
@@ -172,6 +186,7 @@ impl Graph {
         }
         Ok(Self {
             name,
+            arithmetic,
             source,
             weights,
             plans: Mutex::default(),
@@ -194,6 +209,7 @@ impl Graph {
         })?;
         Ok(opened.map(|(source, weights)| Self {
             name,
+            arithmetic: Arithmetic::AsWritten,
             source,
             weights,
             plans: Mutex::default(),
@@ -373,7 +389,7 @@ impl Graph {
         if let Some(plan) = plans.get(&shapes) {
             return Ok(plan.clone());
         }
-        let plan = Plan::new(&self.source, &self.weights, cpu, &shapes);
+        let plan = Plan::new(&self.source, &self.weights, cpu, self.arithmetic, &shapes);
         let plan = Arc::new(plan.map_err(|refused: Refused| self.failed(refused.to_string()))?);
         plans.insert(shapes, plan.clone());
         Ok(plan)

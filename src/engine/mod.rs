@@ -24,6 +24,6 @@ mod prepared;
 
 pub use audit::{Product, Profile, StepTime, median};
 pub use cpu::set_threads;
-pub use graph::{EngineError, Expected, Graph, Side, Tensor};
+pub use graph::{Arithmetic, EngineError, Expected, Graph, Side, Tensor};
 pub use memory::set_memory_budget;
 pub use prepared::Origin;

@@ -11,10 +11,10 @@ use super::proto::NodeProto;
 
 use super::int8::{Quantised, plain};
 use super::{Attributes, Constant, DOMAIN, Refused, Source, word};
+use crate::engine::Arithmetic;
 use crate::engine::kernels::Order;
 
-/// Float matrices with fewer values than this stay float where int8 is asked for:
-/// they save nothing.
+/// Float matrices with fewer values than this stay float where int8 is asked for.
 const QUANTISE_FROM: usize = 2048;
 
 /// A weight as every kernel packs it: one row an output channel.
@@ -46,14 +46,12 @@ pub(in crate::engine) enum MatrixValues {
 
 /// Replaces every product with constant weights by ours; gives the weights by name.
 ///
-/// `int8` asks for float weights to be quantised as well.
-///
 /// # Errors
 /// [`Refused`]: an int8 product of a form that we do not run.
 pub(in crate::engine) fn linear(
     source: &mut Source,
     mut quantised: HashMap<String, Quantised>,
-    int8: bool,
+    arithmetic: Arithmetic,
 ) -> Result<BTreeMap<String, Matrix>, Refused> {
     let uses: HashMap<String, usize> = source
         .uses()
@@ -71,8 +69,10 @@ pub(in crate::engine) fn linear(
         let reads_input = source.inputs.iter().any(|i| i.name == node.input[0]);
         match replace(&node, weight, &source.constants, reads_input) {
             Ok((ours, mut matrix, after)) => {
-                if int8 && matrix.channels * matrix.depth >= QUANTISE_FROM {
-                    matrix.quantise();
+                match arithmetic {
+                    Arithmetic::AsWritten => {}
+                    Arithmetic::Int8 => matrix.quantise(),
+                    Arithmetic::Float => matrix.widen(),
                 }
                 weights.insert(node.output[0].clone(), matrix);
                 nodes.push(ours);
@@ -102,25 +102,42 @@ fn drop_unread(source: &mut Source) {
 }
 
 impl Matrix {
-    /// Symmetric int8, one scale a channel: the largest value becomes 127.
+    /// The output channel of the value at `i`.
+    fn channel(&self, i: usize) -> usize {
+        match self.order {
+            Order::OutputsFirst => i / self.depth,
+            Order::InputsFirst => i % self.channels,
+        }
+    }
+
+    /// Int8 codes become the floats that they stand for.
+    fn widen(&mut self) {
+        let MatrixValues::Int8 { codes, scales } = &self.values else {
+            return;
+        };
+        let float = |(i, code): (usize, &i8)| f32::from(*code) * scales[self.channel(i)];
+        self.values = MatrixValues::Float(codes.iter().enumerate().map(float).collect());
+    }
+
+    /// Symmetric int8, one scale a channel: the largest value becomes 127. A matrix so small
+    /// that this saves nothing stays as it is.
     fn quantise(&mut self) {
         let MatrixValues::Float(values) = &self.values else {
             return;
         };
-        let channel = |i: usize| match self.order {
-            Order::OutputsFirst => i / self.depth,
-            Order::InputsFirst => i % self.channels,
-        };
+        if values.len() < QUANTISE_FROM {
+            return;
+        }
         let mut scales = vec![0.0_f32; self.channels];
         for (i, value) in values.iter().enumerate() {
-            let widest = &mut scales[channel(i)];
+            let widest = &mut scales[self.channel(i)];
             *widest = widest.max(value.abs());
         }
         for scale in &mut scales {
             *scale = if *scale > 0.0 { *scale / 127.0 } else { 1.0 };
         }
         let code = |(i, value): (usize, &f32)| {
-            (value / scales[channel(i)])
+            (value / scales[self.channel(i)])
                 .round_ties_even()
                 .clamp(-127.0, 127.0) as i8
         };

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 use proto::{AttributeProto, AttributeType};
 
+use super::Arithmetic;
+
 /// The domain of our own operators.
 pub(super) const DOMAIN: &str = "medfocus";
 
@@ -57,17 +59,17 @@ impl Refused {
 }
 
 /// Decodes an ONNX file and rewrites it: the graph in our operators, and its weights by
-/// the name that its nodes give them. `int8` asks for float weights to be quantised.
+/// the name that its nodes give them.
 ///
 /// # Errors
 /// [`Refused`], with the node or value to blame.
 pub(super) fn read(
     bytes: &[u8],
-    int8: bool,
+    arithmetic: Arithmetic,
 ) -> Result<(Source, BTreeMap<String, Matrix>), Refused> {
     let mut source = Source::read(bytes)?;
     let quantised = int8::rewrite(&mut source)?;
-    let weights = linear::linear(&mut source, quantised, int8)?;
+    let weights = linear::linear(&mut source, quantised, arithmetic)?;
     fuse::fuse(&mut source);
     source.check_order()?;
     Ok((source, weights))

@@ -9,6 +9,7 @@ use super::lower::{Layout, Lower, Lowering, Tensor, Value};
 use super::moves::broadcast_shape;
 use super::step::{MatMul, Work};
 use super::view::{Run, View};
+use crate::engine::Arithmetic;
 use crate::engine::kernels::{self, AttentionArithmetic, Cpu, Heads, HeadsMut, ShapeError};
 use crate::engine::onnx::{Attributes, NodeProto};
 
@@ -33,6 +34,14 @@ impl Scores {
     pub fn scaled(mut self, factor: f32) -> Self {
         self.factor *= factor;
         self
+    }
+}
+
+fn attention_arithmetic(asked: Arithmetic, keys: usize) -> AttentionArithmetic {
+    if asked == Arithmetic::Float || keys < INT8_FROM_KEYS {
+        AttentionArithmetic::Float
+    } else {
+        AttentionArithmetic::Int8
     }
 }
 
@@ -272,11 +281,7 @@ impl<'a> Lowering<'a> {
                 keys,
                 dim,
                 scale: scores.factor,
-                arithmetic: if keys >= INT8_FROM_KEYS {
-                    AttentionArithmetic::Int8
-                } else {
-                    AttentionArithmetic::Float
-                },
+                arithmetic: attention_arithmetic(self.arithmetic, keys),
             },
             inputs,
             output,

@@ -13,6 +13,7 @@ use super::elementwise::{Shared, Unary};
 use super::known::Known;
 use super::step::{Place, Step, Weights, Work};
 use super::view::View;
+use crate::engine::Arithmetic;
 use crate::engine::kernels::Cpu;
 use crate::engine::onnx::{DOMAIN, NodeProto, Refused, Source, Values};
 
@@ -103,6 +104,7 @@ pub(super) struct Lowering<'a> {
     pub source: &'a Source,
     pub weights: &'a Weights,
     pub cpu: &'a Cpu,
+    pub arithmetic: Arithmetic,
     uses: HashMap<&'a str, usize>,
     values: HashMap<&'a str, Value>,
     constants: Vec<Arc<[f32]>>,
@@ -125,12 +127,14 @@ pub(super) fn lower(
     source: &Source,
     weights: &Weights,
     cpu: &Cpu,
+    arithmetic: Arithmetic,
     inputs: &[Vec<usize>],
 ) -> Result<Lowered, Refused> {
     let mut lowering = Lowering {
         source,
         weights,
         cpu,
+        arithmetic,
         uses: source.uses(),
         values: HashMap::new(),
         constants: Vec::new(),

@@ -37,7 +37,7 @@ pub(super) use step::{Source, Step, Weights, Work};
 use step::Place;
 
 use super::kernels::{Cpu, ShapeError};
-use super::onnx;
+use super::{Arithmetic, onnx};
 
 /// Floats in a cache line, on which the arena starts.
 const LINE: usize = 16;
@@ -78,9 +78,10 @@ impl Plan {
         source: &onnx::Source,
         weights: &Weights,
         cpu: &Cpu,
+        arithmetic: Arithmetic,
         inputs: &[Vec<usize>],
     ) -> Result<Self, onnx::Refused> {
-        let lowered = groups::cut(lower::lower(source, weights, cpu, inputs)?);
+        let lowered = groups::cut(lower::lower(source, weights, cpu, arithmetic, inputs)?);
         let kept: Vec<Place> = lowered.outputs.iter().map(|(place, _)| *place).collect();
         let arena = Arena::lay_out(&lowered.buffers, &lowered.steps, &kept);
         Ok(Self {
