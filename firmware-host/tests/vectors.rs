@@ -238,7 +238,7 @@ fn write_vectors() {
 
 /// Whole frames for the fuzzer to begin with.
 #[test]
-#[ignore = "writes the fuzzer's seeds: scripts/fuzz-link"]
+#[ignore = "writes the fuzzer's seeds: scripts/fuzz"]
 fn write_seeds() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     for (number, packet) in some_packets().iter().enumerate() {
