@@ -75,6 +75,8 @@ pub enum RefusalCode {
     Blurred,
     /// Unlike everything that the exam was trained on.
     OutOfDistribution,
+    /// The picture may tell whose it is, where nothing may.
+    BurnedIn,
     /// A prompt lies outside this image.
     PromptOutside,
     /// The device has not the memory that this image's answer takes.
@@ -108,6 +110,7 @@ impl RefusalCode {
             Self::Border => "border",
             Self::Blurred => "blurred",
             Self::OutOfDistribution => "out_of_distribution",
+            Self::BurnedIn => "burned_in",
             Self::PromptOutside => "prompt_outside",
             Self::Budget => "budget",
             Self::DeviceFault => "device_fault",
@@ -145,6 +148,18 @@ impl Refusal {
             ..self
         }
     }
+}
+
+/// What came of looking whether an image is one that may be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// It may.
+    Passed,
+    /// It may not, and was answered all the same because the user said so.
+    Forced,
+    /// Nothing looked: the bundle cannot.
+    None,
 }
 
 /// The region a finding rests on, in the image's own pixels.
@@ -210,6 +225,10 @@ pub struct Finding {
     pub mask: MaskReport,
     /// The focus style that was used.
     pub focus: String,
+    /// What the gate before the models said.
+    pub gate: Check,
+    /// What the guard after them said.
+    pub guard: Check,
     /// What else a reader must know, as `code: sentence`.
     pub reasons: Vec<String>,
 }
@@ -218,6 +237,16 @@ impl Finding {
     /// The class that is answered.
     pub fn class(&self) -> &ClassProbability {
         &self.probabilities[self.answer]
+    }
+
+    /// What nothing looked at, in words; empty where gate and guard did.
+    pub fn unchecked(&self) -> &'static str {
+        match (self.gate, self.guard) {
+            (Check::None, Check::None) => "no gate, no guard",
+            (Check::None, _) => "no gate",
+            (_, Check::None) => "no guard",
+            _ => "",
+        }
     }
 }
 

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use crate::bundle::{Bundle, Exam};
 use crate::engine::{EngineError, Tensor};
-use crate::finding::{ClassProbability, Finding, MaskReport, Refusal, RefusalCode, TriageLevel};
+use crate::finding::{
+    Check, ClassProbability, Finding, MaskReport, Refusal, RefusalCode, TriageLevel,
+};
 use crate::focus::{Logits, Mask, Prompt, Style};
 use crate::image::{Image, UnitBox};
 use crate::triage::{level, unit};
@@ -94,8 +96,9 @@ pub fn run<'a>(
 ) -> Result<Vec<(&'a Exam, Outcome)>, EngineError> {
     let look = refused(look(bundle, image))?;
     let admit = |exam: &Exam| {
-        let look = look.as_ref().map_err(Clone::clone)?;
-        unless_forced(admit(bundle, exam, image, look.as_ref()), overrides)
+        let look = look.as_ref().map_err(Clone::clone)?.as_ref();
+        let admitted = admit(bundle, exam, image, look);
+        Checked::new(look.is_some(), admitted, overrides)
     };
     let admitted: Vec<_> = exams.iter().map(|exam| (*exam, admit(exam))).collect();
     if admitted.iter().all(|(_, admitted)| admitted.is_err()) {
@@ -106,13 +109,13 @@ pub fn run<'a>(
     }
     let read = refused(read(bundle, image, overrides, observer))?
         .map(|reading| (Arc::new(reading.mask.clone()), reading));
-    let outcome = |exam: &Exam, admitted: Result<Vec<String>, Refusal>| {
-        let mut notes = admitted?;
+    let outcome = |exam: &Exam, admitted: Result<Checked, Refusal>| {
+        let gate = admitted?;
         let (region, reading) = read.as_ref().map_err(Clone::clone)?;
-        notes.extend(unless_forced(admission::guard(exam, reading), overrides)?);
-        let mut finding = answer(exam, image, reading);
-        finding.reasons.extend(notes);
-        Ok((finding, region.clone()))
+        let guarded = admission::guard(exam, reading);
+        let guard = Checked::new(exam.guard.is_some(), guarded, overrides)?;
+        let finding = answer(exam, image, reading);
+        Ok((with_checks(finding, gate, guard), region.clone()))
     };
     let outcomes = admitted.into_iter();
     let outcomes = outcomes.map(|(exam, admitted)| (exam, outcome(exam, admitted)));
@@ -128,16 +131,56 @@ fn refused<T>(made: Result<T, impl Into<Stopped>>) -> Result<Result<T, Refusal>,
     }
 }
 
-/// A refusal that is overruled becomes a note of the finding.
-fn unless_forced(
-    judged: Result<(), Refusal>,
-    overrides: &Overrides,
-) -> Result<Vec<String>, Refusal> {
-    match judged {
-        Ok(()) => Ok(Vec::new()),
-        Err(refusal) if overrides.force => Ok(vec![format!("forced: {refusal}")]),
-        Err(refusal) => Err(refusal),
+/// What gate or guard said, where the image goes on.
+struct Checked {
+    check: Check,
+    /// The refusal that was overruled.
+    forced: Option<Refusal>,
+}
+
+impl Checked {
+    fn new(
+        looked: bool,
+        said: Result<(), Refusal>,
+        overrides: &Overrides,
+    ) -> Result<Self, Refusal> {
+        let forced = match said {
+            Ok(()) => None,
+            Err(refusal) if overrides.force => Some(refusal),
+            Err(refusal) => return Err(refusal),
+        };
+        let check = match (looked, &forced) {
+            (false, _) => Check::None,
+            (true, None) => Check::Passed,
+            (true, Some(_)) => Check::Forced,
+        };
+        Ok(Self { check, forced })
     }
+}
+
+/// The finding with what gate and guard said; that nothing looked is said, too.
+fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -> Finding {
+    (finding.gate, finding.guard) = (gate.check, guard.check);
+    for forced in [gate.forced, guard.forced].into_iter().flatten() {
+        finding.reasons.push(format!("forced: {forced}"));
+    }
+    let absent = [
+        (
+            gate.check,
+            "no_gate: nothing looked whether this is an image that the exam is for",
+        ),
+        (
+            guard.check,
+            "no_guard: nothing looked whether the exam was trained on such images",
+        ),
+    ];
+    let absent = absent
+        .into_iter()
+        .filter(|(check, _)| *check == Check::None);
+    finding
+        .reasons
+        .extend(absent.map(|(_, note)| note.to_owned()));
+    finding
 }
 
 /// Segments, focuses and embeds one image.
@@ -180,7 +223,7 @@ pub fn read(
     })
 }
 
-/// One exam's answer from a reading.
+/// One exam's answer from a reading, without any check.
 pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
     let spec = &exam.spec;
     let values = exam
@@ -217,6 +260,8 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             predicted_iou: reading.predicted_iou,
         },
         focus: reading.style.word().to_owned(),
+        gate: Check::None,
+        guard: Check::None,
         reasons: reasons(image, reading, triage_level == TriageLevel::Review),
     }
 }

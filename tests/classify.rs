@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{classify, medfocus, phantom, root};
+use std::path::Path;
+
+use common::{classify, copy_of_starter, medfocus, phantom, root};
 use serde_json::Value;
 
 fn schema() -> jsonschema::Validator {
@@ -163,6 +165,84 @@ fn an_image_that_says_its_exam_needs_no_option_and_an_ambiguous_one_does() {
             .unwrap()
             .contains("covid3, lung_tb2")
     );
+}
+
+#[test]
+fn a_bundle_without_gate_and_guard_says_so_in_every_form() {
+    let folder = copy_of_starter();
+    without_checks(folder.path());
+    let bundle = folder.path().to_str().unwrap();
+    let (answers, code) = classify(&["tests/phantoms/brain.png", "--bundle", bundle]);
+    assert_eq!(code, 0);
+    assert_valid(&answers[0]);
+    assert_eq!(
+        (&answers[0]["gate"], &answers[0]["guard"]),
+        (&"none".into(), &"none".into())
+    );
+    let reasons = answers[0]["reasons"].to_string();
+    assert!(
+        reasons.contains("no_gate: ") && reasons.contains("no_guard: "),
+        "{reasons}"
+    );
+    let twice = [
+        "classify",
+        "tests/phantoms/brain.png",
+        "tests/phantoms/brain.png",
+    ];
+    let printed = medfocus(&[&twice[..], &["--bundle", bundle]].concat()).stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(
+        printed
+            .lines()
+            .all(|line| line.ends_with("  no gate, no guard")),
+        "{printed}"
+    );
+    let inspected = medfocus(&["bundle", "inspect", bundle]).stdout;
+    let inspected = String::from_utf8(inspected).unwrap();
+    assert!(inspected.contains("gate           none: "), "{inspected}");
+    assert!(inspected.contains("guard none: "), "{inspected}");
+}
+
+/// Takes gate and guards out of a bundle's manifest.
+fn without_checks(bundle: &Path) {
+    let path = bundle.join("bundle.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut manifest: toml::Table = text.parse().unwrap();
+    manifest.remove("gate").unwrap();
+    for exam in manifest["exams"].as_array_mut().unwrap() {
+        let exam = exam.as_table_mut().unwrap();
+        exam.remove("kind").unwrap();
+        exam.remove("guard").unwrap();
+    }
+    std::fs::write(path, manifest.to_string()).unwrap();
+}
+
+#[test]
+fn an_image_that_leaves_out_what_an_exam_asks_for_is_not_guessed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("silent.png");
+    let phantom = std::fs::read(phantom("brain.png")).unwrap();
+    std::fs::write(&path, without_chunk(&phantom, b"BodyPartExamined")).unwrap();
+    let path = path.to_str().unwrap();
+    let (answers, code) = classify(&[path]);
+    assert_eq!((&answers[0]["code"], code), (&"exam_needed".into(), 1));
+    let message = answers[0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("not its body part, which exam brain4 asks for"),
+        "{message}"
+    );
+    let (answers, code) = classify(&[path, "--exam", "brain4"]);
+    assert_eq!((&answers[0]["status"], code), (&"finding".into(), 0));
+}
+
+/// A PNG without the text chunk of this keyword.
+fn without_chunk(png: &[u8], keyword: &[u8]) -> Vec<u8> {
+    let at = png
+        .windows(keyword.len())
+        .position(|part| part == keyword)
+        .unwrap();
+    let length = u32::from_be_bytes(png[at - 8..at - 4].try_into().unwrap()) as usize;
+    [&png[..at - 8], &png[at + length + 4..]].concat()
 }
 
 #[test]

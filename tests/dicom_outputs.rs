@@ -6,8 +6,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{medfocus, root};
+use dicom_core::value::{DataSetSequence, PrimitiveValue};
+use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{InMemDicomObject, open_file};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject, open_file};
 
 const SOURCE: &str = "tests/vectors/dicom/patient.dcm";
 /// Of the patient in `patient.dcm`, who never was.
@@ -28,23 +30,25 @@ struct Written {
 
 impl Written {
     fn new(options: &[&str]) -> Self {
+        let (written, code) = Self::of(SOURCE, "sc,sr,seg,hl7,page,pdf", options);
+        assert_eq!(code, Some(0), "{}", written.printed);
+        written
+    }
+
+    fn of(source: &str, kinds: &str, options: &[&str]) -> (Self, Option<i32>) {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path().to_str().unwrap();
         let fixed = [
-            "classify",
-            SOURCE,
-            "--write",
-            "sc,sr,hl7,page",
-            "--to",
-            to,
-            "--format",
-            "json",
+            "classify", source, "--write", kinds, "--to", to, "--format", "json",
         ];
         let output = medfocus(&[&fixed[..], options].concat());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{error}");
         let printed = String::from_utf8(output.stdout).unwrap() + &error;
-        Self { folder, printed }
+        (Self { folder, printed }, output.status.code())
+    }
+
+    fn answer(&self) -> serde_json::Value {
+        serde_json::from_str(&self.printed).unwrap()
     }
 
     fn path(&self, ending: &str) -> PathBuf {
@@ -74,12 +78,9 @@ fn items(object: &InMemDicomObject, found: &mut Vec<InMemDicomObject>) {
 #[test]
 fn the_patient_is_in_dicom_and_hl7_and_nowhere_else() {
     let written = Written::new(&[]);
-    let (sc, sr) = (
-        open_file(written.path("sc.dcm")),
-        open_file(written.path("sr.dcm")),
-    );
-    let (sc, sr) = (sc.unwrap(), sr.unwrap());
-    for object in [&sc, &sr] {
+    let open = |ending| open_file(written.path(ending)).unwrap();
+    let (sc, sr, seg) = (open("sc.dcm"), open("sr.dcm"), open("seg.dcm"));
+    for object in [&sc, &sr, &seg] {
         assert_eq!(text(object, tags::PATIENT_NAME), "Müller^Eva");
         assert_eq!(text(object, tags::PATIENT_ID), "P|0815");
         assert_eq!(text(object, tags::STUDY_INSTANCE_UID), "2.25.4712");
@@ -120,7 +121,7 @@ fn the_patient_is_in_dicom_and_hl7_and_nowhere_else() {
 #[test]
 fn the_report_holds_finding_probabilities_region_and_limits() {
     let written = Written::new(&[]);
-    let answer: serde_json::Value = serde_json::from_str(&written.printed).unwrap();
+    let answer = written.answer();
     let sr = open_file(written.path("sr.dcm")).unwrap();
     let mut all = Vec::new();
     items(&sr, &mut all);
@@ -179,9 +180,233 @@ fn deidentified_files_do_not_say_whose_they_are() {
             assert!(!there, "{word} in {}", path.display());
         }
     }
-    let sc = open_file(written.path("sc.dcm")).unwrap();
-    assert_eq!(text(&sc, tags::PATIENT_IDENTITY_REMOVED), "YES");
-    assert_eq!(text(&sc, tags::PATIENT_NAME), "");
+    for ending in ["sc.dcm", "sr.dcm", "seg.dcm"] {
+        let object = open_file(written.path(ending)).unwrap();
+        assert_eq!(text(&object, tags::PATIENT_IDENTITY_REMOVED), "YES");
+        assert_eq!(text(&object, tags::PATIENT_NAME), "");
+        assert_is_of_the_basic_profile(&object, ending);
+    }
+}
+
+/// PS3.15, table E.1-1, as far as our objects have its attributes: no date that is true, no
+/// private attribute.
+fn assert_is_of_the_basic_profile(object: &InMemDicomObject, name: &str) {
+    assert_eq!(text(object, tags::CONTENT_DATE), "19000101", "{name}");
+    let temporal = tags::LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED;
+    assert_eq!(text(object, temporal), "REMOVED", "{name}");
+    for element in object {
+        let tag = element.header().tag;
+        assert!(tag.group() % 2 == 0, "{name}: {tag} is private");
+        let is_empty = element.value().to_str().is_ok_and(|text| text.is_empty());
+        let is_date = [VR::DA, VR::TM, VR::DT].contains(&element.vr());
+        let is_made_up = [tags::CONTENT_DATE, tags::CONTENT_TIME].contains(&tag);
+        assert!(
+            !is_date || is_empty || is_made_up,
+            "{name}: {tag} is a date"
+        );
+    }
+    let codes = object
+        .element(tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE)
+        .unwrap();
+    assert_eq!(text(&codes.items().unwrap()[0], tags::CODE_VALUE), "113100");
+}
+
+#[test]
+fn the_segmentation_is_the_mask_over_the_source() {
+    let written = Written::new(&[]);
+    let seg = open_file(written.path("seg.dcm")).unwrap();
+    assert_eq!(inside(&seg), region(&written.answer()));
+    let frames = seg
+        .element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
+        .unwrap();
+    let first =
+        |object: &InMemDicomObject, tag| object.element(tag).unwrap().items().unwrap()[0].clone();
+    let derivation = first(&frames.items().unwrap()[0], tags::DERIVATION_IMAGE_SEQUENCE);
+    let source = first(&derivation, tags::SOURCE_IMAGE_SEQUENCE);
+    assert_eq!(
+        text(&source, tags::REFERENCED_SOP_INSTANCE_UID),
+        "2.25.4711"
+    );
+}
+
+/// The segmentation's pixels that are set, as (column, row).
+fn inside(seg: &InMemDicomObject) -> Vec<(usize, usize)> {
+    let side = |tag| seg.element(tag).unwrap().to_int::<usize>().unwrap();
+    let (rows, columns) = (side(tags::ROWS), side(tags::COLUMNS));
+    let bytes = seg.element(tags::PIXEL_DATA).unwrap().to_bytes().unwrap();
+    assert_eq!(bytes.len(), (rows * columns).div_ceil(16) * 2);
+    let is_set = |at: &usize| bytes[at / 8] >> (at % 8) & 1 == 1;
+    let set = (0..rows * columns).filter(is_set);
+    set.map(|at| (at % columns, at / columns)).collect()
+}
+
+/// The answer's region, as (column, row) by rows.
+fn region(answer: &serde_json::Value) -> Vec<(usize, usize)> {
+    let rle = &answer["mask"]["rle"];
+    let height = rle["size"][0].as_u64().unwrap() as usize;
+    let mut pixels = Vec::new();
+    let mut at = 0;
+    for (run, length) in rle["counts"].as_array().unwrap().iter().enumerate() {
+        let length = length.as_u64().unwrap() as usize;
+        if run % 2 == 1 {
+            pixels.extend((at..at + length).map(|at| (at / height, at % height)));
+        }
+        at += length;
+    }
+    pixels.sort_by_key(|&(x, y)| (y, x));
+    pixels
+}
+
+/// The page's picture, unpacked again.
+#[test]
+fn the_pdf_holds_the_page() {
+    let written = Written::new(&[]);
+    let page = image::open(written.path("page.png")).unwrap().into_rgb8();
+    let pdf = std::fs::read(written.path("page.pdf")).unwrap();
+    assert!(pdf.starts_with(b"%PDF-1.") && pdf.ends_with(b"%%EOF"));
+    let find = |what: &[u8], from: usize| {
+        let at = pdf[from..]
+            .windows(what.len())
+            .position(|part| part == what);
+        from + at.unwrap_or_else(|| panic!("no {}", String::from_utf8_lossy(what)))
+    };
+    let picture = find(b"/Subtype /Image", 0);
+    let start = find(b"stream\n", picture) + 7;
+    let end = find(b"\nendstream", start);
+    let pixels = miniz_oxide::inflate::decompress_to_vec_zlib(&pdf[start..end]).unwrap();
+    assert_eq!(pixels, page.into_raw());
+    find(b"not for care", 0);
+}
+
+/// The breast phantom as an ultrasound unit sends it, with white letters in its first rows.
+fn ultrasound(folder: &Path, elements: Vec<DataElement<InMemDicomObject>>) -> PathBuf {
+    let mut pixels = image::open(root().join("tests/phantoms/breast.png"))
+        .unwrap()
+        .into_luma8();
+    for x in 10..200 {
+        pixels.put_pixel(x, 5, image::Luma([255]));
+    }
+    let class = uids::ULTRASOUND_IMAGE_STORAGE;
+    let word = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+    let number =
+        |tag, value: u32| DataElement::new(tag, VR::US, PrimitiveValue::from(value as u16));
+    let mut object = InMemDicomObject::from_element_iter([
+        word(tags::SOP_CLASS_UID, VR::UI, class),
+        word(tags::SOP_INSTANCE_UID, VR::UI, "2.25.815"),
+        word(tags::STUDY_INSTANCE_UID, VR::UI, "2.25.816"),
+        word(tags::SERIES_INSTANCE_UID, VR::UI, "2.25.817"),
+        word(tags::MODALITY, VR::CS, "US"),
+        word(tags::BODY_PART_EXAMINED, VR::CS, "BREAST"),
+        word(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
+        number(tags::SAMPLES_PER_PIXEL, 1),
+        number(tags::ROWS, pixels.height()),
+        number(tags::COLUMNS, pixels.width()),
+        number(tags::BITS_ALLOCATED, 8),
+        number(tags::BITS_STORED, 8),
+        number(tags::HIGH_BIT, 7),
+        number(tags::PIXEL_REPRESENTATION, 0),
+        DataElement::new(
+            tags::PIXEL_DATA,
+            VR::OB,
+            PrimitiveValue::from(pixels.into_raw()),
+        ),
+    ]);
+    elements
+        .into_iter()
+        .for_each(|element| drop(object.put(element)));
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let path = folder.join("ultrasound.dcm");
+    object
+        .with_meta(meta)
+        .unwrap()
+        .write_to_file(&path)
+        .unwrap();
+    path
+}
+
+fn ultrasound_region([x0, y0, x1, y1]: [u32; 4]) -> DataElement<InMemDicomObject> {
+    let corner = |tag, value: u32| DataElement::new(tag, VR::UL, PrimitiveValue::from(value));
+    let region = InMemDicomObject::from_element_iter([
+        corner(tags::REGION_LOCATION_MIN_X0, x0),
+        corner(tags::REGION_LOCATION_MIN_Y0, y0),
+        corner(tags::REGION_LOCATION_MAX_X1, x1),
+        corner(tags::REGION_LOCATION_MAX_Y1, y1),
+    ]);
+    let regions = DataSetSequence::from(vec![region]);
+    DataElement::new(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, VR::SQ, regions)
+}
+
+#[test]
+fn deidentified_pictures_show_the_ultrasound_region_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = ultrasound(folder.path(), vec![ultrasound_region([20, 40, 499, 479])]);
+    let overlay = folder.path().join("overlay.png");
+    let options = ["--force", "--overlay", overlay.to_str().unwrap()];
+    let shown = |options: &[&str]| {
+        let (written, code) = Written::of(source.to_str().unwrap(), "sc,page", options);
+        assert_eq!(code, Some(0), "{}", written.printed);
+        let sc = open_file(written.path("sc.dcm")).unwrap();
+        let at = (5 * sc
+            .element(tags::COLUMNS)
+            .unwrap()
+            .to_int::<usize>()
+            .unwrap()
+            + 100)
+            * 3;
+        let letter = sc.element(tags::PIXEL_DATA).unwrap().to_bytes().unwrap()[at];
+        let overlay = image::open(&overlay).unwrap().into_rgb8();
+        let burned = text(&sc, tags::BURNED_IN_ANNOTATION);
+        (letter, overlay.get_pixel(100, 5).0[0], burned)
+    };
+    assert_eq!(shown(&options), (255, 255, "YES".to_owned()));
+    let deidentified = [&options[..], &["--deidentify"]].concat();
+    assert_eq!(shown(&deidentified), (0, 0, "NO".to_owned()));
+}
+
+#[test]
+fn burned_in_letters_without_a_region_are_refused_in_pictures_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = ultrasound(folder.path(), Vec::new());
+    let source = source.to_str().unwrap();
+    let options = ["--force", "--deidentify"];
+    let (refused, code) = Written::of(source, "sc", &options);
+    assert_eq!(
+        (code, &refused.answer()["code"]),
+        (Some(1), &"burned_in".into())
+    );
+    let (written, code) = Written::of(source, "sr,seg,hl7", &options);
+    assert_eq!(code, Some(0), "{}", written.printed);
+}
+
+#[test]
+fn a_segmentation_has_the_objects_own_pixels_where_they_are_not_square() {
+    let folder = tempfile::tempdir().unwrap();
+    // Twice as high as wide: the image that is read has 1024 rows.
+    let sides = PrimitiveValue::Strs(["2".to_owned(), "1".to_owned()].into_iter().collect());
+    let ratio = DataElement::new(tags::PIXEL_ASPECT_RATIO, VR::IS, sides);
+    let source = ultrasound(folder.path(), vec![ratio]);
+    let (written, code) = Written::of(source.to_str().unwrap(), "seg", &["--force"]);
+    assert_eq!(code, Some(0), "{}", written.printed);
+    let answer = written.answer();
+    assert_eq!(
+        answer["mask"]["rle"]["size"],
+        serde_json::json!([1024, 512])
+    );
+    let seg = open_file(written.path("seg.dcm")).unwrap();
+    let every_other = region(&answer).into_iter().filter(|(_, y)| y % 2 == 1);
+    let expected: Vec<_> = every_other.map(|(x, y)| (x, y / 2)).collect();
+    assert_eq!(inside(&seg), expected);
+}
+
+#[test]
+fn a_segmentation_needs_a_dicom_image() {
+    let (written, code) = Written::of("tests/phantoms/brain.png", "seg", &[]);
+    assert_eq!(code, Some(2));
+    assert!(
+        written.printed.contains("leave seg out"),
+        "{}",
+        written.printed
+    );
 }
 
 #[test]

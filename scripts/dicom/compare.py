@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 ROOT = Path(__file__).resolve().parents[2]
 LOSSY = {
@@ -40,11 +41,21 @@ def ours(program: Path, path: Path, frame: int) -> np.ndarray | str:
     return np.frombuffer(run.stdout, "<i8")
 
 
+def source(path: Path) -> Path | Dataset:
+    """The file as pydicom wants it: with a transfer syntax, if only that of its data set."""
+    dataset = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" in dataset.file_meta:
+        return path
+    syntaxes = {(True, True): ImplicitVRLittleEndian, (False, True): ExplicitVRLittleEndian}
+    dataset.file_meta.TransferSyntaxUID = syntaxes[dataset.original_encoding]
+    return dataset
+
+
 def theirs(path: Path, frame: int) -> np.ndarray | str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array = pixel_array(path, index=frame)
+            array = pixel_array(source(path), index=frame)
     except Exception as error:
         return f"{type(error).__name__}: {error}".splitlines()[0][:160]
     if array.dtype.kind == "f":

@@ -254,8 +254,14 @@ impl Manifest {
             }
             let gate_knows =
                 |kind: &String| self.gate.as_ref().is_some_and(|g| g.kind(kind).is_some());
-            if let Some(kind) = exam.kind.as_ref().filter(|kind| !gate_knows(kind)) {
-                return Err(format!("exam {}: the gate knows no kind {kind}", exam.name));
+            match &exam.kind {
+                Some(kind) if !gate_knows(kind) => {
+                    return Err(format!("exam {}: the gate knows no kind {kind}", exam.name));
+                }
+                None if self.gate.is_some() => {
+                    return Err(format!("exam {} names no kind of the gate's", exam.name));
+                }
+                _ => {}
             }
         }
         if let Some(fault) = self.gate.as_ref().and_then(GateSpec::fault) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use medfocus::bundle::{self, Bundle};
+use medfocus::gate::GateSpec;
 use medfocus::self_test;
 
 use super::{Failure, put};
@@ -74,6 +75,28 @@ fn verify(folder: &Path, files: usize, bundle: &Bundle) -> Result<String, Failur
     ))
 }
 
+/// What the gate lets pass.
+fn gate(gate: Option<&GateSpec>) -> Vec<String> {
+    let Some(gate) = gate else {
+        return vec!["  gate           none: every image is shown to the models".to_owned()];
+    };
+    let [dark, bright] = gate.brightness;
+    let mut lines = vec![
+        format!("  gate           {} px, {}", gate.input_size, gate.graph),
+        format!("                 - coloured up to {}", gate.coloured_up_to),
+        format!("                 - brightness from {dark} to {bright}"),
+        format!("                 - contrast from {}", gate.contrast_from),
+        format!("                 - content from {}", gate.content_from),
+    ];
+    lines.extend(gate.kinds.iter().map(|kind| {
+        format!(
+            "                 - {} upright from {}, sharpness from {}",
+            kind.name, kind.accept_from, kind.sharpness_from
+        )
+    }));
+    lines
+}
+
 fn inspect(checked: &bundle::Checked) -> String {
     let m = &checked.manifest;
     let mut lines = vec![
@@ -89,6 +112,7 @@ fn inspect(checked: &bundle::Checked) -> String {
         ),
         format!("  focus          {}", m.focus.style.word()),
     ];
+    lines.extend(gate(m.gate.as_ref()));
     let floats = m.segmenter.float_layers.iter();
     let floats: Vec<&str> = floats
         .chain(&m.image_encoder.float_layers)
@@ -110,6 +134,13 @@ fn inspect(checked: &bundle::Checked) -> String {
                 class.name, class.label
             )
         }));
+        lines.push(match &exam.guard {
+            Some(guard) => format!(
+                "                 guard up to {}, {}",
+                guard.up_to, guard.file
+            ),
+            None => "                 guard none: answers whatever it is shown".to_owned(),
+        });
     }
     lines.push(format!("  sha256         {}", checked.sha256));
     lines.extend(m.files.iter().map(|(name, hash)| {

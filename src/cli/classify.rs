@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medfocus::bundle::{self, Bundle, Exam};
 use medfocus::engine;
-use medfocus::finding::Answer;
+use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, FrameChoice, Image};
 use medfocus::pipeline::{self, Overrides, Stage, Timings};
@@ -195,7 +195,13 @@ fn classify(
         focus: arguments.focus,
         force: arguments.force,
     };
-    let outcomes = pipeline::run(bundle, &image, &exams, &overrides, &mut timings)?;
+    let outcomes = match may_be_shown(arguments, &image) {
+        Ok(()) => pipeline::run(bundle, &image, &exams, &overrides, &mut timings)?,
+        Err(refusal) => exams
+            .iter()
+            .map(|exam| (*exam, Err(refusal.clone())))
+            .collect(),
+    };
     let mut any_refused = false;
     for (exam, outcome) in outcomes {
         match outcome {
@@ -229,6 +235,15 @@ fn classify(
     Ok(any_refused)
 }
 
+/// Whether the pictures that were asked for may be made of this image.
+fn may_be_shown(arguments: &Arguments, image: &Image) -> Result<(), Refusal> {
+    let outputs = &arguments.outputs;
+    if outputs.deidentify && (arguments.overlay.is_some() || outputs.show_the_image()) {
+        image.cleaned()?;
+    }
+    Ok(())
+}
+
 /// The overlay and the other files of one finding, as far as they were asked for.
 fn write_files(
     arguments: &Arguments,
@@ -242,10 +257,11 @@ fn write_files(
         } else {
             out.clone()
         };
-        let picture = report::overlay(case.image, case.mask, case.finding, case.intended_use);
-        picture
-            .save_with_format(&path, ::image::ImageFormat::Png)
-            .map_err(|e| Failure::write(&path.display().to_string(), &e))?;
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::write(&path.display().to_string(), error);
+        let picture = report::overlay(case).map_err(|error| failed(&error))?;
+        let picture = report::png(&picture).map_err(|error| failed(&error))?;
+        std::fs::write(&path, picture).map_err(|error| failed(&error))?;
     }
     arguments.outputs.write(case)
 }

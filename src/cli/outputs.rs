@@ -1,9 +1,9 @@
 //! The files that `classify` writes beside its answer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use medfocus::report::{self, Case};
+use medfocus::report::{self, Case, NotWritten};
 
 use super::Failure;
 
@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Folder for the files of --write, named by case
     #[arg(long, value_name = "DIR", requires = "write")]
     to: Option<PathBuf>,
-    /// Leave everything out of DICOM and HL7 files that tells whose image it is
+    /// Leave out of every file what tells whose image it is, in words and in pixels
     #[arg(long)]
     pub deidentify: bool,
 }
@@ -32,13 +32,23 @@ enum Kind {
     Sc,
     /// DICOM Structured Report
     Sr,
+    /// DICOM Segmentation: the region over the image
+    Seg,
     /// HL7 ORU^R01 message
     Hl7,
     /// A page with picture, bars and provenance, as PNG
     Page,
+    /// The same page as PDF
+    Pdf,
 }
 
 impl Arguments {
+    /// Whether a file with the image's own pixels was asked for.
+    pub fn show_the_image(&self) -> bool {
+        let shows = |kind: &Kind| matches!(kind, Kind::Sc | Kind::Page | Kind::Pdf);
+        self.write.iter().any(shows)
+    }
+
     /// Writes what was asked for.
     pub fn write(&self, case: &Case<'_>) -> Result<(), Failure> {
         let Some(folder) = &self.to else {
@@ -48,33 +58,41 @@ impl Arguments {
             .map_err(|error| Failure::write(&folder.display().to_string(), &error))?;
         for kind in &self.write {
             let path = folder.join(format!("{}.{}", case.finding.case, ending(*kind)));
-            let failed = |error: &dyn std::fmt::Display| Failure::write(&shown(&path), error);
-            let bytes = match kind {
-                Kind::Sc => report::secondary_capture(case).map_err(|e| failed(&e))?,
-                Kind::Sr => report::structured_report(case).map_err(|e| failed(&e))?,
-                Kind::Hl7 => report::hl7(case).into_bytes(),
-                Kind::Page => {
-                    let format = image::ImageFormat::Png;
-                    let saved = report::page(case).save_with_format(&path, format);
-                    saved.map_err(|e| failed(&e))?;
-                    continue;
-                }
+            let name = path.display().to_string();
+            let bytes = match bytes(*kind, case) {
+                Ok(bytes) => bytes,
+                Err(NotWritten::NoSource) => return Err(no_source(&name)),
+                Err(error) => return Err(Failure::write(&name, &error)),
             };
-            std::fs::write(&path, bytes).map_err(|e| failed(&e))?;
+            std::fs::write(&path, bytes).map_err(|error| Failure::write(&name, &error))?;
         }
         Ok(())
     }
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string()
+fn no_source(name: &str) -> Failure {
+    let why = NotWritten::NoSource;
+    Failure::Usage(format!("{name}: {why}; leave seg out of --write"))
+}
+
+fn bytes(kind: Kind, case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
+    match kind {
+        Kind::Sc => report::secondary_capture(case),
+        Kind::Sr => report::structured_report(case),
+        Kind::Seg => report::segmentation(case),
+        Kind::Hl7 => Ok(report::hl7(case).into_bytes()),
+        Kind::Page => report::page(case).and_then(|page| report::png(&page)),
+        Kind::Pdf => report::pdf(case),
+    }
 }
 
 fn ending(kind: Kind) -> &'static str {
     match kind {
         Kind::Sc => "sc.dcm",
         Kind::Sr => "sr.dcm",
+        Kind::Seg => "seg.dcm",
         Kind::Hl7 => "hl7",
         Kind::Page => "page.png",
+        Kind::Pdf => "page.pdf",
     }
 }

@@ -65,10 +65,13 @@ pub struct Arguments {
     /// Who may send DICOM images; may be given several times, anyone where absent
     #[arg(long, value_name = "TITLE[@ADDRESS]", requires = "dicom_port")]
     dicom_allow: Vec<Peer>,
-    /// Send the answers of DICOM images there, as Secondary Capture and Structured Report
+    /// Exam that every DICOM image is asked; where absent, the one that it asks for itself
+    #[arg(long, value_name = "NAME", requires = "dicom_port")]
+    dicom_exam: Option<String>,
+    /// Send the answers of DICOM images there: report, region and picture
     #[arg(long, value_name = "TITLE@HOST:PORT", requires = "dicom_port")]
     pacs: Option<Pacs>,
-    /// Leave everything out of what is sent that tells whose image it is
+    /// Leave out of what is sent what tells whose image it is, in words and in pixels
     #[arg(long, requires = "pacs")]
     deidentify: bool,
     /// Folder of the journal; where absent, MEDFOCUS_STATE or the system's state folder
@@ -158,6 +161,7 @@ fn dicom_options(arguments: &Arguments) -> Option<dicom::Options> {
         title: arguments.aet.clone(),
         peers: arguments.dicom_allow.clone(),
         pacs: arguments.pacs.clone(),
+        exam: arguments.dicom_exam.clone(),
         deidentify: arguments.deidentify,
     })
 }

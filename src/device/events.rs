@@ -3,6 +3,7 @@
 //! Telling never waits. A listener that does not keep up loses its oldest events, so no
 //! promise may rest on them: what stands is asked of [`super::Cases`].
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
@@ -109,7 +110,9 @@ impl Found {
 
     /// Keeps of an image what a display needs.
     pub fn new(finding: Finding, title: String, image: &Image, mask: &Mask) -> Self {
-        let thumbnail = image.reduced(Self::LONGEST);
+        // A display is for all eyes: what a unit wrote around its region is left out.
+        let shown = image.cleaned().unwrap_or(Cow::Borrowed(image));
+        let thumbnail = shown.reduced(Self::LONGEST);
         let region = mask.reduced(thumbnail.width, thumbnail.height);
         Self {
             finding,

@@ -82,47 +82,59 @@ pub struct Look {
     pub kinds: Kinds,
 }
 
-/// Whether what the image says of itself fits the exam.
+/// One thing that an exam asks of what an image says of itself.
+struct Rule<'a> {
+    what: &'static str,
+    says: Option<&'a String>,
+    allowed: &'a [String],
+    code: RefusalCode,
+}
+
+/// The rules that the exam has; an empty one asks nothing.
+fn rules<'a>(exam: &ExamGate<'a>, said: &'a Said) -> impl Iterator<Item = Rule<'a>> {
+    use RefusalCode::{WrongBodyPart, WrongModality, WrongSide, WrongView};
+    let rule = |what, says: &'a Option<String>, allowed, code| Rule {
+        what,
+        says: says.as_ref(),
+        allowed,
+        code,
+    };
+    let rules = [
+        rule("modality", &said.modality, exam.modalities, WrongModality),
+        rule("body part", &said.body_part, exam.body_parts, WrongBodyPart),
+        rule("view", &said.view, exam.views, WrongView),
+        rule("side", &said.laterality, exam.lateralities, WrongSide),
+    ];
+    rules.into_iter().filter(|rule| !rule.allowed.is_empty())
+}
+
+/// Whether what the image says of itself fits the exam; silence does.
 ///
 /// # Errors
 /// `wrong_modality`, `wrong_body_part`, `wrong_view` or `wrong_side`.
 pub fn fits(exam: &ExamGate<'_>, said: &Said) -> Result<(), Refusal> {
-    let checks = [
-        (
-            &said.modality,
-            exam.modalities,
-            RefusalCode::WrongModality,
-            "modality",
-        ),
-        (
-            &said.body_part,
-            exam.body_parts,
-            RefusalCode::WrongBodyPart,
-            "body part",
-        ),
-        (&said.view, exam.views, RefusalCode::WrongView, "view"),
-        (
-            &said.laterality,
-            exam.lateralities,
-            RefusalCode::WrongSide,
-            "side",
-        ),
-    ];
-    for (says, allowed, code, what) in checks {
-        let Some(says) = says else { continue };
-        if !allowed.is_empty() && !allowed.contains(says) {
+    for rule in rules(exam, said) {
+        let Some(says) = rule.says else { continue };
+        if !rule.allowed.contains(says) {
             return Err(Refusal::new(
-                code,
+                rule.code,
                 format!(
-                    "the image's {what} is {says}; exam {} is for {}",
+                    "the image's {} is {says}; exam {} is for {}",
+                    rule.what,
                     exam.name,
-                    allowed.join(", ")
+                    rule.allowed.join(", ")
                 ),
                 "choose another exam or image, or answer all the same with --force",
             ));
         }
     }
     Ok(())
+}
+
+/// What the exam asks and the image does not say, if anything.
+pub fn unsaid(exam: &ExamGate<'_>, said: &Said) -> Option<&'static str> {
+    let mut rules = rules(exam, said);
+    rules.find(|rule| rule.says.is_none()).map(|rule| rule.what)
 }
 
 /// Whether the pixels are what the exam expects.
@@ -335,6 +347,12 @@ mod tests {
         assert!(fits(&exam(&words), &Said::default()).is_ok());
         assert!(fits(&exam(&words), &said("DX", Some("PA"))).is_ok());
         let code = |said: &Said| fits(&exam(&words), said).unwrap_err().code.word();
+        assert_eq!(
+            unsaid(&exam(&words), &said("DX", Some("PA"))),
+            Some("body part")
+        );
+        assert_eq!(unsaid(&exam(&words), &Said::default()), Some("modality"));
+        assert_eq!(unsaid(&exam(&Default::default()), &Said::default()), None);
         assert_eq!(code(&said("MR", None)), "wrong_modality");
         assert_eq!(code(&said("DX", Some("LL"))), "wrong_view");
     }

@@ -3,6 +3,7 @@
 //! This room never guesses what an image shows, never runs a model and never lets
 //! a damaged file pass for a whole one.
 
+mod clean;
 pub mod dicom;
 mod isolated;
 mod jpeg;
@@ -75,6 +76,8 @@ pub struct Said {
     pub frame: Option<(u32, u32)>,
     /// How stored values became shades of grey, in words.
     pub window: Option<String>,
+    /// DICOM Burned In Annotation (0028,0301): whether letters are part of the picture.
+    pub burned_in: Option<bool>,
     /// The part that shows something, `[x, y, width, height]` in the image's own pixels:
     /// an ultrasound unit draws its own words around it.
     pub region: Option<[u32; 4]>,

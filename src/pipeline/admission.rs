@@ -80,8 +80,8 @@ pub(super) fn guard(exam: &Exam, reading: &Reading) -> Result<(), Refusal> {
 /// The exam that the image itself asks for.
 ///
 /// # Errors
-/// `exam_needed`, with the exams to choose from, where the image is silent, fits none,
-/// or fits several.
+/// `exam_needed`, with the exams to choose from, where the image does not say all that the
+/// exam asks for, fits none, or fits several.
 pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a Exam, Refusal> {
     let names = |exams: &[&Exam]| {
         exams
@@ -116,7 +116,17 @@ pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a 
         .flatten()
         .fold(modality.clone(), |said, word| format!("{said} {word}"));
     match fitting.as_slice() {
-        [one] => Ok(one),
+        [one] => match gate::unsaid(&one.spec.gate(), &image.said) {
+            None => Ok(one),
+            // It might as well be another part of the body, which no exam is for.
+            Some(what) => refuse(
+                format!(
+                    "the image says {said} and not its {what}, which exam {} asks for",
+                    one.spec.name
+                ),
+                &fitting,
+            ),
+        },
         [] => refuse(format!("no exam of the bundle is for {said}"), &all),
         several => refuse(format!("several exams are for {said}"), several),
     }

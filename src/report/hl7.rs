@@ -10,7 +10,8 @@ use super::object::Case;
 /// The finding as one message.
 pub fn hl7(case: &Case<'_>) -> String {
     let finding = case.finding;
-    let stamp = format!("{}{}+0000", case.now.date(), case.now.time());
+    let (date, time) = case.moment();
+    let stamp = format!("{date}{time}+0000");
     let control = case.uid("message");
     let control = &control[control.len() - 20..];
     let known = |tag| escaped(case.carried(tag).unwrap_or_default());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Record, SOFTWARE};
 use crate::bundle::Class;
-use crate::finding::{Answer, ClassProbability, Finding, MaskReport, TriageLevel};
+use crate::finding::{Answer, Check, ClassProbability, Finding, MaskReport, TriageLevel};
 
 /// One answer as a JSON object.
 pub fn json(record: &Record<'_>) -> Value {
@@ -24,6 +24,8 @@ pub fn json(record: &Record<'_>) -> Value {
             put("triage_level", finding.triage_level.word().into());
             put("mask", json!(finding.mask));
             put("focus", finding.focus.clone().into());
+            put("gate", json!(finding.gate));
+            put("guard", json!(finding.guard));
             put("reasons", json!(finding.reasons));
         }
         Answer::Refusal {
@@ -93,6 +95,8 @@ pub fn restored(record: &Value, classes: &[Class]) -> Result<Finding, NotRestore
         triage_level: fields.triage_level,
         mask: fields.mask,
         focus: fields.focus,
+        gate: fields.gate,
+        guard: fields.guard,
         reasons: fields.reasons,
     })
 }
@@ -107,6 +111,8 @@ struct Fields {
     triage_level: TriageLevel,
     mask: MaskReport,
     focus: String,
+    gate: Check,
+    guard: Check,
     reasons: Vec<String>,
 }
 
@@ -156,6 +162,8 @@ mod tests {
                 predicted_iou: 0.9,
             },
             focus: "crop".to_owned(),
+            gate: Check::Passed,
+            guard: Check::None,
             reasons: vec!["unsure".to_owned()],
         }
     }

@@ -1,5 +1,5 @@
-//! Findings for people and programs: text, JSON, the overlay picture, a page, DICOM and
-//! HL7.
+//! Findings for people and programs: text, JSON, the overlay picture, a page as picture or
+//! PDF, DICOM and HL7.
 //!
 //! Whose image it is stands in the DICOM and HL7 forms alone. Every form names the bundle's
 //! intended use. Nothing here decides anything.
@@ -9,7 +9,9 @@ mod json;
 mod object;
 mod overlay;
 mod page;
+mod pdf;
 mod secondary_capture;
+mod segmentation;
 mod structured;
 mod text;
 
@@ -17,8 +19,10 @@ pub use hl7::hl7;
 pub use json::{NotRestored, json, restored};
 pub use object::{Case, Moment, NotWritten};
 pub use overlay::overlay;
-pub use page::page;
+pub use page::{page, png};
+pub use pdf::pdf;
 pub use secondary_capture::secondary_capture;
+pub use segmentation::segmentation;
 pub use structured::structured_report;
 pub use text::{card, line};
 

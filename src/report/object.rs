@@ -13,9 +13,12 @@ use sha2::{Digest, Sha256};
 
 use super::SOFTWARE;
 use crate::bundle::IntendedUse;
-use crate::finding::{BundleId, Finding};
+use crate::finding::{BundleId, Finding, Refusal};
 use crate::focus::Mask;
 use crate::image::{Image, Origin};
+
+/// The scheme of our own codes: exams, classes and levels of bundles.
+pub(super) const SCHEME: &str = "99MEDFOCUS";
 
 /// Everything that a written object needs.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +41,34 @@ pub struct Case<'a> {
     pub deidentify: bool,
 }
 
-/// Why an object cannot be written.
+/// What kind of object is written.
+pub(super) struct Kind {
+    /// SOP Class UID.
+    pub class: &'static str,
+    /// Modality.
+    pub modality: &'static str,
+    /// What people call it.
+    pub name: &'static str,
+    /// The option of PS3.15, annex E, by which its content is de-identified.
+    pub option: (&'static str, &'static str),
+}
+
+/// PS3.15, E.3.1.
+pub(super) const CLEAN_PIXEL_DATA: (&str, &str) = ("113101", "Clean Pixel Data Option");
+
+/// Why something cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the DICOM object: {0}")]
-pub struct NotWritten(pub(super) String);
+pub enum NotWritten {
+    /// It cannot be encoded.
+    #[error("it cannot be encoded: {0}")]
+    Encoding(String),
+    /// There is nothing that it could refer to.
+    #[error("a segmentation belongs to a DICOM image; this one came from another file")]
+    NoSource,
+    /// The picture may tell whose it is.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
 
 /// A second, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +125,12 @@ pub(super) fn number(tag: Tag, value: u16) -> Element {
     DataElement::new(tag, VR::US, PrimitiveValue::from(value))
 }
 
+/// A side as it is written.
+pub(super) fn side(pixels: u32) -> Result<u16, NotWritten> {
+    let written = u16::try_from(pixels);
+    written.map_err(|_| NotWritten::Encoding(format!("{pixels} pixels are too many")))
+}
+
 pub(super) fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> Element {
     DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
 }
@@ -135,6 +168,17 @@ impl Case<'_> {
         self.origin().filter(|_| !self.deidentify)?.text(tag)
     }
 
+    /// Date and time as they stand in an output. Where nothing may tell whose image it is,
+    /// they are made up: an answer comes within a minute of its image (PS3.15, table E.1-1,
+    /// action D).
+    pub(super) fn moment(&self) -> (String, String) {
+        if self.deidentify {
+            ("19000101".to_owned(), "000000".to_owned())
+        } else {
+            (self.now.date(), self.now.time())
+        }
+    }
+
     /// A UID for `what`: 2.25 and 128 bits of a hash (PS3.5, B.2), marked as a UUID of
     /// one's own making (RFC 9562, version 8).
     pub(super) fn uid(&self, what: &str) -> String {
@@ -166,7 +210,8 @@ impl Case<'_> {
 
     /// The reference to the image's object: class, instance and frame.
     pub(super) fn reference(&self) -> Option<InMemDicomObject> {
-        let origin = self.origin()?;
+        let is_named = |o: &&Origin| !o.sop_class.is_empty() && !o.sop_instance.is_empty();
+        let origin = self.origin().filter(is_named)?;
         let instance = if self.deidentify {
             hashed_uid(&origin.sop_instance)
         } else {
@@ -183,16 +228,21 @@ impl Case<'_> {
         Some(object(elements))
     }
 
-    /// The source's study and series as an evidence sequence (PS3.3, C.17.2.1).
-    pub(super) fn evidence(&self) -> Option<Element> {
+    /// The source's series, with the instance that was read under `instances`.
+    pub(super) fn referenced_series(&self, instances: Tag) -> Option<Element> {
         let (series, mut reference) = (self.source_series()?, self.reference()?);
         reference.remove_element(tags::REFERENCED_FRAME_NUMBER);
         let series = object(vec![
-            sequence(tags::REFERENCED_SOP_SEQUENCE, vec![reference]),
+            sequence(instances, vec![reference]),
             text(tags::SERIES_INSTANCE_UID, VR::UI, series),
         ]);
+        Some(sequence(tags::REFERENCED_SERIES_SEQUENCE, vec![series]))
+    }
+
+    /// The source's study and series as an evidence sequence (PS3.3, C.17.2.1).
+    pub(super) fn evidence(&self) -> Option<Element> {
         let study = object(vec![
-            sequence(tags::REFERENCED_SERIES_SEQUENCE, vec![series]),
+            self.referenced_series(tags::REFERENCED_SOP_SEQUENCE)?,
             text(tags::STUDY_INSTANCE_UID, VR::UI, self.study()),
         ]);
         let tag = tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE;
@@ -200,25 +250,18 @@ impl Case<'_> {
     }
 
     /// Patient, study, series, equipment and SOP common modules.
-    pub(super) fn common(&self, class: &str, modality: &str, what: &str) -> InMemDicomObject {
-        let (date, time) = (self.now.date(), self.now.time());
+    pub(super) fn common(&self, kind: &Kind) -> InMemDicomObject {
+        let name = kind.name;
         let mut elements = vec![
             text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192"),
-            text(tags::SOP_CLASS_UID, VR::UI, class),
-            text(tags::SOP_INSTANCE_UID, VR::UI, self.uid(what)),
-            text(tags::INSTANCE_CREATION_DATE, VR::DA, &date),
-            text(tags::INSTANCE_CREATION_TIME, VR::TM, &time),
-            text(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, "+0000"),
-            text(tags::SERIES_DATE, VR::DA, &date),
-            text(tags::SERIES_TIME, VR::TM, &time),
-            text(tags::CONTENT_DATE, VR::DA, &date),
-            text(tags::CONTENT_TIME, VR::TM, &time),
-            text(tags::MODALITY, VR::CS, modality),
-            text(tags::SERIES_DESCRIPTION, VR::LO, format!("medfocus {what}")),
+            text(tags::SOP_CLASS_UID, VR::UI, kind.class),
+            text(tags::SOP_INSTANCE_UID, VR::UI, self.uid(name)),
+            text(tags::MODALITY, VR::CS, kind.modality),
+            text(tags::SERIES_DESCRIPTION, VR::LO, format!("medfocus {name}")),
             text(
                 tags::SERIES_INSTANCE_UID,
                 VR::UI,
-                self.uid(&format!("{what} series")),
+                self.uid(&format!("{name} series")),
             ),
             text(tags::SERIES_NUMBER, VR::IS, "990"),
             text(tags::INSTANCE_NUMBER, VR::IS, "1"),
@@ -231,6 +274,7 @@ impl Case<'_> {
             ),
             text(tags::SOFTWARE_VERSIONS, VR::LO, self.maker()),
         ];
+        elements.extend(self.dates());
         for (tag, vr, always) in IDENTIFYING {
             let value = match tag {
                 tags::STUDY_INSTANCE_UID => Some(self.study()),
@@ -243,11 +287,27 @@ impl Case<'_> {
             }
         }
         if self.deidentify {
-            elements.push(text(tags::PATIENT_IDENTITY_REMOVED, VR::CS, "YES"));
-            let how = "medfocus: attributes of patient and study dropped, UIDs replaced";
-            elements.push(text(tags::DEIDENTIFICATION_METHOD, VR::LO, how));
+            elements.extend(deidentification(kind.option));
         }
         object(elements)
+    }
+
+    fn dates(&self) -> Vec<Element> {
+        let (date, time) = self.moment();
+        let mut dates = vec![
+            text(tags::CONTENT_DATE, VR::DA, &date),
+            text(tags::CONTENT_TIME, VR::TM, &time),
+        ];
+        if !self.deidentify {
+            dates.extend([
+                text(tags::INSTANCE_CREATION_DATE, VR::DA, &date),
+                text(tags::INSTANCE_CREATION_TIME, VR::TM, &time),
+                text(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, "+0000"),
+                text(tags::SERIES_DATE, VR::DA, &date),
+                text(tags::SERIES_TIME, VR::TM, &time),
+            ]);
+        }
+        dates
     }
 
     /// Program and bundle.
@@ -264,6 +324,49 @@ impl Case<'_> {
     }
 }
 
+/// That and how an object was de-identified (PS3.15, E.1.1 and PS3.16, CID 7050). Nothing of
+/// the source is copied but what [`IDENTIFYING`] lists, so no private attribute is either;
+/// the descriptions are our own words.
+fn deidentification(option: (&str, &str)) -> [Element; 4] {
+    let codes = [
+        ("113100", "Basic Application Confidentiality Profile"),
+        ("113105", "Clean Descriptors Option"),
+        option,
+    ];
+    let codes = codes.map(|(value, meaning)| code(value, "DCM", meaning));
+    let how = "medfocus: nothing of patient and study kept, UIDs replaced";
+    [
+        text(tags::PATIENT_IDENTITY_REMOVED, VR::CS, "YES"),
+        text(tags::DEIDENTIFICATION_METHOD, VR::LO, how),
+        sequence(tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE, codes.into()),
+        text(
+            tags::LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED,
+            VR::CS,
+            "REMOVED",
+        ),
+    ]
+}
+
+/// A coded concept (PS3.3, section 8).
+pub(super) fn code(value: &str, scheme: &str, meaning: &str) -> InMemDicomObject {
+    object(vec![
+        text(tags::CODE_VALUE, VR::SH, shortened(value, 16)),
+        text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, scheme),
+        text(tags::CODE_MEANING, VR::LO, shortened(meaning, 64)),
+    ])
+}
+
+/// A value that fits its representation; a longer code keeps both ends.
+fn shortened(value: &str, most: usize) -> String {
+    let count = value.chars().count();
+    if count <= most {
+        return value.to_owned();
+    }
+    let head = value.chars().take(most / 2);
+    let tail = value.chars().skip(count - most / 2);
+    head.chain(tail).collect()
+}
+
 fn hashed_uid(of: &str) -> String {
     let digest = Sha256::digest(of.as_bytes());
     let mut bytes: [u8; 16] = std::array::from_fn(|i| digest[i]);
@@ -274,7 +377,7 @@ fn hashed_uid(of: &str) -> String {
 
 /// The object as a file's bytes.
 pub(super) fn file(data: InMemDicomObject) -> Result<Vec<u8>, NotWritten> {
-    let fail = |error: &dyn std::error::Error| NotWritten(error.to_string());
+    let fail = |error: &dyn std::error::Error| NotWritten::Encoding(error.to_string());
     let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
     let file: FileDicomObject<_> = data.with_meta(meta).map_err(|e| fail(&e))?;
     let mut bytes = Vec::new();

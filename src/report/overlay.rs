@@ -1,6 +1,8 @@
 //! The overlay picture: the image at its own scale with the region tinted and
 //! outlined, and under it the answer with a bar for each class.
 
+use std::borrow::Cow;
+
 use embedded_graphics::Pixel;
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::ascii::{FONT_6X10, FONT_8X13_BOLD};
@@ -10,8 +12,8 @@ use embedded_graphics::primitives::{Primitive, PrimitiveStyle, Rectangle};
 use embedded_graphics::text::{Baseline, Text};
 use image::RgbImage;
 
-use crate::bundle::IntendedUse;
-use crate::finding::{Finding, TriageLevel};
+use super::object::{Case, NotWritten};
+use crate::finding::TriageLevel;
 use crate::focus::Mask;
 use crate::image::Image;
 
@@ -25,15 +27,23 @@ const BAR: Rgb888 = Rgb888::new(86, 180, 233);
 
 /// Draws the picture. The image keeps its own scale; a narrow one is set on a wider
 /// ground.
-pub fn overlay(image: &Image, mask: &Mask, finding: &Finding, use_: IntendedUse) -> RgbImage {
+///
+/// # Errors
+/// `burned_in`, where nothing may tell whose image it is and the picture may.
+pub fn overlay(case: &Case<'_>) -> Result<RgbImage, NotWritten> {
+    let image = if case.deidentify {
+        case.image.cleaned()?
+    } else {
+        Cow::Borrowed(case.image)
+    };
     let width = image.width.max(MIN_WIDTH);
-    let panel = LINE * (finding.probabilities.len() as u32 + 3) + 8;
+    let panel = LINE * (case.finding.probabilities.len() as u32 + 3) + 8;
     let mut picture = Picture(RgbImage::new(width, image.height + panel));
     let ground = Rectangle::new(Point::zero(), picture.size());
     fill(&mut picture, ground, PANEL);
-    draw_image(&mut picture.0, image, mask, (width - image.width) / 2);
-    draw_panel(&mut picture, image.height, finding, use_);
-    picture.0
+    draw_image(&mut picture.0, &image, case.mask, (width - image.width) / 2);
+    draw_panel(&mut picture, image.height, case);
+    Ok(picture.0)
 }
 
 fn draw_image(picture: &mut RgbImage, image: &Image, mask: &Mask, left: u32) {
@@ -73,7 +83,8 @@ fn on_edge(mask: &Mask, x: u32, y: u32, reach: u32) -> bool {
     .any(|(x, y)| !mask.contains(x, y))
 }
 
-fn draw_panel(picture: &mut Picture, top: u32, finding: &Finding, use_: IntendedUse) {
+fn draw_panel(picture: &mut Picture, top: u32, case: &Case<'_>) {
+    let finding = case.finding;
     let right = picture.0.width() as i32 - 8;
     let mut y = top as i32 + 6;
     let title = format!("{}: {}", finding.exam, finding.class().label);
@@ -132,10 +143,19 @@ fn draw_panel(picture: &mut Picture, top: u32, finding: &Finding, use_: Intended
         picture,
         8,
         y,
-        &format!("for {} only, not for care", use_.word()),
+        &elided(&limits(case), (right as u32 - 8) / 6),
         false,
         Rgb888::WHITE,
     );
+}
+
+/// What the answer is not for, and what nothing looked at.
+fn limits(case: &Case<'_>) -> String {
+    let limits = format!("for {} only, not for care", case.intended_use.word());
+    match case.finding.unchecked() {
+        "" => limits,
+        absent => format!("{limits}; {absent}"),
+    }
 }
 
 /// Okabe and Ito's colour-blind safe palette; the word stands beside it.

@@ -1,6 +1,8 @@
 //! The one-page report: the overlay picture, large, with where it comes from and what it
 //! is not for under it. No word of the patient is on it.
 
+use std::io::Cursor;
+
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::ascii::FONT_10X20;
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
@@ -11,7 +13,7 @@ use image::RgbImage;
 use image::imageops::{FilterType, overlay as paste, resize};
 
 use super::SOFTWARE;
-use super::object::Case;
+use super::object::{Case, NotWritten};
 use super::overlay::{Picture, fill, overlay};
 
 /// A page of A4 at 100 pixels an inch.
@@ -25,7 +27,10 @@ const COLUMNS: usize = ((WIDTH - 2 * MARGIN) / 10) as usize;
 const ROOM: u32 = 740;
 
 /// Draws the page.
-pub fn page(case: &Case<'_>) -> RgbImage {
+///
+/// # Errors
+/// As [`overlay`].
+pub fn page(case: &Case<'_>) -> Result<RgbImage, NotWritten> {
     let mut page = Picture(RgbImage::from_pixel(WIDTH, HEIGHT, image::Rgb([255; 3])));
     say(
         &mut page,
@@ -33,12 +38,7 @@ pub fn page(case: &Case<'_>) -> RgbImage {
         MARGIN,
         &format!("medfocus: {}", case.title),
     );
-    let picture = fitted(overlay(
-        case.image,
-        case.mask,
-        case.finding,
-        case.intended_use,
-    ));
+    let picture = fitted(overlay(case)?);
     let left = (WIDTH - picture.width()) / 2;
     paste(
         &mut page.0,
@@ -61,7 +61,18 @@ pub fn page(case: &Case<'_>) -> RgbImage {
     );
     fill(&mut page, rule, Rgb888::BLACK);
     say(&mut page, MARGIN, foot, &case.limits());
-    page.0
+    Ok(page.0)
+}
+
+/// A picture as a PNG file.
+///
+/// # Errors
+/// [`NotWritten::Encoding`].
+pub fn png(picture: &RgbImage) -> Result<Vec<u8>, NotWritten> {
+    let mut file = Cursor::new(Vec::new());
+    let written = picture.write_to(&mut file, image::ImageFormat::Png);
+    written.map_err(|error| NotWritten::Encoding(error.to_string()))?;
+    Ok(file.into_inner())
 }
 
 /// The picture at the largest size that there is room for.
@@ -74,7 +85,11 @@ fn fitted(picture: RgbImage) -> RgbImage {
 
 fn lines(case: &Case<'_>) -> Vec<String> {
     let finding = case.finding;
-    let (date, time) = (case.now.date(), case.now.time());
+    let when = if case.deidentify {
+        String::new()
+    } else {
+        format!(", {} {} UTC", case.now.date(), case.now.time())
+    };
     let mut lines = vec![
         format!(
             "Answer: {} ({:.3}), triage {}",
@@ -82,10 +97,7 @@ fn lines(case: &Case<'_>) -> Vec<String> {
             finding.class().probability,
             finding.triage_level.word()
         ),
-        format!(
-            "Case {}, focus {}, {date} {time} UTC",
-            finding.case, finding.focus
-        ),
+        format!("Case {}, focus {}{when}", finding.case, finding.focus),
         format!(
             "{SOFTWARE}, bundle {} {}",
             case.bundle.name, case.bundle.version

@@ -4,31 +4,30 @@ use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 
-use super::object::{Case, NotWritten, file, number, sequence, text};
+use super::object::{CLEAN_PIXEL_DATA, Case, Kind, NotWritten, file, number, sequence, side, text};
 use super::overlay;
+
+const KIND: Kind = Kind {
+    class: uids::SECONDARY_CAPTURE_IMAGE_STORAGE,
+    modality: "OT",
+    name: "picture",
+    option: CLEAN_PIXEL_DATA,
+};
 
 /// The overlay picture as a Secondary Capture file.
 ///
 /// # Errors
-/// [`NotWritten`].
+/// [`NotWritten`]; `burned_in` as [`overlay`].
 pub fn secondary_capture(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
-    let picture = overlay(case.image, case.mask, case.finding, case.intended_use);
-    let side = |pixels: u32| {
-        u16::try_from(pixels).map_err(|_| NotWritten(format!("{pixels} pixels are too many")))
-    };
+    let picture = overlay(case)?;
     let (columns, rows) = (side(picture.width())?, side(picture.height())?);
-    let mut data = case.common(uids::SECONDARY_CAPTURE_IMAGE_STORAGE, "OT", "picture");
-    // An ultrasound unit may have burned a name into its picture.
-    let is_ultrasound = case.image.said.modality.as_deref() == Some("US");
-    let burned = if is_ultrasound { "YES" } else { "NO" };
+    let mut data = case.common(&KIND);
     for element in [
         text(tags::CONVERSION_TYPE, VR::CS, "WSD"),
         text(tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY"),
         DataElement::new(tags::PATIENT_ORIENTATION, VR::CS, PrimitiveValue::Empty),
         DataElement::new(tags::LATERALITY, VR::CS, PrimitiveValue::Empty),
-        text(tags::BURNED_IN_ANNOTATION, VR::CS, burned),
-        text(tags::DATE_OF_SECONDARY_CAPTURE, VR::DA, case.now.date()),
-        text(tags::TIME_OF_SECONDARY_CAPTURE, VR::TM, case.now.time()),
+        text(tags::BURNED_IN_ANNOTATION, VR::CS, burned_in(case)),
         text(
             tags::DERIVATION_DESCRIPTION,
             VR::ST,
@@ -65,4 +64,15 @@ pub fn secondary_capture(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
         PrimitiveValue::from(pixels),
     ));
     file(data)
+}
+
+/// Whether the picture may tell whose it is; of an ultrasound unit's it must be feared.
+fn burned_in(case: &Case<'_>) -> &'static str {
+    let said = &case.image.said;
+    let is_feared = said.modality.as_deref() == Some("US");
+    if !case.deidentify && said.burned_in.unwrap_or(is_feared) {
+        "YES"
+    } else {
+        "NO"
+    }
 }

@@ -11,17 +11,21 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use super::SOFTWARE;
-use super::object::{Case, Element, NotWritten, file, object, sequence, text};
+use super::object::{Case, Element, Kind, NotWritten, SCHEME, code, file, object, sequence, text};
 
-/// The scheme of our own codes.
-const SCHEME: &str = "99MEDFOCUS";
+const KIND: Kind = Kind {
+    class: uids::COMPREHENSIVE_SR_STORAGE,
+    modality: "SR",
+    name: "report",
+    option: ("113104", "Clean Structured Content Option"),
+};
 
 /// The finding as a structured report's file.
 ///
 /// # Errors
 /// [`NotWritten`].
 pub fn structured_report(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
-    let mut data = case.common(uids::COMPREHENSIVE_SR_STORAGE, "SR", "report");
+    let mut data = case.common(&KIND);
     let empty = |tag| sequence(tag, Vec::new());
     for element in [
         text(tags::COMPLETION_FLAG, VR::CS, "COMPLETE"),
@@ -177,7 +181,9 @@ fn region(case: &Case<'_>) -> Option<InMemDicomObject> {
     if width == 0 || height == 0 {
         return None;
     }
-    let [across, down] = origin.stretch.map(|s| 1000.0 / s.max(1) as f32);
+    let [columns, rows] = origin.size.map(|side| side as f32);
+    let across = columns / case.image.width as f32;
+    let down = rows / case.image.height as f32;
     let (left, top) = (x as f32 * across, y as f32 * down);
     let (right, bottom) = ((x + width) as f32 * across, (y + height) as f32 * down);
     let corners = [
@@ -210,25 +216,6 @@ fn evaluations(case: &Case<'_>) -> InMemDicomObject {
         code("C0034375", "UMLS", "Qualitative Evaluations"),
         items,
     )
-}
-
-fn code(value: &str, scheme: &str, meaning: &str) -> InMemDicomObject {
-    object(vec![
-        text(tags::CODE_VALUE, VR::SH, shortened(value, 16)),
-        text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, scheme),
-        text(tags::CODE_MEANING, VR::LO, shortened(meaning, 64)),
-    ])
-}
-
-/// A value that fits its representation; a longer code keeps both ends.
-fn shortened(value: &str, most: usize) -> String {
-    let count = value.chars().count();
-    if count <= most {
-        return value.to_owned();
-    }
-    let head = value.chars().take(most / 2);
-    let tail = value.chars().skip(count - most / 2);
-    head.chain(tail).collect()
 }
 
 fn dcm(value: &str, meaning: &str) -> InMemDicomObject {

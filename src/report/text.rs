@@ -12,13 +12,17 @@ pub fn line(record: &Record<'_>) -> String {
     let source = record.source;
     match record.answer {
         Answer::Finding(f) => format!(
-            "{source}  {}  {} {:.3}  {}  region {:.1} %  [{}]",
+            "{source}  {}  {} {:.3}  {}  region {:.1} %  [{}]{}",
             f.exam,
             f.class().class,
             f.class().probability,
             f.triage_level.word(),
             f.mask.area_fraction * 100.0,
             record.intended_use.word(),
+            match f.unchecked() {
+                "" => String::new(),
+                absent => format!("  {absent}"),
+            },
         ),
         Answer::Refusal { refusal, .. } => format!(
             "{source}  refused  {}: {}; {}  [{}]",

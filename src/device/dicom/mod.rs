@@ -103,6 +103,8 @@ pub struct Options {
     pub peers: Vec<Peer>,
     /// Where answers are sent; nowhere where absent.
     pub pacs: Option<Pacs>,
+    /// The exam that every image is asked; the one that it says itself where absent.
+    pub exam: Option<String>,
     /// Whether answers leave out whose image it is.
     pub deidentify: bool,
 }

@@ -1,6 +1,6 @@
 //! The sending side: instances of the inbox become cases, and what came of a case is sent
-//! to the PACS as Secondary Capture and Structured Report, again and again until it has
-//! both. An instance leaves the inbox only then.
+//! to the PACS as Structured Report, Segmentation and Secondary Capture, again and again
+//! until it has them. An instance leaves the inbox only then.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,7 +19,9 @@ use crate::device::{Cases, State};
 use crate::focus::Mask;
 use crate::image;
 use crate::journal::Order;
-use crate::report::{Case, Moment, restored, secondary_capture, structured_report};
+use crate::report::{
+    Case, Moment, NotWritten, restored, secondary_capture, segmentation, structured_report,
+};
 
 /// Between two looks at inbox and cases.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -36,7 +38,7 @@ pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
     let mut taken = BTreeMap::new();
     let mut retry = Retry::default();
     loop {
-        if let Err(error) = feed(inbox, cases, &mut taken) {
+        if let Err(error) = feed(options, inbox, cases, &mut taken) {
             log::error!("dicom: the inbox cannot be read: {error}");
         }
         let ended = |(path, case): (&PathBuf, &u64)| {
@@ -68,14 +70,19 @@ pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
 }
 
 /// Has a case made of every instance that has none; as many as may wait.
-fn feed(inbox: &Inbox, cases: &Cases, taken: &mut BTreeMap<PathBuf, u64>) -> std::io::Result<()> {
+fn feed(
+    options: &Options,
+    inbox: &Inbox,
+    cases: &Cases,
+    taken: &mut BTreeMap<PathBuf, u64>,
+) -> std::io::Result<()> {
     for path in inbox.instances()? {
         if taken.contains_key(&path) {
             continue;
         }
         let order = Order {
             source: path.display().to_string(),
-            exam: None,
+            exam: options.exam.clone(),
             region: None,
             request: Inbox::request(&path),
         };
@@ -134,8 +141,27 @@ fn deliver(
         now: Moment::now(),
         deidentify: options.deidentify,
     };
-    let objects = [secondary_capture(&case)?, structured_report(&case)?];
-    send(options, pacs, &objects)
+    send(options, pacs, &objects(&case)?)
+}
+
+/// The files of one case. What may not be written, or has nothing to refer to, never will:
+/// the rest goes without it.
+fn objects(case: &Case<'_>) -> Result<Vec<Vec<u8>>, NotWritten> {
+    let mut objects = vec![structured_report(case)?];
+    for (made, what) in [
+        (segmentation(case), "segmentation"),
+        (secondary_capture(case), "picture"),
+    ] {
+        match made {
+            Ok(object) => objects.push(object),
+            Err(error @ NotWritten::Encoding(_)) => return Err(error),
+            Err(error) => {
+                let case = &case.finding.case;
+                log::warn!("dicom: case {case} is sent without its {what}: {error}");
+            }
+        }
+    }
+    Ok(objects)
 }
 
 /// Stores these files' objects over one association.
@@ -146,6 +172,7 @@ fn send(options: &Options, pacs: &Pacs, files: &[Vec<u8>]) -> Result<(), Failed>
         .called_ae_title(pacs.title.as_str())
         .with_presentation_context(uids::SECONDARY_CAPTURE_IMAGE_STORAGE, syntaxes())
         .with_presentation_context(uids::COMPREHENSIVE_SR_STORAGE, syntaxes())
+        .with_presentation_context(uids::SEGMENTATION_STORAGE, syntaxes())
         .connection_timeout(PATIENCE)
         .read_timeout(PATIENCE)
         .write_timeout(PATIENCE)
@@ -168,8 +195,16 @@ fn store(
     let context = agreed
         .filter(|agreed| agreed.abstract_syntax == class)
         .map(|agreed| agreed.id)
-        .next()
-        .ok_or("the PACS does not take this kind of object")?;
+        .next();
+    let context = match context {
+        Some(context) => context,
+        // Many archives take none; picture and report show the region, too.
+        None if class == uids::SEGMENTATION_STORAGE => {
+            log::warn!("dicom: the PACS takes no segmentations; the region was not sent as one");
+            return Ok(());
+        }
+        None => return Err("the PACS does not take this kind of object".into()),
+    };
     association.send(&Pdu::PData {
         data: vec![dicom_ul::pdu::PDataValue {
             presentation_context_id: context,

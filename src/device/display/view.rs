@@ -270,7 +270,9 @@ fn stage_of(stage: Stage) -> screens::Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{ClassProbability, Finding as Answer, MaskReport, RefusalCode, Rle};
+    use crate::finding::{
+        Check, ClassProbability, Finding as Answer, MaskReport, RefusalCode, Rle,
+    };
     use crate::focus::Mask;
     use crate::image::{Image, Pixels, Said};
 
@@ -299,6 +301,8 @@ mod tests {
                 predicted_iou: 0.5,
             },
             focus: "crop".to_owned(),
+            gate: Check::Passed,
+            guard: Check::Passed,
             reasons: Vec::new(),
         };
         let image = Image {

@@ -22,9 +22,8 @@ pub struct Origin {
     pub sop_instance: String,
     /// The frame that was read, counted from 1.
     pub frame: u32,
-    /// Pixels of the image for one column and row of the object: 1 unless its pixels are
-    /// not square, in thousandths.
-    pub stretch: [u32; 2],
+    /// Columns and rows of the object: the image's own unless its pixels are not square.
+    pub size: [u32; 2],
 }
 
 impl std::fmt::Debug for Origin {
@@ -118,7 +117,8 @@ impl<'a> Header<'a> {
         }
     }
 
-    pub fn origin(&self, frame: usize) -> Origin {
+    /// Of a frame with so many columns and rows.
+    pub fn origin(&self, frame: usize, size: [u32; 2]) -> Origin {
         let value = |tag: Tag| {
             let element = self.object.get(tag)?;
             let text = element.to_str().ok()?;
@@ -130,7 +130,7 @@ impl<'a> Header<'a> {
             sop_class: self.text(tags::SOP_CLASS_UID).unwrap_or_default(),
             sop_instance: self.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
             frame: frame as u32 + 1,
-            stretch: [1000, 1000],
+            size,
         }
     }
 
@@ -143,6 +143,11 @@ impl<'a> Header<'a> {
             laterality: upper(tags::IMAGE_LATERALITY).or_else(|| upper(tags::LATERALITY)),
             frame: Some((frame as u32 + 1, self.frames() as u32)),
             window: None,
+            burned_in: upper(tags::BURNED_IN_ANNOTATION).and_then(|word| match word.as_str() {
+                "YES" => Some(true),
+                "NO" => Some(false),
+                _ => None,
+            }),
             region: None,
         }
     }

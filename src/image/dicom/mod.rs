@@ -1,16 +1,18 @@
 //! DICOM objects become images (PS3.10 files of any class that holds a picture).
 //!
-//! `header` knows attributes, `stored` the values as they were stored, `shown` how they
-//! are looked at. Nothing here knows an exam, and what cannot be decoded is refused by
-//! the transfer syntax's name.
+//! `head` finds the data set, `header` knows attributes, `stored` the values as they were
+//! stored, `shown` how they are looked at. Nothing here knows an exam, and what cannot be
+//! decoded is refused by the transfer syntax's name.
 
+mod head;
 mod header;
 mod jpeg_ls;
 mod rle;
 mod shown;
 mod stored;
 
-use dicom_object::{DefaultDicomObject, OpenFileOptions};
+use dicom_object::DefaultDicomObject;
+pub(super) use head::is_dicom;
 use header::Header;
 pub use header::Origin;
 use stored::NoValues;
@@ -19,13 +21,6 @@ pub use stored::{Photometric, Stored};
 use super::read::{check_size, too_large, unreadable};
 use super::{FrameChoice, Image, Pixels, Said};
 use crate::finding::{Refusal, RefusalCode};
-
-const MAGIC_AT: usize = 128;
-
-/// Whether the bytes begin as a DICOM file does, with its preamble or without.
-pub(super) fn is_dicom(bytes: &[u8]) -> bool {
-    bytes.get(MAGIC_AT..MAGIC_AT + 4) == Some(b"DICM") || bytes.starts_with(b"DICM")
-}
 
 /// Reads the chosen frame; `sha256` is the file's.
 pub(super) fn read(
@@ -52,11 +47,12 @@ pub(super) fn read(
     .map(|side| side.round() as u32);
     check_size(name, width, height, 3)?;
     let shown = shown::show(&header, &stored, frame).map_err(|why| unreadable(name, &why))?;
-    let (mut said, mut origin) = (header.said(frame), header.origin(frame));
+    let size = [stored.columns as u32, stored.rows as u32];
+    let (mut said, origin) = (header.said(frame), header.origin(frame, size));
     said.window = shown.window;
     let image = Image {
-        width: stored.columns as u32,
-        height: stored.rows as u32,
+        width: size[0],
+        height: size[1],
         pixels: shown.pixels,
         said: Said::default(),
         sha256,
@@ -64,7 +60,6 @@ pub(super) fn read(
     };
     drop(stored);
     let image = square_pixels(image, width, height);
-    origin.stretch = stretch.map(|s| (s * 1000.0).round() as u32);
     said.region = region(&header, stretch, &image);
     Ok(Image {
         said,
@@ -83,7 +78,7 @@ pub fn stored_values(bytes: &[u8], name: &str, frame: usize) -> Result<Stored, R
 }
 
 fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
-    OpenFileOptions::new().from_reader(bytes).map_err(|error| {
+    head::open(bytes).map_err(|error| {
         // The outermost sentence says little; the innermost says what was wrong.
         let mut cause: &dyn std::error::Error = &error;
         while let Some(inner) = cause.source() {

@@ -10,15 +10,13 @@ use dicom_core::value::Value;
 use dicom_dictionary_std::{tags, uids};
 use jpeg_decoder::{ColorTransform, PixelFormat};
 
+use super::head::EXPLICIT_BIG_ENDIAN;
 use super::header::Header;
 use super::{jpeg_ls, rle};
 use crate::image::jpeg;
 
 /// Most samples that one frame may hold: 4 bytes each, and 96 MiB together.
 pub(super) const MOST_SAMPLES: usize = 24 << 20;
-
-/// Retired, and still met.
-const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
 /// Why a frame has no values.
 #[derive(Debug)]
@@ -404,6 +402,11 @@ fn encapsulated(syntax: &str, layout: &Layout, data: &[u8]) -> Result<Decoded, N
         | uids::HTJ2K_LOSSLESS
         | uids::HTJ2K_LOSSLESS_RPCL
         | uids::HTJ2K => jpeg_2000(layout, data),
+        uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN | EXPLICIT_BIG_ENDIAN => {
+            Err(NoValues::Unsupported(
+                "the pixel data is compressed, and no transfer syntax says how".to_owned(),
+            ))
+        }
         other => Err(NoValues::Unsupported(format!(
             "transfer syntax {} is not decoded",
             name_of(other)

@@ -1,0 +1,166 @@
+//! A file's head: what stands before its data set, and what it would say where it is not
+//! there. Old units and dumps of what was sent leave out preamble and magic word, and many
+//! of them the meta group; the data set's first element then says how the rest is written.
+//!
+//! Nothing here guesses how pixels are compressed: only the meta group could say.
+
+use std::io::Read;
+
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::file::ReadPreamble;
+use dicom_object::{DefaultDicomObject, OpenFileOptions, ReadError};
+
+/// Retired, and still met.
+pub(super) const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
+const MAGIC: &[u8] = b"DICM";
+const MAGIC_AT: usize = 128;
+/// The group that every picture's data set begins with.
+const FIRST_GROUP: u16 = 0x0008;
+
+/// Whether the bytes begin as a DICOM file does, with the whole head or without.
+pub fn is_dicom(bytes: &[u8]) -> bool {
+    has_magic(bytes) || supplied(bytes).is_some()
+}
+
+/// The file's object.
+pub(super) fn open(bytes: &[u8]) -> Result<DefaultDicomObject, ReadError> {
+    match supplied(bytes).filter(|_| !has_magic(bytes)) {
+        None => OpenFileOptions::new().from_reader(bytes),
+        Some((head, data)) => OpenFileOptions::new()
+            .read_preamble(ReadPreamble::Never)
+            .from_reader(head.chain(data)),
+    }
+}
+
+fn has_magic(bytes: &[u8]) -> bool {
+    bytes.get(MAGIC_AT..MAGIC_AT + MAGIC.len()) == Some(MAGIC) || bytes.starts_with(MAGIC)
+}
+
+/// The head that bytes without a magic word should have, and their data set; `None` where
+/// they do not begin as DICOM does.
+fn supplied(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut group = Vec::new();
+    let mut data = bytes;
+    let mut names_syntax = false;
+    while let Some((tag, length)) = meta_element(data) {
+        let (element, rest) = data.split_at_checked(length)?;
+        if tag != tags::FILE_META_INFORMATION_GROUP_LENGTH {
+            group.extend_from_slice(element);
+        }
+        names_syntax |= tag == tags::TRANSFER_SYNTAX_UID;
+        data = rest;
+    }
+    if !names_syntax {
+        group.extend(uid_element(tags::TRANSFER_SYNTAX_UID, syntax_of(data)?));
+    }
+    let length = u32::try_from(group.len()).ok()?.to_le_bytes();
+    let group_length = short_element(tags::FILE_META_INFORMATION_GROUP_LENGTH, VR::UL, &length);
+    Some(([MAGIC, &group_length, &group].concat(), data))
+}
+
+/// Tag and length, head included, of an element of the meta group, where one begins here;
+/// they are explicit and little endian (PS3.10, 7.1).
+fn meta_element(bytes: &[u8]) -> Option<(Tag, usize)> {
+    let tag = Tag(little(bytes, 0)?, little(bytes, 2)?);
+    if tag.group() != tags::TRANSFER_SYNTAX_UID.group() {
+        return None;
+    }
+    let length = match vr(bytes)? {
+        VR::OB | VR::UN | VR::UT | VR::UR => {
+            12 + (usize::from(little(bytes, 8)?) | usize::from(little(bytes, 10)?) << 16)
+        }
+        _ => 8 + usize::from(little(bytes, 6)?),
+    };
+    Some((tag, length))
+}
+
+/// How a data set is written, by its first element (PS3.5, 7.1).
+fn syntax_of(data: &[u8]) -> Option<&'static str> {
+    let group = little(data, 0)?;
+    let explicit = vr(data).is_some();
+    if group == FIRST_GROUP.swap_bytes() && explicit {
+        return Some(EXPLICIT_BIG_ENDIAN);
+    }
+    if group != FIRST_GROUP {
+        return None;
+    }
+    if explicit {
+        return Some(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    }
+    // A first element of 64 KiB is none.
+    let is_short = little(data, 6)? == 0;
+    is_short.then_some(uids::IMPLICIT_VR_LITTLE_ENDIAN)
+}
+
+fn little(bytes: &[u8], at: usize) -> Option<u16> {
+    let pair = bytes.get(at..at + 2)?;
+    Some(u16::from_le_bytes([pair[0], pair[1]]))
+}
+
+/// The value representation of an explicit element.
+fn vr(bytes: &[u8]) -> Option<VR> {
+    let word = bytes.get(4..6)?;
+    VR::from_binary([word[0], word[1]])
+}
+
+fn uid_element(tag: Tag, uid: &str) -> Vec<u8> {
+    let mut value = uid.as_bytes().to_vec();
+    if !value.len().is_multiple_of(2) {
+        value.push(0);
+    }
+    short_element(tag, VR::UI, &value)
+}
+
+fn short_element(tag: Tag, vr: VR, value: &[u8]) -> Vec<u8> {
+    let mut element = [tag.group().to_le_bytes(), tag.element().to_le_bytes()].concat();
+    element.extend_from_slice(vr.to_string().as_bytes());
+    element.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    element.extend_from_slice(value);
+    element
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_element_says_how_a_data_set_is_written() {
+        let implicit = b"\x08\x00\x05\x00\x0a\x00\x00\x00ISO_IR 100";
+        for (bytes, syntax) in [
+            (&implicit[..], Some(uids::IMPLICIT_VR_LITTLE_ENDIAN)),
+            (
+                b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100",
+                Some(uids::EXPLICIT_VR_LITTLE_ENDIAN),
+            ),
+            (
+                b"\x00\x08\x00\x05CS\x00\x0aISO_IR 100",
+                Some(EXPLICIT_BIG_ENDIAN),
+            ),
+            (b"\x08\x00\x05\x00\x0a\x00\x01\x00", None),
+            (b"\x10\x00\x10\x00\x0a\x00\x00\x00", None),
+            (b"\x08\x00\x05\x00", None),
+            (b"", None),
+        ] {
+            assert_eq!(syntax_of(bytes), syntax, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_meta_group_without_its_length_gets_one() {
+        let syntax = uid_element(tags::TRANSFER_SYNTAX_UID, uids::JPEGLS_LOSSLESS);
+        let set = b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100";
+        let bytes = [&syntax[..], set].concat();
+        let (head, data) = supplied(&bytes).unwrap();
+        let whole = [
+            MAGIC,
+            b"\x02\0\0\0UL\x04\0",
+            &(syntax.len() as u32).to_le_bytes(),
+            &syntax,
+        ];
+        assert_eq!((head, data), (whole.concat(), &set[..]));
+        // Cut within the group, there is no saying what follows.
+        assert!(supplied(&syntax[..syntax.len() - 1]).is_none());
+    }
+}
