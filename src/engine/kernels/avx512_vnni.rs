@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::dot::{self, Dot};
-use super::isa::{Factors, Isa, Routine, Tile, Wanted};
+use super::isa::{Factors, Isa, Routine, Strided, Tile, Wanted};
 use super::tile::{self, Sums};
 
 /// Proof that the CPU has AVX-512 F, BW, VL and VNNI.
@@ -175,6 +175,18 @@ impl Isa for Avx512Vnni {
             (2, true) => tile::float_products::<_, 8, VECTORS>(self, left, right, out),
             (_, false) => tile::float_products::<_, ROWS, 1>(self, left, right, out),
             (_, true) => tile::float_products::<_, ROWS, VECTORS>(self, left, right, out),
+        }
+    }
+    #[inline(always)]
+    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
+        let rows = wanted.rows;
+        match (rows.div_ceil(4), wanted.columns > Self::LANES) {
+            (0 | 1, false) => tile::strided_products::<_, 4, 1>(self, left, rows, right, out),
+            (0 | 1, true) => tile::strided_products::<_, 4, VECTORS>(self, left, rows, right, out),
+            (2, false) => tile::strided_products::<_, 8, 1>(self, left, rows, right, out),
+            (2, true) => tile::strided_products::<_, 8, VECTORS>(self, left, rows, right, out),
+            (_, false) => tile::strided_products::<_, ROWS, 1>(self, left, rows, right, out),
+            (_, true) => tile::strided_products::<_, ROWS, VECTORS>(self, left, rows, right, out),
         }
     }
 }

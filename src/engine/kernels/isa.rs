@@ -54,6 +54,17 @@ pub(super) struct Wanted {
     pub columns: usize,
 }
 
+/// Rows of floats anywhere in memory: value `k` of row `r` lies at `r * row + k * step`.
+#[derive(Clone, Copy)]
+pub(super) struct Strided<'a> {
+    /// The values.
+    pub data: &'a [f32],
+    /// Floats from one row to the next.
+    pub row: usize,
+    /// Floats from one value of a row to the next.
+    pub step: usize,
+}
+
 /// An instruction set. Floats are IEEE single precision, rounded to nearest even.
 ///
 /// Panels: the left one holds `[unit][row][neighbour]` codes, the right one
@@ -137,6 +148,9 @@ pub(super) trait Isa: Copy + Send + Sync + 'static {
     ///
     /// Rows and columns beyond those wanted may be written, with anything.
     fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]);
+    /// [`Isa::float_products`] of left rows that lie where they are, unpacked. Of those
+    /// beyond the wanted ones nothing is read.
+    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]);
 }
 
 /// Work written once for every instruction set.

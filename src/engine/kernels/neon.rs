@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::fmt::Debug;
 
-use super::isa::{Factors, Isa, Routine, Tile, Wanted};
+use super::isa::{Factors, Isa, Routine, Strided, Tile, Wanted};
 use super::tile::{self, Sums};
 
 /// Integer products in 128-bit registers. A value is the proof that the CPU has their
@@ -165,6 +165,14 @@ impl<P: Products> Isa for Neon<P> {
         match wanted.rows {
             0..=4 => tile::float_products::<_, 4, VECTORS>(self, left, right, out),
             _ => tile::float_products::<_, ROWS, VECTORS>(self, left, right, out),
+        }
+    }
+    #[inline(always)]
+    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
+        let rows = wanted.rows;
+        match rows {
+            0..=4 => tile::strided_products::<_, 4, VECTORS>(self, left, rows, right, out),
+            _ => tile::strided_products::<_, ROWS, VECTORS>(self, left, rows, right, out),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The other instruction sets are tested against this one. It is here to be right, not
 //! to be quick.
 
-use super::isa::{Factors, Isa, Routine, Tile, Wanted};
+use super::isa::{Factors, Isa, Routine, Strided, Tile, Wanted};
 
 /// No vectors at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +141,19 @@ impl Isa for Scalar {
         for r in 0..wanted.rows {
             for c in 0..wanted.columns {
                 let values = left[r..].iter().step_by(rows);
+                let products = values.zip(right[c..].iter().step_by(columns));
+                let sum = products.fold(0.0, |sum, (a, b): (&f32, &f32)| a.mul_add(*b, sum));
+                out[r * columns + c] = sum;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
+        let columns = Self::FLOAT_TILE.columns;
+        for r in 0..wanted.rows {
+            for c in 0..wanted.columns {
+                let values = left.data[r * left.row..].iter().step_by(left.step);
                 let products = values.zip(right[c..].iter().step_by(columns));
                 let sum = products.fold(0.0, |sum, (a, b): (&f32, &f32)| a.mul_add(*b, sum));
                 out[r * columns + c] = sum;

@@ -6,7 +6,7 @@
 //! iterators it leaves them in memory, at a third of the speed.
 #![allow(clippy::needless_range_loop)]
 
-use super::isa::{Factors, Isa, Tile};
+use super::isa::{Factors, Isa, Strided, Tile};
 
 /// Vectors of [`Isa::LANES`] integer sums.
 pub(super) trait Sums: Isa {
@@ -69,6 +69,72 @@ pub(super) fn float_products<I: Isa, const R: usize, const V: usize>(
                 }
             }
             left = left.add(rows);
+            right = right.add(columns);
+        }
+    }
+    for r in 0..R {
+        for v in 0..V {
+            isa.store(sums[r][v], &mut out[r * columns + v * I::LANES..]);
+        }
+    }
+}
+
+/// [`Isa::strided_products`] of up to `R` rows and `V` vectors of columns.
+#[inline(always)]
+pub(super) fn strided_products<I: Isa, const R: usize, const V: usize>(
+    isa: I,
+    left: Strided<'_>,
+    rows: usize,
+    right: &[f32],
+    out: &mut [f32],
+) {
+    let mut at = [0; R];
+    if rows >= R && left.row == 1 {
+        // Places that are known while compiling need no register each.
+        for r in 0..R {
+            at[r] = r;
+        }
+        return products_at::<I, R, V>(isa, left, at, right, out);
+    }
+    for r in 0..R {
+        // For rows that are not wanted, the last one once more.
+        at[r] = r.min(rows - 1) * left.row;
+    }
+    products_at::<I, R, V>(isa, left, at, right, out);
+}
+
+/// Products of the rows that start `at` these places.
+#[inline(always)]
+fn products_at<I: Isa, const R: usize, const V: usize>(
+    isa: I,
+    left: Strided<'_>,
+    at: [usize; R],
+    right: &[f32],
+    out: &mut [f32],
+) {
+    let Tile { rows, columns, .. } = I::FLOAT_TILE;
+    assert!(R <= rows && V * I::LANES <= columns && out.len() >= R * columns);
+    let depth = right.len() / columns;
+    assert!(depth > 0 && left.data.len() > at[R - 1] + (depth - 1) * left.step);
+    let mut sums = [[isa.splat(0.0); V]; R];
+    let (mut from, mut right) = (left.data.as_ptr(), right.as_ptr());
+    for _ in 0..depth {
+        // SAFETY: `depth` values of the last row, so of all, and `depth` times all columns
+        // are in bounds, by the assertions and by how `depth` is counted.
+        unsafe {
+            let mut vectors = [isa.splat(0.0); V];
+            for v in 0..V {
+                let from = right.add(v * I::LANES);
+                vectors[v] = isa.load(std::slice::from_raw_parts(from, I::LANES));
+            }
+            for r in 0..R {
+                let row = isa.splat(*from.add(at[r]));
+                for v in 0..V {
+                    sums[r][v] = isa.mul_add(row, vectors[v], sums[r][v]);
+                }
+            }
+            // Beyond the end after the last turn, and not followed there.
+            from = from.wrapping_add(left.step);
             right = right.add(columns);
         }
     }

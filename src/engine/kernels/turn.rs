@@ -9,7 +9,24 @@ use super::aligned::{Plain, view_as, view_as_mut};
 /// `to`.
 #[inline(always)]
 pub(super) fn turn<V: Plain>(rows: usize, columns: usize, from: &[V], to: &mut [V]) {
-    let (from, to) = (&from[..rows * columns], &mut to[..rows * columns]);
+    turn_within([rows, columns], from, columns, to, rows);
+}
+
+/// Turns `rows` rows of `columns` values over, where rows lie `from_stride` apart, and
+/// columns `to_stride`.
+#[inline(always)]
+pub(super) fn turn_within<V: Plain>(
+    [rows, columns]: [usize; 2],
+    from: &[V],
+    from_stride: usize,
+    to: &mut [V],
+    to_stride: usize,
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let from = &from[..(rows - 1) * from_stride + columns];
+    let to = &mut to[..(columns - 1) * to_stride + rows];
     let whole = if size_of::<V>() == 4 {
         let whole = [rows / 4 * 4, columns / 4 * 4];
         let (from, to) = (view_as::<V, u32>(from), view_as_mut::<V, u32>(to));
@@ -17,9 +34,9 @@ pub(super) fn turn<V: Plain>(rows: usize, columns: usize, from: &[V], to: &mut [
             for c in (0..whole[1]).step_by(4) {
                 // SAFETY: four rows of four columns from (r, c) are in bounds of both.
                 unsafe {
-                    let from = from.as_ptr().add(r * columns + c);
-                    let to = to.as_mut_ptr().add(c * rows + r);
-                    turn_4x4(from, columns, to, rows);
+                    let from = from.as_ptr().add(r * from_stride + c);
+                    let to = to.as_mut_ptr().add(c * to_stride + r);
+                    turn_4x4(from, from_stride, to, to_stride);
                 }
             }
         }
@@ -30,7 +47,7 @@ pub(super) fn turn<V: Plain>(rows: usize, columns: usize, from: &[V], to: &mut [
     for r in 0..rows {
         let done = if r < whole[0] { whole[1] } else { 0 };
         for c in done..columns {
-            to[c * rows + r] = from[r * columns + c];
+            to[c * to_stride + r] = from[r * from_stride + c];
         }
     }
 }

@@ -1,29 +1,36 @@
 //! Attention in single precision.
+//!
+//! Lanes are queries. A tile's queries are turned over once; keys and values are then read
+//! one by one from where they lie, so nothing of them is packed, and the softmax runs down
+//! the keys in every lane at once, with no sum or maximum across lanes.
 
-use super::{AHEAD, Job, Lengths};
+use std::ops::Range;
+
+use super::{HeadRows, Job};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take};
-use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
+use crate::engine::kernels::isa::{Isa, MOST_COLUMNS, MOST_ROWS, Routine, Strided, Wanted};
 use crate::engine::kernels::math::exp2;
-use crate::engine::kernels::turn::turn;
+use crate::engine::kernels::turn::turn_within;
+
+/// Most keys in one block: their scores for one tile of queries stay in the first-level
+/// cache until the values are through.
+const BLOCK: usize = 128;
 
 pub(super) struct Float<'a> {
     pub job: Job<'a>,
     pub scratch: &'a mut Aligned,
 }
 
-/// The keys and values of one head, packed, and room for one tile of queries.
+/// Room for one tile of queries.
 struct Memory<'m> {
-    /// `[block][panel of keys][dim][key]`
-    keys: &'m mut [f32],
-    /// `[block][panel of dim][key][column]`
-    values: &'m mut [f32],
-    /// `[dim][row]`
+    /// `[dim][query]`
     queries: &'m mut [f32],
-    /// `[panel of keys][row][key]`
+    /// `[key][query]`, of one block of keys.
     scores: &'m mut [f32],
-    /// `[key][row]`
-    probabilities: &'m mut [f32],
+    /// `[dim][query]`, before the division by the totals.
     out: &'m mut [f32],
+    /// `[query][dim]`
+    turned: &'m mut [f32],
 }
 
 impl Routine for Float<'_> {
@@ -32,167 +39,177 @@ impl Routine for Float<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let job = &self.job;
-        let lengths = Lengths::new(job, I::FLOAT_TILE);
-        let mut memory = Memory::carve(self.scratch, &lengths, I::FLOAT_TILE.rows);
-        pack(isa, job, &lengths, &mut memory);
-        for first in job.rows.clone().step_by(I::FLOAT_TILE.rows) {
-            tile(isa, job, &lengths, &mut memory, first);
+        let mut memory = Memory::carve::<I>(self.scratch, job);
+        for first in job.rows.clone().step_by(I::FLOAT_TILE.columns) {
+            let last = job.rows.end.min(first + I::FLOAT_TILE.columns);
+            tile(isa, job, &mut memory, first..last);
         }
     }
 }
 
 impl<'m> Memory<'m> {
-    fn carve(scratch: &'m mut Aligned, lengths: &Lengths, rows: usize) -> Self {
-        let Lengths {
-            depth,
-            block,
-            width,
-            blocks,
-            ..
-        } = *lengths;
-        let counts = [
-            blocks * block * depth,
-            blocks * block * width,
-            rows * depth,
-            rows * block,
-            rows * block,
-            rows * width,
-        ];
+    #[inline(always)]
+    fn carve<I: Isa>(scratch: &'m mut Aligned, job: &Job<'_>) -> Self {
+        let columns = I::FLOAT_TILE.columns;
+        let side = job.shape.dim * columns;
+        let block = block_size::<I>(job);
+        let counts = [side, block * columns, side, side];
         let memory = &mut scratch.grow(counts.map(lines_of::<f32>).iter().sum());
-        let [keys, values, queries, scores, probabilities, out] =
-            counts.map(|count| take(memory, count));
+        let [queries, scores, out, turned] = counts.map(|count| take(memory, count));
         Self {
-            keys,
-            values,
             queries,
             scores,
-            probabilities,
             out,
+            turned,
         }
     }
 }
 
+/// Keys of a block: evenly many in each, whole tiles of them.
 #[inline(always)]
-fn pack<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_>) {
-    let columns = I::FLOAT_TILE.columns;
-    memory.keys.fill(0.0);
-    memory.values.fill(0.0);
-    for (b, block) in job.blocks().enumerate() {
-        let values = &mut memory.values[b * lengths.block * lengths.width..];
-        for (i, key) in block.enumerate() {
-            job.keys.prefetch(isa, key + AHEAD);
-            job.values.prefetch(isa, key + AHEAD);
-            let at = b * lengths.block + i;
-            let to = &mut memory.keys[at / columns * columns * lengths.depth + at % columns..];
-            for (to, x) in to.iter_mut().step_by(columns).zip(job.keys.row(key)) {
-                *to = *x;
-            }
-            for (p, value) in job.values.row(key).chunks(columns).enumerate() {
-                let at = p * columns * lengths.block + i * columns;
-                values[at..at + value.len()].copy_from_slice(value);
-            }
-        }
-    }
+fn block_size<I: Isa>(job: &Job<'_>) -> usize {
+    let keys = job.shape.keys;
+    let even = keys.div_ceil(keys.div_ceil(BLOCK));
+    even.next_multiple_of(I::FLOAT_TILE.rows)
 }
 
 /// One tile of queries against all keys.
 #[inline(always)]
-fn tile<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_>, first: usize) {
+fn tile<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<usize>) {
     let (rows, columns) = (I::FLOAT_TILE.rows, I::FLOAT_TILE.columns);
-    let last = job.rows.end.min(first + rows);
-    let factor = job.shape.scale * std::f32::consts::LOG2_E;
-    memory.queries.fill(0.0);
-    for row in first..last {
-        let to = memory.queries[row - first..].iter_mut().step_by(rows);
-        for (to, x) in to.zip(job.queries.row(row)) {
-            *to = x * factor;
-        }
-    }
-    for row in last..last + rows {
-        job.queries.prefetch(isa, row);
-    }
+    let dim = job.shape.dim;
+    let count = queries.len();
+    turn_queries(isa, job, memory, queries.clone());
     memory.out.fill(0.0);
-    let mut tops = [f32::NEG_INFINITY; MOST_ROWS];
-    let mut totals = [0.0; MOST_ROWS];
+    let mut tops = [f32::NEG_INFINITY; MOST_COLUMNS];
+    let mut totals = [0.0; MOST_COLUMNS];
     let mut part = [0.0; MOST_ROWS * MOST_COLUMNS];
     let part = &mut part[..rows * columns];
-    let wanted = |columns: usize| Wanted {
-        rows: last - first,
-        columns: columns.min(I::FLOAT_TILE.columns),
+    let wanted = |rows: usize| Wanted {
+        rows: rows.min(I::FLOAT_TILE.rows),
+        columns: count,
     };
-    for (b, block) in job.blocks().enumerate() {
-        let panels = lengths.key_panels(memory.keys, b);
-        for (panel, scores) in panels.zip(memory.scores.chunks_exact_mut(rows * columns)) {
-            isa.float_products(memory.queries, panel, wanted(columns), scores);
+    let size = block_size::<I>(job);
+    for start in (0..job.shape.keys).step_by(size) {
+        let keys = size.min(job.shape.keys - start);
+        for key in (0..keys).step_by(rows) {
+            for ahead in start + key + rows..start + key + 2 * rows {
+                job.keys.prefetch(isa, ahead);
+                job.values.prefetch(isa, ahead - rows);
+            }
+            let left = row_by_row(job.keys, start + key);
+            let scores = &mut memory.scores[key * columns..][..rows * columns];
+            isa.strided_products(left, memory.queries, wanted(keys - key), scores);
         }
-        let mut fades = [0.0; MOST_ROWS];
-        for r in 0..last - first {
-            hide(memory.scores, r, rows, columns, block.len()..lengths.block);
-            let (fade, total) = probabilities(isa, memory, r, &mut tops[r], lengths.block);
-            totals[r] = totals[r] * fade + total;
-            fades[r] = fade;
+        let scores = &mut memory.scores[..keys * columns];
+        let mut fades = [0.0; MOST_COLUMNS];
+        for at in (0..count).step_by(I::LANES) {
+            let (top, total, fade) = (&mut tops[at..], &mut totals[at..], &mut fades[at..]);
+            shares(isa, &mut scores[at..], [top, total, fade]);
         }
-        turn_panels::<I>(memory, lengths.block);
-        for (p, panel) in lengths.value_panels(memory.values, b).enumerate() {
-            let wanted = wanted(job.shape.dim - p * columns);
-            isa.float_products(memory.probabilities, panel, wanted, part);
-            lengths.fade_and_add(isa, memory.out, &fades[..wanted.rows], p, part);
+        for d in (0..dim).step_by(rows) {
+            let left = Strided {
+                data: &job.values.data[start * job.values.stride + d..],
+                row: 1,
+                step: job.values.stride,
+            };
+            let wanted = wanted(dim - d);
+            isa.strided_products(left, scores, wanted, part);
+            let out = &mut memory.out[d * columns..];
+            fade_and_add(isa, out, &fades, &part[..wanted.rows * columns]);
         }
     }
-    let factors = totals.map(|total| 1.0 / total);
-    job.write(first..last, &factors, memory.out, lengths.width);
+    write(isa, job, memory, queries, &totals);
 }
 
-/// Keys that only fill up the last panel get no share.
+/// Rows of one head from `first` on, each value a step.
 #[inline(always)]
-fn hide(scores: &mut [f32], r: usize, rows: usize, columns: usize, keys: std::ops::Range<usize>) {
-    for key in keys {
-        scores[(key / columns * rows + r) * columns + key % columns] = f32::NEG_INFINITY;
+fn row_by_row(rows: HeadRows<'_>, first: usize) -> Strided<'_> {
+    Strided {
+        data: &rows.data[first * rows.stride..],
+        row: rows.stride,
+        step: 1,
     }
 }
 
-/// Row `r`'s scores to `2^(score - top)`; answers by what earlier sums fade, and the sum.
+/// The tile's queries, times the scores' factor, one a lane.
 #[inline(always)]
-fn probabilities<I: Isa>(
+fn turn_queries<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<usize>) {
+    let (dim, columns) = (job.shape.dim, I::FLOAT_TILE.columns);
+    for query in queries.end..queries.end + columns {
+        job.queries.prefetch(isa, query);
+    }
+    if queries.len() < columns {
+        // Lanes of no query: their scores are 0, and nothing of them is written.
+        memory.queries.fill(0.0);
+    }
+    let from = &job.queries.data[queries.start * job.queries.stride..];
+    let sides = [queries.len(), dim];
+    turn_within(sides, from, job.queries.stride, memory.queries, columns);
+    let factor = isa.splat(job.shape.scale * std::f32::consts::LOG2_E);
+    for at in (0..dim * columns).step_by(I::LANES) {
+        let lanes = &mut memory.queries[at..];
+        isa.store(isa.mul(isa.load(lanes), factor), lanes);
+    }
+}
+
+/// The scores of one vector of queries, `[key]` a row of the tile apart, to
+/// `2^(score - top)`: moves the top, adds to the total, and says by what earlier sums fade.
+#[inline(always)]
+fn shares<I: Isa>(isa: I, scores: &mut [f32], [top, total, fade]: [&mut [f32]; 3]) {
+    let columns = I::FLOAT_TILE.columns;
+    let keys = scores.len().div_ceil(columns);
+    let old = isa.load(top);
+    let mut new = old;
+    for key in 0..keys {
+        new = isa.max(new, isa.load(&scores[key * columns..]));
+    }
+    let faded = exp2(isa, isa.sub(old, new));
+    let mut sum = isa.mul(isa.load(total), faded);
+    for key in 0..keys {
+        let scores = &mut scores[key * columns..];
+        let share = exp2(isa, isa.sub(isa.load(scores), new));
+        sum = isa.add(sum, share);
+        isa.store(share, scores);
+    }
+    isa.store(new, top);
+    isa.store(sum, total);
+    isa.store(faded, fade);
+}
+
+/// `out * fade + part`, lane by lane.
+#[inline(always)]
+fn fade_and_add<I: Isa>(isa: I, out: &mut [f32], fades: &[f32], part: &[f32]) {
+    let columns = I::FLOAT_TILE.columns;
+    for at in (0..columns).step_by(I::LANES) {
+        let fade = isa.load(&fades[at..]);
+        for r in 0..part.len() / columns {
+            let at = r * columns + at;
+            let out = &mut out[at..];
+            isa.store(isa.mul_add(isa.load(out), fade, isa.load(&part[at..])), out);
+        }
+    }
+}
+
+/// Divides the tile's sums by their totals, and writes them query by query.
+#[inline(always)]
+fn write<I: Isa>(
     isa: I,
+    job: &Job<'_>,
     memory: &mut Memory<'_>,
-    r: usize,
-    top: &mut f32,
-    keys: usize,
-) -> (f32, f32) {
-    let (rows, columns) = (I::FLOAT_TILE.rows, I::FLOAT_TILE.columns);
-    let place = |panel: usize| (panel * rows + r) * columns;
-    let vectors = columns / I::LANES;
-    let mut tops = isa.splat(*top);
-    for panel in 0..keys / columns {
-        let scores = &memory.scores[place(panel)..][..columns];
-        for v in 0..vectors {
-            tops = isa.max(tops, isa.load(&scores[v * I::LANES..]));
+    queries: Range<usize>,
+    totals: &[f32],
+) {
+    let (dim, columns) = (job.shape.dim, I::FLOAT_TILE.columns);
+    for at in (0..columns).step_by(I::LANES) {
+        let factor = isa.div(isa.splat(1.0), isa.load(&totals[at..]));
+        for d in 0..dim {
+            let out = &mut memory.out[d * columns + at..];
+            isa.store(isa.mul(isa.load(out), factor), out);
         }
     }
-    let new_top = isa.largest(tops);
-    let fade = (*top - new_top).exp2();
-    *top = new_top;
-    let mut total = isa.splat(0.0);
-    for panel in 0..keys / columns {
-        let scores = &mut memory.scores[place(panel)..][..columns];
-        for v in 0..vectors {
-            let scores = &mut scores[v * I::LANES..];
-            let power = exp2(isa, isa.sub(isa.load(scores), isa.splat(new_top)));
-            total = isa.add(total, power);
-            isa.store(power, scores);
-        }
-    }
-    (fade, isa.sum(total))
-}
-
-/// The probabilities of every panel of keys, `[row][key]`, to one left panel.
-#[inline(always)]
-fn turn_panels<I: Isa>(memory: &mut Memory<'_>, keys: usize) {
-    let (rows, columns) = (I::FLOAT_TILE.rows, I::FLOAT_TILE.columns);
-    let from = memory.scores.chunks_exact(rows * columns);
-    let to = memory.probabilities.chunks_exact_mut(rows * columns);
-    for (from, to) in from.zip(to).take(keys / columns) {
-        turn::<f32>(rows, columns, from, to);
+    turn_within([dim, columns], memory.out, columns, memory.turned, dim);
+    for (query, values) in queries.zip(memory.turned.chunks_exact(dim)) {
+        job.write(query, values);
     }
 }

@@ -1,16 +1,100 @@
 //! Attention with both products in int8.
 
-use super::{AHEAD, Job, Lengths};
+use std::ops::Range;
+use std::slice::ChunksExact;
+
+use super::{AHEAD, Job};
 use crate::engine::kernels::aligned::{Aligned, lines_of, take, view_as, view_as_mut};
-use crate::engine::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Wanted};
+use crate::engine::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Tile, Wanted};
 use crate::engine::kernels::math;
 use crate::engine::kernels::pointwise::{load_from, store_to};
 use crate::engine::kernels::quantize::{SMALLEST, interleave, quantize, sum_of};
 use crate::engine::kernels::turn::turn;
 
+/// Keys in one block, where they do not all fit in [`SHORT`]. A multiple of every
+/// kernel's columns and unit, so that every kernel cuts the keys alike.
+const BLOCK: usize = 192;
+/// Up to this many keys are one block.
+const SHORT: usize = 256;
+
 pub(super) struct Int8<'a> {
     pub job: Job<'a>,
     pub scratch: &'a mut Aligned,
+}
+
+/// Lengths in scratch.
+struct Lengths {
+    /// A head's row in the panels of the first product.
+    depth: usize,
+    /// Keys of a block, filled up.
+    block: usize,
+    /// Values of a row of a tile's output, filled up.
+    width: usize,
+    blocks: usize,
+    /// Of a panel of keys or values.
+    columns: usize,
+}
+
+impl Lengths {
+    #[inline(always)]
+    fn new(job: &Job<'_>, tile: Tile) -> Self {
+        Self {
+            depth: tile.padded_depth(job.shape.dim),
+            block: block_room(job, tile),
+            width: job.shape.dim.next_multiple_of(tile.columns),
+            blocks: blocks(job).count(),
+            columns: tile.columns,
+        }
+    }
+
+    /// Block `b`'s panels of keys.
+    #[inline(always)]
+    fn key_panels<'m, T>(&self, keys: &'m [T], b: usize) -> ChunksExact<'m, T> {
+        let length = self.block * self.depth;
+        keys[b * length..][..length].chunks_exact(self.columns * self.depth)
+    }
+
+    /// Block `b`'s panels of values.
+    #[inline(always)]
+    fn value_panels<'m, T>(&self, values: &'m [T], b: usize) -> ChunksExact<'m, T> {
+        let length = self.block * self.width;
+        values[b * length..][..length].chunks_exact(self.columns * self.block)
+    }
+
+    /// `out * fade + part` at the columns of panel `p`, for as many rows as there are fades.
+    #[inline(always)]
+    fn fade_and_add<I: Isa>(&self, isa: I, out: &mut [f32], fades: &[f32], p: usize, part: &[f32]) {
+        let columns = self.columns;
+        for r in 0..fades.len() {
+            let fade = isa.splat(fades[r]);
+            let out = &mut out[r * self.width + p * columns..][..columns];
+            let part = &part[r * columns..][..columns];
+            for v in 0..columns / I::LANES {
+                let out = &mut out[v * I::LANES..];
+                let sum = isa.mul_add(isa.load(out), fade, isa.load(&part[v * I::LANES..]));
+                isa.store(sum, out);
+            }
+        }
+    }
+}
+
+/// Blocks of keys.
+#[inline(always)]
+fn blocks(job: &Job<'_>) -> impl Iterator<Item = Range<usize>> + use<> {
+    let keys = job.shape.keys;
+    let size = if keys <= SHORT { keys } else { BLOCK };
+    (0..keys)
+        .step_by(size)
+        .map(move |start| start..keys.min(start + size))
+}
+
+/// Keys of the longest block, filled up to whole panels and units.
+#[inline(always)]
+fn block_room(job: &Job<'_>, tile: Tile) -> usize {
+    let keys = job.shape.keys;
+    let size = if keys <= SHORT { keys } else { BLOCK };
+    size.next_multiple_of(tile.columns)
+        .next_multiple_of(tile.unit)
 }
 
 /// The keys and values of one head, packed, and room for one tile of queries.
@@ -121,7 +205,7 @@ fn pack_keys<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memo
     let row = &mut memory.row[..dim];
     let mut spoilt = 0.0;
     let panel_bytes = columns * lengths.depth;
-    for (b, block) in job.blocks().enumerate() {
+    for (b, block) in blocks(job).enumerate() {
         for (p, first) in block.clone().step_by(columns).enumerate() {
             let staged = &mut memory.staged[..panel_bytes];
             staged.fill(0);
@@ -169,7 +253,7 @@ fn right_panel<I: Isa>(codes: &[i8], depth: usize, panel: &mut [u8]) {
 fn pack_values<I: Isa>(isa: I, job: &Job<'_>, lengths: &Lengths, memory: &mut Memory<'_, I>) {
     let (dim, width) = (job.shape.dim, lengths.width);
     memory.value_scales.fill(0.0);
-    for (b, block) in job.blocks().enumerate() {
+    for (b, block) in blocks(job).enumerate() {
         let panels = &mut memory.values[b * lengths.block * width..][..lengths.block * width];
         let scales = &mut memory.value_scales[b * width..][..width];
         let factors = &mut memory.factors[..width];
@@ -278,7 +362,7 @@ fn tile<I: Isa>(
     let mut totals = [0.0; MOST_ROWS];
     let mut part = [0.0; MOST_ROWS * MOST_COLUMNS];
     let part = &mut part[..rows * columns];
-    for (b, block) in job.blocks().enumerate() {
+    for (b, block) in blocks(job).enumerate() {
         // Panels that hold keys, and what of the last is of use.
         let held = block.len().div_ceil(columns);
         let factors = |p: usize| Factors {
@@ -333,7 +417,12 @@ fn tile<I: Isa>(
         // Not finite where a query or a key is not.
         factors[r] = 1.0 / totals[r] + spoilt + query_scales[r] * 0.0;
     }
-    job.write(first..last, &factors, memory.out, lengths.width);
+    for row in first..last {
+        let r = row - first;
+        let values = &mut memory.out[r * lengths.width..][..dim];
+        values.iter_mut().for_each(|x| *x *= factors[r]);
+        job.write(row, values);
+    }
 }
 
 /// Row `r`'s scores of `keys` keys to codes of `127 * 2^(score - top)`, and 0 for keys that

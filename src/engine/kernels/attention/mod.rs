@@ -5,26 +5,18 @@
 //! One call serves whole images, batches of windows, pooled queries and cross attention:
 //! they differ in lengths and strides only.
 //!
-//! Here: the cut into jobs and blocks, where rows lie, and what a tile's output goes through
-//! in either arithmetic. How keys and values are packed and multiplied, and how scores
-//! become shares, is each arithmetic's own.
+//! Here: the cut into jobs, and where rows lie. How keys and values are cut, packed and
+//! multiplied, and how scores become shares, is each arithmetic's own.
 
 mod float;
 mod int8;
 
 use std::ops::Range;
-use std::slice::ChunksExact;
 
 use super::ShapeError;
 use super::aligned::LINE;
 use super::cpu::Cpu;
-use super::isa::{Isa, Tile};
-
-/// Keys in one block, where they do not all fit in [`SHORT`]. A multiple of every
-/// kernel's columns and unit, so that every kernel cuts the keys alike.
-const BLOCK: usize = 192;
-/// Up to this many keys are one block.
-const SHORT: usize = 256;
+use super::isa::Isa;
 
 /// How many rows ahead of their use rows are asked for.
 const AHEAD: usize = 8;
@@ -107,17 +99,18 @@ pub fn attention(
     keys.check("the keys' length", shape, shape.keys)?;
     values.check("the values' length", shape, shape.keys)?;
     let output = Rows::new(output, shape)?;
-    let tile = match shape.arithmetic {
-        AttentionArithmetic::Float => cpu.kernel().float_tile(),
-        AttentionArithmetic::Int8 => cpu.kernel().tile(),
+    // Queries that a kernel takes together.
+    let together = match shape.arithmetic {
+        AttentionArithmetic::Float => cpu.kernel().float_tile().columns,
+        AttentionArithmetic::Int8 => cpu.kernel().tile().rows,
     };
-    let parts = query_parts(cpu.threads(), shape, tile);
+    let parts = query_parts(cpu.threads(), shape, together);
     let jobs = shape.batch * shape.heads * parts;
     cpu.pool().run(jobs, |worker, job| {
         let place = [job / parts / shape.heads, job / parts % shape.heads];
         let part = job % parts;
-        let tiles = shape.queries.div_ceil(tile.rows);
-        let bound = |part: usize| shape.queries.min(part * tiles / parts * tile.rows);
+        let tiles = shape.queries.div_ceil(together);
+        let bound = |part: usize| shape.queries.min(part * tiles / parts * together);
         let job = Job {
             shape,
             queries: queries.rows(place, shape.dim),
@@ -138,13 +131,13 @@ pub fn attention(
 
 /// Into how many parts a head's queries are cut so that every thread has work. Keys are
 /// packed anew for each, so no more than needed.
-fn query_parts(threads: usize, shape: &Attention, tile: Tile) -> usize {
+fn query_parts(threads: usize, shape: &Attention, together: usize) -> usize {
     let heads = (shape.batch * shape.heads).max(1);
     if threads == 1 || heads.is_multiple_of(threads) || heads >= 8 * threads {
         return 1;
     }
     let wanted = (4 * threads).div_ceil(heads);
-    wanted.min(shape.queries.div_ceil(tile.rows)).max(1)
+    wanted.min(shape.queries.div_ceil(together)).max(1)
 }
 
 /// One head's attention for some of its queries.
@@ -160,93 +153,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Writes the answers of a tile of queries: the rows of `out`, each times its factor.
+    /// Writes query `row`'s answer.
     #[inline(always)]
-    fn write(&self, queries: Range<usize>, factors: &[f32], out: &mut [f32], width: usize) {
+    fn write(&self, row: usize, values: &[f32]) {
         let [batch, head] = self.place;
-        for row in queries.clone() {
-            let r = row - queries.start;
-            let values = &mut out[r * width..][..self.shape.dim];
-            values.iter_mut().for_each(|x| *x *= factors[r]);
-            // SAFETY: `Rows::new` checked the bounds and that rows lie apart; each row of
-            // each head is in one job.
-            unsafe { self.output.row(batch, row, head) }.copy_from_slice(values);
-        }
-    }
-
-    /// Blocks of keys.
-    #[inline(always)]
-    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let keys = self.shape.keys;
-        let size = if keys <= SHORT { keys } else { BLOCK };
-        (0..keys)
-            .step_by(size)
-            .map(move |start| start..keys.min(start + size))
-    }
-
-    /// Keys of the longest block, filled up to whole panels and units.
-    #[inline(always)]
-    fn block_room(&self, tile: Tile) -> usize {
-        let keys = self.shape.keys;
-        let size = if keys <= SHORT { keys } else { BLOCK };
-        size.next_multiple_of(tile.columns)
-            .next_multiple_of(tile.unit)
-    }
-}
-
-/// Lengths in scratch.
-struct Lengths {
-    /// A head's row in the panels of the first product.
-    depth: usize,
-    /// Keys of a block, filled up.
-    block: usize,
-    /// Values of a row of a tile's output, filled up.
-    width: usize,
-    blocks: usize,
-    /// Of a panel of keys or values.
-    columns: usize,
-}
-
-impl Lengths {
-    #[inline(always)]
-    fn new(job: &Job<'_>, tile: Tile) -> Self {
-        Self {
-            depth: tile.padded_depth(job.shape.dim),
-            block: job.block_room(tile),
-            width: job.shape.dim.next_multiple_of(tile.columns),
-            blocks: job.blocks().count(),
-            columns: tile.columns,
-        }
-    }
-
-    /// Block `b`'s panels of keys.
-    #[inline(always)]
-    fn key_panels<'m, T>(&self, keys: &'m [T], b: usize) -> ChunksExact<'m, T> {
-        let length = self.block * self.depth;
-        keys[b * length..][..length].chunks_exact(self.columns * self.depth)
-    }
-
-    /// Block `b`'s panels of values.
-    #[inline(always)]
-    fn value_panels<'m, T>(&self, values: &'m [T], b: usize) -> ChunksExact<'m, T> {
-        let length = self.block * self.width;
-        values[b * length..][..length].chunks_exact(self.columns * self.block)
-    }
-
-    /// `out * fade + part` at the columns of panel `p`, for as many rows as there are fades.
-    #[inline(always)]
-    fn fade_and_add<I: Isa>(&self, isa: I, out: &mut [f32], fades: &[f32], p: usize, part: &[f32]) {
-        let columns = self.columns;
-        for r in 0..fades.len() {
-            let fade = isa.splat(fades[r]);
-            let out = &mut out[r * self.width + p * columns..][..columns];
-            let part = &part[r * columns..][..columns];
-            for v in 0..columns / I::LANES {
-                let out = &mut out[v * I::LANES..];
-                let sum = isa.mul_add(isa.load(out), fade, isa.load(&part[v * I::LANES..]));
-                isa.store(sum, out);
-            }
-        }
+        // SAFETY: `Rows::new` checked the bounds and that rows lie apart; each row of
+        // each head is in one job.
+        unsafe { self.output.row(batch, row, head) }.copy_from_slice(values);
     }
 }
 
