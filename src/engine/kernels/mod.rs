@@ -11,7 +11,7 @@
 //! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
 //! | rows in and out: strides, tables, patches | `rows.rs` |
 //! | linear layers, convolutions, both halves of an MLP | `linear.rs`, `quantize.rs` |
-//! | attention | `attention/` |
+//! | attention; products of two activations | `attention/`, `matmul.rs` |
 //! | whole tensors, value by value or row by row | `pointwise.rs`, `pixels.rs` |
 //!
 //! Integer results are the same bits on every instruction set and with any number of
@@ -43,6 +43,7 @@ mod dot;
 mod isa;
 mod linear;
 mod math;
+mod matmul;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
@@ -70,12 +71,14 @@ pub use attention::{Attention, AttentionArithmetic, Heads, HeadsMut, attention};
 pub use cpu::Cpu;
 pub use isa::Tile;
 pub use linear::{Activation, Linear, Norm, linear, mlp};
+pub use matmul::{MatMul, matmul};
 pub use packed::{Arithmetic, Order, PackError, PackedLinear};
 pub use pixels::{PixelView, PixelViewMut, Resize, max_pool_2x2, resize};
 pub use pointwise::{add, apply, l2_normalize, layer_norm, softmax};
 pub use pool::physical_cores;
 pub use rows::{Input, NO_ROW, Output, PatchOrder, Patches, Residual, RowTable};
 pub use select::{Kernel, KernelError};
+pub use turn::transpose;
 
 /// Arguments of an operator that do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

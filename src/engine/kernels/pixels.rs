@@ -2,6 +2,7 @@
 
 use super::ShapeError;
 use super::cpu::Cpu;
+use super::isa::{Isa, Routine};
 
 /// Images in memory: value `c` of pixel `(x, y)` of image `b` lies at
 /// `b * strides[0] + y * strides[1] + x * strides[2] + c * strides[3]`.
@@ -51,10 +52,13 @@ pub fn max_pool_2x2(
     from.check()?;
     let to = Lines::new(to, pooled)?;
     let [_, down, right, step] = from.strides;
-    let larger = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
     to.each(cpu, |image, y, x, line| {
         let start = image * from.strides[0] + 2 * (y * down + x * right);
         let corners = [0, right, down, down + right].map(|corner| &from.data[start + corner..]);
+        if step == 1 && line.stride == 1 {
+            let to = line.into_slice();
+            return cpu.kernel().enter(Largest { corners, to });
+        }
         let [a, b, c, d] = corners;
         line.fill(|i| {
             let i = i * step;
@@ -62,6 +66,31 @@ pub fn max_pool_2x2(
         });
     });
     Ok(())
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+/// The largest of four pixels, channel by channel.
+struct Largest<'a> {
+    corners: [&'a [f32]; 4],
+    to: &'a mut [f32],
+}
+
+impl Routine for Largest<'_> {
+    type Output = ();
+
+    /// Plain values, which the compiler makes vectors of.
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        let count = self.to.len();
+        let [a, b, c, d] = self.corners.map(|corner| &corner[..count]);
+        for i in 0..count {
+            self.to[i] = larger(larger(a[i], b[i]), larger(c[i], d[i]));
+        }
+    }
 }
 
 /// Another size of the same images.
@@ -173,7 +202,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Calls `of(image, y, x, line)` for every pixel.
-    fn each(&self, cpu: &Cpu, of: impl Fn(usize, usize, usize, Line) + Sync) {
+    fn each(&self, cpu: &Cpu, of: impl Fn(usize, usize, usize, Line<'_>) + Sync) {
         let [batch, height, width, channels] = self.shape;
         cpu.pool().run(batch * height, |_, row| {
             let (image, y) = (row / height, row % height);
@@ -188,6 +217,7 @@ impl<'a> Lines<'a> {
                         data: unsafe { self.data.add(start) },
                         count: channels,
                         stride: self.strides[3],
+                        _data: std::marker::PhantomData,
                     },
                 );
             }
@@ -196,13 +226,21 @@ impl<'a> Lines<'a> {
 }
 
 /// The values of one output pixel.
-struct Line {
+struct Line<'a> {
     data: *mut f32,
     count: usize,
     stride: usize,
+    _data: std::marker::PhantomData<&'a mut [f32]>,
 }
 
-impl Line {
+impl<'a> Line<'a> {
+    /// The values, which lie one after the other.
+    fn into_slice(self) -> &'a mut [f32] {
+        assert_eq!(self.stride, 1);
+        // SAFETY: in bounds and this task's alone, as `Lines` says.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.count) }
+    }
+
     #[inline(always)]
     fn fill(self, value: impl Fn(usize) -> f32) {
         for i in 0..self.count {

@@ -3,7 +3,53 @@
 //! Every panel is one of these: a unit of codes, or a float, is one value. Four by four
 //! values turn in registers that every x86-64 and every 64-bit ARM has.
 
-use super::aligned::{Plain, view_as, view_as_mut};
+use super::ShapeError;
+use super::aligned::{LINE, Plain, view_as, view_as_mut};
+use super::cpu::{Cpu, Parts};
+
+/// Columns turned together: a cache line of each row, which is read once and wholly.
+const BAND: usize = LINE / size_of::<f32>();
+
+/// Values in one task: enough to be worth a thread's while.
+const TASK_VALUES: usize = 1 << 14;
+
+/// A matrix turned over by all threads: value `c` of row `r` goes from
+/// `r * from_stride + c` to `c * to_stride + r`.
+///
+/// # Errors
+/// Where lengths do not fit, or columns would share a place.
+pub fn transpose(
+    cpu: &Cpu,
+    [rows, columns]: [usize; 2],
+    (from, from_stride): (&[f32], usize),
+    (to, to_stride): (&mut [f32], usize),
+) -> Result<(), ShapeError> {
+    if rows == 0 || columns == 0 {
+        return Ok(());
+    }
+    let reach = |count: usize, stride: usize, width: usize| (count - 1) * stride + width;
+    let (read, written) = (
+        reach(rows, from_stride, columns),
+        reach(columns, to_stride, rows),
+    );
+    ShapeError::unless_at_least("the matrix' length", from.len(), read)?;
+    ShapeError::unless_at_least("the turned matrix' length", to.len(), written)?;
+    ShapeError::unless_at_least("the turned matrix' stride", to_stride, rows)?;
+    let bands = (TASK_VALUES / (BAND * rows)).max(1);
+    let parts = Parts::new(&mut to[..written], bands * BAND * to_stride);
+    cpu.pool().run(parts.count(), |_, part| {
+        // SAFETY: each task takes the part of its own number.
+        let to = unsafe { parts.take(part) };
+        let first = part * bands * BAND;
+        let last = columns.min(first + bands * BAND);
+        for (i, column) in (first..last).step_by(BAND).enumerate() {
+            let sides = [rows, BAND.min(last - column)];
+            let to = &mut to[i * BAND * to_stride..];
+            turn_within(sides, &from[column..], from_stride, to, to_stride);
+        }
+    });
+    Ok(())
+}
 
 /// Turns `rows` rows over. A row has `columns` values in `from`, and a column `rows` in
 /// `to`.

@@ -7,15 +7,18 @@
 use super::elementwise::Shared;
 use super::lower::{Layout, Lower, Lowering, Tensor, Value};
 use super::moves::broadcast_shape;
-use super::step::{MatMul, Work};
+use super::step::Work;
 use super::view::{Run, View};
 use crate::engine::Arithmetic;
-use crate::engine::kernels::{self, AttentionArithmetic, Cpu, Heads, HeadsMut, ShapeError};
+use crate::engine::kernels::{self, AttentionArithmetic, Cpu, Heads, HeadsMut, MatMul, ShapeError};
 use crate::engine::onnx::{Attributes, NodeProto};
 
 /// From this many keys on, the products of attention run in int8: there they decide the
 /// time, and the softmax averages the rounding away.
 const INT8_FROM_KEYS: usize = 256;
+
+/// From this many queries on, quantising all keys and values pays.
+const INT8_FROM_QUERIES: usize = 64;
 
 /// Queries times turned keys, not computed yet.
 #[derive(Debug, Clone)]
@@ -37,8 +40,9 @@ impl Scores {
     }
 }
 
-fn attention_arithmetic(asked: Arithmetic, keys: usize) -> AttentionArithmetic {
-    if asked == Arithmetic::Float || keys < INT8_FROM_KEYS {
+fn attention_arithmetic(asked: Arithmetic, queries: usize, keys: usize) -> AttentionArithmetic {
+    let pays = queries >= INT8_FROM_QUERIES && keys >= INT8_FROM_KEYS;
+    if asked == Arithmetic::Float || !pays {
         AttentionArithmetic::Float
     } else {
         AttentionArithmetic::Int8
@@ -281,7 +285,7 @@ impl<'a> Lowering<'a> {
                 keys,
                 dim,
                 scale: scores.factor,
-                arithmetic: attention_arithmetic(self.arithmetic, keys),
+                arithmetic: attention_arithmetic(self.arithmetic, queries, keys),
             },
             inputs,
             output,

@@ -1,10 +1,11 @@
 //! Operators that work value by value on views: sums, products, comparisons, copies.
 //!
 //! They are the glue between the operators that cost time. The loops are plain Rust over
-//! runs that all operands share; the innermost run is mostly contiguous, and a copy
-//! between two orders goes tile by tile.
+//! runs that all operands share; the innermost run is mostly contiguous. A copy between two
+//! orders is the kernels'.
 
 use super::view::{Run, View};
+use crate::engine::kernels::{Cpu, ShapeError, transpose};
 
 /// An operator of two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,16 +236,23 @@ fn joined<const N: usize>(runs: Vec<(usize, [usize; N])>) -> Vec<(usize, [usize;
     joined
 }
 
-/// Rows of both sides that a copy between two orders takes at one time.
-const TILE: usize = 16;
-
 /// `to = op(from)`.
-pub(in crate::engine) fn unary(op: Unary, shared: &Shared<2>, to: &mut [f32], from: &[f32]) {
+///
+/// # Errors
+/// [`ShapeError`]: a fault of the plan's.
+pub(in crate::engine) fn unary(
+    cpu: &Cpu,
+    op: Unary,
+    shared: &Shared<2>,
+    to: &mut [f32],
+    from: &[f32],
+) -> Result<(), ShapeError> {
     if op == Unary::Copy
-        && let [.., (_, [_, 1]), (_, [1, across])] = shared.runs[..]
+        && let [.., (rows, [down, 1]), (columns, [1, across])] = shared.runs[..]
         && across > 1
+        && down >= columns
     {
-        return turn(shared, to, from);
+        return turn(cpu, shared, [(rows, down), (columns, across)], to, from);
     }
     shared.each(&mut |[t, f], length, strides| match strides {
         [1, 1] => {
@@ -257,33 +265,31 @@ pub(in crate::engine) fn unary(op: Unary, shared: &Shared<2>, to: &mut [f32], fr
         }
         [a, b] => (0..length).for_each(|i| to[t + i * a] = op.of(from[f + i * b])),
     });
+    Ok(())
 }
 
-/// A copy whose two innermost runs are contiguous on one side each.
-fn turn(shared: &Shared<2>, to: &mut [f32], from: &[f32]) {
-    let count = shared.runs.len();
-    let ((rows, [down, _]), (columns, [_, across])) =
-        (shared.runs[count - 2], shared.runs[count - 1]);
+/// A copy whose two innermost runs, here with the stride of the other side, are contiguous
+/// on one side each.
+fn turn(
+    cpu: &Cpu,
+    shared: &Shared<2>,
+    [(rows, down), (columns, across)]: [(usize, usize); 2],
+    to: &mut [f32],
+    from: &[f32],
+) -> Result<(), ShapeError> {
+    let outer = shared.runs[..shared.runs.len() - 2].iter().copied();
     let outer = Shared {
         offsets: shared.offsets,
-        runs: shared.runs[..count - 2]
-            .iter()
-            .copied()
-            .chain([(1, [0; 2])])
-            .collect(),
+        runs: outer.chain([(1, [0; 2])]).collect(),
     };
+    let mut done = Ok(());
     outer.each(&mut |[t, f], _, _| {
-        for top in (0..rows).step_by(TILE) {
-            for left in (0..columns).step_by(TILE) {
-                for r in top..rows.min(top + TILE) {
-                    let line = &mut to[t + r * down..][..columns];
-                    for (c, to) in line.iter_mut().enumerate().skip(left).take(TILE) {
-                        *to = from[f + r + c * across];
-                    }
-                }
-            }
+        if done.is_ok() {
+            let (from, to) = ((&from[f..], across), (&mut to[t..], down));
+            done = transpose(cpu, [columns, rows], from, to);
         }
     });
+    done
 }
 
 /// `to = op(a, b)`.
@@ -378,6 +384,7 @@ pub(in crate::engine) fn gathered(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::kernels::Kernel;
 
     fn turned(order: [usize; 3], shape: [usize; 3]) -> View {
         View::contiguous(&shape).transposed(&order)
@@ -391,7 +398,8 @@ mod tests {
             let target = View::contiguous(&[2, columns, rows]);
             let mut to = vec![0.0; from.len()];
             let shared = Shared::of([&target, &view]).unwrap();
-            unary(Unary::Copy, &shared, &mut to, &from);
+            let cpu = Cpu::new(Kernel::detect().unwrap(), 1);
+            unary(&cpu, Unary::Copy, &shared, &mut to, &from).unwrap();
             for (i, value) in to.iter().enumerate() {
                 let (b, c, r) = (i / (rows * columns), i / rows % columns, i % rows);
                 assert_eq!(

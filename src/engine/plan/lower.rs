@@ -114,6 +114,8 @@ pub(super) struct Lowering<'a> {
     buffers: Vec<usize>,
     /// The step that wrote each buffer last.
     makers: Vec<Option<usize>>,
+    /// Copies in another order that were made, by what they are of.
+    copies: Vec<(Place, View, Tensor)>,
 }
 
 /// Why a node cannot become steps, without the node's name.
@@ -142,6 +144,7 @@ pub(super) fn lower(
         steps: Vec::new(),
         buffers: Vec::new(),
         makers: Vec::new(),
+        copies: Vec::new(),
     };
     for (i, (input, shape)) in source.inputs.iter().zip(inputs).enumerate() {
         let tensor = Tensor {
@@ -444,8 +447,28 @@ impl<'a> Lowering<'a> {
         self.copied("copy", &tensor, Unary::Copy)
     }
 
+    /// A copy of this view that was made for an earlier node.
+    pub fn earlier_copy(&self, place: Place, view: &View) -> Option<&Tensor> {
+        let of_it = |copy: &&(Place, View, Tensor)| copy.0 == place && copy.1 == *view;
+        self.copies.iter().find(of_it).map(|copy| &copy.2)
+    }
+
     /// `op` of the tensor as a new one in logical order.
     pub fn copied(&mut self, node: &str, tensor: &Tensor, op: Unary) -> Lower<Tensor> {
+        if let (Unary::Copy, Layout::View(view)) = (op, &tensor.layout) {
+            if let Some(copy) = self.earlier_copy(tensor.place, view) {
+                return Ok(copy.clone());
+            }
+            let mut copy = self.new_copy(node, tensor, op)?;
+            // Others may come to read it.
+            copy.sole = false;
+            self.copies.push((tensor.place, view.clone(), copy.clone()));
+            return Ok(copy);
+        }
+        self.new_copy(node, tensor, op)
+    }
+
+    fn new_copy(&mut self, node: &str, tensor: &Tensor, op: Unary) -> Lower<Tensor> {
         let shape = tensor.shape();
         let length = shape.iter().product();
         let work = match &tensor.layout {

@@ -313,7 +313,14 @@ impl<'a> Lowering<'a> {
         let other_view = other_view.transposed(&order);
         let target = View::contiguous(&laid_out);
         let length = target.len();
-        let in_order = other_view.is_contiguous() && other_view.len() == length;
+        let mut in_order = other_view.is_contiguous() && other_view.len() == length;
+        let (mut other_place, mut offset) = (other.place, other_view.offset);
+        if !in_order
+            && let Some(copy) = self.earlier_copy(other.place, &other_view)
+            && copy.shape() == laid_out
+        {
+            (other_place, offset, in_order) = (copy.place, 0, true);
+        }
         // Where the other one lies in another order, it is laid out first, in the place
         // that the product then adds to.
         let laid = if in_order {
@@ -326,7 +333,7 @@ impl<'a> Lowering<'a> {
             self.push_into(
                 node,
                 Work::Unary(Unary::Copy, shared),
-                vec![other.place],
+                vec![other_place],
                 buffer,
             );
             Some(buffer)
@@ -344,8 +351,8 @@ impl<'a> Lowering<'a> {
             work.residual = match laid {
                 Some(_) => Added::InPlace,
                 None => Added::From {
-                    at: Self::read_at(&mut step.reads, other.place),
-                    offset: other_view.offset,
+                    at: Self::read_at(&mut step.reads, other_place),
+                    offset,
                 },
             };
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::elementwise::{Binary, Shared, Unary, binary, choose, gathered, unary};
 use crate::engine::kernels::{
-    Activation, Cpu, Input, Linear, Norm, Output, PackedLinear, Patches, Residual, RowTable,
-    ShapeError, add, apply, layer_norm, linear, mlp, softmax,
+    Activation, Cpu, Input, Linear, MatMul, Norm, Output, PackedLinear, Patches, Residual,
+    RowTable, ShapeError, add, apply, layer_norm, linear, matmul, mlp, softmax,
 };
 
 /// Packed weights by the name that nodes give them.
@@ -142,17 +142,6 @@ pub(in crate::engine) struct Layer {
     pub activation: Activation,
 }
 
-/// The inner sides of a float product.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::engine) struct MatMul {
-    pub rows: usize,
-    pub columns: usize,
-    pub depth: usize,
-    /// Strides of row and column of the left matrix, then of the right one.
-    pub left: [usize; 2],
-    pub right: [usize; 2],
-}
-
 impl Step {
     /// Runs the step.
     ///
@@ -181,7 +170,7 @@ impl Step {
             Work::Softmax { width } => return softmax(cpu, *width, reads[0], out),
             Work::Activate(activation) => return apply(cpu, *activation, reads[0], out),
             Work::Add => return add(cpu, reads[0], reads[1], out),
-            Work::Unary(op, shared) => unary(*op, shared, out, reads[0]),
+            Work::Unary(op, shared) => return unary(cpu, *op, shared, out, reads[0]),
             Work::Binary(op, shared) => binary(*op, shared, out, reads[0], reads[1]),
             Work::Choose(shared) => choose(shared, out, reads[0], reads[1], reads[2]),
             Work::Gathered { op, width, rows } => {
@@ -199,7 +188,7 @@ impl Step {
                     None => to.fill(op.of(0.0)),
                 });
             }
-            Work::MatMul(shared, sides) => sides.run(shared, reads, out),
+            Work::MatMul(shared, sides) => return products(cpu, shared, sides, reads, out),
             Work::Mean(shared, count) => mean(shared, *count, out, reads[0]),
         }
         Ok(())
@@ -296,47 +285,26 @@ impl Layer {
     }
 }
 
-impl MatMul {
-    fn run(&self, shared: &Shared<3>, reads: &[&[f32]], out: &mut [f32]) {
-        let (left, right) = (reads[0], reads[1]);
-        shared.each(&mut |[to, a, b], length, [to_step, a_step, b_step]| {
-            for i in 0..length {
-                let out = &mut out[to + i * to_step..][..self.rows * self.columns];
-                self.one(&left[a + i * a_step..], &right[b + i * b_step..], out);
-            }
-        });
-    }
-
-    fn one(&self, left: &[f32], right: &[f32], out: &mut [f32]) {
-        let ([a_row, a_step], [b_step, b_column]) = (self.left, self.right);
-        for (r, out) in out.chunks_exact_mut(self.columns).enumerate() {
-            let left = &left[r * a_row..];
-            for (c, out) in out.iter_mut().enumerate() {
-                let right = &right[c * b_column..];
-                *out = if a_step == 1 && b_step == 1 {
-                    dot(&left[..self.depth], &right[..self.depth])
-                } else {
-                    (0..self.depth)
-                        .map(|k| left[k * a_step] * right[k * b_step])
-                        .sum()
-                };
+/// `A B`, batch by batch.
+fn products(
+    cpu: &Cpu,
+    shared: &Shared<3>,
+    sides: &MatMul,
+    reads: &[&[f32]],
+    out: &mut [f32],
+) -> Result<(), ShapeError> {
+    let size = sides.rows * sides.columns;
+    let mut done = Ok(());
+    shared.each(&mut |[to, a, b], length, [to_step, a_step, b_step]| {
+        for i in 0..length {
+            let (a, b) = (&reads[0][a + i * a_step..], &reads[1][b + i * b_step..]);
+            let out = &mut out[to + i * to_step..][..size];
+            if done.is_ok() {
+                done = matmul(cpu, sides, a, b, out);
             }
         }
-    }
-}
-
-/// Sums in eight lanes, so that the compiler may use vectors.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    let mut lanes = [0.0_f32; 8];
-    for (a, b) in a.iter().zip(b) {
-        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += a * b;
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
+    });
+    done
 }
 
 /// The mean of each `count` values of the second view's order, which hold the first's.

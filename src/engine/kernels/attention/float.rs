@@ -27,7 +27,7 @@ struct Memory<'m> {
     queries: &'m mut [f32],
     /// `[key][query]`, of one block of keys.
     scores: &'m mut [f32],
-    /// `[dim][query]`, before the division by the totals.
+    /// `[dim][query]`, filled up to whole tiles.
     out: &'m mut [f32],
     /// `[query][dim]`
     turned: &'m mut [f32],
@@ -52,8 +52,8 @@ impl<'m> Memory<'m> {
     fn carve<I: Isa>(scratch: &'m mut Aligned, job: &Job<'_>) -> Self {
         let columns = I::FLOAT_TILE.columns;
         let side = job.shape.dim * columns;
-        let block = block_size::<I>(job);
-        let counts = [side, block * columns, side, side];
+        let filled_up = job.shape.dim.next_multiple_of(I::FLOAT_TILE.rows) * columns;
+        let counts = [side, block_size::<I>(job) * columns, filled_up, side];
         let memory = &mut scratch.grow(counts.map(lines_of::<f32>).iter().sum());
         let [queries, scores, out, turned] = counts.map(|count| take(memory, count));
         Self {
@@ -80,7 +80,6 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<u
     let dim = job.shape.dim;
     let count = queries.len();
     turn_queries(isa, job, memory, queries.clone());
-    memory.out.fill(0.0);
     let mut tops = [f32::NEG_INFINITY; MOST_COLUMNS];
     let mut totals = [0.0; MOST_COLUMNS];
     let mut part = [0.0; MOST_ROWS * MOST_COLUMNS];
@@ -93,9 +92,8 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<u
     for start in (0..job.shape.keys).step_by(size) {
         let keys = size.min(job.shape.keys - start);
         for key in (0..keys).step_by(rows) {
-            for ahead in start + key + rows..start + key + 2 * rows {
-                job.keys.prefetch(isa, ahead);
-                job.values.prefetch(isa, ahead - rows);
+            if queries.start == job.rows.start {
+                ask_for(isa, job, start + key, rows);
             }
             let left = row_by_row(job.keys, start + key);
             let scores = &mut memory.scores[key * columns..][..rows * columns];
@@ -113,13 +111,26 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<u
                 row: 1,
                 step: job.values.stride,
             };
-            let wanted = wanted(dim - d);
-            isa.strided_products(left, scores, wanted, part);
-            let out = &mut memory.out[d * columns..];
-            fade_and_add(isa, out, &fades, &part[..wanted.rows * columns]);
+            let out = &mut memory.out[d * columns..][..rows * columns];
+            if start == 0 {
+                isa.strided_products(left, scores, wanted(dim - d), out);
+            } else {
+                isa.strided_products(left, scores, wanted(dim - d), part);
+                fade_and_add(isa, out, &fades, part, count);
+            }
         }
     }
     write(isa, job, memory, queries, &totals);
+}
+
+/// Asks for the keys of the tile after the one at `key`, and for this one's values: other
+/// tiles of queries find them in the cache.
+#[inline(always)]
+fn ask_for<I: Isa>(isa: I, job: &Job<'_>, key: usize, rows: usize) {
+    for key in key..key + rows {
+        job.keys.prefetch(isa, key + rows);
+        job.values.prefetch(isa, key);
+    }
 }
 
 /// Rows of one head from `first` on, each value a step.
@@ -132,24 +143,23 @@ fn row_by_row(rows: HeadRows<'_>, first: usize) -> Strided<'_> {
     }
 }
 
-/// The tile's queries, times the scores' factor, one a lane.
+/// The tile's queries, times the scores' factor, one a lane. Lanes of no query hold what
+/// was there before: they see no other lane, and nothing of them is written.
 #[inline(always)]
 fn turn_queries<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<usize>) {
     let (dim, columns) = (job.shape.dim, I::FLOAT_TILE.columns);
-    for query in queries.end..queries.end + columns {
+    for query in queries.end..job.rows.end.min(queries.end + columns) {
         job.queries.prefetch(isa, query);
-    }
-    if queries.len() < columns {
-        // Lanes of no query: their scores are 0, and nothing of them is written.
-        memory.queries.fill(0.0);
     }
     let from = &job.queries.data[queries.start * job.queries.stride..];
     let sides = [queries.len(), dim];
     turn_within(sides, from, job.queries.stride, memory.queries, columns);
     let factor = isa.splat(job.shape.scale * std::f32::consts::LOG2_E);
-    for at in (0..dim * columns).step_by(I::LANES) {
-        let lanes = &mut memory.queries[at..];
-        isa.store(isa.mul(isa.load(lanes), factor), lanes);
+    for d in 0..dim {
+        for at in (0..queries.len()).step_by(I::LANES) {
+            let lanes = &mut memory.queries[d * columns + at..];
+            isa.store(isa.mul(isa.load(lanes), factor), lanes);
+        }
     }
 }
 
@@ -177,11 +187,11 @@ fn shares<I: Isa>(isa: I, scores: &mut [f32], [top, total, fade]: [&mut [f32]; 3
     isa.store(faded, fade);
 }
 
-/// `out * fade + part`, lane by lane.
+/// `out * fade + part`, lane by lane, for `count` queries.
 #[inline(always)]
-fn fade_and_add<I: Isa>(isa: I, out: &mut [f32], fades: &[f32], part: &[f32]) {
+fn fade_and_add<I: Isa>(isa: I, out: &mut [f32], fades: &[f32], part: &[f32], count: usize) {
     let columns = I::FLOAT_TILE.columns;
-    for at in (0..columns).step_by(I::LANES) {
+    for at in (0..count).step_by(I::LANES) {
         let fade = isa.load(&fades[at..]);
         for r in 0..part.len() / columns {
             let at = r * columns + at;
@@ -201,14 +211,16 @@ fn write<I: Isa>(
     totals: &[f32],
 ) {
     let (dim, columns) = (job.shape.dim, I::FLOAT_TILE.columns);
-    for at in (0..columns).step_by(I::LANES) {
+    for at in (0..queries.len()).step_by(I::LANES) {
         let factor = isa.div(isa.splat(1.0), isa.load(&totals[at..]));
         for d in 0..dim {
             let out = &mut memory.out[d * columns + at..];
             isa.store(isa.mul(isa.load(out), factor), out);
         }
     }
-    turn_within([dim, columns], memory.out, columns, memory.turned, dim);
+    // Fours turn quickest.
+    let sides = [dim, columns.min(queries.len().next_multiple_of(4))];
+    turn_within(sides, memory.out, columns, memory.turned, dim);
     for (query, values) in queries.zip(memory.turned.chunks_exact(dim)) {
         job.write(query, values);
     }
