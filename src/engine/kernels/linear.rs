@@ -512,8 +512,9 @@ impl Routine for Multiply<'_> {
                 bias[..columns.len()].copy_from_slice(&all[columns.clone()]);
             }
             let right = weights.panel(p);
-            let tiles = self.left.chunks_exact(shape.tile_bytes());
-            for (left, first) in tiles.zip(rows.clone().step_by(tile.rows)) {
+            for t in 0..rows.len().div_ceil(tile.rows) {
+                let first = rows.start + t * tile.rows;
+                let left = &self.left[t * shape.tile_bytes()..][..shape.tile_bytes()];
                 let (panel, factors) = left.split_at(shape.panel_bytes());
                 let last = rows.end.min(first + tile.rows);
                 let wanted = Wanted {
@@ -542,13 +543,11 @@ impl Routine for Multiply<'_> {
                 }
                 let out = &mut out[..wanted.rows * tile.columns];
                 activate(isa, self.layer.activation, out);
-                for (row, out) in (first..last).zip(out.chunks_exact(tile.columns)) {
+                for r in 0..wanted.rows {
+                    let values = &out[r * tile.columns..][..wanted.columns];
                     // SAFETY: within the rows and outputs that `Sink::new` was told of;
                     // no other thread multiplies the same rows with the same panel.
-                    unsafe {
-                        self.sink
-                            .write(isa, row, columns.start, &out[..columns.len()])
-                    };
+                    unsafe { self.sink.write(isa, first + r, columns.start, values) };
                 }
             }
         }

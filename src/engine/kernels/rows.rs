@@ -352,6 +352,8 @@ pub(super) struct Sink<'a> {
     groups: usize,
     group_width: usize,
     residual: Residual<'a>,
+    /// Whether what is written to is in the cache already.
+    near: bool,
     _data: std::marker::PhantomData<&'a mut [f32]>,
 }
 
@@ -423,11 +425,12 @@ impl<'a> Sink<'a> {
             groups,
             group_width,
             residual,
+            near: false,
             _data: std::marker::PhantomData,
         })
     }
 
-    /// Whole rows of `width` values, one after the other.
+    /// Whole rows of `width` values, one after the other, in scratch memory.
     pub(super) fn block(data: &'a mut [f32], width: usize) -> Self {
         Self {
             data: data.as_mut_ptr(),
@@ -437,6 +440,7 @@ impl<'a> Sink<'a> {
             groups: 1,
             group_width: width,
             residual: Residual::None,
+            near: true,
             _data: std::marker::PhantomData,
         }
     }
@@ -471,7 +475,7 @@ impl<'a> Sink<'a> {
     /// that they come while the product is made.
     #[inline(always)]
     pub(super) fn prefetch<I: Isa>(&self, isa: I, row: usize, column: usize, width: usize) {
-        if self.groups > 1 || self.column_stride != 1 {
+        if self.near || self.groups > 1 || self.column_stride != 1 {
             return;
         }
         if let Some(target) = self.target(row) {
@@ -501,17 +505,28 @@ impl<'a> Sink<'a> {
         }
         // SAFETY: in bounds, this thread's alone, and never seen as a slice by others.
         let to = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), values.len()) };
-        for at in (0..values.len()).step_by(I::LANES) {
-            let value = load_from(isa, values, at, 0.0);
-            let value = match self.residual {
-                Residual::None => value,
-                Residual::InPlace => isa.add(value, load_from(isa, to, at, 0.0)),
-                Residual::From(residual) => {
-                    let residual = &residual[start..][..values.len()];
-                    isa.add(value, load_from(isa, residual, at, 0.0))
+        // The choice is made once: it stood in the loop, beside a load and a store.
+        match self.residual {
+            Residual::None => {
+                for at in (0..values.len()).step_by(I::LANES) {
+                    store_to(isa, load_from(isa, values, at, 0.0), to, at);
                 }
-            };
-            store_to(isa, value, to, at);
+            }
+            Residual::InPlace => {
+                for at in (0..values.len()).step_by(I::LANES) {
+                    let before = load_from(isa, to, at, 0.0);
+                    let value = isa.add(load_from(isa, values, at, 0.0), before);
+                    store_to(isa, value, to, at);
+                }
+            }
+            Residual::From(residual) => {
+                let residual = &residual[start..][..values.len()];
+                for at in (0..values.len()).step_by(I::LANES) {
+                    let before = load_from(isa, residual, at, 0.0);
+                    let value = isa.add(load_from(isa, values, at, 0.0), before);
+                    store_to(isa, value, to, at);
+                }
+            }
         }
     }
 
