@@ -158,8 +158,9 @@ pub enum Check {
     Passed,
     /// It may not, and was answered all the same because the user said so.
     Forced,
-    /// Nothing looked: the bundle cannot.
-    None,
+    /// Nothing looked: the bundle has nothing to look with.
+    #[serde(rename = "none")]
+    Absent,
 }
 
 /// The region a finding rests on, in the image's own pixels.
@@ -242,9 +243,9 @@ impl Finding {
     /// What nothing looked at, in words; empty where gate and guard did.
     pub fn unchecked(&self) -> &'static str {
         match (self.gate, self.guard) {
-            (Check::None, Check::None) => "no gate, no guard",
-            (Check::None, _) => "no gate",
-            (_, Check::None) => "no guard",
+            (Check::Absent, Check::Absent) => "no gate, no guard",
+            (Check::Absent, _) => "no gate",
+            (_, Check::Absent) => "no guard",
             _ => "",
         }
     }

@@ -150,7 +150,7 @@ impl Checked {
             Err(refusal) => return Err(refusal),
         };
         let check = match (looked, &forced) {
-            (false, _) => Check::None,
+            (false, _) => Check::Absent,
             (true, None) => Check::Passed,
             (true, Some(_)) => Check::Forced,
         };
@@ -176,7 +176,7 @@ fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -> Finding {
     ];
     let absent = absent
         .into_iter()
-        .filter(|(check, _)| *check == Check::None);
+        .filter(|(check, _)| *check == Check::Absent);
     finding
         .reasons
         .extend(absent.map(|(_, note)| note.to_owned()));
@@ -260,8 +260,8 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             predicted_iou: reading.predicted_iou,
         },
         focus: reading.style.word().to_owned(),
-        gate: Check::None,
-        guard: Check::None,
+        gate: Check::Absent,
+        guard: Check::Absent,
         reasons: reasons(image, reading, triage_level == TriageLevel::Review),
     }
 }

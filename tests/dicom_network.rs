@@ -32,7 +32,7 @@ struct Device {
 }
 
 impl Device {
-    fn start(folder: &Path) -> Self {
+    fn start(folder: &Path, options: &[&str]) -> Self {
         // Free a moment ago; nobody else asks for it.
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -51,6 +51,7 @@ impl Device {
             .arg(&state)
             .arg("--bundle")
             .arg(starter())
+            .args(options)
             .stderr(std::fs::File::create(folder.join("log")).unwrap())
             .stdin(Stdio::null())
             .spawn()
@@ -217,13 +218,13 @@ fn instance(number: usize) -> DefaultDicomObject {
 #[test]
 fn what_was_acknowledged_is_answered_once_whatever_happens() {
     let folder = tempfile::tempdir().unwrap();
-    let mut device = Device::start(folder.path());
+    let mut device = Device::start(folder.path(), &[]);
     assert!(!device.answers("STRANGER"), "a stranger was let in");
     for number in 0..6 {
         assert_eq!(device.store(&instance(number)), 0);
     }
     device.kill();
-    let device = Device::start(folder.path());
+    let device = Device::start(folder.path(), &[]);
     // A unit that did not hear sends again.
     for number in 4..8 {
         assert_eq!(device.store(&instance(number)), 0);
@@ -243,5 +244,27 @@ fn what_was_acknowledged_is_answered_once_whatever_happens() {
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     for word in ["Müller", "0815", "2.25.4711"] {
         assert!(!log.contains(word), "{word} in the log");
+    }
+}
+
+#[test]
+fn an_image_that_does_not_say_its_exam_is_asked_about_or_asked_the_devices_own() {
+    let mut silent = instance(0);
+    silent.remove_element(tags::BODY_PART_EXAMINED);
+    for (options, status, exam) in [
+        (&[][..], "refusal", Value::Null),
+        (&["--dicom-exam", "brain4"], "finding", "brain4".into()),
+        // What the image does say must fit.
+        (&["--dicom-exam", "breast3"], "refusal", "breast3".into()),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Device::start(folder.path(), options);
+        assert_eq!(device.store(&silent), 0);
+        let answered = device.wait_for_answers(1);
+        let record = &answered[0]["record"];
+        assert_eq!(
+            (&record["status"], &record["exam"]),
+            (&status.into(), &exam)
+        );
     }
 }

@@ -1,8 +1,11 @@
 //! DICOM files: any bytes, decoded as the child process does it. What comes out is an image
 //! or a refusal, and an image has as many pixels as it says. A panic in one of the decoders
-//! is a refusal, as in the child; one in our own code is a fault.
+//! is a refusal, as in the child, and so is memory that it is refused; a panic in our own
+//! code is a fault.
 #![no_main]
+#![feature(alloc_error_hook)]
 
+use std::alloc::{Layout, set_alloc_error_hook};
 use std::panic::{PanicHookInfo, set_hook};
 use std::path::Path;
 
@@ -18,8 +21,16 @@ fn end_at_our_own(panic: &PanicHookInfo<'_>) {
     }
 }
 
+/// The child ends here; its parent refuses the file.
+fn end_this_input(layout: Layout) {
+    panic!("no {} bytes", layout.size());
+}
+
 fuzz_target!(
-    init: set_hook(Box::new(end_at_our_own)),
+    init: {
+        set_hook(Box::new(end_at_our_own));
+        set_alloc_error_hook(end_this_input);
+    },
     |bytes: &[u8]| {
         if let Ok(image) = decode_frame(bytes, "image", FrameChoice::default()) {
             let (pixels, channels) = match &image.pixels {

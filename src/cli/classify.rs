@@ -12,7 +12,7 @@ use medfocus::image::{self, FrameChoice, Image};
 use medfocus::pipeline::{self, Overrides, Stage, Timings};
 use medfocus::report::{self, Case, Moment, Record};
 
-use super::{Failure, put, sources};
+use super::{Failure, exam, put, sources};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -138,16 +138,7 @@ fn asked<'a>(arguments: &Arguments, bundle: &'a Bundle) -> Result<Asked<'a>, Fai
     match arguments.exam.as_deref() {
         None => Ok(Asked::WhatTheImageSays),
         Some("all") => Ok(Asked::These(bundle.exams.iter().collect())),
-        Some(name) => bundle
-            .exam(name)
-            .map(|exam| Asked::These(vec![exam]))
-            .ok_or_else(|| {
-                let names: Vec<_> = bundle.exams.iter().map(|e| e.spec.name.as_str()).collect();
-                Failure::Usage(format!(
-                    "no exam '{name}'; there are {}, and all",
-                    names.join(", ")
-                ))
-            }),
+        Some(name) => Ok(Asked::These(vec![exam(bundle, name)?])),
     }
 }
 

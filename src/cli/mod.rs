@@ -19,7 +19,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use medfocus::bundle::BundleError;
+use medfocus::bundle::{Bundle, BundleError, Exam};
 use medfocus::client::ClientError;
 use medfocus::engine::EngineError;
 use medfocus::image;
@@ -154,6 +154,14 @@ impl Failure {
             cure: "check the folder, the right to write and the space left",
         }
     }
+}
+
+/// The bundle's exam of this name.
+fn exam<'a>(bundle: &'a Bundle, name: &str) -> Result<&'a Exam, Failure> {
+    bundle.exam(name).ok_or_else(|| {
+        let names: Vec<_> = bundle.exams.iter().map(|e| e.spec.name.as_str()).collect();
+        Failure::Usage(format!("no exam '{name}'; there are {}", names.join(", ")))
+    })
 }
 
 /// Runs the program.

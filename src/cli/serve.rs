@@ -13,7 +13,7 @@ use medfocus::device::place::Place;
 use medfocus::device::{Cases, Displays, Event, Events, Health, Port, talk};
 use medfocus::{engine, self_test};
 
-use super::Failure;
+use super::{Failure, exam};
 
 /// What the displays get to show why the device ends; e-paper takes two seconds.
 const LAST_PICTURE: Duration = Duration::from_secs(5);
@@ -149,6 +149,9 @@ fn start(arguments: &Arguments, state: &Path, events: &Arc<Events>) -> Result<Ca
     events.tell(&Event::Health(Health::Loading));
     let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
     let bundle = Bundle::load(&folder)?;
+    if let Some(name) = &arguments.dicom_exam {
+        exam(&bundle, name)?;
+    }
     events.tell(&Event::Health(Health::SelfTest));
     // A device that computes wrongly must not answer at all.
     self_test::run(&bundle)?;

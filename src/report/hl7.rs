@@ -5,7 +5,7 @@
 
 use dicom_dictionary_std::tags;
 
-use super::object::Case;
+use super::case::Case;
 
 /// The finding as one message.
 pub fn hl7(case: &Case<'_>) -> String {

@@ -163,7 +163,7 @@ mod tests {
             },
             focus: "crop".to_owned(),
             gate: Check::Passed,
-            guard: Check::None,
+            guard: Check::Absent,
             reasons: vec!["unsure".to_owned()],
         }
     }

@@ -4,8 +4,10 @@
 //! Whose image it is stands in the DICOM and HL7 forms alone. Every form names the bundle's
 //! intended use. Nothing here decides anything.
 
+mod case;
 mod hl7;
 mod json;
+mod moment;
 mod object;
 mod overlay;
 mod page;
@@ -15,9 +17,10 @@ mod segmentation;
 mod structured;
 mod text;
 
+pub use case::{Case, NotWritten};
 pub use hl7::hl7;
 pub use json::{NotRestored, json, restored};
-pub use object::{Case, Moment, NotWritten};
+pub use moment::Moment;
 pub use overlay::overlay;
 pub use page::{page, png};
 pub use pdf::pdf;

@@ -1,45 +1,17 @@
 //! What every DICOM object that is written has in common: whose it is, where it belongs,
-//! who made it.
-//!
-//! The UIDs of an output are made from its source, exam and bundle: sent twice, or made
-//! again after a power failure, it is the same instance.
+//! who made it, and how it was de-identified.
 
 use dicom_core::header::Tag;
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
-use sha2::{Digest, Sha256};
 
-use super::SOFTWARE;
-use crate::bundle::IntendedUse;
-use crate::finding::{BundleId, Finding, Refusal};
-use crate::focus::Mask;
-use crate::image::{Image, Origin};
+use super::case::{Case, NotWritten, hashed_uid};
+use crate::image::Origin;
 
 /// The scheme of our own codes: exams, classes and levels of bundles.
 pub(super) const SCHEME: &str = "99MEDFOCUS";
-
-/// Everything that a written object needs.
-#[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
-    /// The finding.
-    pub finding: &'a Finding,
-    /// The exam's title.
-    pub title: &'a str,
-    /// The image.
-    pub image: &'a Image,
-    /// The region, in the image's own pixels.
-    pub mask: &'a Mask,
-    /// Which bundle answered.
-    pub bundle: &'a BundleId,
-    /// What for.
-    pub intended_use: IntendedUse,
-    /// When.
-    pub now: Moment,
-    /// Whether everything that tells whose image it is stays out.
-    pub deidentify: bool,
-}
 
 /// What kind of object is written.
 pub(super) struct Kind {
@@ -56,65 +28,6 @@ pub(super) struct Kind {
 /// PS3.15, E.3.1.
 pub(super) const CLEAN_PIXEL_DATA: (&str, &str) = ("113101", "Clean Pixel Data Option");
 
-/// Why something cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum NotWritten {
-    /// It cannot be encoded.
-    #[error("it cannot be encoded: {0}")]
-    Encoding(String),
-    /// There is nothing that it could refer to.
-    #[error("a segmentation belongs to a DICOM image; this one came from another file")]
-    NoSource,
-    /// The picture may tell whose it is.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
-/// A second, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment(u64);
-
-impl Moment {
-    /// This second.
-    pub fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Self(since.map_or(0, |since| since.as_secs()))
-    }
-
-    /// Seconds since 1970.
-    pub fn from_seconds(seconds: u64) -> Self {
-        Self(seconds)
-    }
-
-    /// `YYYYMMDD`, by the Gregorian calendar counted from March.
-    pub fn date(self) -> String {
-        let days = self.0 / 86_400 + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month + 2) / 5 + 1;
-        let (month, next) = if month < 10 {
-            (month + 3, 0)
-        } else {
-            (month - 9, 1)
-        };
-        format!("{:04}{month:02}{day:02}", era * 400 + year_of_era + next)
-    }
-
-    /// `HHMMSS`.
-    pub fn time(self) -> String {
-        let second = self.0 % 86_400;
-        format!(
-            "{:02}{:02}{:02}",
-            second / 3600,
-            second / 60 % 60,
-            second % 60
-        )
-    }
-}
-
 pub(super) type Element = DataElement<InMemDicomObject>;
 
 pub(super) fn text(tag: Tag, vr: VR, value: impl Into<String>) -> Element {
@@ -125,7 +38,7 @@ pub(super) fn number(tag: Tag, value: u16) -> Element {
     DataElement::new(tag, VR::US, PrimitiveValue::from(value))
 }
 
-/// A side as it is written.
+/// Rows or columns: DICOM has 16 bits for them.
 pub(super) fn side(pixels: u32) -> Result<u16, NotWritten> {
     let written = u16::try_from(pixels);
     written.map_err(|_| NotWritten::Encoding(format!("{pixels} pixels are too many")))
@@ -158,38 +71,6 @@ const IDENTIFYING: [(Tag, VR, bool); 13] = [
 ];
 
 impl Case<'_> {
-    /// The source object's attributes, where it was a DICOM file.
-    pub(super) fn origin(&self) -> Option<&Origin> {
-        self.image.origin.as_deref()
-    }
-
-    /// A value that is carried over, unless it must not be.
-    pub(super) fn carried(&self, tag: Tag) -> Option<&str> {
-        self.origin().filter(|_| !self.deidentify)?.text(tag)
-    }
-
-    /// Date and time as they stand in an output. Where nothing may tell whose image it is,
-    /// they are made up: an answer comes within a minute of its image (PS3.15, table E.1-1,
-    /// action D).
-    pub(super) fn moment(&self) -> (String, String) {
-        if self.deidentify {
-            ("19000101".to_owned(), "000000".to_owned())
-        } else {
-            (self.now.date(), self.now.time())
-        }
-    }
-
-    /// A UID for `what`: 2.25 and 128 bits of a hash (PS3.5, B.2), marked as a UUID of
-    /// one's own making (RFC 9562, version 8).
-    pub(super) fn uid(&self, what: &str) -> String {
-        let (image, exam, bundle) = (&self.image.sha256, &self.finding.exam, &self.bundle.sha256);
-        let frame = self.image.said.frame.map_or(1, |(frame, _)| frame);
-        hashed_uid(&format!(
-            "{what} {image} {frame} {exam} {bundle} {}",
-            self.deidentify
-        ))
-    }
-
     fn study(&self) -> String {
         let known = self.origin().and_then(|o| o.text(tags::STUDY_INSTANCE_UID));
         match known {
@@ -309,19 +190,6 @@ impl Case<'_> {
         }
         dates
     }
-
-    /// Program and bundle.
-    pub(super) fn maker(&self) -> String {
-        format!("{SOFTWARE}, {} {}", self.bundle.name, self.bundle.version)
-    }
-
-    /// The line that every output carries.
-    pub(super) fn limits(&self) -> String {
-        format!(
-            "For {} only, not for care. Not checked by a person.",
-            self.intended_use.word()
-        )
-    }
 }
 
 /// That and how an object was de-identified (PS3.15, E.1.1 and PS3.16, CID 7050). Nothing of
@@ -367,14 +235,6 @@ fn shortened(value: &str, most: usize) -> String {
     head.chain(tail).collect()
 }
 
-fn hashed_uid(of: &str) -> String {
-    let digest = Sha256::digest(of.as_bytes());
-    let mut bytes: [u8; 16] = std::array::from_fn(|i| digest[i]);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    format!("2.25.{}", u128::from_be_bytes(bytes))
-}
-
 /// The object as a file's bytes.
 pub(super) fn file(data: InMemDicomObject) -> Result<Vec<u8>, NotWritten> {
     let fail = |error: &dyn std::error::Error| NotWritten::Encoding(error.to_string());
@@ -383,33 +243,4 @@ pub(super) fn file(data: InMemDicomObject) -> Result<Vec<u8>, NotWritten> {
     let mut bytes = Vec::new();
     file.write_all(&mut bytes).map_err(|e| fail(&e))?;
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_become_dates() {
-        for (seconds, date, time) in [
-            (0, "19700101", "000000"),
-            (951_782_399, "20000228", "235959"),
-            (951_782_400, "20000229", "000000"),
-            (1_709_251_199, "20240229", "235959"),
-            (4_107_542_399, "21000228", "235959"),
-            (4_107_542_400, "21000301", "000000"),
-        ] {
-            let moment = Moment::from_seconds(seconds);
-            assert_eq!(
-                (moment.date().as_str(), moment.time().as_str()),
-                (date, time)
-            );
-        }
-    }
-
-    #[test]
-    fn a_hashed_uid_is_a_uid() {
-        let uid = hashed_uid("anything");
-        assert!(uid.len() <= 64 && uid.starts_with("2.25.") && uid != hashed_uid("other"));
-    }
 }

@@ -12,7 +12,7 @@ use embedded_graphics::primitives::{Primitive, PrimitiveStyle, Rectangle};
 use embedded_graphics::text::{Baseline, Text};
 use image::RgbImage;
 
-use super::object::{Case, NotWritten};
+use super::case::{Case, NotWritten};
 use crate::finding::TriageLevel;
 use crate::focus::Mask;
 use crate::image::Image;

@@ -13,7 +13,7 @@ use image::RgbImage;
 use image::imageops::{FilterType, overlay as paste, resize};
 
 use super::SOFTWARE;
-use super::object::{Case, NotWritten};
+use super::case::{Case, NotWritten};
 use super::overlay::{Picture, fill, overlay};
 
 /// A page of A4 at 100 pixels an inch.

@@ -5,7 +5,7 @@ use miniz_oxide::deflate::compress_to_vec_zlib;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, TextStr};
 
 use super::SOFTWARE;
-use super::object::{Case, NotWritten};
+use super::case::{Case, NotWritten};
 use super::page::page;
 
 /// A4 in points.

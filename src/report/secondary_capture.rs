@@ -4,7 +4,8 @@ use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 
-use super::object::{CLEAN_PIXEL_DATA, Case, Kind, NotWritten, file, number, sequence, side, text};
+use super::case::{Case, NotWritten};
+use super::object::{CLEAN_PIXEL_DATA, Kind, file, number, sequence, side, text};
 use super::overlay;
 
 const KIND: Kind = Kind {

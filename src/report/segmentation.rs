@@ -7,9 +7,9 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use super::SOFTWARE;
+use super::case::{Case, NotWritten};
 use super::object::{
-    CLEAN_PIXEL_DATA, Case, Element, Kind, NotWritten, SCHEME, code, file, number, object,
-    sequence, side, text,
+    CLEAN_PIXEL_DATA, Element, Kind, SCHEME, code, file, number, object, sequence, side, text,
 };
 
 const KIND: Kind = Kind {

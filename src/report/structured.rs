@@ -11,7 +11,8 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use super::SOFTWARE;
-use super::object::{Case, Element, Kind, NotWritten, SCHEME, code, file, object, sequence, text};
+use super::case::{Case, NotWritten};
+use super::object::{Element, Kind, SCHEME, code, file, object, sequence, text};
 
 const KIND: Kind = Kind {
     class: uids::COMPREHENSIVE_SR_STORAGE,

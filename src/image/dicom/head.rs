@@ -26,11 +26,11 @@ pub fn is_dicom(bytes: &[u8]) -> bool {
 
 /// The file's object.
 pub(super) fn open(bytes: &[u8]) -> Result<DefaultDicomObject, ReadError> {
-    match supplied(bytes).filter(|_| !has_magic(bytes)) {
-        None => OpenFileOptions::new().from_reader(bytes),
-        Some((head, data)) => OpenFileOptions::new()
+    match supplied(bytes) {
+        Some((head, data)) if !has_magic(bytes) => OpenFileOptions::new()
             .read_preamble(ReadPreamble::Never)
             .from_reader(head.chain(data)),
+        _ => OpenFileOptions::new().from_reader(bytes),
     }
 }
 

@@ -1,0 +1,116 @@
+//! What every form of a finding is written from, and what may be written of whose image it
+//! is.
+//!
+//! UIDs are made from source, exam and bundle: sent twice, or made again after a power
+//! failure, an output is the same instance.
+
+use dicom_core::header::Tag;
+use sha2::{Digest, Sha256};
+
+use super::{Moment, SOFTWARE};
+use crate::bundle::IntendedUse;
+use crate::finding::{BundleId, Finding, Refusal};
+use crate::focus::Mask;
+use crate::image::{Image, Origin};
+
+/// Everything that an output needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The finding.
+    pub finding: &'a Finding,
+    /// The exam's title.
+    pub title: &'a str,
+    /// The image.
+    pub image: &'a Image,
+    /// The region, in the image's own pixels.
+    pub mask: &'a Mask,
+    /// Which bundle answered.
+    pub bundle: &'a BundleId,
+    /// What for.
+    pub intended_use: IntendedUse,
+    /// When.
+    pub now: Moment,
+    /// Whether everything that tells whose image it is stays out.
+    pub deidentify: bool,
+}
+
+/// Why something cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum NotWritten {
+    /// It cannot be encoded.
+    #[error("it cannot be encoded: {0}")]
+    Encoding(String),
+    /// There is nothing that it could refer to.
+    #[error("a segmentation belongs to a DICOM image; this one came from another file")]
+    NoSource,
+    /// The picture may tell whose it is.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Case<'_> {
+    /// The source object's attributes, where it was a DICOM file.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.image.origin.as_deref()
+    }
+
+    /// A value that is carried over, unless it must not be.
+    pub(super) fn carried(&self, tag: Tag) -> Option<&str> {
+        self.origin().filter(|_| !self.deidentify)?.text(tag)
+    }
+
+    /// Date and time as they stand in an output. Where nothing may tell whose image it is,
+    /// they are made up: an answer comes within a minute of its image (PS3.15, table E.1-1,
+    /// action D).
+    pub(super) fn moment(&self) -> (String, String) {
+        if self.deidentify {
+            ("19000101".to_owned(), "000000".to_owned())
+        } else {
+            (self.now.date(), self.now.time())
+        }
+    }
+
+    /// A UID for `what`: 2.25 and 128 bits of a hash (PS3.5, B.2), marked as a UUID of
+    /// one's own making (RFC 9562, version 8).
+    pub(super) fn uid(&self, what: &str) -> String {
+        let (image, exam, bundle) = (&self.image.sha256, &self.finding.exam, &self.bundle.sha256);
+        let frame = self.image.said.frame.map_or(1, |(frame, _)| frame);
+        hashed_uid(&format!(
+            "{what} {image} {frame} {exam} {bundle} {}",
+            self.deidentify
+        ))
+    }
+
+    /// Program and bundle.
+    pub(super) fn maker(&self) -> String {
+        format!("{SOFTWARE}, {} {}", self.bundle.name, self.bundle.version)
+    }
+
+    /// The line that every output carries.
+    pub(super) fn limits(&self) -> String {
+        format!(
+            "For {} only, not for care. Not checked by a person.",
+            self.intended_use.word()
+        )
+    }
+}
+
+/// The same UID for the same words, and no way back.
+pub(super) fn hashed_uid(of: &str) -> String {
+    let digest = Sha256::digest(of.as_bytes());
+    let mut bytes: [u8; 16] = std::array::from_fn(|i| digest[i]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    format!("2.25.{}", u128::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hashed_uid;
+
+    #[test]
+    fn a_hashed_uid_is_a_uid() {
+        let uid = hashed_uid("anything");
+        assert!(uid.len() <= 64 && uid.starts_with("2.25.") && uid != hashed_uid("other"));
+    }
+}
