@@ -48,6 +48,17 @@ pub enum Stopped {
     Engine(EngineError),
 }
 
+impl Stopped {
+    /// The refusal, where it is one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Engine(_) => None,
+        }
+    }
+}
+
 impl From<EngineError> for Stopped {
     /// A want of memory is this image's affair; anything else is the device's.
     fn from(error: EngineError) -> Self {

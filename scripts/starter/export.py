@@ -1,7 +1,7 @@
 """Writes the bundle: graphs (int8 weights), heads, manifest with every hash.
 
-Graphs go out as ONNX, are folded by onnxruntime's basic level (tract wants constant
-shapes), and have their larger weights turned into int8 with one scale an output
+Graphs go out as ONNX, are folded by onnxruntime's basic level (to constant shapes),
+and have their larger weights turned into int8 with one scale an output
 channel, read back by `DequantizeLinear`: any runtime reads the same file.
 """
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medfocus::bundle::{self, Bundle, Exam};
-use medfocus::engine;
 use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, FrameChoice, Image};
@@ -50,9 +49,8 @@ pub struct Arguments {
     /// Frame of a file with several, counted from 1: a number, middle or all
     #[arg(long, value_name = "N|middle|all", default_value = "middle", value_parser = frames)]
     frame: Frames,
-    /// Threads to use; 0 means all cores
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    limits: super::limits::Arguments,
     /// Show the milliseconds of each stage
     #[arg(long)]
     timings: bool,
@@ -92,7 +90,7 @@ enum Asked<'a> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    engine::set_threads(arguments.threads);
+    arguments.limits.apply();
     let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
     let bundle = Bundle::load(&folder)?;
     let asked = asked(arguments, &bundle)?;

@@ -9,6 +9,7 @@ mod bundle;
 mod classify;
 mod decode_image;
 mod engine;
+mod limits;
 mod link;
 mod manual;
 mod outputs;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 use medfocus::bundle::{Bundle, BundleError, Exam};
 use medfocus::client::ClientError;
 use medfocus::engine::EngineError;
+use medfocus::finding::RefusalCode;
 use medfocus::image;
 use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
@@ -66,6 +68,9 @@ enum Command {
     DecodeImage(decode_image::Arguments),
 }
 
+/// The cure where a graph needs more memory than it may take.
+const MORE_MEMORY: &str = "allow more memory, end other programs, or use a smaller bundle";
+
 /// What a command ends in, other than success.
 enum Failure {
     /// At least one image was refused; everything has been said.
@@ -94,10 +99,21 @@ impl From<BundleError> for Failure {
 
 impl From<SelfTestError> for Failure {
     fn from(error: SelfTestError) -> Self {
+        let refused = match &error {
+            SelfTestError::Stopped { stopped, .. } => stopped.refusal(),
+            SelfTestError::Differs { .. } => None,
+        };
+        let (code, cure) = match refused.map(|refusal| refusal.code) {
+            Some(RefusalCode::Budget) => ("budget", MORE_MEMORY),
+            _ => (
+                "self_test",
+                "copy the program and the bundle again; if it stays, do not use this device",
+            ),
+        };
         Self::Device {
-            code: "self_test",
+            code,
             message: error.to_string(),
-            cure: "copy the program and the bundle again; if it stays, do not use this device",
+            cure,
         }
     }
 }
@@ -129,10 +145,7 @@ impl From<EngineError> for Failure {
                 "kernel",
                 "unset MEDFOCUS_KERNEL, or name a kernel that this CPU can run",
             ),
-            EngineError::Budget { .. } => (
-                "budget",
-                "allow more memory, end other programs, or use a smaller bundle",
-            ),
+            EngineError::Budget { .. } => ("budget", MORE_MEMORY),
             _ => (
                 "engine",
                 "run `medfocus bundle verify`; if it passes, report this with the message",

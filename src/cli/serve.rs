@@ -11,7 +11,7 @@ use medfocus::bundle::{self, Bundle};
 use medfocus::device::dicom::{self, Pacs, Peer};
 use medfocus::device::place::Place;
 use medfocus::device::{Cases, Displays, Event, Events, Health, Port, talk};
-use medfocus::{engine, self_test};
+use medfocus::self_test;
 
 use super::{Failure, exam};
 
@@ -80,13 +80,12 @@ pub struct Arguments {
     /// Folder of the model bundle; where absent, the starter bundle
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// Threads to use; 0 means all cores
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    limits: super::limits::Arguments,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    engine::set_threads(arguments.threads);
+    arguments.limits.apply();
     let ports = ports(arguments)?;
     let events = Arc::new(Events::default());
     let displays = Displays::start(arguments.display.clone(), arguments.language, &events);

@@ -354,12 +354,12 @@ impl Graph {
         } else {
             plan.arena_floats() * size_of::<f32>()
         };
-        let needed = (plan.bytes() - held) as u64;
-        if let Some(allowed) = memory::allowed().filter(|allowed| needed > *allowed) {
+        let (whole, new) = (plan.bytes() as u64, (plan.bytes() - held) as u64);
+        if let Some(lacking) = memory::lacking(whole, new) {
             return Err(EngineError::Budget {
                 graph: self.name.clone(),
-                needed: needed >> 20,
-                allowed: allowed >> 20,
+                needed: lacking.needed.div_ceil(1 << 20),
+                allowed: lacking.allowed >> 20,
             });
         }
         Ok(Lent::new(plan.arena_floats()))

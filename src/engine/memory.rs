@@ -8,17 +8,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes that a run may take; 0 where nothing was asked for.
 static BUDGET: AtomicU64 = AtomicU64::new(0);
 
-/// Sets the bytes that a run may take; 0 leaves it to what the system has free.
+/// Sets the bytes that a run may take, beside its graph's weights; 0 leaves it to what the
+/// system has free.
 pub fn set_memory_budget(bytes: u64) {
     BUDGET.store(bytes, Ordering::Relaxed);
 }
 
-/// Bytes that a run may take now; `None` where the system does not tell.
-pub(super) fn allowed() -> Option<u64> {
-    match BUDGET.load(Ordering::Relaxed) {
-        0 => available(),
-        asked => Some(asked),
-    }
+/// A run that needs more than it may take.
+pub(super) struct Lacking {
+    pub needed: u64,
+    pub allowed: u64,
+}
+
+/// Whether a run lacks memory, which takes `whole` bytes and `new` of them from the system:
+/// memory that is held already is free there, but counts where a budget was asked for.
+pub(super) fn lacking(whole: u64, new: u64) -> Option<Lacking> {
+    let (needed, allowed) = match BUDGET.load(Ordering::Relaxed) {
+        0 => (new, available()?),
+        asked => (whole, asked),
+    };
+    (needed > allowed).then_some(Lacking { needed, allowed })
 }
 
 /// What Linux says can be had without swapping, and no more than the control group's
