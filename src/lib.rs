@@ -18,7 +18,7 @@
 //! | [`bundle`] | manifest, hashes, graphs and heads of one model bundle |
 //! | [`pipeline`] | the whole method on one page |
 //! | [`self_test`] | the bundle's known answers, reproduced or not |
-//! | [`report`] | text, JSON and overlay picture |
+//! | [`report`] | text, JSON, pictures, PDF, DICOM and HL7 |
 //! | [`journal`] | every case, durable before anyone is told |
 //! | [`client`] | `link`: a host that sends images to a device and takes its answers |
 //! | [`device`] | `serve`: consoles, and the cases they ask for |

@@ -23,6 +23,7 @@ use crate::focus::{Logits, Mask, Prompt, Style};
 use crate::image::{Image, UnitBox};
 use crate::triage::{level, unit};
 
+use admission::Checked;
 pub use admission::{admit, exam_of, look};
 pub use progress::{Observer, Stage, Timings, observe};
 
@@ -109,7 +110,7 @@ pub fn run<'a>(
     let admit = |exam: &Exam| {
         let look = look.as_ref().map_err(Clone::clone)?.as_ref();
         let admitted = admit(bundle, exam, image, look);
-        Checked::new(look.is_some(), admitted, overrides)
+        Checked::of(look.is_some(), admitted, overrides)
     };
     let admitted: Vec<_> = exams.iter().map(|exam| (*exam, admit(exam))).collect();
     if admitted.iter().all(|(_, admitted)| admitted.is_err()) {
@@ -124,9 +125,9 @@ pub fn run<'a>(
         let gate = admitted?;
         let (region, reading) = read.as_ref().map_err(Clone::clone)?;
         let guarded = admission::guard(exam, reading);
-        let guard = Checked::new(exam.guard.is_some(), guarded, overrides)?;
+        let guard = Checked::of(exam.guard.is_some(), guarded, overrides)?;
         let finding = answer(exam, image, reading);
-        Ok((with_checks(finding, gate, guard), region.clone()))
+        Ok((admission::with_checks(finding, gate, guard), region.clone()))
     };
     let outcomes = admitted.into_iter();
     let outcomes = outcomes.map(|(exam, admitted)| (exam, outcome(exam, admitted)));
@@ -140,58 +141,6 @@ fn refused<T>(made: Result<T, impl Into<Stopped>>) -> Result<Result<T, Refusal>,
         Err(Stopped::Refused(refusal)) => Ok(Err(refusal)),
         Err(Stopped::Engine(error)) => Err(error),
     }
-}
-
-/// What gate or guard said, where the image goes on.
-struct Checked {
-    check: Check,
-    /// The refusal that was overruled.
-    forced: Option<Refusal>,
-}
-
-impl Checked {
-    fn new(
-        looked: bool,
-        said: Result<(), Refusal>,
-        overrides: &Overrides,
-    ) -> Result<Self, Refusal> {
-        let forced = match said {
-            Ok(()) => None,
-            Err(refusal) if overrides.force => Some(refusal),
-            Err(refusal) => return Err(refusal),
-        };
-        let check = match (looked, &forced) {
-            (false, _) => Check::Absent,
-            (true, None) => Check::Passed,
-            (true, Some(_)) => Check::Forced,
-        };
-        Ok(Self { check, forced })
-    }
-}
-
-/// The finding with what gate and guard said; that nothing looked is said, too.
-fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -> Finding {
-    (finding.gate, finding.guard) = (gate.check, guard.check);
-    for forced in [gate.forced, guard.forced].into_iter().flatten() {
-        finding.reasons.push(format!("forced: {forced}"));
-    }
-    let absent = [
-        (
-            gate.check,
-            "no_gate: nothing looked whether this is an image that the exam is for",
-        ),
-        (
-            guard.check,
-            "no_guard: nothing looked whether the exam was trained on such images",
-        ),
-    ];
-    let absent = absent
-        .into_iter()
-        .filter(|(check, _)| *check == Check::Absent);
-    finding
-        .reasons
-        .extend(absent.map(|(_, note)| note.to_owned()));
-    finding
 }
 
 /// Segments, focuses and embeds one image.

@@ -3,11 +3,14 @@
 
 use crate::bundle::{Bundle, Exam};
 use crate::engine::{EngineError, Tensor};
-use crate::finding::{Refusal, RefusalCode};
+use crate::finding::{Check, Finding, Refusal, RefusalCode};
 use crate::gate::{self, Kinds, Look, Measures};
 use crate::image::{Image, UnitBox};
 
-use super::Reading;
+use super::{Overrides, Reading};
+
+const NO_GATE: &str = "no_gate: nothing looked whether this is an image that the exam is for";
+const NO_GUARD: &str = "no_guard: nothing looked whether the exam was trained on such images";
 
 /// Looks at an image before any exam does; `None` where the bundle has no gate.
 ///
@@ -75,6 +78,51 @@ pub(super) fn guard(exam: &Exam, reading: &Reading) -> Result<(), Refusal> {
         ),
         "have a person read it, or answer all the same with --force",
     ))
+}
+
+/// What gate or guard said, where the image goes on.
+pub(super) struct Checked {
+    check: Check,
+    /// The refusal that was overruled.
+    forced: Option<Refusal>,
+}
+
+impl Checked {
+    /// Of what one of them said, if it looked at all.
+    ///
+    /// # Errors
+    /// The refusal, unless it is overruled.
+    pub(super) fn of(
+        looked: bool,
+        said: Result<(), Refusal>,
+        overrides: &Overrides,
+    ) -> Result<Self, Refusal> {
+        let forced = match said {
+            Ok(()) => None,
+            Err(refusal) if overrides.force => Some(refusal),
+            Err(refusal) => return Err(refusal),
+        };
+        let check = match (looked, &forced) {
+            (false, _) => Check::Absent,
+            (true, None) => Check::Passed,
+            (true, Some(_)) => Check::Forced,
+        };
+        Ok(Self { check, forced })
+    }
+}
+
+/// The finding with what gate and guard said; that nothing looked is said, too.
+pub(super) fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -> Finding {
+    (finding.gate, finding.guard) = (gate.check, guard.check);
+    for forced in [gate.forced, guard.forced].into_iter().flatten() {
+        finding.reasons.push(format!("forced: {forced}"));
+    }
+    for (check, note) in [(gate.check, NO_GATE), (guard.check, NO_GUARD)] {
+        if check == Check::Absent {
+            finding.reasons.push(note.to_owned());
+        }
+    }
+    finding
 }
 
 /// The exam that the image itself asks for.
