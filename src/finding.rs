@@ -187,7 +187,7 @@ pub struct Rle {
 }
 
 /// Which bundle answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleId {
     /// Name in the manifest.
     pub name: String,

@@ -118,7 +118,7 @@ impl Device {
 
     /// The journal's entries of this event.
     fn journal(&self, event: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.state.join("cases.ndjson")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.state.join("journal.ndjson")).unwrap_or_default();
         let entries = text
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());

@@ -14,7 +14,8 @@ use common::cable::{Cable, GOOD, Quality};
 use common::device::{Device, PATIENCE};
 use common::{phantom, pty, root};
 use firmware_host::wire::{Packet, Run, Splitter, pack};
-use serde_json::{Value, json};
+use medfocus::journal::{Entry, Journal, Order};
+use serde_json::Value;
 
 /// A pseudo-terminal has no rate; the link's patience follows from this.
 const FAST: u32 = 4_000_000;
@@ -202,18 +203,27 @@ fn findings(folder: &Path, count: u64) {
     let (records, _) = common::classify(&[&path_of("brain.png"), "--exam", "brain4"]);
     let state = folder.join("state");
     std::fs::create_dir_all(&state).unwrap();
-    let mut journal = String::new();
+    let (mut journal, _) = Journal::open(&state).unwrap();
     for case in 1..=count {
         let mut record = records[0].clone();
         record["case"] = case.to_string().into();
         // Each of its own, so that a finding under another's number would be seen.
         record["mask"]["bbox"][0] = case.into();
-        let order = json!({"source": "x.png", "exam": "brain4", "region": null});
-        let accepted = json!({"event": "accepted", "case": case, "order": order});
-        let answered = json!({"event": "answered", "case": case, "record": record});
-        journal += &format!("{accepted}\n{answered}\n");
+        let order = Order {
+            source: "x.png".to_owned(),
+            exam: Some("brain4".to_owned()),
+            region: None,
+            request: None,
+        };
+        journal.append(Entry::Accepted { case, order }).unwrap();
+        let image = None;
+        let answered = Entry::Answered {
+            case,
+            image,
+            record,
+        };
+        journal.append(answered).unwrap();
     }
-    std::fs::write(state.join("cases.ndjson"), journal).unwrap();
 }
 
 /// Takes all findings over a bad line while both ends are killed again and again; every
@@ -249,7 +259,7 @@ fn every_finding_once(count: u64, kills: u64) -> u64 {
     }
     let once: BTreeMap<u64, i32> = (1..=count).map(|case| (case, 1)).collect();
     assert_eq!(times, once);
-    let journal = std::fs::read_to_string(folder.path().join("state/cases.ndjson")).unwrap();
+    let journal = std::fs::read_to_string(folder.path().join("state/journal.ndjson")).unwrap();
     let delivered = journal.matches("\"delivered\"").count() as u64;
     assert_eq!(delivered, count, "the device knows");
     cable

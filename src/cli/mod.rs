@@ -9,12 +9,14 @@ mod bundle;
 mod classify;
 mod decode_image;
 mod engine;
+mod journal;
 mod limits;
 mod link;
 mod manual;
 mod outputs;
 mod serve;
 mod sources;
+mod state;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ enum Command {
     Link(link::Arguments),
     /// Be the device: answer on serial ports until switched off
     Serve(serve::Arguments),
+    /// Show what the device did, verify its journal, run a case again
+    Journal(journal::Arguments),
     /// Verify, prepare or inspect a model bundle
     Bundle(bundle::Arguments),
     /// Show what the int8 engine does with a bundle
@@ -189,18 +193,23 @@ pub fn main() -> ExitCode {
     let level = env_logger::Env::new().filter_or("MEDFOCUS_LOG", default);
     env_logger::Builder::from_env(level).init();
     // A child decodes; whoever reads files starts such children.
-    match (&command, std::env::current_exe()) {
-        (Command::Classify(_) | Command::Serve(_), Ok(program)) => image::isolate(&program),
-        (Command::Classify(_) | Command::Serve(_), Err(error)) => {
+    let decodes = matches!(
+        command,
+        Command::Classify(_) | Command::Serve(_) | Command::Journal(_)
+    );
+    match std::env::current_exe() {
+        _ if !decodes => {}
+        Ok(program) => image::isolate(&program),
+        Err(error) => {
             eprintln!("error: this program's own file is not found: {error} (program)");
             return ExitCode::from(3);
         }
-        _ => {}
     }
     let result = match command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Link(arguments) => link::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Journal(arguments) => journal::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
         Command::Engine(arguments) => engine::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

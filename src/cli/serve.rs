@@ -13,6 +13,7 @@ use medfocus::device::place::Place;
 use medfocus::device::{Cases, Displays, Event, Events, Health, Port, talk};
 use medfocus::self_test;
 
+use super::state::StateFolder;
 use super::{Failure, exam};
 
 /// What the displays get to show why the device ends; e-paper takes two seconds.
@@ -74,9 +75,8 @@ pub struct Arguments {
     /// Leave out of what is sent what tells whose image it is, in words and in pixels
     #[arg(long, requires = "pacs")]
     deidentify: bool,
-    /// Folder of the journal; where absent, MEDFOCUS_STATE or the system's state folder
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateFolder,
     /// Folder of the model bundle; where absent, the starter bundle
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
@@ -103,7 +103,7 @@ fn serve(
     events: &Arc<Events>,
     displays: &Displays,
 ) -> Result<(), Failure> {
-    let state = arguments.state.clone().map_or_else(state_folder, Ok)?;
+    let state = arguments.state.path()?;
     let cases = start(arguments, &state, events)?;
     let cases: &'static Cases = Box::leak(Box::new(cases));
     displays.watch(cases);
@@ -188,18 +188,4 @@ fn language(code: &str) -> Result<Language, String> {
         let codes = Language::ALL.map(Language::code);
         format!("there are {}", codes.join(", "))
     })
-}
-
-/// `MEDFOCUS_STATE`, the service manager's folder, or the user's (XDG base directories).
-fn state_folder() -> Result<PathBuf, Failure> {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    variable("MEDFOCUS_STATE")
-        .or_else(|| variable("STATE_DIRECTORY"))
-        .or_else(|| variable("XDG_STATE_HOME").map(|home| home.join("medfocus")))
-        .or_else(|| variable("HOME").map(|home| home.join(".local/state/medfocus")))
-        .ok_or_else(|| Failure::Usage("no state folder: name one with --state".to_owned()))
 }

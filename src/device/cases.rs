@@ -16,12 +16,17 @@ use serde_json::Value;
 
 use super::events::{Event, Events, Health};
 use super::images::Images;
-use super::{identity, lock, run};
+use super::run::{self, Ran};
+use super::{identity, lock};
 use crate::bundle::Bundle;
-use crate::journal::{Entry, Journal, JournalError, Order, Reader, Span};
+use crate::journal::{CaseHistory, End, Entry, Journal, JournalError, Order, Reader, Span};
 
 /// Cases that may wait at once.
 pub const MOST_WAITING: usize = 64;
+
+/// A case may begin so often without an end, as when the power fails, before it is taken for
+/// what ends the device.
+const MOST_STARTS: usize = 3;
 
 const STORAGE_RETRY: Duration = Duration::from_secs(1);
 
@@ -113,41 +118,26 @@ impl Cases {
     /// # Errors
     /// [`JournalError`].
     pub fn open(bundle: Bundle, state: &Path, events: Arc<Events>) -> Result<Self, JournalError> {
-        let (journal, replay) = Journal::open(state)?;
-        if replay.unreadable > 0 {
-            log::error!("journal: {} lines cannot be read", replay.unreadable);
+        let (mut journal, history) = Journal::open(state)?;
+        for damaged in &history.damaged {
+            let (first, last) = (damaged.start(), damaged.end());
+            log::error!("journal: entries {first} to {last} are damaged");
         }
-        let mut board = Board::default();
-        let mut open = BTreeMap::new();
-        let mut next = 1;
-        for (entry, span) in replay.entries {
-            let case = entry.case();
-            next = next.max(case.saturating_add(1));
-            match entry {
-                Entry::Accepted { order, .. } => {
-                    board.note_request(case, &order);
-                    open.insert(case, order);
-                }
-                Entry::Answered { record, .. } => {
-                    open.remove(&case);
-                    board.end(case, state_of(&record), Some(span));
-                }
-                Entry::Aborted { .. } => {
-                    open.remove(&case);
-                    board.end(case, State::Aborted, None);
-                }
-                Entry::Delivered { .. } => {
-                    board.undelivered.remove(&case);
-                }
-            }
-        }
+        journal.append(Entry::Booted {
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            bundle: bundle.id.clone(),
+        })?;
+        let next = history.last_case().saturating_add(1);
+        let mut past = Past::of(history.cases());
+        past.give_up(&mut journal, &bundle)?;
+        let Past { mut board, open } = past;
         if !open.is_empty() {
             log::warn!("journal: {} cases wait again", open.len());
         }
-        let sources = open.values().map(|order| PathBuf::from(&order.source));
+        let sources = open.values().map(|(order, _)| PathBuf::from(&order.source));
         let images = Images::open(state.join("images"), &sources.collect())
             .map_err(in_folder(state.join("images")))?;
-        for (case, order) in open {
+        for (case, (order, _)) in open {
             board.wait(case, order);
         }
         Ok(Self {
@@ -219,20 +209,21 @@ impl Cases {
             }
         }
         let case = ledger.next;
-        let entry = Entry::Accepted { case, order };
-        let written = ledger.journal.append(&entry);
+        let written = ledger.journal.append(Entry::Accepted {
+            case,
+            order: order.clone(),
+        });
         if let Err(error) = written {
             drop(ledger);
             self.storage_failed(&error);
             return Err(Fault::Storage);
         }
         ledger.next += 1;
-        if let Entry::Accepted { order, .. } = entry {
-            let mut board = lock(&self.board);
-            board.note_request(case, &order);
-            board.wait(case, order);
-            self.events.tell(&Event::Accepted { case });
-        }
+        let mut board = lock(&self.board);
+        board.note_request(case, &order);
+        board.wait(case, order);
+        self.events.tell(&Event::Accepted { case });
+        drop(board);
         drop(ledger);
         self.arrived.notify_one();
         Ok(case)
@@ -249,7 +240,7 @@ impl Cases {
             let Some((case, order)) = lock(&self.board).waiting.pop_front() else {
                 return Ok(dropped);
             };
-            let written = lock(&self.ledger).journal.append(&Entry::Aborted { case });
+            let written = lock(&self.ledger).journal.append(Entry::Aborted { case });
             if let Err(error) = written {
                 lock(&self.board).waiting.push_front((case, order));
                 self.storage_failed(&error);
@@ -288,7 +279,9 @@ impl Cases {
             return Ok(None);
         };
         match lock(&self.reader).read(span) {
-            Ok(Entry::Answered { record, case: read }) if read == case => Ok(Some(record)),
+            Ok(Entry::Answered {
+                record, case: read, ..
+            }) if read == case => Ok(Some(record)),
             Ok(_) => Err(Fault::Storage),
             Err(error) => {
                 self.storage_failed(&error);
@@ -322,9 +315,7 @@ impl Cases {
     /// # Errors
     /// [`Fault::Storage`]; then it will be offered again.
     pub fn deliver(&self, case: u64) -> Result<(), Fault> {
-        let written = lock(&self.ledger)
-            .journal
-            .append(&Entry::Delivered { case });
+        let written = lock(&self.ledger).journal.append(Entry::Delivered { case });
         if let Err(error) = written {
             self.storage_failed(&error);
             return Err(Fault::Storage);
@@ -365,9 +356,18 @@ impl Cases {
     pub fn work(&self) -> ! {
         loop {
             let (case, order) = self.next();
-            let (record, event) = run::case(&self.bundle, &self.events, case, &order);
+            self.note_start(case);
+            let Ran {
+                image,
+                record,
+                event,
+            } = run::case(&self.bundle, &self.events, case, &order);
             let state = state_of(&record);
-            let span = self.store(&Entry::Answered { case, record });
+            let span = self.store(&Entry::Answered {
+                case,
+                image,
+                record,
+            });
             let mut board = lock(&self.board);
             board.running = None;
             board.end(case, state, Some(span));
@@ -401,10 +401,19 @@ impl Cases {
         }
     }
 
+    /// A case that takes the device down with it must be known at the next start. Where the
+    /// disk refuses, the case runs all the same: its answer waits for the disk.
+    fn note_start(&self, case: u64) {
+        let written = lock(&self.ledger).journal.append(Entry::Started { case });
+        if let Err(error) = written {
+            self.storage_failed(&error);
+        }
+    }
+
     /// Writes an answer, however long the disk refuses: it must not be lost.
     fn store(&self, entry: &Entry) -> Span {
         loop {
-            let written = lock(&self.ledger).journal.append(entry);
+            let written = lock(&self.ledger).journal.append(entry.clone());
             match written {
                 Ok(span) => {
                     self.set_storage_fault(false);
@@ -430,6 +439,53 @@ impl Cases {
             let health = Health::StorageFault(failed);
             self.events.tell(&Event::Health(health));
         }
+    }
+}
+
+/// What the journal says of the time before this start.
+#[derive(Debug, Default)]
+struct Past {
+    board: Board,
+    /// Cases that have no end, and how often each began.
+    open: BTreeMap<u64, (Order, usize)>,
+}
+
+impl Past {
+    fn of(cases: BTreeMap<u64, CaseHistory>) -> Self {
+        let mut past = Self::default();
+        for (number, case) in cases {
+            past.board.note_request(number, &case.order);
+            match case.end {
+                None => {
+                    past.open.insert(number, (case.order, case.starts));
+                }
+                Some(End::Answered { span, record, .. }) => {
+                    past.board.end(number, state_of(&record), Some(span));
+                }
+                Some(End::Aborted { .. }) => past.board.end(number, State::Aborted, None),
+            }
+            if case.is_delivered {
+                past.board.undelivered.remove(&number);
+            }
+        }
+        past
+    }
+
+    /// Refuses the cases that began so often without an end: each took the device down.
+    fn give_up(&mut self, journal: &mut Journal, bundle: &Bundle) -> Result<(), JournalError> {
+        let hopeless = |_: &u64, (_, starts): &mut (Order, usize)| *starts >= MOST_STARTS;
+        for (case, (order, _)) in self.open.extract_if(.., hopeless) {
+            log::error!("case {case}: the device ended {MOST_STARTS} times while it ran; refused");
+            let record = run::given_up(bundle, case, &order);
+            let entry = Entry::Answered {
+                case,
+                image: None,
+                record,
+            };
+            let span = journal.append(entry)?;
+            self.board.end(case, State::Refusal, Some(span));
+        }
+        Ok(())
     }
 }
 

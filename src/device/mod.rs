@@ -23,6 +23,7 @@ pub use cases::{Cases, State, Summary};
 pub use console::Console;
 pub use display::{Displays, GlassError, place};
 pub use events::{Event, Events, Found, Health, Listener};
+pub use run::{Ran, case as run_case};
 pub use serial::{Port, talk};
 
 /// Every change under this room's locks is whole at each step, so a lock that a panic left

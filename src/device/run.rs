@@ -18,16 +18,27 @@ use crate::journal::Order;
 use crate::pipeline::{self, Observer, Overrides, Stage, Timings};
 use crate::report::{self, Record};
 
-/// One case's answer as JSON, and as it is told. A panic in a decoder or in the engine ends
-/// the case and not the device.
-pub(super) fn case(bundle: &Bundle, events: &Events, case: u64, order: &Order) -> (Value, Event) {
+/// A case that ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// SHA-256 of the image's file; `None` where it could not be read.
+    pub image: Option<String>,
+    /// The answer as `--format json` writes it.
+    pub record: Value,
+    /// The answer as it is told.
+    pub event: Event,
+}
+
+/// Runs one case. A panic in a decoder or in the engine ends the case and not the device.
+pub fn case(bundle: &Bundle, events: &Events, case: u64, order: &Order) -> Ran {
     let started = Instant::now();
     let mut progress = Progress {
         case,
         events,
         timings: Timings::new(),
     };
-    let work = AssertUnwindSafe(|| answer(bundle, order, case, &mut progress));
+    let mut image = None;
+    let work = AssertUnwindSafe(|| answer(bundle, order, case, &mut image, &mut progress));
     let found = catch_unwind(work)
         .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
     log::info!(
@@ -41,23 +52,45 @@ pub(super) fn case(bundle: &Bundle, events: &Events, case: u64, order: &Order) -
             (Answer::Finding(finding), Event::Finding { case, found })
         }
         Err(refusal) => {
-            let answer = Answer::Refusal {
-                case: Some(case.to_string()),
-                exam: order.exam.clone(),
-                refusal: refusal.clone(),
-            };
+            let answer = refused(case, order, refusal.clone());
             let refusal = Arc::new(refusal);
             (answer, Event::Refusal { case, refusal })
         }
     };
-    let record = report::json(&Record {
+    Ran {
+        image,
+        record: record(bundle, order, &answer, &progress.timings),
+        event,
+    }
+}
+
+/// The record of a case that is not run again, since it ended the device before.
+pub(super) fn given_up(bundle: &Bundle, case: u64, order: &Order) -> Value {
+    let refusal = fault(&order.source, "the device ended each time it ran this case");
+    record(
+        bundle,
+        order,
+        &refused(case, order, refusal),
+        &Timings::new(),
+    )
+}
+
+fn refused(case: u64, order: &Order, refusal: Refusal) -> Answer {
+    Answer::Refusal {
+        case: Some(case.to_string()),
+        exam: order.exam.clone(),
+        refusal,
+    }
+}
+
+fn record(bundle: &Bundle, order: &Order, answer: &Answer, timings: &Timings) -> Value {
+    report::json(&Record {
         source: &order.source,
-        answer: &answer,
+        answer,
         intended_use: bundle.manifest.intended_use,
         bundle: &bundle.id,
-        timings: &progress.timings,
-    });
-    (record, event)
+        timings,
+    })
 }
 
 /// Tells the stages of one case, and keeps their times.
@@ -82,11 +115,13 @@ fn answer(
     bundle: &Bundle,
     order: &Order,
     case: u64,
+    sha256: &mut Option<String>,
     observer: &mut dyn Observer,
 ) -> Result<Found, Refusal> {
     let image = pipeline::observe(observer, Stage::Decode, || {
         image::read(Path::new(&order.source))
     })?;
+    *sha256 = Some(image.sha256.clone());
     let exam = exam(bundle, order, &image)?;
     let overrides = Overrides {
         prompts: order.region.map(prompt).into_iter().collect(),

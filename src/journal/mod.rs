@@ -1,72 +1,30 @@
-//! The record of every case: one JSON object a line in `cases.ndjson`, only ever
-//! appended to, and durable (`fdatasync`) before the caller goes on.
+//! The record of all that a device did: one JSON object a line in `journal.ndjson`, only
+//! ever appended to, chained by hashes, and durable (`fdatasync`) before the caller goes on.
 //!
-//! A case is written when it is accepted, when it ends and when its answer is safe with a
-//! host. So power may fail at any time: what was accepted and has no end is run again, and a number is never given
-//! twice. Nothing here decides or tells anybody anything, and no line of it goes to a log.
+//! A case is written when it is accepted, when it begins, when it ends and when its answer is
+//! safe with a host. So power may fail at any time: what was accepted and has no end is run
+//! again, and a number is never given twice. Whatever is damaged stays in the file and is
+//! told by its number. Nothing here decides or tells anybody anything, and no line of it
+//! goes to a log.
+
+mod chain;
+mod clock;
+mod entry;
+mod history;
+
+pub use entry::{Entry, Line, Order};
+pub use history::{CaseHistory, End, History, history};
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use chain::Link;
+use clock::{Clock, Set};
+use history::walk;
 
-/// What a case is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// The image's path on this device.
-    pub source: String,
-    /// The exam; `None` for what the image itself asks for.
-    pub exam: Option<String>,
-    /// Where to look: `[x, y, width, height]` in the image's own pixels.
-    pub region: Option<[u32; 4]>,
-    /// The number by which a host asked for it; asked again, it is the same case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<u64>,
-}
-
-/// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Entry {
-    /// A case was taken on.
-    Accepted {
-        /// Its number.
-        case: u64,
-        /// What it is asked.
-        order: Order,
-    },
-    /// A case ended in a finding or a refusal.
-    Answered {
-        /// Its number.
-        case: u64,
-        /// The answer as `--format json` writes it.
-        record: Value,
-    },
-    /// A case was dropped before it ran.
-    Aborted {
-        /// Its number.
-        case: u64,
-    },
-    /// A host has the answer safe: it is never sent again.
-    Delivered {
-        /// Its number.
-        case: u64,
-    },
-}
-
-impl Entry {
-    /// The number of the case.
-    pub fn case(&self) -> u64 {
-        match self {
-            Self::Accepted { case, .. }
-            | Self::Answered { case, .. }
-            | Self::Aborted { case }
-            | Self::Delivered { case } => *case,
-        }
-    }
-}
+/// The journal's file in the state folder.
+pub const FILE: &str = "journal.ndjson";
 
 /// Where a line lies in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,21 +52,25 @@ pub enum JournalError {
     },
 }
 
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |error| JournalError::Io {
+        path: path.clone(),
+        error,
+    }
+}
+
 /// The open journal. Only one process may hold it.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
     end: u64,
-}
-
-/// What lay in the journal when it was opened.
-#[derive(Debug, Default)]
-pub struct Replay {
-    /// Every line that could be read, in order.
-    pub entries: Vec<(Entry, Span)>,
-    /// Lines that could not be read. They stay in the file.
-    pub unreadable: usize,
+    last: u64,
+    link: Link,
+    clock: Clock,
+    /// The clock was set, and this is not written yet.
+    set: Option<Set>,
 }
 
 impl Journal {
@@ -118,13 +80,9 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn open(folder: &Path) -> Result<(Self, Replay), JournalError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error| JournalError::Io { path, error }
-        };
+    pub fn open(folder: &Path) -> Result<(Self, History), JournalError> {
         std::fs::create_dir_all(folder).map_err(failed(folder))?;
-        let path = folder.join("cases.ndjson");
+        let path = folder.join(FILE);
         let file = OpenOptions::new()
             .create(true)
             .read(true)
@@ -133,48 +91,71 @@ impl Journal {
             .map_err(failed(&path))?;
         file.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => JournalError::InUse { path: path.clone() },
-            std::fs::TryLockError::Error(error) => JournalError::Io {
-                path: path.clone(),
-                error,
-            },
+            std::fs::TryLockError::Error(error) => failed(&path)(error),
         })?;
-        let (replay, end) = replay(&file).map_err(failed(&path))?;
-        file.set_len(end)
-            .and_then(|()| file.sync_all())
+        let history = walk(&file).map_err(failed(&path))?;
+        settle(&file, &history)
             // The folder's entry of a new file must last as well.
             .and_then(|()| File::open(folder)?.sync_all())
             .map_err(failed(&path))?;
-        Ok((Self { path, file, end }, replay))
+        let (clock, set) = Clock::not_before(history.lines.last().map(|(line, _)| line.time));
+        let journal = Self {
+            path,
+            file,
+            end: history.end,
+            last: history.last,
+            link: history.link,
+            clock,
+            set,
+        };
+        Ok((journal, history))
     }
 
     /// Appends an entry; once this returns it outlasts a power failure.
     ///
     /// # Errors
     /// [`JournalError::Io`]; the journal is then as it was before.
-    pub fn append(&mut self, entry: &Entry) -> Result<Span, JournalError> {
-        let span = self.write(entry).map_err(|error| {
+    pub fn append(&mut self, entry: Entry) -> Result<Span, JournalError> {
+        let (time, set) = self.clock.look();
+        self.set = self.set.or(set);
+        if let Some(Set { from, to }) = self.set {
+            let entry = Entry::ClockSet { from, to };
+            self.write(Line {
+                seq: self.last + 1,
+                time,
+                entry,
+            })?;
+            self.set = None;
+        }
+        self.write(Line {
+            seq: self.last + 1,
+            time,
+            entry,
+        })
+    }
+
+    fn write(&mut self, line: Line) -> Result<Span, JournalError> {
+        let (bytes, link) = serde_json::to_vec(&line)
+            .map(|object| chain::seal(&self.link, object))
+            .map_err(|error| failed(&self.path)(error.into()))?;
+        let put = |file: &mut File| {
+            file.set_len(self.end)?;
+            file.write_all(&bytes)?;
+            file.sync_data()
+        };
+        put(&mut self.file).map_err(|error| {
             // Half a line must not be taken for the start of the next one. Where even
             // this fails, the next opening takes it off.
             let _ = self.file.set_len(self.end);
-            JournalError::Io {
-                path: self.path.clone(),
-                error,
-            }
+            failed(&self.path)(error)
         })?;
-        self.end = span.start + span.length;
-        Ok(span)
-    }
-
-    fn write(&mut self, entry: &Entry) -> std::io::Result<Span> {
-        self.file.set_len(self.end)?;
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
-        self.file.write_all(&line)?;
-        self.file.sync_data()?;
-        Ok(Span {
+        let span = Span {
             start: self.end,
-            length: line.len() as u64,
-        })
+            length: bytes.len() as u64,
+        };
+        self.end += span.length;
+        (self.last, self.link) = (line.seq, link);
+        Ok(span)
     }
 
     /// A reader of its own for the same file.
@@ -182,11 +163,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`].
     pub fn reader(&self) -> Result<Reader, JournalError> {
-        let failed = |error| JournalError::Io {
-            path: self.path.clone(),
-            error,
-        };
-        let file = File::open(&self.path).map_err(failed)?;
+        let file = File::open(&self.path).map_err(failed(&self.path))?;
         Ok(Reader {
             path: self.path.clone(),
             file,
@@ -207,98 +184,153 @@ impl Reader {
     /// # Errors
     /// [`JournalError::Io`], also where the file was changed by someone else.
     pub fn read(&mut self, span: Span) -> Result<Entry, JournalError> {
-        let mut line = Vec::new();
+        let mut bytes = Vec::new();
         self.file
             .seek(SeekFrom::Start(span.start))
-            .and_then(|_| (&mut self.file).take(span.length).read_to_end(&mut line))
-            .and_then(|_| Ok(serde_json::from_slice(&line)?))
-            .map_err(|error| JournalError::Io {
-                path: self.path.clone(),
-                error,
-            })
+            .and_then(|_| (&mut self.file).take(span.length).read_to_end(&mut bytes))
+            .and_then(|_| Ok(serde_json::from_slice::<Line>(&bytes)?.entry))
+            .map_err(failed(&self.path))
     }
 }
 
-/// Reads all whole lines; gives them and the end of the last one.
-fn replay(file: &File) -> std::io::Result<(Replay, u64)> {
-    let mut reader = BufReader::new(file);
-    let (mut replay, mut end, mut line) = (Replay::default(), 0, Vec::new());
-    loop {
-        line.clear();
-        let length = reader.read_until(b'\n', &mut line)? as u64;
-        if line.last() != Some(&b'\n') {
-            return Ok((replay, end));
-        }
-        match serde_json::from_slice(&line) {
-            Ok(entry) => replay.entries.push((entry, Span { start: end, length })),
-            Err(_) => replay.unreadable += 1,
-        }
-        end += length;
+/// Takes off what was never acknowledged, and mends the last newline.
+fn settle(mut file: &File, history: &History) -> std::io::Result<()> {
+    if history.end > 0 && !history.ends {
+        file.set_len(history.end - 1)?;
+        file.write_all(b"\n")?;
     }
+    file.set_len(history.end)?;
+    file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn order(source: &str) -> Order {
-        Order {
-            source: source.to_owned(),
-            exam: Some("brain4".to_owned()),
-            region: Some([1, 2, 3, 4]),
-            request: None,
-        }
-    }
-
     fn accepted(case: u64) -> Entry {
         Entry::Accepted {
             case,
-            order: order("a\n\"b.png"),
+            order: Order {
+                source: "a\n\"b.png".to_owned(),
+                exam: Some("brain4".to_owned()),
+                region: Some([1, 2, 3, 4]),
+                request: None,
+            },
         }
+    }
+
+    /// A journal of `count` accepted cases, and its bytes.
+    fn made(folder: &Path, count: u64) -> Vec<u8> {
+        let (mut journal, _) = Journal::open(folder).unwrap();
+        for case in 1..=count {
+            journal.append(accepted(case)).unwrap();
+        }
+        std::fs::read(folder.join(FILE)).unwrap()
+    }
+
+    fn cases(history: &History) -> Vec<u64> {
+        let lines = history.lines.iter();
+        lines.filter_map(|(line, _)| line.entry.case()).collect()
     }
 
     #[test]
     fn what_was_appended_is_there_after_any_cut_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = Journal::open(folder.path()).unwrap();
-        let spans: Vec<Span> = (1..=4)
-            .map(|case| journal.append(&accepted(case)).unwrap())
-            .collect();
-        let mut reader = journal.reader().unwrap();
-        assert_eq!(reader.read(spans[2]).unwrap(), accepted(3));
-        drop(journal);
-        let path = folder.path().join("cases.ndjson");
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = made(folder.path(), 4);
+        let path = folder.path().join(FILE);
         for cut in 0..=bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
-            let (mut journal, replay) = Journal::open(folder.path()).unwrap();
-            let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count();
-            let cases: Vec<u64> = replay.entries.iter().map(|(e, _)| e.case()).collect();
-            assert_eq!(cases, (1..=whole as u64).collect::<Vec<_>>(), "cut {cut}");
-            assert_eq!(replay.unreadable, 0);
-            journal.append(&accepted(9)).unwrap();
+            let (mut journal, history) = Journal::open(folder.path()).unwrap();
+            let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count() as u64;
+            assert_eq!(
+                cases(&history),
+                (1..=whole).collect::<Vec<_>>(),
+                "cut {cut}"
+            );
+            assert!(history.damaged.is_empty());
+            let span = journal.append(accepted(9)).unwrap();
+            assert_eq!(journal.reader().unwrap().read(span).unwrap(), accepted(9));
             drop(journal);
-            let (_, again) = Journal::open(folder.path()).unwrap();
-            assert_eq!(again.entries.len(), whole + 1, "cut {cut}");
+            let again = super::history(folder.path()).unwrap();
+            assert_eq!(again.lines.len() as u64, whole + 1, "cut {cut}");
+            assert!(again.damaged.is_empty());
         }
     }
 
     #[test]
-    fn a_damaged_line_is_counted_and_kept() {
+    fn blocks_that_were_never_written_take_the_last_line_off() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cases.ndjson");
+        let bytes = made(folder.path(), 3);
+        let start = 1 + bytes[..bytes.len() - 1]
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .unwrap();
+        for from in (start..bytes.len()).step_by(7) {
+            let mut torn = bytes.clone();
+            let to = (from + 40).min(bytes.len());
+            torn[from..to].fill(0);
+            std::fs::write(folder.path().join(FILE), torn).unwrap();
+            let (_, history) = Journal::open(folder.path()).unwrap();
+            assert_eq!((cases(&history), history.damaged.len()), (vec![1, 2], 0));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found_by_the_number_of_its_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = made(folder.path(), 4);
+        let path = folder.path().join(FILE);
+        let mut entry = 1;
+        for at in 0..bytes.len() {
+            let mut spoilt = bytes.clone();
+            spoilt[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &spoilt).unwrap();
+            let (mut journal, history) = Journal::open(folder.path()).unwrap();
+            let damaged: Vec<u64> = history.damaged.iter().cloned().flatten().collect();
+            assert!(damaged.contains(&entry), "byte {at}: {damaged:?}");
+            let is_newline = bytes[at] == b'\n';
+            // Without the newline between them, two entries are one line.
+            assert!(damaged.len() == 1 || is_newline, "byte {at}: {damaged:?}");
+            journal.append(accepted(9)).unwrap();
+            drop(journal);
+            let again = super::history(folder.path()).unwrap();
+            assert_eq!(cases(&again).last(), Some(&9), "byte {at}");
+            assert_eq!(again.lines.last().unwrap().0.seq, 5, "byte {at}");
+            entry += u64::from(is_newline);
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_of_ours_is_counted_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
         std::fs::write(&path, b"\xff not json\n{\"event\":\"other\"}\n").unwrap();
-        let (mut journal, replay) = Journal::open(folder.path()).unwrap();
-        assert_eq!((replay.entries.len(), replay.unreadable), (0, 2));
-        journal.append(&accepted(1)).unwrap();
+        let (mut journal, history) = Journal::open(folder.path()).unwrap();
+        assert_eq!((history.lines.len(), &history.damaged), (0, &vec![1..=2]));
+        journal.append(accepted(1)).unwrap();
         drop(journal);
         assert!(
             std::fs::read(&path)
                 .unwrap()
                 .starts_with(b"\xff not json\n")
         );
-        let (_, replay) = Journal::open(folder.path()).unwrap();
-        assert_eq!((replay.entries.len(), replay.unreadable), (1, 2));
+        let (_, history) = Journal::open(folder.path()).unwrap();
+        assert_eq!((history.lines.len(), &history.damaged), (1, &vec![1..=2]));
+    }
+
+    #[test]
+    fn a_clock_set_back_is_written_and_changes_no_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        let to = "2020-01-01T00:00:00Z".parse().unwrap();
+        let from = "2031-01-01T00:00:00Z".parse().unwrap();
+        journal.set = Some(Set { from, to });
+        journal.append(accepted(1)).unwrap();
+        journal.append(accepted(2)).unwrap();
+        let history = super::history(folder.path()).unwrap();
+        let seqs: Vec<u64> = history.lines.iter().map(|(line, _)| line.seq).collect();
+        assert_eq!(seqs, [1, 2, 3]);
+        assert_eq!(history.lines[0].0.entry, Entry::ClockSet { from, to });
     }
 
     #[test]

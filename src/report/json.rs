@@ -65,7 +65,7 @@ pub enum NotRestored {
     Class(String),
 }
 
-/// The finding that [`json`] wrote, of an exam with these classes.
+/// The finding that [`json()`] wrote, of an exam with these classes.
 ///
 /// # Errors
 /// [`NotRestored`]; a probability that is missing is never taken for 0.

@@ -1,0 +1,347 @@
+//! `medfocus journal list|show|verify|export|replay`: what the device did, read while it
+//! runs or after. Only `show` and `list` say where an image lay: its name may tell whose
+//! it is.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use medfocus::bundle::{self, Bundle};
+use medfocus::device::{Events, run_case};
+use medfocus::journal::{self, CaseHistory, End, History};
+use serde_json::{Value, json};
+
+use super::state::StateFolder;
+use super::{Failure, put};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  medfocus journal list --last 5
+  medfocus journal show 12
+  medfocus journal verify
+  medfocus journal export --format csv > cases.csv
+  medfocus journal replay 12")]
+pub struct Arguments {
+    #[command(flatten)]
+    state: StateFolder,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the last cases and what became of them
+    List {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        last: usize,
+    },
+    /// Show every entry about one case
+    Show {
+        /// The case's number
+        case: u64,
+    },
+    /// Follow the chain of hashes from the first entry to the last
+    Verify,
+    /// Write what became of every case to standard output, without the images' paths
+    Export {
+        /// How it is written
+        #[arg(long, value_enum, default_value_t = Format::Csv)]
+        format: Format,
+    },
+    /// Run a case once more from its image: the answer must be the same
+    #[command(after_help = "\
+Exit codes: 0 the same answer, 1 another one, 3 it cannot be run again: no image, another
+image, another bundle.")]
+    Replay {
+        /// The case's number
+        case: u64,
+        /// Folder of the bundle that answered; the starter bundle where none is given
+        #[arg(long, value_name = "DIR")]
+        bundle: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Csv,
+    Json,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let folder = arguments.state.path()?;
+    let history = journal::history(&folder)?;
+    match &arguments.action {
+        Action::Verify => verify(&folder.join(journal::FILE).display().to_string(), &history),
+        Action::Show { case } => show(&history, *case),
+        Action::List { last } => list(&history.cases(), *last),
+        Action::Export { format } => match format {
+            Format::Csv => csv(&history.cases()),
+            Format::Json => export_json(&history.cases()),
+        },
+        Action::Replay { case, bundle } => replay(history.cases(), *case, bundle.clone()),
+    }
+}
+
+fn verify(file: &str, history: &History) -> Result<(), Failure> {
+    if !history.damaged.is_empty() {
+        return Err(Failure::Device {
+            code: "journal",
+            message: format!("{file}: damaged: {}", entries(&history.damaged)),
+            cure: "all other entries are whole and can be exported; keep the file for whoever \
+                   looks into it, and start the device on a new state folder",
+        });
+    }
+    let (count, chain) = (history.lines.len(), &history.chain);
+    put(format!("{file}: {count} entries, all whole; the chain ends in {chain}\n").as_bytes())
+}
+
+fn entries(damaged: &[RangeInclusive<u64>]) -> String {
+    let word = |range: &RangeInclusive<u64>| match (range.start(), range.end()) {
+        (first, last) if first == last => format!("entry {first}"),
+        (first, last) => format!("entries {first} to {last}"),
+    };
+    damaged.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+fn show(history: &History, case: u64) -> Result<(), Failure> {
+    let lines = history.lines.iter().map(|(line, _)| line);
+    let about = lines.filter(|line| line.entry.case() == Some(case));
+    let text: Vec<String> = about
+        .map(|line| serde_json::to_string_pretty(line).unwrap_or_default())
+        .collect();
+    if text.is_empty() {
+        return Err(no_such(case));
+    }
+    put((text.join("\n") + "\n").as_bytes())
+}
+
+fn no_such(case: u64) -> Failure {
+    Failure::Usage(format!("the journal knows no case {case}"))
+}
+
+/// One case on a line, or in an object: everything but where its image lay.
+struct Row {
+    state: &'static str,
+    ended: Option<String>,
+    exam: String,
+    class: String,
+    probability: String,
+    level: String,
+    code: String,
+}
+
+impl Row {
+    fn of(case: &CaseHistory) -> Self {
+        let mut row = Self {
+            state: "open",
+            ended: None,
+            exam: case.order.exam.clone().unwrap_or_default(),
+            class: String::new(),
+            probability: String::new(),
+            level: String::new(),
+            code: String::new(),
+        };
+        match &case.end {
+            None => {}
+            Some(End::Aborted { time }) => {
+                row.state = "aborted";
+                row.ended = Some(time.to_string());
+            }
+            Some(End::Answered { time, record, .. }) => {
+                let word = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+                row.state = if record["status"] == "finding" {
+                    "finding"
+                } else {
+                    "refusal"
+                };
+                row.ended = Some(time.to_string());
+                row.class = word("class");
+                row.level = word("triage_level");
+                row.code = word("code");
+                if let Some(exam) = record["exam"].as_str() {
+                    exam.clone_into(&mut row.exam);
+                }
+                if let Some(p) = record["probabilities"][row.class.as_str()].as_f64() {
+                    row.probability = format!("{p:.3}");
+                }
+            }
+        }
+        row
+    }
+}
+
+fn list(cases: &BTreeMap<u64, CaseHistory>, last: usize) -> Result<(), Failure> {
+    let mut text = String::new();
+    for (number, case) in cases.iter().skip(cases.len().saturating_sub(last)) {
+        let row = Row::of(case);
+        let what = [
+            row.exam.as_str(),
+            &row.class,
+            &row.probability,
+            &row.level,
+            &row.code,
+        ];
+        let what: Vec<&str> = what.into_iter().filter(|word| !word.is_empty()).collect();
+        text += &format!(
+            "{number:>6}  {:.0}  {:<8} {}  {}\n",
+            case.accepted,
+            row.state,
+            what.join(" "),
+            case.order.source
+        );
+    }
+    put(text.as_bytes())
+}
+
+const COLUMNS: [&str; 13] = [
+    "case",
+    "accepted",
+    "ended",
+    "state",
+    "exam",
+    "class",
+    "probability",
+    "triage_level",
+    "code",
+    "delivered",
+    "image_sha256",
+    "bundle",
+    "bundle_sha256",
+];
+
+fn csv(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let failed = |error: csv::Error| Failure::write("the table", &error);
+    out.write_record(COLUMNS).map_err(failed)?;
+    for (number, case) in cases {
+        let row = Row::of(case);
+        let (image, bundle) = provenance(case);
+        let fields = [
+            number.to_string(),
+            case.accepted.to_string(),
+            row.ended.unwrap_or_default(),
+            row.state.to_owned(),
+            row.exam,
+            row.class,
+            row.probability,
+            row.level,
+            row.code,
+            case.is_delivered.to_string(),
+            image,
+            bundle[0].clone(),
+            bundle[1].clone(),
+        ];
+        out.write_record(fields).map_err(failed)?;
+    }
+    let text = out
+        .into_inner()
+        .map_err(|error| Failure::write("the table", &error))?;
+    put(&text)
+}
+
+/// The hash of a case's image; name and version of its bundle, and its hash.
+fn provenance(case: &CaseHistory) -> (String, [String; 2]) {
+    let Some(End::Answered { image, bundle, .. }) = &case.end else {
+        return Default::default();
+    };
+    let bundle = bundle.as_ref().map(|id| {
+        let name = format!("{} {}", id.name, id.version);
+        [name, id.sha256.clone()]
+    });
+    (
+        image.clone().unwrap_or_default(),
+        bundle.unwrap_or_default(),
+    )
+}
+
+fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
+    for (number, case) in cases {
+        let row = Row::of(case);
+        let mut object = json!({
+            "case": number,
+            "accepted": case.accepted,
+            "ended": row.ended,
+            "state": row.state,
+            "delivered": case.is_delivered,
+        });
+        if let Some(End::Answered { image, record, .. }) = &case.end {
+            object["image_sha256"] = json!(image);
+            object["answer"] = without(record, &["source", "message"]);
+        }
+        put(format!("{object}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A record without some of its keys.
+fn without(record: &Value, keys: &[&str]) -> Value {
+    let mut record = record.clone();
+    if let Value::Object(object) = &mut record {
+        object.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+    record
+}
+
+fn replay(
+    mut cases: BTreeMap<u64, CaseHistory>,
+    number: u64,
+    folder: Option<PathBuf>,
+) -> Result<(), Failure> {
+    let case = cases.remove(&number).ok_or_else(|| no_such(number))?;
+    let Some(End::Answered {
+        image,
+        bundle,
+        record,
+        ..
+    }) = case.end
+    else {
+        return Err(Failure::Usage(format!("case {number} has no answer")));
+    };
+    let other = |what: &str, was: &str, is: &str| Failure::Device {
+        code: "replay",
+        message: format!("case {number}: {what} was {was}; here it is {is}"),
+        cure: "give the bundle that answered with --bundle, and put the image where it lay",
+    };
+    let loaded = Bundle::load(&folder.map_or_else(bundle::find, Ok)?)?;
+    let answered = bundle.map(|id| id.sha256).unwrap_or_default();
+    if answered != loaded.id.sha256 {
+        return Err(other("the bundle's SHA-256", &answered, &loaded.id.sha256));
+    }
+    let ran = run_case(&loaded, &Events::default(), number, &case.order);
+    if ran.image != image {
+        let word = |hash: Option<String>| hash.unwrap_or_else(|| "none".to_owned());
+        return Err(other("the image's SHA-256", &word(image), &word(ran.image)));
+    }
+    let (was, is) = (
+        without(&record, &["timings_ms"]),
+        without(&ran.record, &["timings_ms"]),
+    );
+    if was == is {
+        return put(format!("case {number}: the same answer, key by key\n").as_bytes());
+    }
+    put(differences(number, &was, &is).as_bytes())?;
+    Err(Failure::Refused)
+}
+
+fn differences(number: u64, was: &Value, is: &Value) -> String {
+    let keys = |value: &Value| -> Vec<String> {
+        let object = value.as_object();
+        object.map_or_else(Vec::new, |object| object.keys().cloned().collect())
+    };
+    let mut all = keys(was);
+    all.extend(keys(is));
+    all.sort();
+    all.dedup();
+    let mut text = format!("case {number}: another answer\n");
+    for key in all
+        .iter()
+        .filter(|key| was[key.as_str()] != is[key.as_str()])
+    {
+        let (was, is) = (&was[key.as_str()], &is[key.as_str()]);
+        text += &format!("  {key}: was {was}, is {is}\n");
+    }
+    text
+}

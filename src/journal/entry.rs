@@ -1,0 +1,101 @@
+//! What a journal's entries say. How they are written and held together is the room's other
+//! business.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::finding::BundleId;
+
+/// What a case is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The image's path on this device.
+    pub source: String,
+    /// The exam; `None` for what the image itself asks for.
+    pub exam: Option<String>,
+    /// Where to look: `[x, y, width, height]` in the image's own pixels.
+    pub region: Option<[u32; 4]>,
+    /// The number by which a host asked for it; asked again, it is the same case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Entry {
+    /// The device started; until the next such entry, this is what answers.
+    Booted {
+        /// The program's version.
+        software: String,
+        /// The bundle that was loaded and passed the self-test.
+        bundle: BundleId,
+    },
+    /// The clock of the wall was set while nobody looked, or the device slept. The order of
+    /// entries is that of their numbers, never that of their times.
+    ClockSet {
+        /// What it would have shown.
+        from: Timestamp,
+        /// What it shows.
+        to: Timestamp,
+    },
+    /// A case was taken on.
+    Accepted {
+        /// Its number.
+        case: u64,
+        /// What it is asked.
+        order: Order,
+    },
+    /// A case began to run. One that began and did not end took the device down with it.
+    Started {
+        /// Its number.
+        case: u64,
+    },
+    /// A case ended in a finding or a refusal.
+    Answered {
+        /// Its number.
+        case: u64,
+        /// SHA-256 of the image's file; `None` where it could not be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<String>,
+        /// The answer as `--format json` writes it.
+        record: Value,
+    },
+    /// A case was dropped before it ran.
+    Aborted {
+        /// Its number.
+        case: u64,
+    },
+    /// A host has the answer safe: it is never sent again.
+    Delivered {
+        /// Its number.
+        case: u64,
+    },
+}
+
+impl Entry {
+    /// The number of the case that it is about.
+    pub fn case(&self) -> Option<u64> {
+        match self {
+            Self::Booted { .. } | Self::ClockSet { .. } => None,
+            Self::Accepted { case, .. }
+            | Self::Started { case }
+            | Self::Answered { case, .. }
+            | Self::Aborted { case }
+            | Self::Delivered { case } => Some(*case),
+        }
+    }
+}
+
+/// An entry as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its number: one more than that of the line before.
+    pub seq: u64,
+    /// What the clock showed.
+    pub time: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
