@@ -1,9 +1,12 @@
-"""medfocus beside onnxruntime: latency, load and memory on graphs of the true shapes.
+"""medfocus beside other runtimes: latency, load and memory on graphs of the true shapes.
 
 The graphs are the exporter's, with random weights. onnxruntime gets the same weights: in
 float, quantised dynamically and as QDQ with unsigned activations; of the two int8 forms
-the faster counts. Every figure is a median over rounds in which all take turns, each in a
-process of its own. onnxruntime's memory is counted without Python's, medfocus' whole.
+the faster counts. `--peers` adds tract and RTen, each in float and in the same dynamic int8,
+built on first use. Every figure is a median over rounds in which all take turns, each in a
+process of its own with the threads asked for: one that takes more processor time than so
+many threads can is an error. Memory is the process' peak; of onnxruntime's, Python's own is
+taken off.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from onnxruntime.quantization import (
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".work/peers"
+CRATE = ROOT / "benches/peers"
+RUST_PEERS = ("tract", "rten")
 BUNDLES = {
     "clip-vit-base-patch32-512": ("clip-vit-base-patch32", 512),
     "clip-vit-base-patch16-1024": ("clip-vit-base-patch16", 1024),
@@ -87,6 +92,9 @@ def in_float(int8: Path, out: Path) -> None:
         gone.update(node.input)
     kept += [t for t in model.graph.initializer if t.name not in gone]
     del model.graph.node[:], model.graph.initializer[:]
+    for i, node in enumerate(nodes):
+        # RTen takes a node that has a value's name for that value.
+        node.name = f"node {i}"
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(kept)
     onnx.save(model, out)
@@ -152,7 +160,29 @@ def take_turns(
         for name, path in peers.items():
             worker = [sys.executable, "-m", "peers.worker", path, threads, arguments.runs, 1]
             note(found.setdefault(name, {}), told(worker))
+        for name, path in rust_peers(peers, arguments.peers):
+            runtime = name.split()[0]
+            peer = [CRATE / "target/release/peers", runtime, path, threads, arguments.runs, 1]
+            figures = told_or_refused(peer, name)
+            if figures:
+                note(found.setdefault(name, {}), figures)
     return found
+
+
+def rust_peers(graphs: dict[str, Path], peers: list[str]) -> list[tuple[str, Path]]:
+    """Other runtimes and their graphs: float, and the int8 form that they may know."""
+    forms = {"float": graphs["float"], "int8": graphs["dynamic"]}
+    return [(f"{peer} {form}", path) for peer in peers for form, path in forms.items()]
+
+
+def told_or_refused(command: list[object], name: str) -> dict | None:
+    """What a runtime tells; `None`, with its own words, where it does not take the graph."""
+    output = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if output.returncode == 0:
+        return json.loads(output.stdout)
+    words = output.stderr.strip().splitlines() or ["nothing was said"]
+    print(f"{name} does not run {command[2]}: {words[0]}", file=sys.stderr)
+    return None
 
 
 def note(figures: Figures, told: dict) -> None:
@@ -179,21 +209,26 @@ def ratios(found: dict[str, Figures]) -> dict[str, float | str]:
 def table(rows: list[dict], load: tuple[float, float, float]) -> str:
     """The figures as Markdown, with the machine and the command that made them."""
     cpu = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
+    others = sorted({key[:-3] for row in rows for key in row if key.split()[0] in RUST_PEERS
+                     and key.endswith("_ms") and not key.endswith("_load_ms")})  # fmt: skip
     lines = [
         f"{cpu[0].split(':')[1].strip() if cpu else platform.processor()}, {os.cpu_count()} cores,"
         f" load average {load[0]:.1f}; `scripts/bench_peers {' '.join(sys.argv[1:])}`.",
         "",
         "| graph | threads | medfocus ms | onnxruntime int8 ms | float ms | latency (goal) "
-        "| memory (goal) | load (goal) |",
-        "|---|---|---|---|---|---|---|---|",
+        "| memory MB | memory (goal) | load ms | load (goal) |"
+        + "".join(f" {name} ms |" for name in others),
+        "|---|---|---|---|---|---|---|---|---|---|" + "---|" * len(others),
     ]
     for row in rows:
         latency, memory, start = GOALS[row["graph"]]
         lines.append(
             f"| {row['graph']} | {row['threads']} | {row['medfocus_ms']} "
             f"| {row[row['peer'] + '_ms']} ({row['peer']}) | {row['float_ms']} "
-            f"| **{row['latency_ratio']:.2f}** ({latency}) | {row['memory_ratio']:.2f} ({memory}) "
-            f"| {row['load_ratio']:.2f} ({start}) |"
+            f"| **{row['latency_ratio']:.2f}** ({latency}) "
+            f"| {row['medfocus_MB']} | {row['memory_ratio']:.2f} ({memory}) "
+            f"| {row['medfocus_load_ms']} | {row['load_ratio']:.2f} ({start}) |"
+            + "".join(f" {row.get(name + '_ms', 'does not run')} |" for name in others)
         )
     return "\n".join(lines) + "\n"
 
@@ -211,7 +246,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="default: 7; 3 with --quick")
     parser.add_argument("--runs", type=int, default=5, help="runs a round (default: 5)")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/medfocus")
+    parser.add_argument(
+        "--peers", type=lambda names: names.split(","), default=[], metavar="tract,rten",
+        help="other runtimes too; built on first use",
+    )  # fmt: skip
     arguments = parser.parse_args()
+    # Workers run in another folder.
+    arguments.binary = arguments.binary.resolve()
+    if unknown := set(arguments.peers) - set(RUST_PEERS):
+        parser.error(f"--peers knows {', '.join(RUST_PEERS)}, not {', '.join(unknown)}")
+    if arguments.peers:
+        subprocess.run(["cargo", "build", "--release", "--locked"], check=True, cwd=CRATE)
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 7)
     rows, load = [], os.getloadavg()
     for graph in arguments.graph or (QUICK if arguments.quick else GRAPHS):

@@ -60,11 +60,13 @@ pub(super) fn interleave<I: Isa>(codes: &[i8], depth: usize, panel: &mut [I::Cod
         (1, 4) => turn::<u32>(rows, depth / 4, view_as(codes), view_as_mut(panel)),
         (1, 8) => turn::<u64>(rows, depth / 8, view_as(codes), view_as_mut(panel)),
         _ => {
-            for (r, codes) in codes.chunks_exact(depth).take(rows).enumerate() {
-                for (u, neighbours) in codes.chunks_exact(unit).enumerate() {
-                    let to = &mut panel[(u * rows + r) * unit..][..unit];
-                    for (to, &code) in to.iter_mut().zip(neighbours) {
-                        *to = I::Code::from(code);
+            // Counters: as iterators over two neighbours these were calls.
+            let (codes, panel) = (&codes[..rows * depth], &mut panel[..rows * depth]);
+            for u in 0..depth / unit {
+                for r in 0..rows {
+                    for n in 0..unit {
+                        let code = codes[r * depth + u * unit + n];
+                        panel[(u * rows + r) * unit + n] = I::Code::from(code);
                     }
                 }
             }
