@@ -10,8 +10,8 @@ from pathlib import Path
 from .reference import Reference
 
 PHANTOMS = ("chest", "brain", "breast")
-TOLERANCE = {"probability": 0.03, "area_fraction": 0.005, "predicted_iou": 0.01}
-"""Wide enough for int8 arithmetic, narrow enough that a wrong kernel shows."""
+TOLERANCE = {"probability": 0.015, "area_fraction": 0.001, "predicted_iou": 0.002}
+"""Twice what int8 arithmetic was seen to change on any kernel, so that a wrong one shows."""
 FILE = "known_answers/answers.json"
 
 

@@ -80,19 +80,34 @@ def read_mask(path: Path, side: int = SIDE) -> np.ndarray:
         return (np.asarray(grey) > 127).astype(np.uint8)
 
 
+def unit_thumbnails(pixels: np.ndarray) -> np.ndarray:
+    """Thumbnails `[N, S, S]` without mean and of length 1: products are correlations."""
+    size = (DUPLICATE_SIDE, DUPLICATE_SIDE)
+    small = [np.asarray(Image.fromarray(p).resize(size), dtype=np.float32) for p in pixels]
+    thumbs = np.stack(small)
+    thumbs -= thumbs.mean(axis=(1, 2), keepdims=True)
+    thumbs /= np.linalg.norm(thumbs, axis=(1, 2), keepdims=True) + 1e-6
+    return thumbs
+
+
+def stand_on_their_heads(pixels: np.ndarray) -> np.ndarray:
+    """Whether another image is near to this one turned by 180 degrees, or flipped top to
+    bottom. Public sets hold such copies, made to have more images: one of the two is upside
+    down, and nobody says which."""
+    thumbs = unit_thumbnails(pixels)
+    flat = thumbs.reshape(len(thumbs), -1)
+    found = np.zeros(len(thumbs), dtype=bool)
+    for turned in (thumbs[:, ::-1, ::-1], thumbs[:, ::-1]):
+        alike = flat @ turned.reshape(len(thumbs), -1).T
+        np.fill_diagonal(alike, 0)
+        found |= alike.max(axis=1) > DUPLICATE_CORRELATION
+    return found
+
+
 def duplicate_groups(pixels: np.ndarray) -> np.ndarray:
     """Group number of each image: images whose thumbnails correlate above
     `DUPLICATE_CORRELATION`, directly or through others, share a number."""
-    thumbs = np.stack(
-        [
-            np.asarray(
-                Image.fromarray(p).resize((DUPLICATE_SIDE, DUPLICATE_SIDE)), dtype=np.float32
-            ).ravel()
-            for p in pixels
-        ]
-    )
-    thumbs -= thumbs.mean(axis=1, keepdims=True)
-    thumbs /= np.linalg.norm(thumbs, axis=1, keepdims=True) + 1e-6
+    thumbs = unit_thumbnails(pixels).reshape(len(pixels), -1)
     parent = np.arange(len(thumbs))
 
     def root(i: int) -> int:

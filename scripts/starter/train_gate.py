@@ -1,9 +1,9 @@
 """Trains the gate's graph: what kind of image this is, and which way up.
 
-A small convolutional net looks at a 48 x 48 grey thumbnail before any model of the
+A small convolutional net looks at a 64 x 64 grey thumbnail before any model of the
 exams does. Its classes are every kind of image in every pose, and `other` for what is
-none of them. It is never shown a validation image, and thresholds are chosen on a tenth
-of the training images that it was not trained on either.
+none of them. It is never shown a validation image, nor one whose pose nobody knows, and
+thresholds are chosen on a tenth of the training images that it was not trained on either.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from . import augment, data
+from .clip import convolution
 
 SETTINGS = Path(__file__).resolve().parent / "gate.json"
-SIDE = 48
+SIDE = 64
 KINDS = {
     "chest": ["covid3", "lung_tb2", "cxr_extra"],
     "brain": ["brain4"],
@@ -37,25 +38,24 @@ CLASSES = len(KINDS) * len(POSES) + 1
 HELD_OUT = 0.1
 REFUSED_RIGHT = 0.008
 """Share of the right images that a threshold may refuse, on the held-out tenth."""
+UNSURE = 0.2
+"""An upright pose of this probability is never refused: of a round head nobody can tell."""
 
 
 class Gate(nn.Module):
-    """Grey pixels `[B, 1, 48, 48]`, normalised as the encoders' are, to logits `[B, 16]`:
+    """Grey pixels `[B, 1, 64, 64]`, normalised as the encoders' are, to logits `[B, 16]`:
     poses of the first kind, of the second, of the third, then `other`."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = [1, 16, 32, 64, 64]
+        widths = [1, 24, 48, 96, 128]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [
-                nn.Conv2d(before, after, 3, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
-        self.features = nn.Sequential(*layers)
-        self.drop = nn.Dropout(0.1)
-        self.classes = nn.Linear(64 * 9, CLASSES)
+            layers += [*convolution(before, after, 2), *convolution(after, after, 1)]
+        # At 4 x 4 there is nothing left to look around at.
+        self.features = nn.Sequential(*layers[:-3])
+        self.drop = nn.Dropout(0.2)
+        self.classes = nn.Linear(widths[-1] * 16, CLASSES)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.classes(self.drop(self.features(pixels).flatten(1)))
@@ -127,16 +127,23 @@ def others(n: int, generator: torch.Generator, images: Tensor) -> Tensor:
     return torch.stack(made).clamp(0, 1)
 
 
-def batch(pools: list[Tensor], size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def share(kind: int, pose: int) -> int:
+    """How often a kind is shown in a pose. Upright is what must not be refused, and slices
+    of a head are the hardest to tell which way up."""
+    if kind == BRAIN:
+        return 4 if POSES[pose] in ("upright", "upside_down") else 2
+    return 2 if POSES[pose] == "upright" else 1
+
+
+def batch(pools: list[Tensor], each: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Pictures in every kind and pose, and their classes."""
     x, y = [], []
-    each = size // 24
     for kind, pool in enumerate(pools):
         for pose in range(len(POSES)):
-            # Upright is what must not be refused, and slices of a head are the hardest to
-            # tell which way up.
-            count = each * (2 if pose == 0 else 1) * (2 if kind == BRAIN else 1)
-            drawn = pool[torch.randint(len(pool), (count,), generator=generator)]
+            count = each * share(kind, pose)
+            drawn = mirrored(
+                pool[torch.randint(len(pool), (count,), generator=generator)], generator
+            )
             turned = posed(drawn, pose)
             if POSES[pose] == "inverted":
                 turned = torch.rot90(
@@ -154,12 +161,19 @@ def batch(pools: list[Tensor], size: int, generator: torch.Generator) -> tuple[T
         shift=0.08,
         scale=(0.85, 1.15),
         aspect=0.15,
-        flip=torch.ones(len(pictures), dtype=torch.bool),
+        flip=torch.zeros(len(pictures), dtype=torch.bool),
     )
     # An inverted picture's border is white: outside is drawn by repeating the edge.
     grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
     pictures = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
     return augment.jitter(pictures, generator), labels
+
+
+def mirrored(upright: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of them left for right. Before they are turned: a picture turned to the left and
+    then mirrored looks as if turned to the right."""
+    half = torch.rand(len(upright), 1, 1, 1, generator=generator) < 0.5
+    return torch.where(half, upright.flip(3), upright)
 
 
 def normalised(pictures: Tensor) -> Tensor:
@@ -175,9 +189,11 @@ def run(arguments: argparse.Namespace) -> None:
     groups = data.duplicate_groups(pixels)
     generator = torch.Generator().manual_seed(7)
     drawn = np.random.default_rng(7).random(groups.max() + 1) < HELD_OUT
+    unknown = data.stand_on_their_heads(pixels)
     pools, held = [], []
     for tasks in KINDS.values():
         mine = [i for i, r in enumerate(rows) if r.task in tasks and r.sha256 not in validation]
+        mine = [i for i in mine if not unknown[i]]
         pools.append(small[[i for i in mine if not drawn[groups[i]]]])
         held.append(small[[i for i in mine if drawn[groups[i]]]])
     print("training", [len(p) for p in pools], "held out", [len(h) for h in held], flush=True)
@@ -190,7 +206,7 @@ def run(arguments: argparse.Namespace) -> None:
     begin = time.time()
     for step in range(arguments.steps):
         net.train()
-        pictures, labels = batch(pools, 144, generator)
+        pictures, labels = batch(pools, arguments.each, generator)
         loss = F.cross_entropy(net(normalised(pictures)), labels, label_smoothing=0.02)
         optimiser.zero_grad()
         loss.backward()
@@ -213,7 +229,7 @@ def choose_thresholds(net: Gate, held: list[Tensor]) -> dict[str, float]:
     for kind, (name, pictures) in enumerate(zip(KINDS, held, strict=True)):
         with torch.no_grad():
             right = net(normalised(pictures)).softmax(1)[:, kind * len(POSES)]
-        thresholds[name] = round(min(float(right.quantile(REFUSED_RIGHT)), 0.5), 4)
+        thresholds[name] = round(min(float(right.quantile(REFUSED_RIGHT)), UNSURE), 4)
         for pose, word in enumerate(POSES[1:], 1):
             with torch.no_grad():
                 wrong = net(normalised(posed(pictures, pose))).softmax(1)[:, kind * len(POSES)]
@@ -224,6 +240,7 @@ def choose_thresholds(net: Gate, held: list[Tensor]) -> dict[str, float]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--each", type=int, default=5, help="pictures of a share in a batch")
     parser.add_argument("--go-on", action="store_true", help="from the weights of before")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--settings", type=Path, default=SETTINGS)
