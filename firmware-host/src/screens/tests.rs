@@ -16,7 +16,7 @@ use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
 
-const CODES: [&str; 13] = [
+const CODES: [&str; 28] = [
     "budget",
     "not_found",
     "unsupported_format",
@@ -25,6 +25,21 @@ const CODES: [&str; 13] = [
     "too_large",
     "blank",
     "exam_needed",
+    "no_such_frame",
+    "wrong_modality",
+    "wrong_body_part",
+    "wrong_view",
+    "wrong_side",
+    "wrong_kind",
+    "rotated",
+    "inverted",
+    "coloured",
+    "badly_exposed",
+    "low_contrast",
+    "border",
+    "blurred",
+    "out_of_distribution",
+    "burned_in",
     "prompt_outside",
     "device_fault",
     "self_test",
