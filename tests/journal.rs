@@ -137,3 +137,24 @@ fn a_case_that_ends_the_device_each_time_is_given_up() {
     assert!(lines[0].contains("refusal  brain4 device_fault"), "{list}");
     assert!(lines[1].contains("finding"), "{list}");
 }
+
+#[test]
+fn an_answer_outlives_the_entry_that_asked_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let (mut held, _) = Journal::open(&state).unwrap();
+    held.append(accepted(1, &phantom("brain.png"))).unwrap();
+    drop(held);
+    answer_all(folder.path());
+    let text = std::fs::read_to_string(state.join(FILE)).unwrap();
+    let damaged = text.replacen("\"brain4\"", "\"brain5\"", 1);
+    std::fs::write(state.join(FILE), damaged).unwrap();
+    let (cases, log) = answer_all(folder.path());
+    assert!(log.contains("journal: entries 1 to 1 are damaged"), "{log}");
+    assert!(cases[&1].accepted.is_none() && cases[&1].end.is_some());
+    let (list, _, _) = journal(folder.path(), &["list"]);
+    assert!(list.contains(" finding  brain4 "), "{list}");
+    let (_, error, code) = journal(folder.path(), &["replay", "1"]);
+    assert_eq!(code, Some(3));
+    assert!(error.contains("what was asked is damaged"), "{error}");
+}

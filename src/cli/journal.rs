@@ -7,9 +7,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
 use medfocus::bundle::{self, Bundle};
 use medfocus::device::{Events, run_case};
-use medfocus::journal::{self, CaseHistory, End, History};
+use medfocus::journal::{self, CaseHistory, End, History, Order};
 use serde_json::{Value, json};
 
 use super::state::StateFolder;
@@ -138,7 +139,9 @@ impl Row {
         let mut row = Self {
             state: "open",
             ended: None,
-            exam: case.order.exam.clone().unwrap_or_default(),
+            exam: order(case)
+                .and_then(|order| order.exam.clone())
+                .unwrap_or_default(),
             class: String::new(),
             probability: String::new(),
             level: String::new(),
@@ -186,14 +189,22 @@ fn list(cases: &BTreeMap<u64, CaseHistory>, last: usize) -> Result<(), Failure> 
         ];
         let what: Vec<&str> = what.into_iter().filter(|word| !word.is_empty()).collect();
         text += &format!(
-            "{number:>6}  {:.0}  {:<8} {}  {}\n",
-            case.accepted,
+            "{number:>6}  {:<20}  {:<8} {}  {}\n",
+            accepted(case).map_or_else(String::new, |time| format!("{time:.0}")),
             row.state,
             what.join(" "),
-            case.order.source
+            order(case).map_or("(its order is damaged)", |order| &order.source)
         );
     }
     put(text.as_bytes())
+}
+
+fn order(case: &CaseHistory) -> Option<&Order> {
+    case.accepted.as_ref().map(|(order, _)| order)
+}
+
+fn accepted(case: &CaseHistory) -> Option<Timestamp> {
+    case.accepted.as_ref().map(|(_, time)| *time)
 }
 
 const COLUMNS: [&str; 13] = [
@@ -221,7 +232,7 @@ fn csv(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
         let (image, bundle) = provenance(case);
         let fields = [
             number.to_string(),
-            case.accepted.to_string(),
+            accepted(case).map_or_else(String::new, |time| time.to_string()),
             row.ended.unwrap_or_default(),
             row.state.to_owned(),
             row.exam,
@@ -262,7 +273,7 @@ fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
         let row = Row::of(case);
         let mut object = json!({
             "case": number,
-            "accepted": case.accepted,
+            "accepted": accepted(case),
             "ended": row.ended,
             "state": row.state,
             "delivered": case.is_delivered,
@@ -300,6 +311,13 @@ fn replay(
     else {
         return Err(Failure::Usage(format!("case {number} has no answer")));
     };
+    let Some((order, _)) = case.accepted else {
+        return Err(Failure::Device {
+            code: "replay",
+            message: format!("case {number}: the entry that says what was asked is damaged"),
+            cure: "medfocus journal show and export tell its answer",
+        });
+    };
     let other = |what: &str, was: &str, is: &str| Failure::Device {
         code: "replay",
         message: format!("case {number}: {what} was {was}; here it is {is}"),
@@ -310,7 +328,7 @@ fn replay(
     if answered != loaded.id.sha256 {
         return Err(other("the bundle's SHA-256", &answered, &loaded.id.sha256));
     }
-    let ran = run_case(&loaded, &Events::default(), number, &case.order);
+    let ran = run_case(&loaded, &Events::default(), number, &order);
     if ran.image != image {
         let word = |hash: Option<String>| hash.unwrap_or_else(|| "none".to_owned());
         return Err(other("the image's SHA-256", &word(image), &word(ran.image)));

@@ -127,7 +127,7 @@ impl Cases {
             software: env!("CARGO_PKG_VERSION").to_owned(),
             bundle: bundle.id.clone(),
         })?;
-        let next = history.last_case().saturating_add(1);
+        let next = history.next_case();
         let mut past = Past::of(history.cases());
         past.give_up(&mut journal, &bundle)?;
         let Past { mut board, open } = past;
@@ -454,10 +454,14 @@ impl Past {
     fn of(cases: BTreeMap<u64, CaseHistory>) -> Self {
         let mut past = Self::default();
         for (number, case) in cases {
-            past.board.note_request(number, &case.order);
+            if let Some((order, _)) = &case.accepted {
+                past.board.note_request(number, order);
+            }
             match case.end {
+                // Where the order is damaged, there is nothing to run; the number stays.
                 None => {
-                    past.open.insert(number, (case.order, case.starts));
+                    let open = case.accepted.map(|(order, _)| (order, case.starts));
+                    past.open.extend(open.map(|open| (number, open)));
                 }
                 Some(End::Answered { span, record, .. }) => {
                     past.board.end(number, state_of(&record), Some(span));

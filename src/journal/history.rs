@@ -42,12 +42,10 @@ pub fn history(folder: &Path) -> Result<History, JournalError> {
 }
 
 /// What became of one case.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CaseHistory {
-    /// What it is asked.
-    pub order: Order,
-    /// When it was taken on.
-    pub accepted: Timestamp,
+    /// What it is asked, and when it was taken on; `None` where that entry is damaged.
+    pub accepted: Option<(Order, Timestamp)>,
     /// How often it began to run.
     pub starts: usize,
     /// How it ended; `None` where it has not.
@@ -84,43 +82,43 @@ impl History {
     pub fn cases(self) -> BTreeMap<u64, CaseHistory> {
         let (mut cases, mut loaded) = (BTreeMap::new(), None);
         for (Line { time, entry, .. }, span) in self.lines {
-            if let Entry::Accepted { case, order } = entry {
-                let fresh = CaseHistory {
-                    order,
-                    accepted: time,
-                    starts: 0,
-                    end: None,
-                    is_delivered: false,
-                };
-                cases.insert(case, fresh);
+            let Some(number) = entry.case() else {
+                if let Entry::Booted { bundle, .. } = entry {
+                    loaded = Some(bundle);
+                }
                 continue;
-            }
-            // The entry that took it on may be damaged: then nobody knows what was asked.
-            let known = entry.case().and_then(|case| cases.get_mut(&case));
-            match (entry, known) {
-                (Entry::Booted { bundle, .. }, _) => loaded = Some(bundle),
-                (Entry::Started { .. }, Some(case)) => case.starts += 1,
-                (Entry::Answered { image, record, .. }, Some(case)) => {
+            };
+            let case: &mut CaseHistory = cases.entry(number).or_default();
+            match entry {
+                Entry::Booted { .. } | Entry::ClockSet { .. } => {}
+                Entry::Accepted { order, .. } => case.accepted = Some((order, time)),
+                Entry::Started { .. } => case.starts += 1,
+                Entry::Answered { image, record, .. } => {
+                    let bundle = loaded.clone();
                     case.end = Some(End::Answered {
                         time,
                         span,
                         image,
-                        bundle: loaded.clone(),
+                        bundle,
                         record,
                     });
                 }
-                (Entry::Aborted { .. }, Some(case)) => case.end = Some(End::Aborted { time }),
-                (Entry::Delivered { .. }, Some(case)) => case.is_delivered = true,
-                _ => {}
+                Entry::Aborted { .. } => case.end = Some(End::Aborted { time }),
+                Entry::Delivered { .. } => case.is_delivered = true,
             }
         }
         cases
     }
 
-    /// The highest number that any entry gives to a case.
-    pub fn last_case(&self) -> u64 {
+    /// A number that no case can have been given: each damaged entry may have given one.
+    pub fn next_case(&self) -> u64 {
         let cases = self.lines.iter().filter_map(|(line, _)| line.entry.case());
-        cases.max().unwrap_or(0)
+        let damaged = self
+            .damaged
+            .iter()
+            .map(|range| range.end() - range.start() + 1);
+        let known = cases.max().unwrap_or(0);
+        damaged.fold(known, u64::saturating_add).saturating_add(1)
     }
 
     /// What comes after the last whole entry, up to this one, is damaged.

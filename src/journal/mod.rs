@@ -288,6 +288,7 @@ mod tests {
             let (mut journal, history) = Journal::open(folder.path()).unwrap();
             let damaged: Vec<u64> = history.damaged.iter().cloned().flatten().collect();
             assert!(damaged.contains(&entry), "byte {at}: {damaged:?}");
+            assert!(history.next_case() > 4, "byte {at}: a number given twice");
             let is_newline = bytes[at] == b'\n';
             // Without the newline between them, two entries are one line.
             assert!(damaged.len() == 1 || is_newline, "byte {at}: {damaged:?}");
