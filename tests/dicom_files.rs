@@ -9,8 +9,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use common::dicom::ultrasound_region;
 use common::{root, spoilt};
-use dicom_core::value::{DataSetSequence, PrimitiveValue};
+use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
@@ -189,7 +190,7 @@ fn any_object() -> impl Strategy<Value = InMemDicomObject> {
             let mut object = InMemDicomObject::from_element_iter(all);
             let class = PrimitiveValue::from(uids::ULTRASOUND_IMAGE_STORAGE);
             object.put(element(tags::SOP_CLASS_UID, VR::UI, class));
-            object.put(region(corners));
+            object.put(ultrasound_region(corners));
             object.put(element(
                 tags::PIXEL_DATA,
                 VR::OB,
@@ -202,18 +203,6 @@ fn any_object() -> impl Strategy<Value = InMemDicomObject> {
 
 fn element(tag: Tag, vr: VR, value: PrimitiveValue) -> DataElement<InMemDicomObject> {
     DataElement::new(tag, vr, value)
-}
-
-fn region([x0, y0, x1, y1]: [u32; 4]) -> DataElement<InMemDicomObject> {
-    let corner = |tag, at: u32| element(tag, VR::UL, PrimitiveValue::from(at));
-    let region = InMemDicomObject::from_element_iter([
-        corner(tags::REGION_LOCATION_MIN_X0, x0),
-        corner(tags::REGION_LOCATION_MIN_Y0, y0),
-        corner(tags::REGION_LOCATION_MAX_X1, x1),
-        corner(tags::REGION_LOCATION_MAX_Y1, y1),
-    ]);
-    let regions = DataSetSequence::from(vec![region]);
-    DataElement::new(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, VR::SQ, regions)
 }
 
 proptest! {

@@ -5,6 +5,7 @@
 #[cfg(unix)]
 pub mod cable;
 pub mod device;
+pub mod dicom;
 #[cfg(unix)]
 pub mod pty;
 
