@@ -167,26 +167,15 @@ impl Isa for Avx512Vnni {
         }
     }
     #[inline(always)]
-    fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]) {
-        match (wanted.rows.div_ceil(4), wanted.columns > Self::LANES) {
-            (0 | 1, false) => tile::float_products::<_, 4, 1>(self, left, right, out),
-            (0 | 1, true) => tile::float_products::<_, 4, VECTORS>(self, left, right, out),
-            (2, false) => tile::float_products::<_, 8, 1>(self, left, right, out),
-            (2, true) => tile::float_products::<_, 8, VECTORS>(self, left, right, out),
-            (_, false) => tile::float_products::<_, ROWS, 1>(self, left, right, out),
-            (_, true) => tile::float_products::<_, ROWS, VECTORS>(self, left, right, out),
-        }
-    }
-    #[inline(always)]
-    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
+    fn float_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
         let rows = wanted.rows;
         match (rows.div_ceil(4), wanted.columns > Self::LANES) {
-            (0 | 1, false) => tile::strided_products::<_, 4, 1>(self, left, rows, right, out),
-            (0 | 1, true) => tile::strided_products::<_, 4, VECTORS>(self, left, rows, right, out),
-            (2, false) => tile::strided_products::<_, 8, 1>(self, left, rows, right, out),
-            (2, true) => tile::strided_products::<_, 8, VECTORS>(self, left, rows, right, out),
-            (_, false) => tile::strided_products::<_, ROWS, 1>(self, left, rows, right, out),
-            (_, true) => tile::strided_products::<_, ROWS, VECTORS>(self, left, rows, right, out),
+            (0 | 1, false) => tile::float_products::<_, 4, 1>(self, left, rows, right, out),
+            (0 | 1, true) => tile::float_products::<_, 4, VECTORS>(self, left, rows, right, out),
+            (2, false) => tile::float_products::<_, 8, 1>(self, left, rows, right, out),
+            (2, true) => tile::float_products::<_, 8, VECTORS>(self, left, rows, right, out),
+            (_, false) => tile::float_products::<_, ROWS, 1>(self, left, rows, right, out),
+            (_, true) => tile::float_products::<_, ROWS, VECTORS>(self, left, rows, right, out),
         }
     }
 }

@@ -143,14 +143,12 @@ pub(super) trait Isa: Copy + Send + Sync + 'static {
         wanted: Wanted,
         out: &mut [f32],
     );
-    /// `out[row][column] = sum of left * right` over floats. The left panel holds
-    /// `[depth][row]`, the right one `[depth][column]`.
+    /// `out[row][column] = sum of left * right` over floats. The left rows lie where they
+    /// are, packed or not, and of those beyond the wanted ones nothing is read; the right
+    /// panel holds `[depth][column]`.
     ///
     /// Rows and columns beyond those wanted may be written, with anything.
-    fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]);
-    /// [`Isa::float_products`] of left rows that lie where they are, unpacked. Of those
-    /// beyond the wanted ones nothing is read.
-    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]);
+    fn float_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]);
 }
 
 /// Work written once for every instruction set.

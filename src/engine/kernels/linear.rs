@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::ShapeError;
 use super::aligned::{Aligned, LINE, lines_of, take, view, view_mut};
 use super::cpu::{Cpu, Parts};
-use super::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Tile, Wanted};
+use super::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Strided, Tile, Wanted};
 use super::math;
 use super::packed::{Arithmetic, PackedLinear};
 use super::pointwise;
@@ -536,8 +536,12 @@ impl Routine for Multiply<'_> {
                         isa.scaled_products(panel, right, view(sums), factors, wanted, out);
                     }
                     Arithmetic::Float => {
-                        let panel = &view(panel)[..tile.rows * shape.depth];
-                        isa.float_products(panel, view(right), wanted, out);
+                        let left = Strided {
+                            data: &view(panel)[..tile.rows * shape.depth],
+                            row: 1,
+                            step: tile.rows,
+                        };
+                        isa.float_products(left, view(right), wanted, out);
                         add_bias(isa, out, &bias[..tile.columns]);
                     }
                 }

@@ -121,7 +121,7 @@ impl Routine for Panel<'_> {
                 rows: tile.rows.min(sides.rows - first),
                 columns: width,
             };
-            isa.strided_products(left, panel, wanted, out);
+            isa.float_products(left, panel, wanted, out);
             for r in 0..wanted.rows {
                 let values = &out[r * tile.columns..][..width];
                 // SAFETY: within the rows and columns that `Sink::new` was told of; no

@@ -161,18 +161,11 @@ impl<P: Products> Isa for Neon<P> {
         P::scaled_products(self, left, right, factors, wanted, out);
     }
     #[inline(always)]
-    fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]) {
-        match wanted.rows {
-            0..=4 => tile::float_products::<_, 4, VECTORS>(self, left, right, out),
-            _ => tile::float_products::<_, ROWS, VECTORS>(self, left, right, out),
-        }
-    }
-    #[inline(always)]
-    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
+    fn float_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
         let rows = wanted.rows;
         match rows {
-            0..=4 => tile::strided_products::<_, 4, VECTORS>(self, left, rows, right, out),
-            _ => tile::strided_products::<_, ROWS, VECTORS>(self, left, rows, right, out),
+            0..=4 => tile::float_products::<_, 4, VECTORS>(self, left, rows, right, out),
+            _ => tile::float_products::<_, ROWS, VECTORS>(self, left, rows, right, out),
         }
     }
 }

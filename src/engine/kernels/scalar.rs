@@ -136,20 +136,7 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn float_products(self, left: &[f32], right: &[f32], wanted: Wanted, out: &mut [f32]) {
-        let Tile { rows, columns, .. } = Self::FLOAT_TILE;
-        for r in 0..wanted.rows {
-            for c in 0..wanted.columns {
-                let values = left[r..].iter().step_by(rows);
-                let products = values.zip(right[c..].iter().step_by(columns));
-                let sum = products.fold(0.0, |sum, (a, b): (&f32, &f32)| a.mul_add(*b, sum));
-                out[r * columns + c] = sum;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn strided_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
+    fn float_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {
         let columns = Self::FLOAT_TILE.columns;
         for r in 0..wanted.rows {
             for c in 0..wanted.columns {

@@ -39,49 +39,9 @@ pub(super) fn store_scaled<I: Sums, const R: usize, const V: usize>(
     }
 }
 
-/// [`Isa::float_products`] of the first `R` rows and `V` vectors of columns.
+/// [`Isa::float_products`] of up to `R` rows and `V` vectors of columns.
 #[inline(always)]
 pub(super) fn float_products<I: Isa, const R: usize, const V: usize>(
-    isa: I,
-    left: &[f32],
-    right: &[f32],
-    out: &mut [f32],
-) {
-    let Tile { rows, columns, .. } = I::FLOAT_TILE;
-    assert!(R <= rows && V * I::LANES <= columns && out.len() >= R * columns);
-    let depth = right.len() / columns;
-    assert!(left.len() >= depth * rows);
-    let mut sums = [[isa.splat(0.0); V]; R];
-    let (mut left, mut right) = (left.as_ptr(), right.as_ptr());
-    for _ in 0..depth {
-        // SAFETY: `depth` values of all rows and all columns are in bounds, by the
-        // assertion and by how `depth` is counted.
-        unsafe {
-            let mut vectors = [isa.splat(0.0); V];
-            for v in 0..V {
-                let from = right.add(v * I::LANES);
-                vectors[v] = isa.load(std::slice::from_raw_parts(from, I::LANES));
-            }
-            for r in 0..R {
-                let row = isa.splat(*left.add(r));
-                for v in 0..V {
-                    sums[r][v] = isa.mul_add(row, vectors[v], sums[r][v]);
-                }
-            }
-            left = left.add(rows);
-            right = right.add(columns);
-        }
-    }
-    for r in 0..R {
-        for v in 0..V {
-            isa.store(sums[r][v], &mut out[r * columns + v * I::LANES..]);
-        }
-    }
-}
-
-/// [`Isa::strided_products`] of up to `R` rows and `V` vectors of columns.
-#[inline(always)]
-pub(super) fn strided_products<I: Isa, const R: usize, const V: usize>(
     isa: I,
     left: Strided<'_>,
     rows: usize,

@@ -97,7 +97,7 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<u
             }
             let left = row_by_row(job.keys, start + key);
             let scores = &mut memory.scores[key * columns..][..rows * columns];
-            isa.strided_products(left, memory.queries, wanted(keys - key), scores);
+            isa.float_products(left, memory.queries, wanted(keys - key), scores);
         }
         let scores = &mut memory.scores[..keys * columns];
         let mut fades = [0.0; MOST_COLUMNS];
@@ -113,9 +113,9 @@ fn tile<I: Isa>(isa: I, job: &Job<'_>, memory: &mut Memory<'_>, queries: Range<u
             };
             let out = &mut memory.out[d * columns..][..rows * columns];
             if start == 0 {
-                isa.strided_products(left, scores, wanted(dim - d), out);
+                isa.float_products(left, scores, wanted(dim - d), out);
             } else {
-                isa.strided_products(left, scores, wanted(dim - d), part);
+                isa.float_products(left, scores, wanted(dim - d), part);
                 fade_and_add(isa, out, &fades, part, count);
             }
         }
