@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use medfocus::bundle::{Bundle, BundleError, Exam};
 use medfocus::client::ClientError;
+use medfocus::device::config::ConfigError;
 use medfocus::engine::EngineError;
 use medfocus::finding::RefusalCode;
 use medfocus::image;
@@ -83,6 +84,8 @@ enum Failure {
     ReaderGone,
     /// The command line asks for something that cannot be.
     Usage(String),
+    /// The configuration asks for what cannot be.
+    Config(ConfigError),
     /// The device cannot work.
     Device {
         code: &'static str,
@@ -98,6 +101,12 @@ impl From<BundleError> for Failure {
             cure: error.cure(),
             message: error.to_string(),
         }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
     }
 }
 
@@ -222,6 +231,10 @@ pub fn main() -> ExitCode {
         Err(Failure::Refused) => ExitCode::from(1),
         Err(Failure::Usage(message)) => {
             eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            ExitCode::from(2)
+        }
+        Err(Failure::Config(error)) => {
+            eprintln!("{error}");
             ExitCode::from(2)
         }
         Err(Failure::Device {

@@ -152,6 +152,15 @@ impl Cases {
         })
     }
 
+    /// Writes down what the device is told to do, by the hash of its configuration.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn configured(&self, sha256: String) -> Result<(), JournalError> {
+        let entry = Entry::Configured { sha256 };
+        lock(&self.ledger).journal.append(entry).map(drop)
+    }
+
     /// The device's own number, chosen by chance when its state folder was made.
     pub fn device(&self) -> u64 {
         self.device

@@ -6,6 +6,7 @@
 //! whatever happens in between. What happens is told to displays and links as [`Event`]s.
 
 mod cases;
+pub mod config;
 mod console;
 pub mod dicom;
 mod display;

@@ -32,6 +32,11 @@ pub enum Entry {
         /// The bundle that was loaded and passed the self-test.
         bundle: BundleId,
     },
+    /// What the device is told to do, at its start and whenever it changed.
+    Configured {
+        /// SHA-256 of the configuration in use.
+        sha256: String,
+    },
     /// The clock of the wall was set while nobody looked, or the device slept. The order of
     /// entries is that of their numbers, never that of their times.
     ClockSet {
@@ -78,7 +83,7 @@ impl Entry {
     /// The number of the case that it is about.
     pub fn case(&self) -> Option<u64> {
         match self {
-            Self::Booted { .. } | Self::ClockSet { .. } => None,
+            Self::Booted { .. } | Self::Configured { .. } | Self::ClockSet { .. } => None,
             Self::Accepted { case, .. }
             | Self::Started { case }
             | Self::Answered { case, .. }

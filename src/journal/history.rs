@@ -90,7 +90,7 @@ impl History {
             };
             let case: &mut CaseHistory = cases.entry(number).or_default();
             match entry {
-                Entry::Booted { .. } | Entry::ClockSet { .. } => {}
+                Entry::Booted { .. } | Entry::Configured { .. } | Entry::ClockSet { .. } => {}
                 Entry::Accepted { order, .. } => case.accepted = Some((order, time)),
                 Entry::Started { .. } => case.starts += 1,
                 Entry::Answered { image, record, .. } => {

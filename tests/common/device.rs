@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{root, starter};
 
 /// Far beyond what any step takes: a test fails by this only where the device hangs.
@@ -19,28 +21,55 @@ impl Device {
     /// Starts a device on ports in the folder, its state beside them. Ends when it has
     /// opened them all: what is sent before is lost, as on any serial line.
     pub fn start(folder: &Path, ports: &[&str], baud: u32) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
-        command.current_dir(root()).arg("serve");
+        let mut command = serve();
         command.arg("--state").arg(folder.join("state"));
         command.arg("--bundle").arg(starter());
         command.arg("--baud").arg(baud.to_string());
         for port in ports {
             command.arg("--serial").arg(folder.join(port));
         }
+        let device = Self::run(folder, command);
+        for port in ports {
+            device.wait_for_open(port, 1);
+        }
+        device
+    }
+
+    /// Starts a device from a configuration, which is written to `medfocus.toml` in the
+    /// folder; its state lies beside it. Does not wait for anything.
+    pub fn configured(folder: &Path, config: &str) -> Self {
+        let file = folder.join("medfocus.toml");
+        std::fs::write(&file, config).expect("a file");
+        let mut command = serve();
+        command.arg("--config").arg(file);
+        command.arg("--state").arg(folder.join("state"));
+        command.arg("--bundle").arg(starter());
+        Self::run(folder, command)
+    }
+
+    fn run(folder: &Path, mut command: Command) -> Self {
         let log = std::fs::File::create(folder.join("log")).expect("a log");
         let process = command
             .stderr(log)
             .stdin(Stdio::null())
             .spawn()
             .expect("the program starts");
-        let device = Self {
+        Self {
             process,
             folder: folder.to_owned(),
-        };
-        for port in ports {
-            device.wait_for_open(port, 1);
         }
-        device
+    }
+
+    /// The journal's entries of this event, oldest first.
+    pub fn journal(&self, event: &str) -> Vec<Value> {
+        let file = self.folder.join("state/journal.ndjson");
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let entries = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        entries
+            .filter(|entry: &Value| entry["event"] == event)
+            .collect()
     }
 
     /// Waits until a port has been opened so many times.
@@ -62,6 +91,12 @@ impl Device {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).expect("a log")
     }
+}
+
+fn serve() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
+    command.current_dir(root()).arg("serve");
+    command
 }
 
 impl Drop for Device {

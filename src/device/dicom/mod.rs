@@ -47,6 +47,13 @@ impl FromStr for Peer {
     }
 }
 
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)?;
+        self.address.iter().try_for_each(|at| write!(f, "@{at}"))
+    }
+}
+
 /// Where answers are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pacs {
@@ -142,6 +149,7 @@ mod tests {
             (peer.title.as_str(), peer.address),
             ("XRAY", "10.0.0.7".parse().ok())
         );
+        assert_eq!(peer.to_string(), "XRAY@10.0.0.7");
         assert_eq!("XRAY".parse::<Peer>().unwrap().address, None);
         assert_eq!("PACS@a:1".parse::<Pacs>().unwrap().to_string(), "PACS@a:1");
         assert!("XRAY@here".parse::<Peer>().is_err());

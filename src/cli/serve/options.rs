@@ -1,0 +1,137 @@
+//! What `serve` is told: a file, and options that win over it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use firmware_host::screens::Language;
+use medfocus::device::config::{BAUD, Config, ConfigError, Serial, Shown};
+use medfocus::device::dicom::{self, Pacs, Peer};
+
+use crate::cli::limits;
+use crate::cli::state::StateFolder;
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Configuration in TOML; the options below win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Say all that is wrong with the configuration, and end
+    #[arg(long)]
+    pub check_config: bool,
+    /// Print a configuration that names and explains every key, and end
+    #[arg(long)]
+    pub print_config: bool,
+    /// Serial port to answer on, `-` for standard input and output; may be given several times
+    #[arg(long, value_name = "PORT")]
+    serial: Vec<String>,
+    /// Bits a second of the serial ports; 115200 where nothing says otherwise
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
+    baud: Option<u32>,
+    /// Display: ssd1306, st7789, ili9341, epd, fb or png, and its place, as
+    /// `ssd1306:/dev/i2c-1` or `png:FOLDER`; may be given several times
+    #[arg(long, value_name = "KIND:PLACE[,KEY=VALUE]")]
+    display: Vec<Shown>,
+    /// Language of the displays: en, fr, es, sw or hi; en where nothing says otherwise
+    #[arg(long, value_name = "CODE", value_parser = language)]
+    language: Option<Language>,
+    /// Port to receive DICOM images on, by C-STORE
+    #[arg(long, value_name = "PORT")]
+    dicom_port: Option<u16>,
+    /// Address to receive DICOM images on; 0.0.0.0 where nothing says otherwise
+    #[arg(long, value_name = "ADDRESS")]
+    dicom_bind: Option<IpAddr>,
+    /// The device's own DICOM AE title; MEDFOCUS where nothing says otherwise
+    #[arg(long, value_name = "TITLE", value_parser = dicom::title_of)]
+    aet: Option<String>,
+    /// Who may send DICOM images; may be given several times, anyone where absent
+    #[arg(long, value_name = "TITLE[@ADDRESS]")]
+    dicom_allow: Vec<Peer>,
+    /// Exam that every DICOM image is asked; where absent, the one that it asks for itself
+    #[arg(long, value_name = "NAME")]
+    dicom_exam: Option<String>,
+    /// Send the answers of DICOM images there: report, region and picture
+    #[arg(long, value_name = "TITLE@HOST:PORT")]
+    pacs: Option<Pacs>,
+    /// Leave out of what is sent what tells whose image it is, in words and in pixels
+    #[arg(long)]
+    deidentify: bool,
+    #[command(flatten)]
+    state: StateFolder,
+    /// Folder of the model bundle; where absent, the starter bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    limits: limits::Arguments,
+}
+
+impl Options {
+    /// What the device is to run from.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with all that is wrong in the file, or all that does not go together.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = match &self.config {
+            Some(file) => Config::read(file)?,
+            None => Config::default(),
+        };
+        self.overrule(&mut config);
+        let problems = config.conflicts();
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        let file = self.config.clone();
+        Err(ConfigError { file, problems })
+    }
+
+    fn overrule(&self, config: &mut Config) {
+        let device = &mut config.device;
+        put(&mut device.threads, &self.limits.threads);
+        put(&mut device.language, &self.language);
+        put_some(&mut device.memory_mib, &self.limits.memory);
+        put_some(&mut device.state, &self.state.state);
+        put_some(&mut config.bundle.folder, &self.bundle);
+        if !self.serial.is_empty() {
+            let serial = |port: &String| Serial {
+                port: port.clone(),
+                baud: BAUD,
+            };
+            config.serial = self.serial.iter().map(serial).collect();
+        }
+        for serial in &mut config.serial {
+            put(&mut serial.baud, &self.baud);
+        }
+        if !self.display.is_empty() {
+            config.display.clone_from(&self.display);
+        }
+        let dicom = &mut config.dicom;
+        put_some(&mut dicom.port, &self.dicom_port);
+        put(&mut dicom.bind, &self.dicom_bind);
+        put(&mut dicom.title, &self.aet);
+        put_some(&mut dicom.exam, &self.dicom_exam);
+        if !self.dicom_allow.is_empty() {
+            dicom.allow.clone_from(&self.dicom_allow);
+        }
+        put_some(&mut config.pacs.to, &self.pacs);
+        config.pacs.deidentify |= self.deidentify;
+    }
+}
+
+fn put<T: Clone>(place: &mut T, said: &Option<T>) {
+    if let Some(said) = said {
+        place.clone_from(said);
+    }
+}
+
+fn put_some<T: Clone>(place: &mut Option<T>, said: &Option<T>) {
+    if said.is_some() {
+        place.clone_from(said);
+    }
+}
+
+fn language(code: &str) -> Result<Language, String> {
+    Language::of_code(code).ok_or_else(|| {
+        let codes = Language::ALL.map(Language::code);
+        format!("there are {}", codes.join(", "))
+    })
+}

@@ -1,0 +1,156 @@
+use super::*;
+
+/// The example with every key that it only shows written out.
+fn all_keys() -> String {
+    let shown = |line: &str| {
+        let rest = line.strip_prefix("# ")?;
+        let is_heading = rest.starts_with('[') && rest.ends_with(']');
+        let is_key = rest
+            .split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+        (is_heading || is_key).then(|| rest.to_owned())
+    };
+    let lines = EXAMPLE.lines();
+    let lines = lines.map(|line| shown(line).unwrap_or_else(|| line.to_owned()) + "\n");
+    lines.collect()
+}
+
+/// What is wrong, as `line code key`.
+fn wrong(text: &str) -> Vec<String> {
+    let problems = Config::parse(text).unwrap_err();
+    let word = |problem: &Problem| {
+        let line = problem.line.unwrap_or_default();
+        format!("{line} {} {}", problem.wrong.code(), problem.key)
+    };
+    problems.iter().map(word).collect()
+}
+
+#[test]
+fn the_example_says_what_holds_where_nothing_is_said() {
+    assert_eq!(Config::parse(EXAMPLE), Ok(Config::default()));
+    assert_eq!(Config::parse(""), Ok(Config::default()));
+}
+
+#[test]
+fn the_example_names_every_key_and_no_other() {
+    let text = all_keys();
+    let config = Config::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!(config.conflicts(), []);
+    let shown: toml::Table = text.parse().unwrap();
+    let keys = config.value();
+    for (section, said) in keys.as_object().unwrap() {
+        let one = said.as_array().map_or(said, |all| &all[0]);
+        let shown = &shown[section];
+        let shown = shown.as_array().map_or(shown, |all| &all[0]);
+        for key in one.as_object().into_iter().flat_map(|keys| keys.keys()) {
+            assert!(shown.get(key).is_some(), "{section}.{key} is not shown");
+        }
+    }
+}
+
+#[test]
+fn every_fault_is_told_with_its_line_and_a_cure() {
+    let text = "\
+[device]
+thread = 2
+language = \"xx\"
+memory_mib = \"much\"
+
+[[serial]]
+baud = 1
+
+[dicom]
+port = 70000
+allow = [\"XRAY@10.0.0.7\", \"XRAY@here\", 3]
+
+[dicoms]
+";
+    assert_eq!(
+        wrong(text),
+        [
+            "2 config_key device.thread",
+            "3 config_value device.language",
+            "4 config_value device.memory_mib",
+            "6 config_missing serial.port",
+            "7 config_value serial.baud",
+            "10 config_value dicom.port",
+            "11 config_value dicom.allow",
+            "11 config_value dicom.allow",
+            "13 config_key dicoms",
+        ]
+    );
+    let problems = Config::parse(text).unwrap_err();
+    let cure = |key: &str| {
+        problems
+            .iter()
+            .find(|p| p.key == key)
+            .unwrap()
+            .cure
+            .as_str()
+    };
+    assert_eq!(cure("device.thread"), "did you mean threads?");
+    assert_eq!(cure("dicoms"), "did you mean dicom?");
+    assert_eq!(
+        cure("serial.baud"),
+        "write a whole number from 300 to 4000000"
+    );
+}
+
+#[test]
+fn a_name_that_is_like_none_is_told_which_there_are() {
+    let problems = Config::parse("[bundle]\nxyzzy = 1\n").unwrap_err();
+    assert!(problems[0].cure.contains("folder"), "{}", problems[0].cure);
+}
+
+#[test]
+fn what_is_no_toml_is_told_by_its_lines_alone() {
+    let text = "[device]\nthreads = \nlanguage = en\n";
+    let lines: Vec<_> = Config::parse(text).unwrap_err();
+    assert!(lines.iter().all(|problem| problem.wrong == Wrong::Syntax));
+    assert_eq!(lines[0].line, Some(2));
+}
+
+#[test]
+fn sections_in_the_wrong_brackets_are_told_so() {
+    assert_eq!(wrong("[serial]\nport = \"a\"\n"), ["1 config_value serial"]);
+    assert_eq!(wrong("[[dicom]]\nport = 1\n"), ["1 config_value dicom"]);
+    assert_eq!(wrong("device = 3\n"), ["1 config_value device"]);
+}
+
+#[test]
+fn what_does_not_go_together_is_told() {
+    let conflicts = |text: &str| -> Vec<String> {
+        let problems = Config::parse(text).unwrap().conflicts();
+        problems.into_iter().map(|problem| problem.key).collect()
+    };
+    assert_eq!(
+        conflicts("[pacs]\nto = \"A@b:1\"\n[[serial]]\nport = \"-\"\n"),
+        ["pacs.to"]
+    );
+    let twice = "[[serial]]\nport = \"-\"\n".repeat(2);
+    assert_eq!(conflicts(&twice), ["serial.port"]);
+    assert_eq!(
+        conflicts("[pacs]\ndeidentify = true\n[dicom]\nport = 104\n"),
+        ["pacs.deidentify"]
+    );
+}
+
+#[test]
+fn the_hash_is_of_what_is_said_and_not_of_how() {
+    let hash = |text: &str| Config::parse(text).unwrap().sha256();
+    let one = hash("[device]\nthreads = 2\nlanguage = \"fr\"\n");
+    assert_eq!(
+        one,
+        hash("# two\n[device]\nlanguage = \"fr\"\nthreads = 0x2\n")
+    );
+    assert_ne!(one, hash("[device]\nlanguage = \"fr\"\n"));
+}
+
+#[test]
+fn differences_are_named_by_key() {
+    let parse = |text: &str| Config::parse(text).unwrap();
+    let one = parse("[device]\nthreads = 2\n[dicom]\nport = 1\n");
+    let other = parse("[device]\nthreads = 3\n[dicom]\nport = 1\n[[serial]]\nport = \"-\"\n");
+    assert_eq!(one.differences(&other), ["device.threads", "serial"]);
+    assert!(one.differences(&one).is_empty());
+}
