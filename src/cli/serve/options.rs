@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use firmware_host::screens::Language;
-use medfocus::device::config::{BAUD, Config, ConfigError, Serial, Shown};
+use medfocus::device::config::{Config, ConfigError, Serial, Shown};
 use medfocus::device::dicom::{self, Pacs, Peer};
 
 use crate::cli::limits;
@@ -94,7 +94,7 @@ impl Options {
         if !self.serial.is_empty() {
             let serial = |port: &String| Serial {
                 port: port.clone(),
-                baud: BAUD,
+                baud: Serial::BAUD,
             };
             config.serial = self.serial.iter().map(serial).collect();
         }

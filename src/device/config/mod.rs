@@ -6,30 +6,35 @@
 
 mod problem;
 mod read;
+mod sections;
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Display};
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 
-use firmware_host::screens::Language;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::dicom::{Pacs, Peer, title_of};
-use super::display::place::{Place, PlaceError};
 use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
+pub use sections::{Archive, BundleChoice, Device, Dicom, Serial, Shown};
 
 /// Every key with its default and what it is for.
 pub const EXAMPLE: &str = include_str!("../../../docs/medfocus.toml");
 
-/// Bits a second of a serial port that names none.
-pub const BAUD: u32 = 115_200;
+/// Keys whose new value a running device takes up.
+const WHILE_RUNNING: [&str; 1] = ["bundle.folder"];
+
+/// The keys that two configurations differ in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Those that a running device takes up.
+    pub running: Vec<String>,
+    /// Those that wait for its next start.
+    pub at_next_start: Vec<String>,
+}
 
 /// Everything that the device is told before it starts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -46,82 +51,6 @@ pub struct Config {
     pub dicom: Dicom,
     /// Where answers of DICOM images go.
     pub pacs: Archive,
-}
-
-/// The device itself.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Device {
-    /// State folder; where absent, the environment's.
-    pub state: Option<PathBuf>,
-    /// Language of the displays.
-    #[serde(serialize_with = "code")]
-    pub language: Language,
-    /// Threads; 0 for all cores.
-    pub threads: u32,
-    /// Most MiB that a graph may take for a run; where absent, what the system has free.
-    pub memory_mib: Option<u32>,
-}
-
-/// What the device answers with.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct BundleChoice {
-    /// Its folder; where absent, the starter bundle.
-    pub folder: Option<PathBuf>,
-}
-
-/// A serial port.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Serial {
-    /// Its path, or `-` for standard input and output.
-    pub port: String,
-    /// Bits a second.
-    pub baud: u32,
-}
-
-/// A display, as it was written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shown {
-    text: String,
-    /// The same, understood.
-    pub place: Place,
-}
-
-/// Where DICOM images come from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Dicom {
-    /// The port to listen on; nothing listens where absent.
-    pub port: Option<u16>,
-    /// The address to listen on.
-    pub bind: IpAddr,
-    /// The device's own AE title.
-    pub title: String,
-    /// Who may send; anyone where empty.
-    #[serde(serialize_with = "texts")]
-    pub allow: Vec<Peer>,
-    /// The exam that every image is asked; where absent, the one that it asks for itself.
-    pub exam: Option<String>,
-}
-
-impl Default for Dicom {
-    fn default() -> Self {
-        Self {
-            port: None,
-            bind: Ipv4Addr::UNSPECIFIED.into(),
-            title: "MEDFOCUS".to_owned(),
-            allow: Vec::new(),
-            exam: None,
-        }
-    }
-}
-
-/// Where answers of DICOM images go.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Archive {
-    /// Title, host and port; nowhere where absent.
-    #[serde(serialize_with = "text")]
-    pub to: Option<Pacs>,
-    /// Whether they leave out whose image it is.
-    pub deidentify: bool,
 }
 
 impl Config {
@@ -211,23 +140,29 @@ impl Config {
         hex(&Sha256::digest(self.value().to_string()))
     }
 
-    /// The keys of which this and another one say different things; a section that may come
-    /// several times counts as one key.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let (one, other) = (self.value(), other.value());
+    /// What another configuration says otherwise; a section that may come several times
+    /// counts as one key.
+    pub fn changes(&self, new: &Self) -> Changes {
+        let (old, new) = (self.value(), new.value());
         let mut keys = Vec::new();
-        for (section, said) in one.as_object().into_iter().flatten() {
+        for (section, said) in old.as_object().into_iter().flatten() {
             match said {
                 Value::Object(said) => keys.extend(
                     said.iter()
-                        .filter(|(key, value)| other[section][key.as_str()] != **value)
+                        .filter(|(key, value)| new[section][key.as_str()] != **value)
                         .map(|(key, _)| format!("{section}.{key}")),
                 ),
-                _ if other[section] != *said => keys.push(section.clone()),
+                _ if new[section] != *said => keys.push(section.clone()),
                 _ => {}
             }
         }
-        keys
+        let (running, at_next_start) = keys
+            .into_iter()
+            .partition(|key| WHILE_RUNNING.contains(&key.as_str()));
+        Changes {
+            running,
+            at_next_start,
+        }
     }
 
     fn value(&self) -> Value {
@@ -238,115 +173,13 @@ impl Config {
 
 fn whole(file: &mut Section<'_, '_>) -> Config {
     Config {
-        device: file.section("device", device),
-        bundle: file.section("bundle", |section| BundleChoice {
-            folder: section.path("folder"),
-        }),
-        serial: file.sections("serial", serial),
-        display: file.sections("display", |section| {
-            let place = section.parsed("place", "a kind and a place, as ssd1306:/dev/i2c-1");
-            section.required("place", place, "write place = \"KIND:PLACE\"")
-        }),
-        dicom: file.section("dicom", dicom),
-        pacs: file.section("pacs", |section| Archive {
-            to: section.parsed("to", "TITLE@HOST:PORT"),
-            deidentify: section.flag("deidentify").unwrap_or_default(),
-        }),
+        device: file.section("device", Device::read),
+        bundle: file.section("bundle", BundleChoice::read),
+        serial: file.sections("serial", Serial::read),
+        display: file.sections("display", Shown::read),
+        dicom: file.section("dicom", Dicom::read),
+        pacs: file.section("pacs", Archive::read),
     }
-}
-
-fn device(section: &mut Section<'_, '_>) -> Device {
-    let language = section.parsed::<Spoken>("language", "one of en, fr, es, sw, hi");
-    Device {
-        state: section.path("state"),
-        language: language.map(|spoken| spoken.0).unwrap_or_default(),
-        threads: section.number("threads", 0..=1024).unwrap_or_default(),
-        memory_mib: section.number("memory_mib", 1..=u32::MAX),
-    }
-}
-
-fn serial(section: &mut Section<'_, '_>) -> Option<Serial> {
-    let port = section.text("port");
-    let baud = section.number("baud", 300..=4_000_000);
-    let port = section.required("port", port, "write port = \"/dev/ttyUSB0\"")?;
-    Some(Serial {
-        port,
-        baud: baud.unwrap_or(BAUD),
-    })
-}
-
-fn dicom(section: &mut Section<'_, '_>) -> Dicom {
-    let default = Dicom::default();
-    let port = section.number("port", 1..=u16::MAX.into());
-    let title = section.parsed::<Title>("title", "1 to 16 characters");
-    Dicom {
-        port: port.and_then(|port| u16::try_from(port).ok()),
-        bind: section.parsed("bind", "an address").unwrap_or(default.bind),
-        title: title.map_or(default.title, |title| title.0),
-        allow: section.list("allow", "texts TITLE or TITLE@ADDRESS"),
-        exam: section.text("exam"),
-    }
-}
-
-/// A language by its code.
-struct Spoken(Language);
-
-impl FromStr for Spoken {
-    type Err = String;
-
-    fn from_str(code: &str) -> Result<Self, String> {
-        let language = Language::of_code(code);
-        language.map(Self).ok_or_else(|| {
-            let codes = Language::ALL.map(Language::code);
-            format!("there is no '{code}', there are {}", codes.join(", "))
-        })
-    }
-}
-
-/// An AE title.
-struct Title(String);
-
-impl FromStr for Title {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        title_of(text).map(Self)
-    }
-}
-
-impl FromStr for Shown {
-    type Err = PlaceError;
-
-    fn from_str(text: &str) -> Result<Self, PlaceError> {
-        Ok(Self {
-            place: text.parse()?,
-            text: text.to_owned(),
-        })
-    }
-}
-
-impl Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Serialize for Shown {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.text)
-    }
-}
-
-fn code<S: Serializer>(language: &Language, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(language.code())
-}
-
-fn text<S: Serializer, T: Display>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
-    value.as_ref().map(ToString::to_string).serialize(to)
-}
-
-fn texts<S: Serializer, T: Display>(values: &[T], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(values.iter().map(ToString::to_string))
 }
 
 #[cfg(test)]

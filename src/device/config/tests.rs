@@ -147,10 +147,25 @@ fn the_hash_is_of_what_is_said_and_not_of_how() {
 }
 
 #[test]
-fn differences_are_named_by_key() {
+fn changes_are_named_by_key_and_by_when_they_are_taken_up() {
     let parse = |text: &str| Config::parse(text).unwrap();
-    let one = parse("[device]\nthreads = 2\n[dicom]\nport = 1\n");
-    let other = parse("[device]\nthreads = 3\n[dicom]\nport = 1\n[[serial]]\nport = \"-\"\n");
-    assert_eq!(one.differences(&other), ["device.threads", "serial"]);
-    assert!(one.differences(&one).is_empty());
+    let old = parse("[device]\nthreads = 2\n[dicom]\nport = 1\n");
+    let new = parse(
+        "[device]\nthreads = 3\n[dicom]\nport = 1\n[bundle]\nfolder = \"b\"\n\
+         [[serial]]\nport = \"-\"\n",
+    );
+    let changes = old.changes(&new);
+    assert_eq!(changes.running, ["bundle.folder"]);
+    assert_eq!(changes.at_next_start, ["device.threads", "serial"]);
+    let none = old.changes(&old);
+    assert!(none.running.is_empty() && none.at_next_start.is_empty());
+    // A key that was renamed must not stay behind in the list.
+    let known = Config::default().value();
+    for key in WHILE_RUNNING {
+        let (section, name) = key.split_once('.').unwrap_or((key, ""));
+        assert!(
+            known[section].get(name).is_some() || known[section].is_array(),
+            "{key}"
+        );
+    }
 }

@@ -1,0 +1,215 @@
+//! The sections of a configuration: what each holds, and how it is read.
+
+use std::fmt::{self, Display};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use firmware_host::screens::Language;
+use serde::{Serialize, Serializer};
+
+use super::read::Section;
+use crate::device::dicom::{Pacs, Peer, title_of};
+use crate::device::display::place::{Place, PlaceError};
+
+/// The device itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Device {
+    /// State folder; where absent, the environment's.
+    pub state: Option<PathBuf>,
+    /// Language of the displays.
+    #[serde(serialize_with = "code")]
+    pub language: Language,
+    /// Threads; 0 for all cores.
+    pub threads: u32,
+    /// Most MiB that a graph may take for a run; where absent, what the system has free.
+    pub memory_mib: Option<u32>,
+}
+
+impl Device {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let language = section.parsed::<Spoken>("language", "one of en, fr, es, sw, hi");
+        Self {
+            state: section.path("state"),
+            language: language.map(|spoken| spoken.0).unwrap_or_default(),
+            threads: section.number("threads", 0..=1024).unwrap_or_default(),
+            memory_mib: section.number("memory_mib", 1..=u32::MAX),
+        }
+    }
+}
+
+/// What the device answers with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct BundleChoice {
+    /// Its folder; where absent, the starter bundle.
+    pub folder: Option<PathBuf>,
+}
+
+impl BundleChoice {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let folder = section.path("folder");
+        Self { folder }
+    }
+}
+
+/// A serial port.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Serial {
+    /// Its path, or `-` for standard input and output.
+    pub port: String,
+    /// Bits a second.
+    pub baud: u32,
+}
+
+impl Serial {
+    /// Bits a second of a port that names none.
+    pub const BAUD: u32 = 115_200;
+
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let port = section.text("port");
+        let baud = section.number("baud", 300..=4_000_000);
+        let port = section.required("port", port, "write port = \"/dev/ttyUSB0\"")?;
+        Some(Self {
+            port,
+            baud: baud.unwrap_or(Self::BAUD),
+        })
+    }
+}
+
+/// A display, as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    text: String,
+    /// The same, understood.
+    pub place: Place,
+}
+
+impl Shown {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let place = section.parsed("place", "a kind and a place, as ssd1306:/dev/i2c-1");
+        section.required("place", place, "write place = \"KIND:PLACE\"")
+    }
+}
+
+/// Where DICOM images come from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Dicom {
+    /// The port to listen on; nothing listens where absent.
+    pub port: Option<u16>,
+    /// The address to listen on.
+    pub bind: IpAddr,
+    /// The device's own AE title.
+    pub title: String,
+    /// Who may send; anyone where empty.
+    #[serde(serialize_with = "texts")]
+    pub allow: Vec<Peer>,
+    /// The exam that every image is asked; where absent, the one that it asks for itself.
+    pub exam: Option<String>,
+}
+
+impl Default for Dicom {
+    fn default() -> Self {
+        Self {
+            port: None,
+            bind: Ipv4Addr::UNSPECIFIED.into(),
+            title: "MEDFOCUS".to_owned(),
+            allow: Vec::new(),
+            exam: None,
+        }
+    }
+}
+
+impl Dicom {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let port = section.number("port", 1..=u16::MAX.into());
+        let title = section.parsed::<Title>("title", "1 to 16 characters");
+        Self {
+            port: port.and_then(|port| u16::try_from(port).ok()),
+            bind: section.parsed("bind", "an address").unwrap_or(default.bind),
+            title: title.map_or(default.title, |title| title.0),
+            allow: section.list("allow", "texts TITLE or TITLE@ADDRESS"),
+            exam: section.text("exam"),
+        }
+    }
+}
+
+/// Where answers of DICOM images go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Archive {
+    /// Title, host and port; nowhere where absent.
+    #[serde(serialize_with = "text")]
+    pub to: Option<Pacs>,
+    /// Whether they leave out whose image it is.
+    pub deidentify: bool,
+}
+
+impl Archive {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        Self {
+            to: section.parsed("to", "TITLE@HOST:PORT"),
+            deidentify: section.flag("deidentify").unwrap_or_default(),
+        }
+    }
+}
+
+/// A language by its code.
+struct Spoken(Language);
+
+impl FromStr for Spoken {
+    type Err = String;
+
+    fn from_str(code: &str) -> Result<Self, String> {
+        let language = Language::of_code(code);
+        language.map(Self).ok_or_else(|| {
+            let codes = Language::ALL.map(Language::code);
+            format!("there is no '{code}', there are {}", codes.join(", "))
+        })
+    }
+}
+
+/// An AE title.
+struct Title(String);
+
+impl FromStr for Title {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        title_of(text).map(Self)
+    }
+}
+
+impl FromStr for Shown {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        Ok(Self {
+            place: text.parse()?,
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.text)
+    }
+}
+
+fn code<S: Serializer>(language: &Language, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(language.code())
+}
+
+fn text<S: Serializer, T: Display>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(ToString::to_string).serialize(to)
+}
+
+fn texts<S: Serializer, T: Display>(values: &[T], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(values.iter().map(ToString::to_string))
+}
