@@ -5,7 +5,10 @@
 //! Events are told under the board's lock, so that they come in the order of what
 //! happened. The image itself never outlives its case here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod board;
+mod past;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,84 +17,21 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use serde_json::Value;
 
+use board::{Board, Standing};
+pub use board::{State, Summary};
+use past::Past;
+
 use super::events::{Event, Events, Health};
 use super::images::Images;
 use super::run::{self, Ran};
 use super::{identity, lock};
 use crate::bundle::Bundle;
-use crate::journal::{CaseHistory, End, Entry, Journal, JournalError, Order, Reader, Span};
+use crate::journal::{Entry, Journal, JournalError, Order, Reader, Span};
 
 /// Cases that may wait at once.
 pub const MOST_WAITING: usize = 64;
 
-/// A case may begin so often without an end, as when the power fails, before it is taken for
-/// what ends the device.
-const MOST_STARTS: usize = 3;
-
 const STORAGE_RETRY: Duration = Duration::from_secs(1);
-
-/// Where a case stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Accepted; others are before it.
-    Waiting,
-    /// Being answered.
-    Running,
-    /// Ended in a finding.
-    Finding,
-    /// Ended in a refusal.
-    Refusal,
-    /// Dropped before it ran.
-    Aborted,
-}
-
-impl State {
-    /// The word on the line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Finding => "finding",
-            Self::Refusal => "refusal",
-            Self::Aborted => "aborted",
-        }
-    }
-}
-
-/// What the device does now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// Cases that wait.
-    pub waiting: usize,
-    /// The case that runs.
-    pub running: Option<u64>,
-    /// Cases that ended in a finding or refusal, since the state folder was made.
-    pub answered: usize,
-    /// Whether the last write to the journal failed.
-    pub storage_fault: bool,
-}
-
-/// A case's state, and the place of its answer.
-#[derive(Debug, Clone, Copy)]
-struct Standing {
-    state: State,
-    answer: Option<Span>,
-}
-
-#[derive(Debug, Default)]
-struct Board {
-    /// Cases by the number that a host asked for them with.
-    requests: BTreeMap<u64, u64>,
-    /// Ended cases whose answer no host has taken.
-    undelivered: BTreeSet<u64>,
-    /// Those of them that some link is sending.
-    offered: BTreeSet<u64>,
-    standings: BTreeMap<u64, Standing>,
-    waiting: VecDeque<(u64, Order)>,
-    running: Option<u64>,
-    answered: usize,
-    storage_fault: bool,
-}
 
 #[derive(Debug)]
 struct Ledger {
@@ -371,7 +311,7 @@ impl Cases {
                 record,
                 event,
             } = run::case(&self.bundle, &self.events, case, &order);
-            let state = state_of(&record);
+            let state = State::of(&record);
             let span = self.store(&Entry::Answered {
                 case,
                 image,
@@ -451,94 +391,6 @@ impl Cases {
     }
 }
 
-/// What the journal says of the time before this start.
-#[derive(Debug, Default)]
-struct Past {
-    board: Board,
-    /// Cases that have no end, and how often each began.
-    open: BTreeMap<u64, (Order, usize)>,
-}
-
-impl Past {
-    fn of(cases: BTreeMap<u64, CaseHistory>) -> Self {
-        let mut past = Self::default();
-        for (number, case) in cases {
-            if let Some((order, _)) = &case.accepted {
-                past.board.note_request(number, order);
-            }
-            match case.end {
-                // Where the order is damaged, there is nothing to run; the number stays.
-                None => {
-                    let open = case.accepted.map(|(order, _)| (order, case.starts));
-                    past.open.extend(open.map(|open| (number, open)));
-                }
-                Some(End::Answered { span, record, .. }) => {
-                    past.board.end(number, state_of(&record), Some(span));
-                }
-                Some(End::Aborted { .. }) => past.board.end(number, State::Aborted, None),
-            }
-            if case.is_delivered {
-                past.board.undelivered.remove(&number);
-            }
-        }
-        past
-    }
-
-    /// Refuses the cases that began so often without an end: each took the device down.
-    fn give_up(&mut self, journal: &mut Journal, bundle: &Bundle) -> Result<(), JournalError> {
-        let hopeless = |_: &u64, (_, starts): &mut (Order, usize)| *starts >= MOST_STARTS;
-        for (case, (order, _)) in self.open.extract_if(.., hopeless) {
-            log::error!("case {case}: the device ended {MOST_STARTS} times while it ran; refused");
-            let record = run::given_up(bundle, case, &order);
-            let entry = Entry::Answered {
-                case,
-                image: None,
-                record,
-            };
-            let span = journal.append(entry)?;
-            self.board.end(case, State::Refusal, Some(span));
-        }
-        Ok(())
-    }
-}
-
-impl Standing {
-    fn is_ended(&self) -> bool {
-        !matches!(self.state, State::Waiting | State::Running)
-    }
-}
-
-impl Board {
-    fn note_request(&mut self, case: u64, order: &Order) {
-        if let Some(request) = order.request {
-            self.requests.insert(request, case);
-        }
-    }
-
-    fn wait(&mut self, case: u64, order: Order) {
-        self.waiting.push_back((case, order));
-        let standing = Standing {
-            state: State::Waiting,
-            answer: None,
-        };
-        self.standings.insert(case, standing);
-    }
-
-    fn end(&mut self, case: u64, state: State, answer: Option<Span>) {
-        self.answered += usize::from(answer.is_some());
-        self.undelivered.insert(case);
-        self.standings.insert(case, Standing { state, answer });
-    }
-}
-
 fn in_folder(path: PathBuf) -> impl FnOnce(std::io::Error) -> JournalError {
     |error| JournalError::Io { path, error }
-}
-
-fn state_of(record: &Value) -> State {
-    if record["status"] == "finding" {
-        State::Finding
-    } else {
-        State::Refusal
-    }
 }

@@ -1,0 +1,109 @@
+//! Where each case stands: what a look answers, in memory alone. Knows nothing of the
+//! journal and tells nobody; [`Cases`](super::Cases) holds it under a lock.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde_json::Value;
+
+use crate::journal::{Order, Span};
+
+/// Where a case stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Accepted; others are before it.
+    Waiting,
+    /// Being answered.
+    Running,
+    /// Ended in a finding.
+    Finding,
+    /// Ended in a refusal.
+    Refusal,
+    /// Dropped before it ran.
+    Aborted,
+}
+
+impl State {
+    /// What a record ends its case in.
+    pub(super) fn of(record: &Value) -> Self {
+        if record["status"] == "finding" {
+            Self::Finding
+        } else {
+            Self::Refusal
+        }
+    }
+
+    /// The word on the line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Finding => "finding",
+            Self::Refusal => "refusal",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// What the device does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Cases that wait.
+    pub waiting: usize,
+    /// The case that runs.
+    pub running: Option<u64>,
+    /// Cases that ended in a finding or refusal, since the state folder was made.
+    pub answered: usize,
+    /// Whether the last write to the journal failed.
+    pub storage_fault: bool,
+}
+
+/// A case's state, and the place of its answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub state: State,
+    pub answer: Option<Span>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// Cases by the number that a host asked for them with.
+    pub requests: BTreeMap<u64, u64>,
+    /// Ended cases whose answer no host has taken.
+    pub undelivered: BTreeSet<u64>,
+    /// Those of them that some link is sending.
+    pub offered: BTreeSet<u64>,
+    pub standings: BTreeMap<u64, Standing>,
+    pub waiting: VecDeque<(u64, Order)>,
+    pub running: Option<u64>,
+    pub answered: usize,
+    pub storage_fault: bool,
+}
+
+impl Standing {
+    pub fn is_ended(&self) -> bool {
+        !matches!(self.state, State::Waiting | State::Running)
+    }
+}
+
+impl Board {
+    pub fn note_request(&mut self, case: u64, order: &Order) {
+        if let Some(request) = order.request {
+            self.requests.insert(request, case);
+        }
+    }
+
+    pub fn wait(&mut self, case: u64, order: Order) {
+        self.waiting.push_back((case, order));
+        let standing = Standing {
+            state: State::Waiting,
+            answer: None,
+        };
+        self.standings.insert(case, standing);
+    }
+
+    pub fn end(&mut self, case: u64, state: State, answer: Option<Span>) {
+        self.answered += usize::from(answer.is_some());
+        self.undelivered.insert(case);
+        self.standings.insert(case, Standing { state, answer });
+    }
+}

@@ -1,0 +1,63 @@
+//! What the journal says of the time before this start, folded to a board.
+
+use std::collections::BTreeMap;
+
+use super::board::{Board, State};
+use crate::bundle::Bundle;
+use crate::device::run;
+use crate::journal::{CaseHistory, End, Entry, Journal, JournalError, Order};
+
+/// A case may begin so often without an end, as when the power fails, before it is taken for
+/// what ends the device.
+const MOST_STARTS: usize = 3;
+
+/// What the journal says of the time before this start.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub board: Board,
+    /// Cases that have no end, and how often each began.
+    pub open: BTreeMap<u64, (Order, usize)>,
+}
+
+impl Past {
+    pub fn of(cases: BTreeMap<u64, CaseHistory>) -> Self {
+        let mut past = Self::default();
+        for (number, case) in cases {
+            if let Some((order, _)) = &case.accepted {
+                past.board.note_request(number, order);
+            }
+            match case.end {
+                // Where the order is damaged, there is nothing to run; the number stays.
+                None => {
+                    let open = case.accepted.map(|(order, _)| (order, case.starts));
+                    past.open.extend(open.map(|open| (number, open)));
+                }
+                Some(End::Answered { span, record, .. }) => {
+                    past.board.end(number, State::of(&record), Some(span));
+                }
+                Some(End::Aborted { .. }) => past.board.end(number, State::Aborted, None),
+            }
+            if case.is_delivered {
+                past.board.undelivered.remove(&number);
+            }
+        }
+        past
+    }
+
+    /// Refuses the cases that began so often without an end: each took the device down.
+    pub fn give_up(&mut self, journal: &mut Journal, bundle: &Bundle) -> Result<(), JournalError> {
+        let hopeless = |_: &u64, (_, starts): &mut (Order, usize)| *starts >= MOST_STARTS;
+        for (case, (order, _)) in self.open.extract_if(.., hopeless) {
+            log::error!("case {case}: the device ended {MOST_STARTS} times while it ran; refused");
+            let record = run::given_up(bundle, case, &order);
+            let entry = Entry::Answered {
+                case,
+                image: None,
+                record,
+            };
+            let span = journal.append(entry)?;
+            self.board.end(case, State::Refusal, Some(span));
+        }
+        Ok(())
+    }
+}
