@@ -81,6 +81,8 @@ pub enum RefusalCode {
     PromptOutside,
     /// The device has not the memory that this image's answer takes.
     Budget,
+    /// The answer took longer than a case may take.
+    Deadline,
     /// The device itself failed on this image.
     DeviceFault,
 }
@@ -113,6 +115,7 @@ impl RefusalCode {
             Self::BurnedIn => "burned_in",
             Self::PromptOutside => "prompt_outside",
             Self::Budget => "budget",
+            Self::Deadline => "deadline",
             Self::DeviceFault => "device_fault",
         }
     }
@@ -198,7 +201,7 @@ pub struct BundleId {
 }
 
 /// The probability of one class.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassProbability {
     /// The class's name, as in the manifest.
     pub class: String,
@@ -209,7 +212,7 @@ pub struct ClassProbability {
 }
 
 /// The answer to one exam's question for one image.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The case's id: the image's content and the exam, so that the same question
     /// has the same id.

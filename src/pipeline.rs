@@ -27,6 +27,9 @@ use admission::Checked;
 pub use admission::{admit, exam_of, look};
 pub use progress::{Observer, Stage, Timings, observe};
 
+/// The cure where a graph needs more memory than it may take.
+pub const MORE_MEMORY: &str = "allow more memory, end other programs, or use a smaller bundle";
+
 /// What the user asks for instead of the bundle's own choice.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
@@ -67,7 +70,7 @@ impl From<EngineError> for Stopped {
             EngineError::Budget { .. } => Self::Refused(Refusal::new(
                 RefusalCode::Budget,
                 error.to_string(),
-                "allow more memory, end other programs, or use a smaller bundle",
+                MORE_MEMORY,
             )),
             error => Self::Engine(error),
         }

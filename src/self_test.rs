@@ -4,6 +4,7 @@
 //! build, computes the right thing with them. Never changes anything.
 
 use crate::bundle::{Bundle, KnownImage};
+use crate::finding::RefusalCode;
 use crate::pipeline::{self, Overrides, Stopped, Timings};
 
 /// The largest differences that were seen, where all lay within the tolerance.
@@ -44,6 +45,34 @@ pub enum SelfTestError {
         /// How far it may lie.
         within: f64,
     },
+}
+
+impl SelfTestError {
+    /// Stable code for scripts.
+    pub fn code(&self) -> &'static str {
+        if self.lacks_memory() {
+            "budget"
+        } else {
+            "self_test"
+        }
+    }
+
+    /// The way out.
+    pub fn cure(&self) -> &'static str {
+        if self.lacks_memory() {
+            pipeline::MORE_MEMORY
+        } else {
+            "copy the program and the bundle again; if it stays, do not use this device"
+        }
+    }
+
+    fn lacks_memory(&self) -> bool {
+        let refusal = match self {
+            Self::Stopped { stopped, .. } => stopped.refusal(),
+            Self::Differs { .. } => None,
+        };
+        refusal.is_some_and(|refusal| refusal.code == RefusalCode::Budget)
+    }
 }
 
 /// Runs every known answer of the bundle.

@@ -4,68 +4,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::device::{Device, PATIENCE};
-use common::{phantom, pty, root};
+use common::console::Cable;
+use common::device::Device;
+use common::{phantom, root};
 use serde_json::Value;
-
-/// A serial cable: our end, and a path that stays the same when it is plugged again.
-struct Cable {
-    end: BufReader<pty::End>,
-    /// Keeps the line up while the device has it closed.
-    _other: std::fs::File,
-}
-
-impl Cable {
-    fn plug(link: &Path) -> Self {
-        let (end, other) = pty::pair(link);
-        Self {
-            end: BufReader::new(end),
-            _other: other,
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.end.get_mut().write_all(bytes).expect("sent");
-    }
-
-    fn line(&mut self) -> String {
-        let (begin, mut line) = (Instant::now(), Vec::new());
-        while line.last() != Some(&b'\n') {
-            // A deadline leaves what came before in `line`.
-            let _ = self.end.read_until(b'\n', &mut line);
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "no answer; so far {:?}",
-                String::from_utf8_lossy(&line)
-            );
-        }
-        String::from_utf8(line)
-            .expect("UTF-8")
-            .trim_end()
-            .to_owned()
-    }
-
-    fn ask(&mut self, line: &str) -> String {
-        self.send(format!("{line}\n").as_bytes());
-        self.line()
-    }
-
-    fn wait_for_end(&mut self, case: &str) -> String {
-        let begin = Instant::now();
-        loop {
-            let state = self.ask(&format!("CASE:STAT? {case}"));
-            if !state.ends_with("waiting") && !state.ends_with("running") {
-                return state;
-            }
-            assert!(begin.elapsed() < PATIENCE, "{state}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
 
 fn path_of(name: &str) -> String {
     phantom(name).display().to_string()

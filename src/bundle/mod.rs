@@ -7,6 +7,7 @@ mod find;
 mod known;
 mod load;
 mod manifest;
+mod outline;
 mod prepare;
 mod verify;
 
@@ -14,6 +15,7 @@ pub use find::find;
 pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
+pub use outline::{ExamOutline, Outline};
 pub use prepare::{graph, graph_files, prepare};
 pub use verify::{Checked, verify};
 

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use medfocus::bundle::{self, Bundle};
-use medfocus::device::{Events, run_case};
+use medfocus::device::run_case;
 use medfocus::journal::{self, CaseHistory, End, History, Order};
+use medfocus::pipeline::Timings;
 use serde_json::{Value, json};
 
 use super::state::StateFolder;
@@ -328,14 +329,16 @@ fn replay(
     if answered != loaded.id.sha256 {
         return Err(other("the bundle's SHA-256", &answered, &loaded.id.sha256));
     }
-    let ran = run_case(&loaded, &Events::default(), number, &order);
+    let mut timings = Timings::new();
+    let ran = run_case(&loaded, number, &order, &mut timings);
     if ran.image != image {
         let word = |hash: Option<String>| hash.unwrap_or_else(|| "none".to_owned());
         return Err(other("the image's SHA-256", &word(image), &word(ran.image)));
     }
+    let again = ran.record(&loaded.outline(), number, &order, &timings);
     let (was, is) = (
         without(&record, &["timings_ms"]),
-        without(&ran.record, &["timings_ms"]),
+        without(&again, &["timings_ms"]),
     );
     if was == is {
         return put(format!("case {number}: the same answer, key by key\n").as_bytes());

@@ -14,21 +14,24 @@ mod limits;
 mod link;
 mod manual;
 mod outputs;
+mod run_cases;
 mod serve;
 mod sources;
 mod state;
 
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use medfocus::bundle::{Bundle, BundleError, Exam};
 use medfocus::client::ClientError;
 use medfocus::device::config::ConfigError;
+use medfocus::device::{self, Trouble};
 use medfocus::engine::EngineError;
-use medfocus::finding::RefusalCode;
 use medfocus::image;
 use medfocus::journal::JournalError;
+use medfocus::pipeline::MORE_MEMORY;
 use medfocus::self_test::SelfTestError;
 
 const AFTER: &str = "\
@@ -71,10 +74,10 @@ enum Command {
     /// Decode standard input within bounds; started by medfocus itself
     #[command(hide = true)]
     DecodeImage(decode_image::Arguments),
+    /// Run the cases of a device; started by medfocus itself
+    #[command(hide = true, name = device::WORKER)]
+    RunCases(run_cases::Arguments),
 }
-
-/// The cure where a graph needs more memory than it may take.
-const MORE_MEMORY: &str = "allow more memory, end other programs, or use a smaller bundle";
 
 /// What a command ends in, other than success.
 enum Failure {
@@ -92,6 +95,14 @@ enum Failure {
         message: String,
         cure: &'static str,
     },
+    /// The same, told by a device.
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
 }
 
 impl From<BundleError> for Failure {
@@ -112,21 +123,10 @@ impl From<ConfigError> for Failure {
 
 impl From<SelfTestError> for Failure {
     fn from(error: SelfTestError) -> Self {
-        let refused = match &error {
-            SelfTestError::Stopped { stopped, .. } => stopped.refusal(),
-            SelfTestError::Differs { .. } => None,
-        };
-        let (code, cure) = match refused.map(|refusal| refusal.code) {
-            Some(RefusalCode::Budget) => ("budget", MORE_MEMORY),
-            _ => (
-                "self_test",
-                "copy the program and the bundle again; if it stays, do not use this device",
-            ),
-        };
         Self::Device {
-            code,
+            code: error.code(),
+            cure: error.cure(),
             message: error.to_string(),
-            cure,
         }
     }
 }
@@ -173,6 +173,19 @@ impl From<EngineError> for Failure {
 }
 
 impl Failure {
+    /// Why the device cannot work, where it is that.
+    fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Refused | Self::ReaderGone | Self::Usage(_) | Self::Config(_) => None,
+            Self::Device {
+                code,
+                message,
+                cure,
+            } => Some(Trouble::new(code, message, cure)),
+            Self::Trouble(trouble) => Some(trouble.clone()),
+        }
+    }
+
     fn write(what: &str, error: &dyn std::fmt::Display) -> Self {
         Self::Device {
             code: "output",
@@ -184,9 +197,21 @@ impl Failure {
 
 /// The bundle's exam of this name.
 fn exam<'a>(bundle: &'a Bundle, name: &str) -> Result<&'a Exam, Failure> {
-    bundle.exam(name).ok_or_else(|| {
-        let names: Vec<_> = bundle.exams.iter().map(|e| e.spec.name.as_str()).collect();
-        Failure::Usage(format!("no exam '{name}'; there are {}", names.join(", ")))
+    let names = bundle.exams.iter().map(|exam| &exam.spec.name);
+    bundle.exam(name).ok_or_else(|| no_exam(name, names))
+}
+
+fn no_exam<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Failure {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    Failure::Usage(format!("no exam '{name}'; there are {}", names.join(", ")))
+}
+
+/// This program's own file.
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| Failure::Device {
+        code: "program",
+        message: format!("this program's own file is not found: {error}"),
+        cure: "install the program again",
     })
 }
 
@@ -194,7 +219,7 @@ fn exam<'a>(bundle: &'a Bundle, name: &str) -> Result<&'a Exam, Failure> {
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command;
     // A device has nobody before it: what it does is said without being asked.
-    let default = if matches!(command, Command::Serve(_)) {
+    let default = if matches!(command, Command::Serve(_) | Command::RunCases(_)) {
         "info"
     } else {
         "error"
@@ -204,17 +229,13 @@ pub fn main() -> ExitCode {
     // A child decodes; whoever reads files starts such children.
     let decodes = matches!(
         command,
-        Command::Classify(_) | Command::Serve(_) | Command::Journal(_)
+        Command::Classify(_) | Command::Serve(_) | Command::RunCases(_) | Command::Journal(_)
     );
-    match std::env::current_exe() {
-        _ if !decodes => {}
-        Ok(program) => image::isolate(&program),
-        Err(error) => {
-            eprintln!("error: this program's own file is not found: {error} (program)");
-            return ExitCode::from(3);
-        }
-    }
-    let result = match command {
+    let isolated = match program() {
+        _ if !decodes => Ok(()),
+        program => program.map(|program| image::isolate(&program)),
+    };
+    let result = isolated.and_then(|()| match command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Link(arguments) => link::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
@@ -225,7 +246,8 @@ pub fn main() -> ExitCode {
         Command::Man(arguments) => manual::man(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::DecodeImage(arguments) => decode_image::run(&arguments),
-    };
+        Command::RunCases(arguments) => run_cases::run(&arguments),
+    });
     match result {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Refused) => ExitCode::from(1),
@@ -237,12 +259,10 @@ pub fn main() -> ExitCode {
             eprintln!("{error}");
             ExitCode::from(2)
         }
-        Err(Failure::Device {
-            code,
-            message,
-            cure,
-        }) => {
-            eprintln!("error: {message} ({code})\ncure: {cure}");
+        Err(failure) => {
+            if let Some(trouble) = failure.trouble() {
+                eprintln!("error: {trouble}\ncure: {}", trouble.cure);
+            }
             ExitCode::from(3)
         }
     }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use medfocus::bundle::{self, Bundle};
+use medfocus::bundle;
 use medfocus::device::config::{self, Config, Serial};
-use medfocus::device::{Cases, Displays, Event, Events, Health, Port, dicom, talk};
-use medfocus::{engine, self_test};
+use medfocus::device::{
+    Cases, Displays, Event, Events, Health, Port, Supervisor, Trouble, Worker, WorkerSettings,
+    dicom, talk,
+};
 
-use super::{Failure, exam, put, state};
+use super::{Failure, no_exam, put, state};
 use options::Options;
 
 /// What the displays get to show why the device ends; e-paper takes two seconds.
@@ -55,15 +57,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let text = format!("nothing is wrong; its hash is {}\n", config.sha256());
         return put(text.as_bytes());
     }
-    engine::set_threads(config.device.threads as usize);
-    let memory = config.device.memory_mib.map_or(0, u64::from);
-    engine::set_memory_budget(memory << 20);
     let events = Arc::new(Events::default());
     let places = config.display.iter().map(|shown| shown.place.clone());
     let displays = Displays::start(places.collect(), config.device.language, &events);
     let served = serve(&config, &events, &displays);
-    if let Err(Failure::Device { code, cure, .. }) = &served {
-        events.tell(&Event::Health(Health::Fault { code, cure }));
+    if let Some(trouble) = served.as_ref().err().and_then(Failure::trouble) {
+        events.tell(&Event::Health(Health::Fault(Arc::new(trouble))));
     }
     displays.stop(LAST_PICTURE);
     served
@@ -71,15 +70,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn serve(config: &Config, events: &Arc<Events>, displays: &Displays) -> Result<(), Failure> {
     let state = state::folder(config.device.state.as_deref())?;
-    let cases = start(config, &state, events)?;
-    let cases: &'static Cases = Box::leak(Box::new(cases));
+    let (cases, supervisor) = start(config, &state, events)?;
     displays.watch(cases);
-    std::thread::spawn(|| cases.work());
+    std::thread::spawn(|| supervisor.work());
     log::info!("self-test passed; ready");
-    events.tell(&Event::Health(Health::Ready {
-        bundle: cases.bundle().id.clone(),
-        intended_use: cases.bundle().manifest.intended_use,
-    }));
     if let Some(options) = dicom_options(config) {
         dicom::start(options, &state, cases).map_err(|error| Failure::Device {
             code: "dicom",
@@ -111,19 +105,37 @@ fn serve(config: &Config, events: &Arc<Events>, displays: &Displays) -> Result<(
 }
 
 /// From nothing to a device that may accept cases.
-fn start(config: &Config, state: &Path, events: &Arc<Events>) -> Result<Cases, Failure> {
-    events.tell(&Event::Health(Health::Loading));
-    let folder = config.bundle.folder.clone().map_or_else(bundle::find, Ok)?;
-    let bundle = Bundle::load(&folder)?;
-    if let Some(name) = &config.dicom.exam {
-        exam(&bundle, name)?;
+fn start(
+    config: &Config,
+    state: &Path,
+    events: &Arc<Events>,
+) -> Result<(&'static Cases, Supervisor), Failure> {
+    let settings = worker_settings(config)?;
+    // A device that computes wrongly must not answer at all: the worker tests itself.
+    let mut tell = |health| events.tell(&Event::Health(health));
+    let worker = Worker::start(&settings, &mut tell).map_err(Trouble::from)?;
+    let bundle = worker.bundle();
+    if let Some(name) = &config.dicom.exam
+        && bundle.exam(name).is_none()
+    {
+        return Err(no_exam(name, bundle.exams.iter().map(|exam| &exam.name)));
     }
-    events.tell(&Event::Health(Health::SelfTest));
-    // A device that computes wrongly must not answer at all.
-    self_test::run(&bundle)?;
-    let cases = Cases::open(bundle, state, Arc::clone(events))?;
+    let cases = Cases::open(Arc::clone(bundle), state, Arc::clone(events))?;
     cases.configured(config.sha256())?;
-    Ok(cases)
+    let cases = Box::leak(Box::new(cases));
+    Ok((cases, Supervisor::new(cases, settings, worker)))
+}
+
+fn worker_settings(config: &Config) -> Result<WorkerSettings, Failure> {
+    let device = &config.device;
+    Ok(WorkerSettings {
+        program: super::program()?,
+        bundle: config.bundle.folder.clone().map_or_else(bundle::find, Ok)?,
+        threads: device.threads,
+        memory_mib: device.memory_mib,
+        case: Duration::from_secs(device.deadline_s.into()),
+        start: WorkerSettings::START,
+    })
 }
 
 fn dicom_options(config: &Config) -> Option<dicom::Options> {

@@ -6,10 +6,9 @@ use firmware_host::fault::{Fault, FaultQueue};
 use firmware_host::wire::VERSION;
 use serde_json::Value;
 
-use super::cases::{Cases, State};
+use super::cases::{Cases, State, Summary};
 use crate::journal::Order;
 use crate::report::SOFTWARE;
-use crate::self_test;
 
 /// Cases that `CASE:LIST?` names.
 const LISTED: usize = 16;
@@ -135,16 +134,8 @@ fn is_idle(cases: &Cases) -> bool {
 }
 
 fn self_test(cases: &Cases) -> Result<String, Fault> {
-    if !is_idle(cases) {
-        return Err(Fault::Busy);
-    }
-    Ok(match self_test::run(cases.bundle()) {
-        Ok(_) => "0".to_owned(),
-        Err(error) => {
-            log::error!("self-test: {error}");
-            "1".to_owned()
-        }
-    })
+    let trouble = cases.self_test()?;
+    Ok(u8::from(trouble.is_some()).to_string())
 }
 
 fn version(cases: &Cases) -> String {
@@ -159,23 +150,39 @@ fn version(cases: &Cases) -> String {
 
 fn status(cases: &Cases) -> String {
     let summary = cases.summary();
-    let (word, running) = match summary.running {
-        _ if summary.storage_fault => ("storage_fault", summary.running),
-        Some(case) => ("running", Some(case)),
-        None => ("ready", None),
+    let word = match &summary {
+        Summary {
+            storage_fault: true,
+            ..
+        } => "storage_fault",
+        Summary {
+            trouble: Some(_), ..
+        } => "safe_state",
+        Summary {
+            running: Some(_), ..
+        } => "running",
+        _ => "ready",
     };
-    format!(
-        "{word} case={} waiting={} answered={} use={}",
+    let running = summary.running;
+    let mut status = format!(
+        "{word} case={} waiting={} answered={}",
         running.map_or_else(|| "-".to_owned(), |case| case.to_string()),
         summary.waiting,
         summary.answered,
-        cases.bundle().manifest.intended_use.word(),
-    )
+    );
+    if let Some(trouble) = &summary.trouble {
+        status += &format!(" code={}", trouble.code);
+    }
+    status += &format!(" use={}", cases.bundle().intended_use.word());
+    if let Some(trouble) = &summary.trouble {
+        status += &format!(" cure=\"{}\"", trouble.cure.replace('"', "'"));
+    }
+    status
 }
 
-fn exams(cases: &Cases) -> Vec<&str> {
-    let exams = cases.bundle().exams.iter();
-    exams.map(|exam| exam.spec.name.as_str()).collect()
+fn exams(cases: &Cases) -> Vec<String> {
+    let bundle = cases.bundle();
+    bundle.exams.iter().map(|exam| exam.name.clone()).collect()
 }
 
 /// `auto` is what the image itself asks for.
@@ -186,7 +193,7 @@ fn chosen_exam(name: &str, cases: &Cases) -> Result<Option<String>, Fault> {
     let mut exams = exams(cases).into_iter();
     exams
         .find(|exam| exam.eq_ignore_ascii_case(name))
-        .map(|exam| Some(exam.to_owned()))
+        .map(Some)
         .ok_or(Fault::IllegalParameter)
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use firmware_host::fault::Fault;
 
 use super::lock;
+use super::trouble::Trouble;
 use crate::bundle::IntendedUse;
 use crate::finding::{BundleId, Finding, Refusal};
 use crate::focus::Mask;
@@ -80,13 +81,8 @@ pub enum Health {
         /// What for.
         intended_use: IntendedUse,
     },
-    /// The device cannot work; the program is about to end or has to be looked at.
-    Fault {
-        /// Stable word, as on standard error.
-        code: &'static str,
-        /// What the user can do about it.
-        cure: &'static str,
-    },
+    /// The device cannot answer; the program is about to end or has to be looked at.
+    Fault(Arc<Trouble>),
     /// The journal cannot be written (`true`), or can again.
     StorageFault(bool),
 }

@@ -130,7 +130,7 @@ impl<'a> Link<'a> {
             device: self.cases.device(),
             software: SOFTWARE,
             bundle: short(&name, NAME),
-            intended_use: bundle.manifest.intended_use.word(),
+            intended_use: bundle.intended_use.word(),
         });
     }
 

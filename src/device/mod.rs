@@ -1,7 +1,8 @@
 //! The running device: cases come in on a serial line or by DICOM, are run one after the
 //! other, and their answers can be asked for.
 //!
-//! `serial -> line -> console or link -> cases -> run -> pipeline -> journal`, and back. A
+//! `serial -> line -> console or link -> cases -> supervisor -> worker -> run -> pipeline`, and
+//! back by the journal. The worker is a process of its own, so that the device outlives it. A
 //! finding is durable before anyone can see it, and a case that was accepted is answered,
 //! whatever happens in between. What happens is told to displays and links as [`Event`]s.
 
@@ -17,6 +18,9 @@ mod line;
 mod link;
 mod run;
 mod serial;
+mod supervisor;
+mod trouble;
+mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +30,11 @@ pub use display::{Displays, GlassError, place};
 pub use events::{Event, Events, Found, Health, Listener};
 pub use run::{Ran, case as run_case};
 pub use serial::{Port, talk};
+pub use supervisor::Supervisor;
+pub use trouble::Trouble;
+pub use worker::{
+    Lost, NotStarted, SUBCOMMAND as WORKER, Settings as WorkerSettings, Worker, work_as_child,
+};
 
 /// Every change under this room's locks is whole at each step, so a lock that a panic left
 /// behind still guards good data.

@@ -1,6 +1,6 @@
-//! One case through the pipeline: an order becomes the record that goes to the journal, and
-//! the event that is told. Nothing here waits, writes or tells of an end: that is
-//! [`Cases`](super::Cases)'s, once the record is durable.
+//! One case through the pipeline: an order becomes what came of it, and that the record that
+//! goes to the journal and the event that is told. Nothing here waits, writes or tells:
+//! that is [`Cases`](super::Cases)'s, once the record is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::events::{Event, Events, Found};
-use crate::bundle::{Bundle, Exam};
+use super::events::{Event, Found};
+use super::worker::Lost;
+use crate::bundle::{Bundle, Exam, Outline};
 use crate::finding::{Answer, Refusal, RefusalCode};
 use crate::focus::Prompt;
 use crate::image::{self, Image};
@@ -18,96 +19,83 @@ use crate::journal::Order;
 use crate::pipeline::{self, Observer, Overrides, Stage, Timings};
 use crate::report::{self, Record};
 
-/// A case that ended.
+/// What came of a case.
 #[derive(Debug)]
 pub struct Ran {
     /// SHA-256 of the image's file; `None` where it could not be read.
     pub image: Option<String>,
-    /// The answer as `--format json` writes it.
-    pub record: Value,
-    /// The answer as it is told.
-    pub event: Event,
+    /// The finding, or why there is none.
+    pub outcome: Result<Found, Refusal>,
 }
 
-/// Runs one case. A panic in a decoder or in the engine ends the case and not the device.
-pub fn case(bundle: &Bundle, events: &Events, case: u64, order: &Order) -> Ran {
+/// Runs one case. A panic in a decoder or in the engine ends the case and not the program.
+pub fn case(bundle: &Bundle, case: u64, order: &Order, observer: &mut dyn Observer) -> Ran {
     let started = Instant::now();
-    let mut progress = Progress {
-        case,
-        events,
-        timings: Timings::new(),
-    };
     let mut image = None;
-    let work = AssertUnwindSafe(|| answer(bundle, order, case, &mut image, &mut progress));
-    let found = catch_unwind(work)
+    let work = AssertUnwindSafe(|| answer(bundle, order, case, &mut image, observer));
+    let outcome = catch_unwind(work)
         .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
     log::info!(
         "case {case}: {:.0} ms",
         started.elapsed().as_secs_f64() * 1e3
     );
-    let (answer, event) = match found {
-        Ok(found) => {
-            let finding = Box::new(found.finding.clone());
-            let found = Arc::new(found);
-            (Answer::Finding(finding), Event::Finding { case, found })
+    Ran { image, outcome }
+}
+
+impl Ran {
+    /// A case that took the worker with it.
+    pub(super) fn lost(order: &Order, lost: &Lost) -> Self {
+        let mut refusal = fault(&order.source, &lost.to_string());
+        if matches!(lost, Lost::Deadline(_)) {
+            refusal.code = RefusalCode::Deadline;
         }
-        Err(refusal) => {
-            let answer = refused(case, order, refusal.clone());
-            let refusal = Arc::new(refusal);
-            (answer, Event::Refusal { case, refusal })
+        Self::refused(refusal)
+    }
+
+    /// A case that is not run again, since it ended the device before.
+    pub(super) fn given_up(order: &Order) -> Self {
+        let why = "the device ended each time it ran this case";
+        Self::refused(fault(&order.source, why))
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        Self {
+            image: None,
+            outcome: Err(refusal),
         }
-    };
-    Ran {
-        image,
-        record: record(bundle, order, &answer, &progress.timings),
-        event,
-    }
-}
-
-/// The record of a case that is not run again, since it ended the device before.
-pub(super) fn given_up(bundle: &Bundle, case: u64, order: &Order) -> Value {
-    let refusal = fault(&order.source, "the device ended each time it ran this case");
-    record(
-        bundle,
-        order,
-        &refused(case, order, refusal),
-        &Timings::new(),
-    )
-}
-
-fn refused(case: u64, order: &Order, refusal: Refusal) -> Answer {
-    Answer::Refusal {
-        case: Some(case.to_string()),
-        exam: order.exam.clone(),
-        refusal,
-    }
-}
-
-fn record(bundle: &Bundle, order: &Order, answer: &Answer, timings: &Timings) -> Value {
-    report::json(&Record {
-        source: &order.source,
-        answer,
-        intended_use: bundle.manifest.intended_use,
-        bundle: &bundle.id,
-        timings,
-    })
-}
-
-/// Tells the stages of one case, and keeps their times.
-struct Progress<'a> {
-    case: u64,
-    events: &'a Events,
-    timings: Timings,
-}
-
-impl Observer for Progress<'_> {
-    fn begun(&mut self, stage: Stage) {
-        let case = self.case;
-        self.events.tell(&Event::Stage { case, stage });
     }
 
-    fn ended(&mut self, stage: Stage, ms: f64) {
-        self.timings.ended(stage, ms);
+    /// The answer as `--format json` writes it.
+    pub fn record(&self, bundle: &Outline, case: u64, order: &Order, timings: &Timings) -> Value {
+        let answer = match &self.outcome {
+            Ok(found) => Answer::Finding(Box::new(found.finding.clone())),
+            Err(refusal) => Answer::Refusal {
+                case: Some(case.to_string()),
+                exam: order.exam.clone(),
+                refusal: refusal.clone(),
+            },
+        };
+        report::json(&Record {
+            source: &order.source,
+            answer: &answer,
+            intended_use: bundle.intended_use,
+            bundle: &bundle.id,
+            timings,
+        })
+    }
+
+    /// The answer as it is told.
+    pub(super) fn event(self, case: u64) -> Event {
+        match self.outcome {
+            Ok(found) => Event::Finding {
+                case,
+                found: Arc::new(found),
+            },
+            Err(refusal) => Event::Refusal {
+                case,
+                refusal: Arc::new(refusal),
+            },
+        }
     }
 }
 

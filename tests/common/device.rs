@@ -21,10 +21,16 @@ impl Device {
     /// Starts a device on ports in the folder, its state beside them. Ends when it has
     /// opened them all: what is sent before is lost, as on any serial line.
     pub fn start(folder: &Path, ports: &[&str], baud: u32) -> Self {
+        Self::start_with(folder, ports, baud, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(folder: &Path, ports: &[&str], baud: u32, more: &[&str]) -> Self {
         let mut command = serve();
         command.arg("--state").arg(folder.join("state"));
         command.arg("--bundle").arg(starter());
         command.arg("--baud").arg(baud.to_string());
+        command.args(more);
         for port in ports {
             command.arg("--serial").arg(folder.join(port));
         }
@@ -79,6 +85,26 @@ impl Device {
             assert!(begin.elapsed() < PATIENCE, "{port}: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The process that runs its cases, where there is one.
+    #[cfg(target_os = "linux")]
+    pub fn worker(&self) -> Option<rustix::process::Pid> {
+        let own = self.process.id();
+        let children = format!("/proc/{own}/task");
+        let of_thread = |thread: std::fs::DirEntry| {
+            let children = std::fs::read_to_string(thread.path().join("children"));
+            children.unwrap_or_default()
+        };
+        let threads = std::fs::read_dir(children).ok()?.flatten();
+        let children: Vec<String> = threads.map(of_thread).collect();
+        let is_worker = |pid: &&str| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).nth(1) == Some(b"run-cases")
+        };
+        let children = children.join(" ");
+        let worker = children.split_whitespace().find(is_worker)?;
+        rustix::process::Pid::from_raw(worker.parse().ok()?)
     }
 
     /// As if the power failed.

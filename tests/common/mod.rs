@@ -4,6 +4,8 @@
 
 #[cfg(unix)]
 pub mod cable;
+#[cfg(unix)]
+pub mod console;
 pub mod device;
 pub mod dicom;
 #[cfg(unix)]

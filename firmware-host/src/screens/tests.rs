@@ -16,7 +16,7 @@ use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
 
-const CODES: [&str; 28] = [
+const CODES: [&str; 30] = [
     "budget",
     "not_found",
     "unsupported_format",
@@ -41,10 +41,12 @@ const CODES: [&str; 28] = [
     "out_of_distribution",
     "burned_in",
     "prompt_outside",
+    "deadline",
     "device_fault",
     "self_test",
     "storage",
     "bundle",
+    "worker",
 ];
 
 const CLASSES: [&str; 10] = [

@@ -463,7 +463,7 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Kumbukumbu haitoshi. Funga programu nyingine.",
             "मेमोरी कम है। दूसरे प्रोग्राम बंद करें।",
         ],
-        "device_fault" | "engine" | "line" => [
+        "deadline" | "device_fault" | "engine" | "line" | "worker" => [
             "Run the self-test. If it passes, keep the image and report this.",
             "Lancez l'autotest. S'il réussit, gardez l'image et signalez-le.",
             "Haga la autoprueba. Si la supera, guarde la imagen y avise.",

@@ -56,6 +56,10 @@ pub struct Options {
     /// Leave out of what is sent what tells whose image it is, in words and in pixels
     #[arg(long)]
     deidentify: bool,
+    /// Seconds that a case may take, 60 where nothing says otherwise; one that takes longer
+    /// is refused
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    deadline: Option<u32>,
     #[command(flatten)]
     state: StateFolder,
     /// Folder of the model bundle; where absent, the starter bundle
@@ -89,6 +93,7 @@ impl Options {
         put(&mut device.threads, &self.limits.threads);
         put(&mut device.language, &self.language);
         put_some(&mut device.memory_mib, &self.limits.memory);
+        put(&mut device.deadline_s, &self.deadline);
         put_some(&mut device.state, &self.state.state);
         put_some(&mut config.bundle.folder, &self.bundle);
         if !self.serial.is_empty() {

@@ -2,9 +2,11 @@
 //! journal and tells nobody; [`Cases`](super::Cases) holds it under a lock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::device::trouble::Trouble;
 use crate::journal::{Order, Span};
 
 /// Where a case stands.
@@ -45,7 +47,7 @@ impl State {
 }
 
 /// What the device does now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Cases that wait.
     pub waiting: usize,
@@ -55,6 +57,8 @@ pub struct Summary {
     pub answered: usize,
     /// Whether the last write to the journal failed.
     pub storage_fault: bool,
+    /// Why no case is answered now; they are accepted and kept.
+    pub trouble: Option<Arc<Trouble>>,
 }
 
 /// A case's state, and the place of its answer.
@@ -64,6 +68,7 @@ pub(super) struct Standing {
     pub answer: Option<Span>,
 }
 
+/// What stands now.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     /// Cases by the number that a host asked for them with.
@@ -77,6 +82,16 @@ pub(super) struct Board {
     pub running: Option<u64>,
     pub answered: usize,
     pub storage_fault: bool,
+    pub trouble: Option<Arc<Trouble>>,
+    pub tests: Tests,
+}
+
+/// Self-tests that somebody asked for, by their number.
+#[derive(Debug, Default)]
+pub(super) struct Tests {
+    pub asked: u64,
+    /// All up to this one have their result.
+    pub done: u64,
 }
 
 impl Standing {

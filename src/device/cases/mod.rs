@@ -7,11 +7,11 @@
 
 mod board;
 mod past;
+mod work;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex};
 
 use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
@@ -20,18 +20,16 @@ use serde_json::Value;
 use board::{Board, Standing};
 pub use board::{State, Summary};
 use past::Past;
+pub(super) use work::Task;
 
 use super::events::{Event, Events, Health};
 use super::images::Images;
-use super::run::{self, Ran};
 use super::{identity, lock};
-use crate::bundle::Bundle;
-use crate::journal::{Entry, Journal, JournalError, Order, Reader, Span};
+use crate::bundle::Outline;
+use crate::journal::{Entry, Journal, JournalError, Order, Reader};
 
 /// Cases that may wait at once.
 pub const MOST_WAITING: usize = 64;
-
-const STORAGE_RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Ledger {
@@ -44,11 +42,14 @@ struct Ledger {
 pub struct Cases {
     device: u64,
     images: Arc<Images>,
-    bundle: Bundle,
+    bundle: Mutex<Arc<Outline>>,
     ledger: Mutex<Ledger>,
     reader: Mutex<Reader>,
     board: Mutex<Board>,
+    /// There is something to do.
     arrived: Condvar,
+    /// A self-test ended.
+    tested: Condvar,
     events: Arc<Events>,
 }
 
@@ -57,7 +58,11 @@ impl Cases {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn open(bundle: Bundle, state: &Path, events: Arc<Events>) -> Result<Self, JournalError> {
+    pub fn open(
+        bundle: Arc<Outline>,
+        state: &Path,
+        events: Arc<Events>,
+    ) -> Result<Self, JournalError> {
         let (mut journal, history) = Journal::open(state)?;
         for damaged in &history.damaged {
             let (first, last) = (damaged.start(), damaged.end());
@@ -83,11 +88,12 @@ impl Cases {
         Ok(Self {
             device: identity::of(state).map_err(in_folder(state.join(identity::FILE)))?,
             images: Arc::new(images),
-            bundle,
+            bundle: Mutex::new(bundle),
             reader: Mutex::new(journal.reader()?),
             ledger: Mutex::new(Ledger { journal, next }),
             board: Mutex::new(board),
             arrived: Condvar::new(),
+            tested: Condvar::new(),
             events,
         })
     }
@@ -116,9 +122,9 @@ impl Cases {
         &self.events
     }
 
-    /// The bundle that answers.
-    pub fn bundle(&self) -> &Bundle {
-        &self.bundle
+    /// The bundle that answers now.
+    pub fn bundle(&self) -> Arc<Outline> {
+        Arc::clone(&lock(&self.bundle))
     }
 
     /// Accepts a case for an image that came over a line; a request that was accepted
@@ -133,7 +139,7 @@ impl Cases {
             return Ok(case);
         }
         let exam = order.exam.as_deref();
-        if exam.is_some_and(|name| self.bundle.exam(name).is_none()) {
+        if exam.is_some_and(|name| self.bundle().exam(name).is_none()) {
             return Err(Fault::IllegalParameter);
         }
         if !self.images.holds(image) {
@@ -298,81 +304,7 @@ impl Cases {
             running: board.running,
             answered: board.answered,
             storage_fault: board.storage_fault,
-        }
-    }
-
-    /// Runs cases one after the other, for ever. To be called on one thread.
-    pub fn work(&self) -> ! {
-        loop {
-            let (case, order) = self.next();
-            self.note_start(case);
-            let Ran {
-                image,
-                record,
-                event,
-            } = run::case(&self.bundle, &self.events, case, &order);
-            let state = State::of(&record);
-            let span = self.store(&Entry::Answered {
-                case,
-                image,
-                record,
-            });
-            let mut board = lock(&self.board);
-            board.running = None;
-            board.end(case, state, Some(span));
-            self.events.tell(&event);
-            let source = &order.source;
-            let is_wanted = board
-                .waiting
-                .iter()
-                .any(|(_, other)| other.source == *source);
-            drop(board);
-            if !is_wanted {
-                self.images.remove(Path::new(source));
-            }
-        }
-    }
-
-    fn next(&self) -> (u64, Order) {
-        let mut board = lock(&self.board);
-        loop {
-            if let Some((case, order)) = board.waiting.pop_front() {
-                board.running = Some(case);
-                let standing = board.standings.entry(case);
-                standing.and_modify(|s| s.state = State::Running);
-                self.events.tell(&Event::Started { case });
-                return (case, order);
-            }
-            board = self
-                .arrived
-                .wait(board)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// A case that takes the device down with it must be known at the next start. Where the
-    /// disk refuses, the case runs all the same: its answer waits for the disk.
-    fn note_start(&self, case: u64) {
-        let written = lock(&self.ledger).journal.append(Entry::Started { case });
-        if let Err(error) = written {
-            self.storage_failed(&error);
-        }
-    }
-
-    /// Writes an answer, however long the disk refuses: it must not be lost.
-    fn store(&self, entry: &Entry) -> Span {
-        loop {
-            let written = lock(&self.ledger).journal.append(entry.clone());
-            match written {
-                Ok(span) => {
-                    self.set_storage_fault(false);
-                    return span;
-                }
-                Err(error) => {
-                    self.storage_failed(&error);
-                    std::thread::sleep(STORAGE_RETRY);
-                }
-            }
+            trouble: board.trouble.clone(),
         }
     }
 

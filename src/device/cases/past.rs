@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::board::{Board, State};
-use crate::bundle::Bundle;
-use crate::device::run;
+use crate::bundle::Outline;
+use crate::device::run::Ran;
 use crate::journal::{CaseHistory, End, Entry, Journal, JournalError, Order};
+use crate::pipeline::Timings;
 
 /// A case may begin so often without an end, as when the power fails, before it is taken for
 /// what ends the device.
@@ -45,11 +46,11 @@ impl Past {
     }
 
     /// Refuses the cases that began so often without an end: each took the device down.
-    pub fn give_up(&mut self, journal: &mut Journal, bundle: &Bundle) -> Result<(), JournalError> {
+    pub fn give_up(&mut self, journal: &mut Journal, bundle: &Outline) -> Result<(), JournalError> {
         let hopeless = |_: &u64, (_, starts): &mut (Order, usize)| *starts >= MOST_STARTS;
         for (case, (order, _)) in self.open.extract_if(.., hopeless) {
             log::error!("case {case}: the device ended {MOST_STARTS} times while it ran; refused");
-            let record = run::given_up(bundle, case, &order);
+            let record = Ran::given_up(&order).record(bundle, case, &order, &Timings::new());
             let entry = Entry::Answered {
                 case,
                 image: None,

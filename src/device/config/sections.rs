@@ -11,9 +11,10 @@ use serde::{Serialize, Serializer};
 use super::read::Section;
 use crate::device::dicom::{Pacs, Peer, title_of};
 use crate::device::display::place::{Place, PlaceError};
+use crate::device::worker;
 
 /// The device itself.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Device {
     /// State folder; where absent, the environment's.
     pub state: Option<PathBuf>,
@@ -24,16 +25,34 @@ pub struct Device {
     pub threads: u32,
     /// Most MiB that a graph may take for a run; where absent, what the system has free.
     pub memory_mib: Option<u32>,
+    /// Seconds that a case may take; one that takes longer is refused.
+    pub deadline_s: u32,
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Self {
+            state: None,
+            language: Language::default(),
+            threads: 0,
+            memory_mib: None,
+            deadline_s: worker::Settings::CASE_S,
+        }
+    }
 }
 
 impl Device {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
         let language = section.parsed::<Spoken>("language", "one of en, fr, es, sw, hi");
         Self {
             state: section.path("state"),
             language: language.map(|spoken| spoken.0).unwrap_or_default(),
             threads: section.number("threads", 0..=1024).unwrap_or_default(),
             memory_mib: section.number("memory_mib", 1..=u32::MAX),
+            deadline_s: section
+                .number("deadline_s", 1..=3600)
+                .unwrap_or(default.deadline_s),
         }
     }
 }

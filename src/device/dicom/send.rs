@@ -128,16 +128,16 @@ fn deliver(
     let bundle = cases.bundle();
     let exam = record["exam"].as_str().and_then(|name| bundle.exam(name));
     let exam = exam.ok_or("the bundle no longer has the exam")?;
-    let finding = restored(&record, &exam.spec.classes)?;
+    let finding = restored(&record, &exam.classes)?;
     let image = image::read(path).map_err(|refusal| refusal.code.word())?;
     let mask = Mask::from_rle(&finding.mask.rle).ok_or("the journal's region is damaged")?;
     let case = Case {
         finding: &finding,
-        title: &exam.spec.title,
+        title: &exam.title,
         image: &image,
         mask: &mask,
         bundle: &bundle.id,
-        intended_use: bundle.manifest.intended_use,
+        intended_use: bundle.intended_use,
         now: Moment::now(),
         deidentify: options.deidentify,
     };

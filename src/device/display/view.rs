@@ -9,6 +9,7 @@ use firmware_host::screens::{
 use crate::bundle::IntendedUse;
 use crate::device::cases::Summary;
 use crate::device::events::{Event, Found, Health};
+use crate::device::trouble::Trouble;
 use crate::finding::{Refusal, TriageLevel};
 use crate::pipeline::Stage;
 
@@ -30,22 +31,10 @@ enum Doing {
     Loading,
     SelfTest,
     Ready,
-    Working {
-        case: u64,
-        stage: Stage,
-    },
-    Found {
-        case: u64,
-        shown: Box<Shown>,
-    },
-    Refused {
-        case: u64,
-        refusal: Arc<Refusal>,
-    },
-    Fault {
-        code: &'static str,
-        cure: &'static str,
-    },
+    Working { case: u64, stage: Stage },
+    Found { case: u64, shown: Box<Shown> },
+    Refused { case: u64, refusal: Arc<Refusal> },
+    Fault(Arc<Trouble>),
 }
 
 /// A finding, as a screen borrows it.
@@ -138,11 +127,14 @@ impl View {
                 let name = format!("{} {}", bundle.name, bundle.version);
                 self.bundle = Some((name, intended_use));
                 // A case that waited since the last start may have begun already.
-                if matches!(self.doing, Doing::Loading | Doing::SelfTest) {
+                if matches!(
+                    self.doing,
+                    Doing::Loading | Doing::SelfTest | Doing::Fault(_)
+                ) {
                     self.doing = Doing::Ready;
                 }
             }
-            Health::Fault { code, cure } => self.doing = Doing::Fault { code, cure },
+            Health::Fault(trouble) => self.doing = Doing::Fault(trouble),
             Health::StorageFault(fault) => self.storage_fault = fault,
         }
     }
@@ -150,7 +142,7 @@ impl View {
     /// What is shown, as a word: names the file of a picture.
     pub fn name(&self) -> &'static str {
         match (&self.doing, self.page) {
-            (Doing::Fault { .. }, _) => "fault",
+            (Doing::Fault(_), _) => "fault",
             _ if self.storage_fault => "fault",
             (_, Page::Device) => "device",
             (Doing::Loading | Doing::SelfTest, _) => "starting",
@@ -176,7 +168,7 @@ impl View {
 
     fn screen<'a>(&'a self, classes: &'a [Class<'a>]) -> Screen<'a> {
         match &self.doing {
-            Doing::Fault { code, cure } => self.fault(code, cure),
+            Doing::Fault(trouble) => self.fault(&trouble.code, &trouble.cure),
             _ if self.storage_fault => self.fault("storage", ""),
             Doing::Loading => Screen::Starting { self_test: false },
             Doing::SelfTest => Screen::Starting { self_test: true },

@@ -1,0 +1,56 @@
+//! What can be said of a bundle without its graphs: who it is, what it is for, which
+//! questions it answers. Whoever only speaks of answers holds this and no more.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bundle, Class, IntendedUse, Manifest};
+use crate::finding::BundleId;
+
+/// A bundle's name, purpose and exams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outline {
+    /// What every finding says of its bundle.
+    pub id: BundleId,
+    /// What it may be used for.
+    pub intended_use: IntendedUse,
+    /// The exams, in the manifest's order.
+    pub exams: Vec<ExamOutline>,
+}
+
+/// An exam, as far as its answers can be spoken of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExamOutline {
+    /// Short name, as typed.
+    pub name: String,
+    /// The question, for people.
+    pub title: String,
+    /// The classes, in the order of the logits.
+    pub classes: Vec<Class>,
+}
+
+impl Outline {
+    fn of(manifest: &Manifest, id: BundleId) -> Self {
+        let exam = |spec: &super::ExamSpec| ExamOutline {
+            name: spec.name.clone(),
+            title: spec.title.clone(),
+            classes: spec.classes.clone(),
+        };
+        Self {
+            id,
+            intended_use: manifest.intended_use,
+            exams: manifest.exams.iter().map(exam).collect(),
+        }
+    }
+
+    /// The exam of this name.
+    pub fn exam(&self, name: &str) -> Option<&ExamOutline> {
+        self.exams.iter().find(|exam| exam.name == name)
+    }
+}
+
+impl Bundle {
+    /// What can be said of it without its graphs.
+    pub fn outline(&self) -> Outline {
+        Outline::of(&self.manifest, self.id.clone())
+    }
+}

@@ -1,0 +1,26 @@
+//! `medfocus run-cases`: the worker of a device. Not for people.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use medfocus::device;
+
+use super::Failure;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Folder of the model bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: PathBuf,
+    #[command(flatten)]
+    limits: super::limits::Arguments,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    arguments.limits.apply();
+    device::work_as_child(&arguments.bundle).map_err(|error| Failure::Device {
+        code: "worker",
+        message: format!("the device cannot be spoken to: {error}"),
+        cure: "nothing: the device starts another",
+    })
+}

@@ -1,0 +1,158 @@
+//! The side of the cases that the supervisor sees: what is to be done next, and what came
+//! of it.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use firmware_host::fault::Fault;
+
+use super::{Cases, State};
+use crate::bundle::Outline;
+use crate::device::events::{Event, Health};
+use crate::device::lock;
+use crate::device::run::Ran;
+use crate::device::trouble::Trouble;
+use crate::journal::{Entry, Order, Span};
+use crate::pipeline::Timings;
+
+const STORAGE_RETRY: Duration = Duration::from_secs(1);
+
+/// Something to do.
+#[derive(Debug)]
+pub(in crate::device) enum Task {
+    /// A case, which counts as running from now on.
+    Case(u64, Order),
+    /// The self-test, for all who asked up to this number.
+    SelfTest(u64),
+}
+
+impl Cases {
+    /// The next thing to do; a case only where there is `someone` to run it. `None` where
+    /// nothing came for so long.
+    pub(in crate::device) fn next(&self, someone: bool, patience: Duration) -> Option<Task> {
+        let nothing = |board: &mut super::Board| {
+            board.tests.asked == board.tests.done && (!someone || board.waiting.is_empty())
+        };
+        let board = lock(&self.board);
+        let (mut board, _) = self
+            .arrived
+            .wait_timeout_while(board, patience, nothing)
+            .unwrap_or_else(PoisonError::into_inner);
+        if board.tests.asked > board.tests.done {
+            return Some(Task::SelfTest(board.tests.asked));
+        }
+        if !someone {
+            return None;
+        }
+        let (case, order) = board.waiting.pop_front()?;
+        board.running = Some(case);
+        let standing = board.standings.entry(case);
+        standing.and_modify(|s| s.state = State::Running);
+        self.events.tell(&Event::Started { case });
+        Some(Task::Case(case, order))
+    }
+
+    /// A case that takes the device down with it must be known at the next start. Where the
+    /// disk refuses, the case runs all the same: its answer waits for the disk.
+    pub(in crate::device) fn note_start(&self, case: u64) {
+        let written = lock(&self.ledger).journal.append(Entry::Started { case });
+        if let Err(error) = written {
+            self.storage_failed(&error);
+        }
+    }
+
+    /// A case has run with this bundle: what came of it is written, then told.
+    pub(in crate::device) fn end(
+        &self,
+        case: u64,
+        order: &Order,
+        ran: Ran,
+        timings: &Timings,
+        bundle: &Outline,
+    ) {
+        let record = ran.record(bundle, case, order, timings);
+        let state = State::of(&record);
+        let span = self.store(&Entry::Answered {
+            case,
+            image: ran.image.clone(),
+            record,
+        });
+        let mut board = lock(&self.board);
+        board.running = None;
+        board.end(case, state, Some(span));
+        self.events.tell(&ran.event(case));
+        let source = &order.source;
+        let mut others = board.waiting.iter();
+        let is_wanted = others.any(|(_, other)| other.source == *source);
+        drop(board);
+        if !is_wanted {
+            self.images.remove(Path::new(source));
+        }
+    }
+
+    /// Writes an answer, however long the disk refuses: it must not be lost.
+    fn store(&self, entry: &Entry) -> Span {
+        loop {
+            let written = lock(&self.ledger).journal.append(entry.clone());
+            match written {
+                Ok(span) => {
+                    self.set_storage_fault(false);
+                    return span;
+                }
+                Err(error) => {
+                    self.storage_failed(&error);
+                    std::thread::sleep(STORAGE_RETRY);
+                }
+            }
+        }
+    }
+
+    /// Cases are answered from now on, by this bundle.
+    pub(in crate::device) fn set_ready(&self, bundle: &Arc<Outline>) {
+        *lock(&self.bundle) = Arc::clone(bundle);
+        let mut board = lock(&self.board);
+        board.trouble = None;
+        self.events.tell(&Event::Health(Health::Ready {
+            bundle: bundle.id.clone(),
+            intended_use: bundle.intended_use,
+        }));
+    }
+
+    /// The safe state: cases are accepted and kept, none is answered, and this is why.
+    pub(in crate::device) fn set_trouble(&self, trouble: Trouble) {
+        log::error!("no case is answered now: {trouble}; {}", trouble.cure);
+        let trouble = Arc::new(trouble);
+        let mut board = lock(&self.board);
+        board.trouble = Some(Arc::clone(&trouble));
+        self.events.tell(&Event::Health(Health::Fault(trouble)));
+    }
+
+    /// Runs the self-test; what is wrong, where something is. To be called by whoever can
+    /// wait: it takes as long as some cases.
+    ///
+    /// # Errors
+    /// [`Fault::Busy`] where cases are being answered.
+    pub fn self_test(&self) -> Result<Option<Arc<Trouble>>, Fault> {
+        let mut board = lock(&self.board);
+        let answers = board.trouble.is_none() && !board.waiting.is_empty();
+        if board.running.is_some() || answers {
+            return Err(Fault::Busy);
+        }
+        board.tests.asked += 1;
+        let mine = board.tests.asked;
+        self.arrived.notify_one();
+        let board = self
+            .tested
+            .wait_while(board, |board| board.tests.done < mine)
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(board.trouble.clone())
+    }
+
+    /// The self-test ended for all who asked up to this number: the device is ready or in
+    /// trouble by now.
+    pub(in crate::device) fn note_tested(&self, up_to: u64) {
+        lock(&self.board).tests.done = up_to;
+        self.tested.notify_all();
+    }
+}

@@ -1,0 +1,42 @@
+//! Why the device cannot answer now, in a form that fits every sink: a code for scripts, a
+//! sentence, and the way out. Holds no patient data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::BundleError;
+use crate::self_test::SelfTestError;
+
+/// Why the device cannot answer now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{what} ({code})")]
+pub struct Trouble {
+    /// Stable code.
+    pub code: String,
+    /// One sentence that names the place.
+    pub what: String,
+    /// What the user can do about it.
+    pub cure: String,
+}
+
+impl Trouble {
+    /// A trouble from its three parts.
+    pub fn new(code: &str, what: impl ToString, cure: &str) -> Self {
+        Self {
+            code: code.to_owned(),
+            what: what.to_string(),
+            cure: cure.to_owned(),
+        }
+    }
+}
+
+impl From<&BundleError> for Trouble {
+    fn from(error: &BundleError) -> Self {
+        Self::new(error.code(), error, error.cure())
+    }
+}
+
+impl From<&SelfTestError> for Trouble {
+    fn from(error: &SelfTestError) -> Self {
+        Self::new(error.code(), error, error.cure())
+    }
+}

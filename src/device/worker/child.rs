@@ -1,0 +1,88 @@
+//! The worker's own side: it loads the bundle once, reproduces its known answers, then does
+//! what it is asked until its pipe is closed. Standard output belongs to the device; what
+//! is for people goes to standard error.
+
+use std::fs::File;
+use std::io::{Result, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::message::{Inbox, Report, Request, write};
+use crate::bundle::Bundle;
+use crate::device::run;
+use crate::device::trouble::Trouble;
+use crate::journal::Order;
+use crate::pipeline::{Observer, Stage};
+use crate::report::SOFTWARE;
+use crate::self_test;
+
+/// Serves requests on standard input until it is closed.
+///
+/// # Errors
+/// The device has gone, or what it says is no request.
+pub fn work_as_child(folder: &Path) -> Result<()> {
+    end_with_parent()?;
+    // Not through the library's buffers: the pipe itself is waited for.
+    let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
+    let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    let bundle = match Bundle::load(folder) {
+        Ok(bundle) => bundle,
+        Err(error) => return write(&mut out, &Report::Useless(Trouble::from(&error))),
+    };
+    let loaded = Report::Loaded {
+        software: SOFTWARE.to_owned(),
+        bundle: bundle.outline(),
+    };
+    write(&mut out, &loaded)?;
+    write(&mut out, &tested(&bundle))?;
+    while let Some(request) = requests.next(None)? {
+        let report = match request {
+            Request::SelfTest => tested(&bundle),
+            Request::Case { case, order } => {
+                let order: Order = serde_json::from_str(&order)?;
+                let mut progress = Progress { out: &mut out };
+                let ran = run::case(&bundle, case, &order, &mut progress);
+                Report::Ran(Box::new(ran.into()))
+            }
+        };
+        write(&mut out, &report)?;
+    }
+    Ok(())
+}
+
+fn tested(bundle: &Bundle) -> Report {
+    let result = self_test::run(bundle);
+    Report::Tested(result.map(drop).map_err(|error| Trouble::from(&error)))
+}
+
+/// Even one that is stuck ends when the thread of the device that started it does.
+fn end_with_parent() -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
+    Ok(())
+}
+
+/// Tells the device how the case goes on.
+struct Progress<'a, W> {
+    out: &'a mut W,
+}
+
+impl<W: Write> Progress<'_, W> {
+    /// A device that has gone is noticed when the answer cannot be written.
+    fn say(&mut self, report: &Report) {
+        let _ = write(self.out, report);
+    }
+}
+
+impl<W: Write> Observer for Progress<'_, W> {
+    fn begun(&mut self, stage: Stage) {
+        self.say(&Report::Begun(stage));
+    }
+
+    fn ended(&mut self, stage: Stage, ms: f64) {
+        self.say(&Report::Ended(stage, ms));
+    }
+}

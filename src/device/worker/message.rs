@@ -1,0 +1,325 @@
+//! What the device and its worker say to each other over pipes: postcard, each message
+//! behind its length in four bytes, little-endian.
+
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Outline;
+use crate::device::events::Found;
+use crate::device::run::Ran;
+use crate::device::trouble::Trouble;
+use crate::finding::{Finding, Refusal};
+use crate::focus::Mask;
+use crate::image::{Image, Pixels, Said};
+use crate::pipeline::Stage;
+
+/// The longest message: the runs of the largest image's region are far shorter.
+const LONGEST: u32 = 256 << 20;
+
+/// What the device asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// A case; its order is written as the journal writes it.
+    Case { case: u64, order: String },
+    /// The known answers once more.
+    SelfTest,
+}
+
+/// What the worker says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The bundle is loaded, by this version of the program.
+    Loaded { software: String, bundle: Outline },
+    /// There is nothing to work with.
+    Useless(Trouble),
+    /// The known answers were reproduced, or not.
+    Tested(std::result::Result<(), Trouble>),
+    /// A stage of the case begins.
+    Begun(Stage),
+    /// A stage of the case ended after so many milliseconds.
+    Ended(Stage, f64),
+    /// The case ended.
+    Ran(Box<Outcome>),
+}
+
+/// What came of a case, without anything that says whose image it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    image: Option<String>,
+    answer: std::result::Result<(Finding, Shown), Refusal>,
+}
+
+/// What a display shows beside a finding: pixels, and as many truths of the region.
+#[derive(Debug, Serialize, Deserialize)]
+struct Shown {
+    title: String,
+    width: u32,
+    height: u32,
+    is_rgb: bool,
+    pixels: Vec<u8>,
+    region: Vec<bool>,
+}
+
+impl From<Ran> for Outcome {
+    fn from(ran: Ran) -> Self {
+        let answer = ran.outcome.map(|found| {
+            let (is_rgb, pixels) = match found.thumbnail.pixels {
+                Pixels::Luma(pixels) => (false, pixels),
+                Pixels::Rgb(pixels) => (true, pixels),
+            };
+            let shown = Shown {
+                title: found.title,
+                width: found.thumbnail.width,
+                height: found.thumbnail.height,
+                is_rgb,
+                pixels,
+                region: found.region.bits().to_vec(),
+            };
+            (found.finding, shown)
+        });
+        let image = ran.image;
+        Self { image, answer }
+    }
+}
+
+impl Outcome {
+    /// What came of the case; an error where the parts do not fit together.
+    pub fn into_ran(self) -> Result<Ran> {
+        let outcome = match self.answer {
+            Ok((finding, shown)) => Ok(shown.beside(finding)?),
+            Err(refusal) => Err(refusal),
+        };
+        let image = self.image;
+        Ok(Ran { image, outcome })
+    }
+}
+
+impl Shown {
+    fn beside(self, finding: Finding) -> Result<Found> {
+        let area = self.width as usize * self.height as usize;
+        let channels = if self.is_rgb { 3 } else { 1 };
+        if self.region.len() != area
+            || self.pixels.len() != channels * area
+            || finding.answer >= finding.probabilities.len()
+        {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let pixels = if self.is_rgb {
+            Pixels::Rgb(self.pixels)
+        } else {
+            Pixels::Luma(self.pixels)
+        };
+        Ok(Found {
+            finding,
+            title: self.title,
+            thumbnail: Image {
+                width: self.width,
+                height: self.height,
+                pixels,
+                said: Said::default(),
+                sha256: String::new(),
+                origin: None,
+            },
+            region: Mask::new(self.width, self.height, self.region),
+        })
+    }
+}
+
+/// Says something.
+///
+/// # Errors
+/// Where the other end has gone.
+pub fn write(to: &mut impl Write, message: &impl Serialize) -> Result<()> {
+    // One write: a message is there whole or, where its writer ends, is none.
+    let mut bytes = vec![0; size_of::<u32>()];
+    bytes = postcard::to_extend(message, bytes).map_err(invalid)?;
+    let length = bytes.len() - size_of::<u32>();
+    let length = u32::try_from(length).map_err(invalid)?;
+    bytes[..size_of::<u32>()].copy_from_slice(&length.to_le_bytes());
+    to.write_all(&bytes)?;
+    to.flush()
+}
+
+/// Hears messages from a pipe.
+#[derive(Debug)]
+pub struct Inbox<R> {
+    from: R,
+    bytes: Vec<u8>,
+}
+
+impl<R: Read + AsFd> Inbox<R> {
+    /// Nothing was heard yet.
+    pub fn new(from: R) -> Self {
+        let bytes = Vec::new();
+        Self { from, bytes }
+    }
+
+    /// The next message; `None` where the other end has gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] where none was whole by the deadline, and where what came is
+    /// no message.
+    pub fn next<M: DeserializeOwned>(&mut self, deadline: Option<Instant>) -> Result<Option<M>> {
+        let mut buffer = [0; 1 << 14];
+        loop {
+            if let Some(message) = self.whole()? {
+                return Ok(Some(message));
+            }
+            wait_for(&self.from, deadline)?;
+            match self.from.read(&mut buffer) {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.bytes.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn whole<M: DeserializeOwned>(&mut self) -> Result<Option<M>> {
+        let Some((length, rest)) = self.bytes.split_first_chunk() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*length);
+        if length > LONGEST {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let Some(body) = rest.get(..length as usize) else {
+            return Ok(None);
+        };
+        let message = postcard::from_bytes(body).map_err(invalid)?;
+        self.bytes.drain(..size_of::<u32>() + length as usize);
+        Ok(Some(message))
+    }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::InvalidData, error)
+}
+
+fn wait_for(from: &impl AsFd, deadline: Option<Instant>) -> Result<()> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.map(Timespec::try_from).transpose().map_err(invalid)?;
+        match poll(&mut [PollFd::new(from, PollFlags::IN)], left.as_ref()) {
+            Ok(0) => return Err(ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            // A signal came; how long there is left is looked at again.
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
+
+    fn found() -> Found {
+        let finding = Finding {
+            case: "7".to_owned(),
+            exam: "brain4".to_owned(),
+            answer: 0,
+            probabilities: vec![ClassProbability {
+                class: "glioma".to_owned(),
+                label: "Glioma".to_owned(),
+                probability: 0.1 + 0.2,
+            }],
+            triage_level: TriageLevel::Urgent,
+            mask: MaskReport {
+                bbox: [0, 0, 1, 1],
+                area_fraction: 1.0 / 3.0,
+                rle: Rle {
+                    size: [1, 2],
+                    counts: vec![0, 1, 1],
+                },
+                predicted_iou: 0.7,
+            },
+            focus: "crop".to_owned(),
+            gate: Check::Passed,
+            guard: Check::Forced,
+            reasons: vec!["unsure: a person decides".to_owned()],
+        };
+        let thumbnail = Image {
+            width: 2,
+            height: 1,
+            pixels: Pixels::Rgb(vec![1, 2, 3, 4, 5, 6]),
+            said: Said::default(),
+            sha256: String::new(),
+            origin: None,
+        };
+        Found {
+            finding,
+            title: "Brain".to_owned(),
+            thumbnail,
+            region: Mask::new(2, 1, vec![true, false]),
+        }
+    }
+
+    fn outcome(outcome: std::result::Result<Found, Refusal>) -> Outcome {
+        let image = Some("00".to_owned());
+        Outcome::from(Ran { image, outcome })
+    }
+
+    /// What another process hears of this.
+    fn heard(outcome: Outcome) -> Result<Ran> {
+        let (read, mut written) = std::io::pipe()?;
+        write(&mut written, &Report::Begun(crate::pipeline::Stage::Head))?;
+        write(&mut written, &Report::Ran(Box::new(outcome)))?;
+        drop(written);
+        let mut inbox = Inbox::new(read);
+        assert!(matches!(inbox.next(None)?, Some(Report::Begun(_))));
+        let Some(Report::Ran(outcome)) = inbox.next(None)? else {
+            panic!("no answer");
+        };
+        assert!(inbox.next::<Report>(None)?.is_none(), "nothing else");
+        outcome.into_ran()
+    }
+
+    #[test]
+    fn an_answer_crosses_to_the_bit() {
+        let (sent, ran) = (found(), heard(outcome(Ok(found()))).unwrap());
+        assert_eq!(ran.image.as_deref(), Some("00"));
+        let came = ran.outcome.unwrap();
+        assert_eq!(came.finding, sent.finding);
+        assert_eq!((came.title, came.region), (sent.title, sent.region));
+        assert_eq!(came.thumbnail, sent.thumbnail);
+        let refusal = Refusal::new(RefusalCode::Deadline, "a", "b");
+        let ran = heard(outcome(Err(refusal.clone()))).unwrap();
+        assert_eq!(ran.outcome.unwrap_err(), refusal);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_an_error() {
+        let spoil: [fn(&mut Found); 3] = [
+            |found| found.thumbnail.width = 3,
+            |found| found.finding.answer = 1,
+            |found| found.region = Mask::new(1, 1, vec![true]),
+        ];
+        for spoil in spoil {
+            let mut found = found();
+            spoil(&mut found);
+            assert!(heard(outcome(Ok(found))).is_err());
+        }
+    }
+
+    #[test]
+    fn silence_and_noise_are_told_from_messages() {
+        let (read, mut written) = std::io::pipe().unwrap();
+        let mut inbox = Inbox::new(read);
+        written.write_all(&[4, 0, 0]).unwrap();
+        let error = inbox.next::<Report>(Some(Instant::now())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        written.write_all(&[0, 0xff, 0xff, 0xff, 0xff]).unwrap();
+        assert!(inbox.next::<Report>(None).is_err());
+        let (read, mut written) = std::io::pipe().unwrap();
+        written.write_all(&u32::MAX.to_le_bytes()).unwrap();
+        assert!(Inbox::new(read).next::<Report>(None).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! The worker: a child process of this same program that holds the bundle and runs the
+//! cases, so that an inference that hangs or crashes can be ended and takes nothing else
+//! with it.
+//!
+//! Here is the device's side: start it, ask it, end it. It is asked one thing at a time and
+//! has a deadline for each; one that misses it, or ends, is gone for good, and whoever asked
+//! starts another. No worker outlives the device: it ends with its pipe, and by the system's
+//! hand where it no longer looks at its pipe.
+
+mod child;
+mod message;
+mod process;
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::events::Health;
+use super::run::Ran;
+use super::trouble::Trouble;
+use crate::bundle::Outline;
+use crate::journal::Order;
+use crate::pipeline::Observer;
+use crate::report::SOFTWARE;
+pub use child::work_as_child;
+use message::{Report, Request};
+pub use process::SUBCOMMAND;
+use process::{Deadline, Process};
+
+/// How workers are started, and how long they may take.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This program.
+    pub program: PathBuf,
+    /// Folder of the bundle.
+    pub bundle: PathBuf,
+    /// Threads to use; 0 means all cores.
+    pub threads: u32,
+    /// Most MiB that a graph may take for a run; what the system has free where absent.
+    pub memory_mib: Option<u32>,
+    /// For one case, from its start to its answer.
+    pub case: Duration,
+    /// To load the bundle and reproduce its known answers.
+    pub start: Duration,
+}
+
+impl Settings {
+    /// Seconds for one case: far beyond what the slowest bundle takes on the slowest board.
+    pub const CASE_S: u32 = 60;
+    /// For a start: a full-size bundle from a slow card.
+    pub const START: Duration = Duration::from_secs(300);
+}
+
+/// Why a worker is gone.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// It took too long, and was ended.
+    #[error("no answer within {0:?}")]
+    Deadline(Duration),
+    /// It ended by itself, or something ended it.
+    #[error("the process that runs cases ended: {0}")]
+    Ended(ExitStatus),
+    /// It could not be spoken to, and was ended.
+    #[error("the process that runs cases cannot be spoken to: {0}")]
+    Pipe(std::io::Error),
+}
+
+/// Why there is no worker.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// It says itself why it cannot work.
+    #[error(transparent)]
+    Useless(#[from] Trouble),
+    /// It was lost before it could work.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+impl From<NotStarted> for Trouble {
+    fn from(error: NotStarted) -> Self {
+        match error {
+            NotStarted::Useless(trouble) => trouble,
+            NotStarted::Lost(lost) => Self::from(&lost),
+        }
+    }
+}
+
+impl From<&Lost> for Trouble {
+    fn from(lost: &Lost) -> Self {
+        let cure = "look at the device's memory and temperature; it is tried again by itself";
+        Self::new("worker", lost, cure)
+    }
+}
+
+/// A worker that reproduced the known answers of its bundle.
+#[derive(Debug)]
+pub struct Worker {
+    process: Process,
+    bundle: Arc<Outline>,
+    settings: Settings,
+    since: Instant,
+}
+
+impl Worker {
+    /// Starts a worker; tells how far it is. To be called on a thread that lives as long as
+    /// the device does: the system ends the worker with it.
+    ///
+    /// # Errors
+    /// [`NotStarted`].
+    pub fn start(settings: &Settings, tell: &mut dyn FnMut(Health)) -> Result<Self, NotStarted> {
+        tell(Health::Loading);
+        let by = Deadline::after(settings.start);
+        let mut process = Process::spawn(settings)?;
+        let bundle = match process.hear(by)? {
+            Report::Loaded { software, bundle } if software == SOFTWARE => bundle,
+            Report::Loaded { software, .. } => {
+                let what = format!("the program on the disk is {software} now");
+                return Err(Trouble::new("worker", what, "start the device again").into());
+            }
+            Report::Useless(trouble) => return Err(trouble.into()),
+            other => return Err(process.unexpected(&other).into()),
+        };
+        tell(Health::SelfTest);
+        match process.hear(by)? {
+            Report::Tested(result) => result?,
+            other => return Err(process.unexpected(&other).into()),
+        }
+        Ok(Self {
+            process,
+            bundle: Arc::new(bundle),
+            settings: settings.clone(),
+            since: Instant::now(),
+        })
+    }
+
+    /// The bundle that it loaded.
+    pub fn bundle(&self) -> &Arc<Outline> {
+        &self.bundle
+    }
+
+    /// How long it has been at work.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// What became of it, where it has ended.
+    pub fn has_ended(&mut self) -> Option<Lost> {
+        self.process.has_ended()
+    }
+
+    /// Runs a case.
+    ///
+    /// # Errors
+    /// [`Lost`]: this worker is gone.
+    pub fn run(
+        &mut self,
+        case: u64,
+        order: &Order,
+        observer: &mut dyn Observer,
+    ) -> Result<Ran, Lost> {
+        let by = Deadline::after(self.settings.case);
+        let order = serde_json::to_string(order).map_err(|error| Lost::Pipe(error.into()))?;
+        self.process.ask(&Request::Case { case, order })?;
+        loop {
+            match self.process.hear(by)? {
+                Report::Begun(stage) => observer.begun(stage),
+                Report::Ended(stage, ms) => observer.ended(stage, ms),
+                Report::Ran(outcome) => return outcome.into_ran().map_err(Lost::Pipe),
+                other => return Err(self.process.unexpected(&other)),
+            }
+        }
+    }
+
+    /// Has the known answers reproduced once more.
+    ///
+    /// # Errors
+    /// [`NotStarted`]: they were not, or this worker is gone.
+    pub fn self_test(&mut self) -> Result<(), NotStarted> {
+        let by = Deadline::after(self.settings.start);
+        self.process.ask(&Request::SelfTest)?;
+        match self.process.hear(by)? {
+            Report::Tested(result) => Ok(result?),
+            other => Err(self.process.unexpected(&other).into()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The process of a worker, with a pipe each way. Whatever way it is let go, it is ended
+//! first.
+
+use std::io::ErrorKind;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::message::{Inbox, Report, Request, write};
+use super::{Lost, Settings};
+
+/// The hidden subcommand that is a worker.
+pub const SUBCOMMAND: &str = "run-cases";
+
+/// How long a process that was ended may take to go: the system takes a moment, and for ever
+/// where a disk does not answer.
+const GOING: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// When something must have been heard.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    at: Instant,
+    after: Duration,
+}
+
+impl Deadline {
+    pub fn after(after: Duration) -> Self {
+        let at = Instant::now() + after;
+        Self { at, after }
+    }
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Process {
+    child: Option<Child>,
+    requests: ChildStdin,
+    reports: Inbox<ChildStdout>,
+}
+
+impl Process {
+    pub fn spawn(settings: &Settings) -> Result<Self, Lost> {
+        let mut command = Command::new(&settings.program);
+        command
+            .arg(SUBCOMMAND)
+            .arg("--bundle")
+            .arg(&settings.bundle);
+        command.args(["--threads", &settings.threads.to_string()]);
+        if let Some(memory) = settings.memory_mib {
+            command.args(["--memory", &memory.to_string()]);
+        }
+        // A terminal's signals are for the device alone, which ends its worker when it is time.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(Lost::Pipe)?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (requests, reports) = pipes.ok_or_else(|| Lost::Pipe(ErrorKind::BrokenPipe.into()))?;
+        Ok(Self {
+            child: Some(child),
+            requests,
+            reports: Inbox::new(reports),
+        })
+    }
+
+    /// Asks something. Never waits: a request is far shorter than what a pipe holds.
+    pub fn ask(&mut self, request: &Request) -> Result<(), Lost> {
+        write(&mut self.requests, request).map_err(|error| self.lost(error))
+    }
+
+    /// What it says next.
+    pub fn hear(&mut self, by: Deadline) -> Result<Report, Lost> {
+        match self.reports.next(Some(by.at)) {
+            Ok(Some(report)) => Ok(report),
+            Ok(None) => Err(self.lost(ErrorKind::BrokenPipe.into())),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                self.end();
+                Err(Lost::Deadline(by.after))
+            }
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    /// It said what it was not asked.
+    pub fn unexpected(&mut self, report: &Report) -> Lost {
+        log::error!(
+            "the worker said {:?} unasked",
+            std::mem::discriminant(report)
+        );
+        self.lost(ErrorKind::InvalidData.into())
+    }
+
+    /// What became of it, where it has ended by itself.
+    pub fn has_ended(&mut self) -> Option<Lost> {
+        let child = self.child.as_mut()?;
+        match child.try_wait() {
+            Ok(status) => status.map(Lost::Ended),
+            Err(error) => Some(Lost::Pipe(error)),
+        }
+    }
+
+    /// Ends it; an end of its own explains a broken pipe better than the pipe does.
+    fn lost(&mut self, error: std::io::Error) -> Lost {
+        match self.end() {
+            Some(status) if error.kind() == ErrorKind::BrokenPipe => Lost::Ended(status),
+            _ => Lost::Pipe(error),
+        }
+    }
+
+    /// Ends it, and waits until it is gone.
+    fn end(&mut self) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
+        // One that has ended by itself keeps its own status.
+        let _ = child.kill();
+        let begun = Instant::now();
+        while begun.elapsed() < GOING {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        log::warn!("the worker does not go; it is left to the system");
+        std::thread::spawn(move || child.wait());
+        None
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

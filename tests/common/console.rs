@@ -1,0 +1,81 @@
+//! A console at the other end of a serial cable.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::device::PATIENCE;
+use super::pty;
+
+/// A serial cable: our end, and a path that stays the same when it is plugged again.
+pub struct Cable {
+    end: BufReader<pty::End>,
+    /// Keeps the line up while the device has it closed.
+    _other: std::fs::File,
+}
+
+impl Cable {
+    /// Plugs it in.
+    pub fn plug(link: &Path) -> Self {
+        let (end, other) = pty::pair(link);
+        Self {
+            end: BufReader::new(end),
+            _other: other,
+        }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.end.get_mut().write_all(bytes).expect("sent");
+    }
+
+    /// The next line.
+    pub fn line(&mut self) -> String {
+        let (begin, mut line) = (Instant::now(), Vec::new());
+        while line.last() != Some(&b'\n') {
+            // A deadline leaves what came before in `line`.
+            let _ = self.end.read_until(b'\n', &mut line);
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "no answer; so far {:?}",
+                String::from_utf8_lossy(&line)
+            );
+        }
+        String::from_utf8(line)
+            .expect("UTF-8")
+            .trim_end()
+            .to_owned()
+    }
+
+    /// Sends a line, gives its answer.
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n").as_bytes());
+        self.line()
+    }
+
+    /// Asks for a case until it has ended.
+    pub fn wait_for_end(&mut self, case: &str) -> String {
+        let begin = Instant::now();
+        loop {
+            let state = self.ask(&format!("CASE:STAT? {case}"));
+            if !state.ends_with("waiting") && !state.ends_with("running") {
+                return state;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{state}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks until the answer begins so.
+    pub fn wait_for(&mut self, line: &str, beginning: &str) -> String {
+        let begin = Instant::now();
+        loop {
+            let answer = self.ask(line);
+            if answer.starts_with(beginning) {
+                return answer;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{line}: {answer}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
