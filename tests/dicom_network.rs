@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{root, starter};
-use dicom_core::value::PrimitiveValue;
+use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject, open_file};
@@ -266,5 +266,37 @@ fn an_image_that_does_not_say_its_exam_is_asked_about_or_asked_the_devices_own()
             (&record["status"], &record["exam"]),
             (&status.into(), &exam)
         );
+    }
+}
+
+#[test]
+fn an_image_hurries_as_much_as_its_request_says() {
+    let priority = |word: &str| {
+        let value = PrimitiveValue::from(word);
+        DataElement::new(tags::REQUESTED_PROCEDURE_PRIORITY, VR::SH, value)
+    };
+    let mut of_request = instance(1);
+    let request = InMemDicomObject::from_element_iter([priority("HIGH")]);
+    of_request.put(DataElement::new(
+        tags::REQUEST_ATTRIBUTES_SEQUENCE,
+        VR::SQ,
+        DataSetSequence::from(vec![request]),
+    ));
+    let mut own = instance(2);
+    own.put(priority("STAT"));
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::start(folder.path(), &[]);
+    for (case, (object, word)) in [
+        (instance(0), "routine"),
+        (of_request, "urgent"),
+        (own, "stat"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(device.store(object), 0);
+        device.wait_for_answers(case + 1);
+        let accepted = device.journal("accepted");
+        assert_eq!(accepted[case]["order"]["priority"], *word);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use common::device::{Device, PATIENCE};
 use common::{medfocus, phantom, pty};
-use medfocus::journal::{CaseHistory, Entry, FILE, Journal, Order, history};
+use medfocus::journal::{CaseHistory, Entry, FILE, Journal, Order, Priority, history};
 
 fn accepted(case: u64, source: &Path) -> Entry {
     let order = Order {
@@ -19,6 +19,7 @@ fn accepted(case: u64, source: &Path) -> Entry {
         exam: Some("brain4".to_owned()),
         region: None,
         request: None,
+        priority: Priority::default(),
     };
     Entry::Accepted { case, order }
 }

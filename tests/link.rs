@@ -14,7 +14,7 @@ use common::cable::{Cable, GOOD, Quality};
 use common::device::{Device, PATIENCE};
 use common::{phantom, pty, root};
 use firmware_host::wire::{Packet, Run, Splitter, pack};
-use medfocus::journal::{Entry, Journal, Order};
+use medfocus::journal::{Entry, Journal, Order, Priority};
 use serde_json::Value;
 
 /// A pseudo-terminal has no rate; the link's patience follows from this.
@@ -214,6 +214,7 @@ fn findings(folder: &Path, count: u64) {
             exam: Some("brain4".to_owned()),
             region: None,
             request: None,
+            priority: Priority::default(),
         };
         journal.append(Entry::Accepted { case, order }).unwrap();
         let image = None;

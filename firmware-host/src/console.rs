@@ -51,6 +51,8 @@ pub enum Command<'a> {
     Run(&'a str),
     /// `CASE:ROI x,y,w,h`: look here in the next case; without numbers, nowhere special.
     Region(Option<[u32; 4]>),
+    /// `CASE:PRIority word`: how much the next case hurries.
+    Priority(&'a str),
     /// `CASE:STATus? id`: waiting, running, finding, refusal or aborted.
     CaseStatus(u64),
     /// `CASE:RESult? id[,JSON]`: the answer.
@@ -67,8 +69,9 @@ pub enum Command<'a> {
 
 /// What `HELP?` answers.
 pub const HELP: &str = "*IDN? *TST? *OPC? *CLS *RST SYST:ERR? SYST:VERS? SYST:ECHO ON|OFF STAT? \
-    EXAM? EXAM:LIST? EXAM name CASE:RUN \"path\" CASE:ROI [x,y,w,h] CASE:STAT? id \
-    CASE:RES? id[,JSON] CASE:LIST? CASE:ABOR DISP:PAGE n HELP?";
+    EXAM? EXAM:LIST? EXAM name CASE:RUN \"path\" CASE:ROI [x,y,w,h] \
+    CASE:PRI routine|urgent|stat CASE:STAT? id CASE:RES? id[,JSON] CASE:LIST? CASE:ABOR \
+    DISP:PAGE n HELP?";
 
 /// A command, and whether its line carried a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +149,7 @@ fn command<'a>(header: &str, rest: &'a str) -> Result<Command<'a>, Fault> {
         () if is("EXAM") => text(rest).map(Command::ChooseExam),
         () if is("CASE:RUN") => text(rest).map(Command::Run),
         () if is("CASE:ROI") => region(rest).map(Command::Region),
+        () if is("CASE:PRIority") => text(rest).map(Command::Priority),
         () if is("CASE:STATus?") => number(rest).map(Command::CaseStatus),
         () if is("CASE:RESult?") => result(rest),
         () if is("CASE:LIST?") => bare(Command::CaseList),
@@ -292,6 +296,7 @@ mod tests {
             "EXAM lung_tb2",
             "CASE:RUN \"a b.png\"",
             "CASE:ROI 1,2,3,4",
+            "CASE:PRI stat",
             "CASE:STAT? 7",
             "CASE:RES? 7",
             "CASE:RES? 7,JSON",
@@ -323,6 +328,7 @@ mod tests {
         assert_eq!(parse("CASE:ROI 1,2,-3,4"), Err(Fault::DataType));
         assert_eq!(parse("CASE:ROI 1,2,3,4,5"), Err(Fault::ParameterNotAllowed));
         assert_eq!(parse("CASE:ROI 1,2,3,4294967296"), Err(Fault::OutOfRange));
+        assert_eq!(parse("case:priority stat"), Ok(Command::Priority("stat")));
         assert_eq!(parse("CASE:RES? 9,xml"), Err(Fault::IllegalParameter));
         assert_eq!(parse("CASE:STAT?"), Err(Fault::MissingParameter));
         assert_eq!(parse("*CLS now"), Err(Fault::ParameterNotAllowed));

@@ -1,16 +1,16 @@
 //! `medfocus decode-image`: the child process that decodes one image for its parent.
 
 use clap::Args;
-use medfocus::image::{FrameChoice, decode_as_child};
+use medfocus::image::{Wanted, decode_as_child};
 
 use super::Failure;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The frame that is wanted
-    frame: FrameChoice,
+    /// The frame that is wanted, or `priority`
+    wanted: Wanted,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    decode_as_child(arguments.frame).map_err(|error| Failure::write("the image", &error))
+    decode_as_child(arguments.wanted).map_err(|error| Failure::write("the image", &error))
 }

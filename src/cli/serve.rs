@@ -122,6 +122,7 @@ fn start(
     }
     let cases = Cases::open(Arc::clone(bundle), state, Arc::clone(events))?;
     cases.configured(config.sha256())?;
+    cases.set_most_waiting(config.queue.most_waiting as usize);
     let cases = Box::leak(Box::new(cases));
     Ok((cases, Supervisor::new(cases, settings, worker)))
 }

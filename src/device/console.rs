@@ -7,7 +7,7 @@ use firmware_host::wire::VERSION;
 use serde_json::Value;
 
 use super::cases::{Cases, State, Summary};
-use crate::journal::Order;
+use crate::journal::{Order, Priority};
 use crate::report::SOFTWARE;
 
 /// Cases that `CASE:LIST?` names.
@@ -27,6 +27,7 @@ pub struct Console {
 struct Chosen {
     exam: Option<String>,
     region: Option<[u32; 4]>,
+    priority: Priority,
     echo: bool,
 }
 
@@ -105,14 +106,20 @@ impl Console {
                     exam: self.chosen.exam.clone(),
                     region: self.chosen.region,
                     request: None,
+                    priority: self.chosen.priority,
                 };
                 let case = cases.accept(order)?;
-                // A region is of one image; the next case has another.
+                // Both are of one image; the next case has another.
                 self.chosen.region = None;
+                self.chosen.priority = Priority::default();
                 Ok(case.to_string())
             }
             Command::Region(region) => {
                 self.chosen.region = region;
+                ok()
+            }
+            Command::Priority(word) => {
+                self.chosen.priority = word.parse().map_err(|_| Fault::IllegalParameter)?;
                 ok()
             }
             Command::CaseStatus(case) => Ok(format!("{case} {}", cases.state(case)?.word())),

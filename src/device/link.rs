@@ -20,7 +20,7 @@ use super::console::Console;
 use super::events::{Event, Health, Listener};
 use super::images::{Begun, Upload};
 use super::line::checked;
-use crate::journal::Order;
+use crate::journal::{Order, Priority};
 use crate::pipeline::Stage;
 use crate::report::SOFTWARE;
 
@@ -205,6 +205,8 @@ impl<'a> Link<'a> {
                     exam: exam.map(str::to_owned),
                     region,
                     request: Some(request),
+                    // The protocol's messages have no place for another.
+                    priority: Priority::Routine,
                 };
                 match self.cases.run_stored(order, &image) {
                     Ok(case) => self.accepted(request, case),

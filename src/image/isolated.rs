@@ -6,12 +6,13 @@
 //! survives whatever happens and says why there is no image. The child is never told the
 //! file's name and writes nothing but its answer.
 
-use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::read::{MAX_DECODED_BYTES, decode_frame, unreadable};
-use super::{FrameChoice, Image, Origin, Pixels, Said};
+use super::{FrameChoice, Image, Origin, Pixels, Said, dicom};
 use crate::finding::{Refusal, RefusalCode};
 
 /// Address space of a child.
@@ -35,10 +36,40 @@ const FILES: u64 = 8;
 const MOST_HEAD: usize = 1 << 20;
 /// What a child calls its image.
 const NAME: &str = "image";
+const PRIORITY: &str = "priority";
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// From now on every file is decoded by `program decode-image FRAME` as a child.
+/// What a child is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// A picture and what the file says of it.
+    Picture(FrameChoice),
+    /// Only how much the file says that it hurries.
+    Priority,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Picture(frame) => frame.fmt(f),
+            Self::Priority => f.write_str(PRIORITY),
+        }
+    }
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            PRIORITY => Ok(Self::Priority),
+            frame => frame.parse().map(Self::Picture),
+        }
+    }
+}
+
+/// From now on every file is decoded by `program decode-image WANTED` as a child.
 pub fn isolate(program: &Path) {
     // Said twice, it is the same program.
     let _ = PROGRAM.set(program.to_owned());
@@ -66,7 +97,7 @@ enum Head {
 ///
 /// # Errors
 /// Where the bounds cannot be set or the parent has gone.
-pub fn decode_as_child(frame: FrameChoice) -> std::io::Result<()> {
+pub fn decode_as_child(wanted: Wanted) -> std::io::Result<()> {
     bound(Resource::As, MEMORY)?;
     bound(Resource::Cpu, PROCESSOR_SECONDS)?;
     bound(Resource::Fsize, 0)?;
@@ -76,9 +107,16 @@ pub fn decode_as_child(frame: FrameChoice) -> std::io::Result<()> {
     std::panic::set_hook(Box::new(|_| {}));
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes)?;
+    let mut out = std::io::stdout().lock();
+    let frame = match wanted {
+        Wanted::Picture(frame) => frame,
+        Wanted::Priority => {
+            serde_json::to_writer(&mut out, &dicom::priority(&bytes))?;
+            return out.flush();
+        }
+    };
     let decoded = decode_frame(&bytes, NAME, frame);
     drop(bytes);
-    let mut out = std::io::stdout().lock();
     let (head, pixels) = match decoded {
         Ok(image) => {
             let (is_rgb, pixels) = match image.pixels {
@@ -119,8 +157,25 @@ pub(super) fn decode(
     frame: FrameChoice,
     name: &str,
 ) -> Result<Image, Refusal> {
+    let (bytes, status) = ask(program, file, Wanted::Picture(frame), name)?;
+    understand(&bytes, name).unwrap_or_else(|| Err(ended(name, status)))
+}
+
+/// The parent's side of [`super::priority`].
+pub(super) fn priority(program: &Path, file: File) -> Option<String> {
+    let (bytes, _) = ask(program, file, Wanted::Priority, NAME).ok()?;
+    serde_json::from_slice(&bytes).ok()?
+}
+
+/// All that a child says, and how it ended.
+fn ask(
+    program: &Path,
+    file: File,
+    wanted: Wanted,
+    name: &str,
+) -> Result<(Vec<u8>, Option<ExitStatus>), Refusal> {
     let mut child = Command::new(program)
-        .args([OsStr::new("decode-image"), OsStr::new(&frame.to_string())])
+        .args(["decode-image", &wanted.to_string()])
         .env_clear()
         .stdin(file)
         .stdout(Stdio::piped())
@@ -132,7 +187,7 @@ pub(super) fn decode(
     let _ = child.kill();
     let status = child.wait().ok();
     match said {
-        Ok(bytes) => understand(&bytes, name).unwrap_or_else(|| Err(ended(name, status))),
+        Ok(bytes) => Ok((bytes, status)),
         Err(error) if error.kind() == ErrorKind::TimedOut => {
             let seconds = DEADLINE.as_secs();
             Err(unreadable(

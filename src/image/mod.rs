@@ -17,8 +17,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use dicom::Origin;
-pub use isolated::{decode_as_child, isolate};
-pub use read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, decode, decode_frame, read, read_frame};
+pub use isolated::{Wanted, decode_as_child, isolate};
+pub use read::{
+    MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, decode, decode_frame, priority, read, read_frame,
+};
 pub use resize::{Canvas, UnitBox};
 
 /// Decoded pixels, row by row.

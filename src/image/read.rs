@@ -66,6 +66,20 @@ pub fn read_frame(path: &Path, frame: FrameChoice) -> Result<Image, Refusal> {
     decode_frame(&bytes, &name, frame)
 }
 
+/// The Requested Procedure Priority (0040,1003) of a DICOM file, as it is written; `None`
+/// where there is none or the file cannot be read.
+pub fn priority(path: &Path) -> Option<String> {
+    let about = std::fs::metadata(path).ok()?;
+    if !about.is_file() || about.len() > MAX_FILE_BYTES {
+        return None;
+    }
+    if let Some(program) = isolated::program() {
+        return isolated::priority(program, std::fs::File::open(path).ok()?);
+    }
+    let bytes = std::fs::read(path).ok()?;
+    catch_unwind(|| dicom::priority(&bytes)).ok()?
+}
+
 /// Reads an image file's bytes; of several frames, the middle one. `name` is what a
 /// refusal calls them.
 ///

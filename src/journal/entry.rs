@@ -1,11 +1,51 @@
 //! What a journal's entries say. How they are written and held together is the room's other
 //! business.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::finding::BundleId;
+
+/// How much a case hurries: a higher one is answered before a lower one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// In its turn.
+    #[default]
+    Routine,
+    /// Before what is routine.
+    Urgent,
+    /// At once.
+    Stat,
+}
+
+impl Priority {
+    /// All of them, lowest first.
+    pub const ALL: [Self; 3] = [Self::Routine, Self::Urgent, Self::Stat];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Routine => "routine",
+            Self::Urgent => "urgent",
+            Self::Stat => "stat",
+        }
+    }
+}
+
+impl FromStr for Priority {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|priority| priority.word().eq_ignore_ascii_case(word))
+            .ok_or_else(|| format!("'{word}' is no priority: routine, urgent or stat"))
+    }
+}
 
 /// What a case is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +59,9 @@ pub struct Order {
     /// The number by which a host asked for it; asked again, it is the same case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<u64>,
+    /// How much it hurries; old entries do not say.
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 /// What happened.

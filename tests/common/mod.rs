@@ -9,6 +9,8 @@ pub mod console;
 pub mod device;
 pub mod dicom;
 #[cfg(unix)]
+pub mod pipe;
+#[cfg(unix)]
 pub mod pty;
 
 use std::path::{Path, PathBuf};

@@ -1,11 +1,12 @@
 //! Where each case stands: what a look answers, in memory alone. Knows nothing of the
 //! journal and tells nobody; [`Cases`](super::Cases) holds it under a lock.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::queue::Queue;
 use crate::device::trouble::Trouble;
 use crate::journal::{Order, Span};
 
@@ -78,7 +79,7 @@ pub(super) struct Board {
     /// Those of them that some link is sending.
     pub offered: BTreeSet<u64>,
     pub standings: BTreeMap<u64, Standing>,
-    pub waiting: VecDeque<(u64, Order)>,
+    pub waiting: Queue,
     pub running: Option<u64>,
     pub answered: usize,
     pub storage_fault: bool,
@@ -108,7 +109,7 @@ impl Board {
     }
 
     pub fn wait(&mut self, case: u64, order: Order) {
-        self.waiting.push_back((case, order));
+        self.waiting.push(case, order);
         let standing = Standing {
             state: State::Waiting,
             answer: None,

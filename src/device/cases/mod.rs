@@ -7,10 +7,12 @@
 
 mod board;
 mod past;
+mod queue;
 mod work;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use firmware_host::fault::Fault;
@@ -24,12 +26,9 @@ pub(super) use work::Task;
 
 use super::events::{Event, Events, Health};
 use super::images::Images;
-use super::{identity, lock};
+use super::{config, identity, lock};
 use crate::bundle::Outline;
 use crate::journal::{Entry, Journal, JournalError, Order, Reader};
-
-/// Cases that may wait at once.
-pub const MOST_WAITING: usize = 64;
 
 #[derive(Debug)]
 struct Ledger {
@@ -51,6 +50,8 @@ pub struct Cases {
     /// A self-test ended.
     tested: Condvar,
     events: Arc<Events>,
+    /// Cases of one priority that may wait at once.
+    most_waiting: AtomicUsize,
 }
 
 impl Cases {
@@ -95,6 +96,7 @@ impl Cases {
             arrived: Condvar::new(),
             tested: Condvar::new(),
             events,
+            most_waiting: AtomicUsize::new(config::Queue::MOST_WAITING as usize),
         })
     }
 
@@ -105,6 +107,11 @@ impl Cases {
     pub fn configured(&self, sha256: String) -> Result<(), JournalError> {
         let entry = Entry::Configured { sha256 };
         lock(&self.ledger).journal.append(entry).map(drop)
+    }
+
+    /// From now on so many cases of one priority may wait; those that wait already do.
+    pub fn set_most_waiting(&self, most: usize) {
+        self.most_waiting.store(most, Ordering::Relaxed);
     }
 
     /// The device's own number, chosen by chance when its state folder was made.
@@ -153,13 +160,14 @@ impl Cases {
     /// # Errors
     /// [`Fault::TooManyWaiting`] or [`Fault::Storage`]; then nothing was accepted.
     pub fn accept(&self, order: Order) -> Result<u64, Fault> {
+        let most_waiting = self.most_waiting.load(Ordering::Relaxed);
         let mut ledger = lock(&self.ledger);
         {
             let board = lock(&self.board);
             if let Some(case) = order.request.and_then(|r| board.requests.get(&r)) {
                 return Ok(*case);
             }
-            if board.waiting.len() >= MOST_WAITING {
+            if !board.waiting.has_room(order.priority, most_waiting) {
                 return Err(Fault::TooManyWaiting);
             }
         }
@@ -192,12 +200,12 @@ impl Cases {
         let mut dropped = 0;
         loop {
             // Taken off the board first, so that it cannot begin to run meanwhile.
-            let Some((case, order)) = lock(&self.board).waiting.pop_front() else {
+            let Some((case, order)) = lock(&self.board).waiting.pop_oldest() else {
                 return Ok(dropped);
             };
             let written = lock(&self.ledger).journal.append(Entry::Aborted { case });
             if let Err(error) = written {
-                lock(&self.board).waiting.push_front((case, order));
+                lock(&self.board).waiting.push(case, order);
                 self.storage_failed(&error);
                 return Err(Fault::Storage);
             }

@@ -45,7 +45,7 @@ impl Cases {
         if !someone {
             return None;
         }
-        let (case, order) = board.waiting.pop_front()?;
+        let (case, order) = board.waiting.next()?;
         board.running = Some(case);
         let standing = board.standings.entry(case);
         standing.and_modify(|s| s.state = State::Running);
@@ -82,12 +82,10 @@ impl Cases {
         board.running = None;
         board.end(case, state, Some(span));
         self.events.tell(&ran.event(case));
-        let source = &order.source;
-        let mut others = board.waiting.iter();
-        let is_wanted = others.any(|(_, other)| other.source == *source);
+        let is_wanted = board.waiting.wants(&order.source);
         drop(board);
         if !is_wanted {
-            self.images.remove(Path::new(source));
+            self.images.remove(Path::new(&order.source));
         }
     }
 

@@ -19,13 +19,13 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{Archive, BundleChoice, Device, Dicom, Serial, Shown};
+pub use sections::{Archive, BundleChoice, Device, Dicom, Queue, Serial, Shown};
 
 /// Every key with its default and what it is for.
 pub const EXAMPLE: &str = include_str!("../../../docs/medfocus.toml");
 
 /// Keys whose new value a running device takes up.
-const WHILE_RUNNING: [&str; 1] = ["bundle.folder"];
+const WHILE_RUNNING: [&str; 2] = ["bundle.folder", "queue.most_waiting"];
 
 /// The keys that two configurations differ in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub device: Device,
     /// What it answers with.
     pub bundle: BundleChoice,
+    /// The cases that wait.
+    pub queue: Queue,
     /// The serial ports that it talks on.
     pub serial: Vec<Serial>,
     /// The displays that it shows on.
@@ -175,6 +177,7 @@ fn whole(file: &mut Section<'_, '_>) -> Config {
     Config {
         device: file.section("device", Device::read),
         bundle: file.section("bundle", BundleChoice::read),
+        queue: file.section("queue", Queue::read),
         serial: file.sections("serial", Serial::read),
         display: file.sections("display", Shown::read),
         dicom: file.section("dicom", Dicom::read),

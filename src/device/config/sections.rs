@@ -71,6 +71,33 @@ impl BundleChoice {
     }
 }
 
+/// The cases that wait.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Queue {
+    /// Cases of one priority that may wait at once.
+    pub most_waiting: u32,
+}
+
+impl Queue {
+    /// Where nothing says otherwise.
+    pub const MOST_WAITING: u32 = 64;
+
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let most_waiting = section.number("most_waiting", 1..=4096);
+        Self {
+            most_waiting: most_waiting.unwrap_or(Self::MOST_WAITING),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            most_waiting: Self::MOST_WAITING,
+        }
+    }
+}
+
 /// A serial port.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Serial {

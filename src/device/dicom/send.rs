@@ -18,13 +18,15 @@ use super::{Options, Pacs, message};
 use crate::device::{Cases, State};
 use crate::focus::Mask;
 use crate::image;
-use crate::journal::Order;
+use crate::journal::{Order, Priority};
 use crate::report::{
     Case, Moment, NotWritten, restored, secondary_capture, segmentation, structured_report,
 };
 
 /// Between two looks at inbox and cases.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Instances that are looked into between two looks at the inbox.
+const LOOKED_AT: usize = 32;
 /// Between two tries at a PACS that does not answer: the first, and the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(300);
@@ -35,10 +37,10 @@ type Failed = Box<dyn std::error::Error>;
 
 /// Feeds and sends, for ever.
 pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
-    let mut taken = BTreeMap::new();
+    let (mut taken, mut hurry) = (BTreeMap::new(), BTreeMap::new());
     let mut retry = Retry::default();
     loop {
-        if let Err(error) = feed(options, inbox, cases, &mut taken) {
+        if let Err(error) = feed(options, inbox, cases, &mut taken, &mut hurry) {
             log::error!("dicom: the inbox cannot be read: {error}");
         }
         let ended = |(path, case): (&PathBuf, &u64)| {
@@ -69,30 +71,54 @@ pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
     }
 }
 
-/// Has a case made of every instance that has none; as many as may wait.
+/// Has a case made of every instance that has none, what hurries first; as many as may
+/// wait.
 fn feed(
     options: &Options,
     inbox: &Inbox,
     cases: &Cases,
     taken: &mut BTreeMap<PathBuf, u64>,
+    hurry: &mut BTreeMap<PathBuf, Priority>,
 ) -> std::io::Result<()> {
-    for path in inbox.instances()? {
-        if taken.contains_key(&path) {
-            continue;
-        }
+    let instances = inbox.instances()?;
+    hurry.retain(|path, _| instances.binary_search(path).is_ok());
+    let new = |path: &&PathBuf| !taken.contains_key(*path) && !hurry.contains_key(*path);
+    // A few at a time: to look into one takes a process.
+    let new: Vec<&PathBuf> = instances.iter().filter(new).take(LOOKED_AT).collect();
+    for path in new {
+        let priority = priority_of(image::priority(path).as_deref());
+        hurry.insert(path.clone(), priority);
+    }
+    let mut waiting: Vec<(PathBuf, Priority)> = hurry.clone().into_iter().collect();
+    waiting.sort_by_key(|(_, priority)| std::cmp::Reverse(*priority));
+    for (path, priority) in waiting {
         let order = Order {
             source: path.display().to_string(),
             exam: options.exam.clone(),
             region: None,
             request: Inbox::request(&path),
+            priority,
         };
         match cases.accept(order) {
-            Ok(case) => drop(taken.insert(path, case)),
-            // Too many wait, or the disk refuses: the instance waits here.
+            Ok(case) => {
+                hurry.remove(&path);
+                taken.insert(path, case);
+            }
+            // Too many wait, or the disk refuses: this one and those after it wait here.
             Err(_) => return Ok(()),
         }
     }
     Ok(())
+}
+
+/// What a Requested Procedure Priority (PS3.3, C.4.11) is here.
+fn priority_of(word: Option<&str>) -> Priority {
+    match word {
+        Some("STAT") => Priority::Stat,
+        Some("HIGH") => Priority::Urgent,
+        // ROUTINE, MEDIUM, LOW, and what is no word of DICOM's.
+        _ => Priority::Routine,
+    }
 }
 
 /// When the PACS may be tried again.

@@ -134,6 +134,18 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// The Requested Procedure Priority (PS3.3, C.4.11), of the object or of the first of
+    /// its requests.
+    pub fn priority(&self) -> Option<String> {
+        let request = || {
+            let requests = self.object.get(tags::REQUEST_ATTRIBUTES_SEQUENCE)?;
+            let request = requests.items()?.first()?;
+            text_of(request, tags::REQUESTED_PROCEDURE_PRIORITY)
+        };
+        self.text(tags::REQUESTED_PROCEDURE_PRIORITY)
+            .or_else(request)
+    }
+
     pub fn said(&self, frame: usize) -> Said {
         let upper = |tag| self.text(tag).map(|text| text.to_uppercase());
         Said {

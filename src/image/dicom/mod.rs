@@ -77,6 +77,12 @@ pub fn stored_values(bytes: &[u8], name: &str, frame: usize) -> Result<Stored, R
     values(&Header::new(bytes, &object), name, frame)
 }
 
+/// The Requested Procedure Priority that an object carries.
+pub(super) fn priority(bytes: &[u8]) -> Option<String> {
+    let object = head::open(bytes).ok()?;
+    Header::new(bytes, &object).priority()
+}
+
 fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
     head::open(bytes).map_err(|error| {
         // The outermost sentence says little; the innermost says what was wrong.
