@@ -5,11 +5,11 @@
 mod common;
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::receivers::{archive, dead_port};
 use common::{root, starter};
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, VR};
@@ -33,10 +33,7 @@ struct Device {
 
 impl Device {
     fn start(folder: &Path, options: &[&str]) -> Self {
-        // Free a moment ago; nobody else asks for it.
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = dead_port();
         let state = folder.join("state");
         let process = Command::new(env!("CARGO_BIN_EXE_medfocus"))
             .current_dir(root())
@@ -245,6 +242,31 @@ fn what_was_acknowledged_is_answered_once_whatever_happens() {
     for word in ["Müller", "0815", "2.25.4711"] {
         assert!(!log.contains(word), "{word} in the log");
     }
+}
+
+#[test]
+fn an_image_is_kept_until_the_archive_has_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = dead_port();
+    let pacs = format!("ARCHIVE@127.0.0.1:{port}");
+    let mut device = Device::start(folder.path(), &["--pacs", &pacs]);
+    let kept = device.state.join("kept");
+    let count = || std::fs::read_dir(&kept).unwrap().count();
+    assert_eq!(device.store(&instance(0)), 0);
+    device.wait_for_answers(1);
+    device.kill();
+    assert_eq!(count(), 1);
+    let device = Device::start(folder.path(), &["--pacs", &pacs]);
+    // Sent again, it is the same case, and not in the way.
+    assert_eq!(device.store(&instance(0)), 0);
+    let stored = archive(port);
+    let begin = Instant::now();
+    while device.journal("purged").is_empty() || count() > 0 {
+        assert!(begin.elapsed() < PATIENCE, "it stays");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(device.wait_for_answers(1).len(), 1, "answered once");
+    assert_eq!(stored.try_iter().count(), 3, "report, region and picture");
 }
 
 #[test]

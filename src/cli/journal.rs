@@ -208,6 +208,11 @@ fn accepted(case: &CaseHistory) -> Option<Timestamp> {
     case.accepted.as_ref().map(|(_, time)| *time)
 }
 
+/// The sinks that have the answer safe.
+fn delivered(case: &CaseHistory) -> Vec<String> {
+    case.delivered.iter().cloned().collect()
+}
+
 const COLUMNS: [&str; 13] = [
     "case",
     "accepted",
@@ -241,7 +246,7 @@ fn csv(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
             row.probability,
             row.level,
             row.code,
-            case.is_delivered.to_string(),
+            delivered(case).join(" "),
             image,
             bundle[0].clone(),
             bundle[1].clone(),
@@ -277,7 +282,7 @@ fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
             "accepted": accepted(case),
             "ended": row.ended,
             "state": row.state,
-            "delivered": case.is_delivered,
+            "delivered": delivered(case),
         });
         if let Some(End::Answered { image, record, .. }) = &case.end {
             object["image_sha256"] = json!(image);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use medfocus::report::{self, Case, NotWritten};
+use medfocus::report::{Case, Form, NotWritten};
 
 use super::Failure;
 
@@ -27,7 +27,9 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub enum Kind {
+    /// The image with its region, and the answer under it, as PNG
+    Overlay,
     /// DICOM Secondary Capture: the overlay picture
     Sc,
     /// DICOM Structured Report
@@ -45,8 +47,7 @@ enum Kind {
 impl Arguments {
     /// Whether a file with the image's own pixels was asked for.
     pub fn show_the_image(&self) -> bool {
-        let shows = |kind: &Kind| matches!(kind, Kind::Sc | Kind::Page | Kind::Pdf);
-        self.write.iter().any(shows)
+        self.write.iter().any(|kind| kind.form().shows_the_image())
     }
 
     /// Writes what was asked for.
@@ -57,9 +58,9 @@ impl Arguments {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::write(&folder.display().to_string(), &error))?;
         for kind in &self.write {
-            let path = folder.join(format!("{}.{}", case.finding.case, ending(*kind)));
+            let path = folder.join(format!("{}.{}", case.finding.case, kind.form().ending()));
             let name = path.display().to_string();
-            let bytes = match bytes(*kind, case) {
+            let bytes = match kind.form().bytes(case) {
                 Ok(bytes) => bytes,
                 Err(NotWritten::NoSource) => return Err(no_source(&name)),
                 Err(error) => return Err(Failure::write(&name, &error)),
@@ -75,24 +76,17 @@ fn no_source(name: &str) -> Failure {
     Failure::Usage(format!("{name}: {why}; leave seg out of --write"))
 }
 
-fn bytes(kind: Kind, case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
-    match kind {
-        Kind::Sc => report::secondary_capture(case),
-        Kind::Sr => report::structured_report(case),
-        Kind::Seg => report::segmentation(case),
-        Kind::Hl7 => Ok(report::hl7(case).into_bytes()),
-        Kind::Page => report::page(case).and_then(|page| report::png(&page)),
-        Kind::Pdf => report::pdf(case),
-    }
-}
-
-fn ending(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Sc => "sc.dcm",
-        Kind::Sr => "sr.dcm",
-        Kind::Seg => "seg.dcm",
-        Kind::Hl7 => "hl7",
-        Kind::Page => "page.png",
-        Kind::Pdf => "page.pdf",
+impl Kind {
+    /// As the library knows it.
+    pub fn form(self) -> Form {
+        match self {
+            Self::Overlay => Form::Overlay,
+            Self::Sc => Form::SecondaryCapture,
+            Self::Sr => Form::StructuredReport,
+            Self::Seg => Form::Segmentation,
+            Self::Hl7 => Form::Hl7,
+            Self::Page => Form::Page,
+            Self::Pdf => Form::Pdf,
+        }
     }
 }

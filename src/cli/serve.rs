@@ -1,6 +1,7 @@
 //! `medfocus serve`: the device, until it is switched off.
 
 mod options;
+mod sinks;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,9 +11,10 @@ use std::time::Duration;
 use clap::Args;
 use medfocus::bundle;
 use medfocus::device::config::{self, Config, Serial};
+use medfocus::device::sinks::Sink;
 use medfocus::device::{
-    Cases, Displays, Event, Events, Health, Port, Supervisor, Trouble, Worker, WorkerSettings,
-    dicom, talk,
+    Afterwards, Cases, Displays, Event, Events, Health, Keeping, Port, Supervisor, Trouble, Worker,
+    WorkerSettings, dicom, talk,
 };
 
 use super::{Failure, no_exam, put, state};
@@ -39,6 +41,7 @@ Examples:
   medfocus serve --serial /dev/ttyAMA0 --display ssd1306:/dev/i2c-1 --language sw
   medfocus serve --serial - --display png:pictures
   medfocus serve --dicom-port 11112 --aet MEDFOCUS --pacs ARCHIVE@10.0.0.5:104
+  medfocus serve --serial /dev/ttyUSB0 --results /srv/findings --hl7 10.0.0.6:2575
   medfocus serve --print-config > medfocus.toml
   medfocus serve --config medfocus.toml --check-config
   medfocus serve --config medfocus.toml")]
@@ -70,9 +73,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn serve(config: &Config, events: &Arc<Events>, displays: &Displays) -> Result<(), Failure> {
     let state = state::folder(config.device.state.as_deref())?;
-    let (cases, supervisor) = start(config, &state, events)?;
+    let sinks = sinks::of(config);
+    let (cases, supervisor) = start(config, &state, events, &sinks)?;
     displays.watch(cases);
     std::thread::spawn(|| supervisor.work());
+    std::thread::spawn(|| cases.keep());
+    medfocus::device::sinks::start(sinks, cases);
     log::info!("self-test passed; ready");
     if let Some(options) = dicom_options(config) {
         dicom::start(options, &state, cases).map_err(|error| Failure::Device {
@@ -109,6 +115,7 @@ fn start(
     config: &Config,
     state: &Path,
     events: &Arc<Events>,
+    sinks: &[Box<dyn Sink>],
 ) -> Result<(&'static Cases, Supervisor), Failure> {
     let settings = worker_settings(config)?;
     // A device that computes wrongly must not answer at all: the worker tests itself.
@@ -120,7 +127,11 @@ fn start(
     {
         return Err(no_exam(name, bundle.exams.iter().map(|exam| &exam.name)));
     }
-    let cases = Cases::open(Arc::clone(bundle), state, Arc::clone(events))?;
+    let afterwards = Afterwards {
+        sinks: sinks.iter().map(|sink| sink.spec()).collect(),
+        keeping: Keeping::default(),
+    };
+    let cases = Cases::open(Arc::clone(bundle), state, Arc::clone(events), afterwards)?;
     cases.configured(config.sha256())?;
     cases.set_most_waiting(config.queue.most_waiting as usize);
     let cases = Box::leak(Box::new(cases));
@@ -145,9 +156,7 @@ fn dicom_options(config: &Config) -> Option<dicom::Options> {
         listen: SocketAddr::new(dicom.bind, dicom.port?),
         title: dicom.title.clone(),
         peers: dicom.allow.clone(),
-        pacs: config.pacs.to.clone(),
         exam: dicom.exam.clone(),
-        deidentify: config.pacs.deidentify,
     })
 }
 

@@ -11,23 +11,27 @@ pub mod config;
 mod console;
 pub mod dicom;
 mod display;
+mod durable;
 mod events;
 mod identity;
 mod images;
+mod kept;
 mod line;
 mod link;
 mod run;
 mod serial;
+pub mod sinks;
 mod supervisor;
 mod trouble;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use cases::{Cases, State, Summary};
+pub use cases::{Afterwards, Cases, State, Summary};
 pub use console::Console;
 pub use display::{Displays, GlassError, place};
 pub use events::{Event, Events, Found, Health, Listener};
+pub use kept::Keeping;
 pub use run::{Ran, case as run_case};
 pub use serial::{Port, talk};
 pub use supervisor::Supervisor;

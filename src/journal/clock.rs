@@ -46,6 +46,16 @@ impl Clock {
     }
 }
 
+/// By how much the clock was set all together, after it was set once more.
+pub(super) fn further(shift: SignedDuration, from: Timestamp, to: Timestamp) -> SignedDuration {
+    shift.saturating_add(to.duration_since(from))
+}
+
+/// What a clock shows now would it show, had it never been set.
+pub(super) fn steady(time: Timestamp, shift: SignedDuration) -> Timestamp {
+    time.saturating_sub(shift).unwrap_or(time)
+}
+
 fn set_between(shown: Timestamp, elapsed: Duration, now: Timestamp) -> Option<Set> {
     let elapsed = SignedDuration::try_from(elapsed).ok()?;
     let from = shown.checked_add(elapsed).ok()?;

@@ -64,6 +64,14 @@ pub struct Order {
     pub priority: Priority,
 }
 
+/// The sink that a host on a serial link is: it takes every case that ended.
+pub const LINK: &str = "link";
+
+/// Entries of before there were other sinks name none.
+fn link() -> String {
+    LINK.to_owned()
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -87,6 +95,11 @@ pub enum Entry {
         from: Timestamp,
         /// What it shows.
         to: Timestamp,
+    },
+    /// From now on, these sinks owe what is answered; what was owed before stays owed.
+    Sinks {
+        /// Their names, all but the link's.
+        sinks: Vec<String>,
     },
     /// A case was taken on.
     Accepted {
@@ -115,8 +128,25 @@ pub enum Entry {
         /// Its number.
         case: u64,
     },
-    /// A host has the answer safe: it is never sent again.
+    /// A sink has the answer safe: it is never sent there again.
     Delivered {
+        /// Its number.
+        case: u64,
+        /// The sink.
+        #[serde(default = "link")]
+        sink: String,
+    },
+    /// A sink will never have the answer, and is not tried again.
+    Declined {
+        /// Its number.
+        case: u64,
+        /// The sink.
+        sink: String,
+        /// Why, as a stable word.
+        code: String,
+    },
+    /// The image of an answered case is kept no longer.
+    Purged {
         /// Its number.
         case: u64,
     },
@@ -126,12 +156,17 @@ impl Entry {
     /// The number of the case that it is about.
     pub fn case(&self) -> Option<u64> {
         match self {
-            Self::Booted { .. } | Self::Configured { .. } | Self::ClockSet { .. } => None,
+            Self::Booted { .. }
+            | Self::Configured { .. }
+            | Self::ClockSet { .. }
+            | Self::Sinks { .. } => None,
             Self::Accepted { case, .. }
             | Self::Started { case }
             | Self::Answered { case, .. }
             | Self::Aborted { case }
-            | Self::Delivered { case } => Some(*case),
+            | Self::Delivered { case, .. }
+            | Self::Declined { case, .. }
+            | Self::Purged { case } => Some(*case),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! What stands in a journal: read from its file, whole lines told from damaged ones, and
 //! folded to what became of each case. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::chain::{self, Chain, Link};
+use super::clock;
 use super::{Entry, FILE, JournalError, Line, Order, Span, failed};
 use crate::finding::BundleId;
 
@@ -50,8 +51,14 @@ pub struct CaseHistory {
     pub starts: usize,
     /// How it ended; `None` where it has not.
     pub end: Option<End>,
-    /// Whether a host has the answer safe.
-    pub is_delivered: bool,
+    /// The sinks that have the answer safe.
+    pub delivered: BTreeSet<String>,
+    /// The sinks that will never have it, and why.
+    pub declined: BTreeMap<String, String>,
+    /// The sinks that still owe it; the link, which owes every case, is not among them.
+    pub owed: BTreeSet<String>,
+    /// Whether its image is kept no longer.
+    pub is_purged: bool,
 }
 
 /// How a case ended.
@@ -61,6 +68,8 @@ pub enum End {
     Answered {
         /// When.
         time: Timestamp,
+        /// When, by a clock that was never set.
+        steady: Timestamp,
         /// Where the entry lies.
         span: Span,
         /// SHA-256 of the image's file.
@@ -81,22 +90,32 @@ impl History {
     /// What became of every case, by number.
     pub fn cases(self) -> BTreeMap<u64, CaseHistory> {
         let (mut cases, mut loaded) = (BTreeMap::new(), None);
+        let (mut chosen, mut shift) = (BTreeSet::new(), SignedDuration::ZERO);
         for (Line { time, entry, .. }, span) in self.lines {
             let Some(number) = entry.case() else {
-                if let Entry::Booted { bundle, .. } = entry {
-                    loaded = Some(bundle);
+                match entry {
+                    Entry::Booted { bundle, .. } => loaded = Some(bundle),
+                    Entry::Sinks { sinks } => chosen = sinks.into_iter().collect(),
+                    Entry::ClockSet { from, to } => shift = clock::further(shift, from, to),
+                    _ => {}
                 }
                 continue;
             };
             let case: &mut CaseHistory = cases.entry(number).or_default();
             match entry {
-                Entry::Booted { .. } | Entry::Configured { .. } | Entry::ClockSet { .. } => {}
+                Entry::Booted { .. }
+                | Entry::Configured { .. }
+                | Entry::ClockSet { .. }
+                | Entry::Sinks { .. } => {}
                 Entry::Accepted { order, .. } => case.accepted = Some((order, time)),
                 Entry::Started { .. } => case.starts += 1,
                 Entry::Answered { image, record, .. } => {
                     let bundle = loaded.clone();
+                    let steady = clock::steady(time, shift);
+                    case.owed.clone_from(&chosen);
                     case.end = Some(End::Answered {
                         time,
+                        steady,
                         span,
                         image,
                         bundle,
@@ -104,10 +123,42 @@ impl History {
                     });
                 }
                 Entry::Aborted { .. } => case.end = Some(End::Aborted { time }),
-                Entry::Delivered { .. } => case.is_delivered = true,
+                Entry::Delivered { sink, .. } => {
+                    case.owed.remove(&sink);
+                    case.delivered.insert(sink);
+                }
+                Entry::Declined { sink, code, .. } => {
+                    case.owed.remove(&sink);
+                    case.declined.insert(sink, code);
+                }
+                Entry::Purged { .. } => case.is_purged = true,
             }
         }
         cases
+    }
+
+    /// By how much the clock was set, all together.
+    pub(super) fn shift(&self) -> SignedDuration {
+        let sets = self.lines.iter().filter_map(|(line, _)| match line.entry {
+            Entry::ClockSet { from, to } => Some((from, to)),
+            _ => None,
+        });
+        sets.fold(SignedDuration::ZERO, |shift, (from, to)| {
+            clock::further(shift, from, to)
+        })
+    }
+
+    /// The sinks that were chosen last.
+    pub fn sinks(&self) -> BTreeSet<String> {
+        let last = self
+            .lines
+            .iter()
+            .rev()
+            .find_map(|(line, _)| match &line.entry {
+                Entry::Sinks { sinks } => Some(sinks.iter().cloned().collect()),
+                _ => None,
+            });
+        last.unwrap_or_default()
     }
 
     /// A number that no case can have been given: each damaged entry may have given one.
@@ -176,4 +227,44 @@ pub(super) fn walk(file: &File) -> std::io::Result<History> {
 /// and blocks of a file that were never written read as zeros.
 fn is_torn(line: &[u8]) -> bool {
     line.contains(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case_of(lines: &[&str]) -> CaseHistory {
+        let line = |(i, text): (usize, &&str)| {
+            let text = format!(r#"{{"seq":{i},"time":"2026-01-01T00:00:00Z",{text}}}"#);
+            let place = Span {
+                start: 0,
+                length: 0,
+            };
+            (serde_json::from_str(&text).unwrap(), place)
+        };
+        let history = History {
+            lines: lines.iter().enumerate().map(line).collect(),
+            ..History::default()
+        };
+        history.cases().remove(&1).unwrap()
+    }
+
+    #[test]
+    fn a_case_is_owed_to_the_sinks_that_were_chosen_when_it_was_answered() {
+        let answered = r#""event":"answered","case":1,"record":{}"#;
+        let case = case_of(&[
+            r#""event":"sinks","sinks":["results","hl7","pacs"]"#,
+            answered,
+            r#""event":"sinks","sinks":["other"]"#,
+            r#""event":"delivered","case":1,"sink":"results""#,
+            r#""event":"declined","case":1,"sink":"pacs","code":"not_dicom""#,
+            r#""event":"delivered","case":1"#,
+        ]);
+        let words = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&case.owed), "hl7");
+        // Entries of before there were sinks are the link's.
+        assert_eq!(words(&case.delivered), "link results");
+        assert_eq!(case.declined["pacs"], "not_dicom");
+        assert_eq!(words(&case_of(&[answered]).owed), "");
+    }
 }

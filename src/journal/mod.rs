@@ -12,7 +12,7 @@ mod clock;
 mod entry;
 mod history;
 
-pub use entry::{Entry, Line, Order, Priority};
+pub use entry::{Entry, LINK, Line, Order, Priority};
 pub use history::{CaseHistory, End, History, history};
 
 use std::fs::{File, OpenOptions};
@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use chain::Link;
 use clock::{Clock, Set};
 use history::walk;
+use jiff::{SignedDuration, Timestamp};
 
 /// The journal's file in the state folder.
 pub const FILE: &str = "journal.ndjson";
@@ -71,6 +72,8 @@ pub struct Journal {
     clock: Clock,
     /// The clock was set, and this is not written yet.
     set: Option<Set>,
+    /// By how much it was set, all together.
+    shift: SignedDuration,
 }
 
 impl Journal {
@@ -107,6 +110,7 @@ impl Journal {
             link: history.link,
             clock,
             set,
+            shift: history.shift(),
         };
         Ok((journal, history))
     }
@@ -116,6 +120,16 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`]; the journal is then as it was before.
     pub fn append(&mut self, entry: Entry) -> Result<Span, JournalError> {
+        let time = self.look()?;
+        self.write(Line {
+            seq: self.last + 1,
+            time,
+            entry,
+        })
+    }
+
+    /// Looks at the clock, and writes down that it was set.
+    fn look(&mut self) -> Result<Timestamp, JournalError> {
         let (time, set) = self.clock.look();
         self.set = self.set.or(set);
         if let Some(Set { from, to }) = self.set {
@@ -126,12 +140,19 @@ impl Journal {
                 entry,
             })?;
             self.set = None;
+            self.shift = clock::further(self.shift, from, to);
         }
-        self.write(Line {
-            seq: self.last + 1,
-            time,
-            entry,
-        })
+        Ok(time)
+    }
+
+    /// What the clock would show, had it never been set since the journal was begun: ages
+    /// are told by it, so that a clock set forward by a year makes nothing old.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`], where the clock was set and this cannot be written.
+    pub fn steady(&mut self) -> Result<Timestamp, JournalError> {
+        let time = self.look()?;
+        Ok(clock::steady(time, self.shift))
     }
 
     fn write(&mut self, line: Line) -> Result<Span, JournalError> {
@@ -179,16 +200,16 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The entry at this place.
+    /// What stands at this place.
     ///
     /// # Errors
     /// [`JournalError::Io`], also where the file was changed by someone else.
-    pub fn read(&mut self, span: Span) -> Result<Entry, JournalError> {
+    pub fn read(&mut self, span: Span) -> Result<Line, JournalError> {
         let mut bytes = Vec::new();
         self.file
             .seek(SeekFrom::Start(span.start))
             .and_then(|_| (&mut self.file).take(span.length).read_to_end(&mut bytes))
-            .and_then(|_| Ok(serde_json::from_slice::<Line>(&bytes)?.entry))
+            .and_then(|_| Ok(serde_json::from_slice(&bytes)?))
             .map_err(failed(&self.path))
     }
 }
@@ -250,7 +271,8 @@ mod tests {
             );
             assert!(history.damaged.is_empty());
             let span = journal.append(accepted(9)).unwrap();
-            assert_eq!(journal.reader().unwrap().read(span).unwrap(), accepted(9));
+            let read = journal.reader().unwrap().read(span).unwrap();
+            assert_eq!(read.entry, accepted(9));
             drop(journal);
             let again = super::history(folder.path()).unwrap();
             assert_eq!(again.lines.len() as u64, whole + 1, "cut {cut}");

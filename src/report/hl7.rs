@@ -12,7 +12,8 @@ pub fn hl7(case: &Case<'_>) -> String {
     let finding = case.finding;
     let (date, time) = case.moment();
     let stamp = format!("{date}{time}+0000");
-    let control = case.uid("message");
+    // Made again, a case's message has the same: whoever takes it can drop the second.
+    let control = case.uid(&format!("message {}", finding.case));
     let control = &control[control.len() - 20..];
     let known = |tag| escaped(case.carried(tag).unwrap_or_default());
     let name = |tag| {
@@ -73,7 +74,8 @@ pub fn hl7(case: &Case<'_>) -> String {
     segments.join("\r") + "\r"
 }
 
-/// HL7's own escapes (2.5.1, section 2.7); line ends would end the segment.
+/// HL7's own escapes (2.5.1, section 2.7); line ends would end the segment, and some other
+/// control characters the frame around the message.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
@@ -84,6 +86,7 @@ fn escaped(text: &str) -> String {
             '&' => out += "\\T\\",
             '~' => out += "\\R\\",
             '\r' | '\n' => out += "\\.br\\",
+            other if other.is_ascii_control() => out += &format!("\\X{:02X}\\", u32::from(other)),
             other => out.push(other),
         }
     }
@@ -97,8 +100,8 @@ mod tests {
     #[test]
     fn nothing_ends_a_field_or_a_segment() {
         assert_eq!(
-            escaped("a|b^c&d~e\\f\rg"),
-            "a\\F\\b\\S\\c\\T\\d\\R\\e\\E\\f\\.br\\g"
+            escaped("a|b^c&d~e\\f\rg\x1c"),
+            "a\\F\\b\\S\\c\\T\\d\\R\\e\\E\\f\\.br\\g\\X1C\\"
         );
     }
 }

@@ -5,6 +5,7 @@
 //! intended use. Nothing here decides anything.
 
 mod case;
+mod form;
 mod hl7;
 mod json;
 mod moment;
@@ -18,6 +19,7 @@ mod structured;
 mod text;
 
 pub use case::{Case, NotWritten};
+pub use form::Form;
 pub use hl7::hl7;
 pub use json::{NotRestored, json, restored};
 pub use moment::Moment;

@@ -12,6 +12,11 @@ impl Moment {
         Self(Timestamp::now())
     }
 
+    /// The second of this time.
+    pub fn at(time: Timestamp) -> Self {
+        Self(time)
+    }
+
     /// `YYYYMMDD`.
     pub fn date(self) -> String {
         self.0.strftime("%Y%m%d").to_string()

@@ -12,6 +12,7 @@ pub mod dicom;
 pub mod pipe;
 #[cfg(unix)]
 pub mod pty;
+pub mod receivers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

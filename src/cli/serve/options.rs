@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use firmware_host::screens::Language;
-use medfocus::device::config::{Config, ConfigError, Serial, Shown};
+use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown};
 use medfocus::device::dicom::{self, Pacs, Peer};
 
 use crate::cli::limits;
+use crate::cli::outputs::Kind;
 use crate::cli::state::StateFolder;
 
 #[derive(Debug, Args)]
@@ -50,10 +51,19 @@ pub struct Options {
     /// Exam that every DICOM image is asked; where absent, the one that it asks for itself
     #[arg(long, value_name = "NAME")]
     dicom_exam: Option<String>,
-    /// Send the answers of DICOM images there: report, region and picture
+    /// Write what becomes of every case to this folder, as JSON
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// Write these beside the JSON of each finding; overlay where nothing says otherwise
+    #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
+    results_write: Option<Vec<Kind>>,
+    /// Send every finding there as HL7 ORU^R01 over MLLP
+    #[arg(long, value_name = "HOST:PORT")]
+    hl7: Option<HostPort>,
+    /// Send the findings of DICOM images there: report, region and picture
     #[arg(long, value_name = "TITLE@HOST:PORT")]
     pacs: Option<Pacs>,
-    /// Leave out of what is sent what tells whose image it is, in words and in pixels
+    /// Leave out of what is written and sent what tells whose image it is, in words and in pixels
     #[arg(long)]
     deidentify: bool,
     /// Seconds that a case may take, 60 where nothing says otherwise; one that takes longer
@@ -117,8 +127,31 @@ impl Options {
         if !self.dicom_allow.is_empty() {
             dicom.allow.clone_from(&self.dicom_allow);
         }
-        put_some(&mut config.pacs.to, &self.pacs);
-        config.pacs.deidentify |= self.deidentify;
+        self.overrule_sinks(config);
+    }
+}
+
+impl Options {
+    fn overrule_sinks(&self, config: &mut Config) {
+        let Config {
+            results, hl7, pacs, ..
+        } = config;
+        put_some(&mut results.folder, &self.results);
+        let forms = self.results_write.as_ref();
+        put(
+            &mut results.write,
+            &forms.map(|kinds| kinds.iter().map(|kind| kind.form()).collect()),
+        );
+        put_some(&mut hl7.to, &self.hl7);
+        put_some(&mut pacs.to, &self.pacs);
+        let sinks = [
+            (results.folder.is_some(), &mut results.deidentify),
+            (hl7.to.is_some(), &mut hl7.deidentify),
+            (pacs.to.is_some(), &mut pacs.deidentify),
+        ];
+        for (_, deidentify) in sinks.into_iter().filter(|(is_asked_for, _)| *is_asked_for) {
+            *deidentify |= self.deidentify;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::queue::Queue;
+use crate::device::sinks::{Dues, Spec};
 use crate::device::trouble::Trouble;
 use crate::journal::{Order, Span};
 
@@ -85,6 +86,11 @@ pub(super) struct Board {
     pub storage_fault: bool,
     pub trouble: Option<Arc<Trouble>>,
     pub tests: Tests,
+    pub dues: Dues,
+    /// A sink needs an image no longer.
+    pub look_after_images: bool,
+    /// Images that sinks need will have to go before long.
+    pub images_short: bool,
 }
 
 /// Self-tests that somebody asked for, by their number.
@@ -117,9 +123,17 @@ impl Board {
         self.standings.insert(case, standing);
     }
 
+    /// These sinks work from now on.
+    pub fn choose_sinks(&mut self, specs: Vec<Spec>) {
+        let standings = &self.standings;
+        let state = |case| standings.get(&case).map(|standing| standing.state);
+        self.dues.choose(specs, state);
+    }
+
     pub fn end(&mut self, case: u64, state: State, answer: Option<Span>) {
         self.answered += usize::from(answer.is_some());
         self.undelivered.insert(case);
         self.standings.insert(case, Standing { state, answer });
+        self.dues.ended(case, state);
     }
 }

@@ -3,9 +3,11 @@
 //! Three locks: the journal's is held while the disk works, the board's never for longer
 //! than a lookup, so that a console is answered while a case runs or the disk is slow.
 //! Events are told under the board's lock, so that they come in the order of what
-//! happened. The image itself never outlives its case here.
+//! happened.
 
 mod board;
+mod delivery;
+mod keeping;
 mod past;
 mod queue;
 mod work;
@@ -26,9 +28,11 @@ pub(super) use work::Task;
 
 use super::events::{Event, Events, Health};
 use super::images::Images;
+use super::kept::{self, Keeping, Kept};
+use super::sinks::Spec;
 use super::{config, identity, lock};
 use crate::bundle::Outline;
-use crate::journal::{Entry, Journal, JournalError, Order, Reader};
+use crate::journal::{Entry, Journal, JournalError, LINK, Line, Order, Reader};
 
 #[derive(Debug)]
 struct Ledger {
@@ -36,19 +40,32 @@ struct Ledger {
     next: u64,
 }
 
+/// What becomes of answers and of their images.
+#[derive(Debug, Default)]
+pub struct Afterwards {
+    /// The sinks that work.
+    pub sinks: Vec<Spec>,
+    /// How long images are kept.
+    pub keeping: Keeping,
+}
+
 /// All cases of one device.
 #[derive(Debug)]
 pub struct Cases {
     device: u64,
+    state: PathBuf,
     images: Arc<Images>,
     bundle: Mutex<Arc<Outline>>,
     ledger: Mutex<Ledger>,
     reader: Mutex<Reader>,
     board: Mutex<Board>,
+    kept: Mutex<Kept>,
     /// There is something to do.
     arrived: Condvar,
     /// A self-test ended.
     tested: Condvar,
+    /// A sink owes a case, or an image is needed no longer.
+    owing: Condvar,
     events: Arc<Events>,
     /// Cases of one priority that may wait at once.
     most_waiting: AtomicUsize,
@@ -63,6 +80,7 @@ impl Cases {
         bundle: Arc<Outline>,
         state: &Path,
         events: Arc<Events>,
+        afterwards: Afterwards,
     ) -> Result<Self, JournalError> {
         let (mut journal, history) = Journal::open(state)?;
         for damaged in &history.damaged {
@@ -73,31 +91,49 @@ impl Cases {
             software: env!("CARGO_PKG_VERSION").to_owned(),
             bundle: bundle.id.clone(),
         })?;
-        let next = history.next_case();
+        let (next, chosen) = (history.next_case(), history.sinks());
         let mut past = Past::of(history.cases());
+        delivery::note_chosen(&mut journal, &chosen, &afterwards.sinks)?;
+        past.board.choose_sinks(afterwards.sinks);
         past.give_up(&mut journal, &bundle)?;
-        let Past { mut board, open } = past;
+        let Past {
+            mut board,
+            open,
+            spent,
+        } = past;
         if !open.is_empty() {
             log::warn!("journal: {} cases wait again", open.len());
         }
-        let sources = open.values().map(|(order, _)| PathBuf::from(&order.source));
-        let images = Images::open(state.join("images"), &sources.collect())
+        let kept = Kept::open(state, afterwards.keeping)
+            .and_then(|kept| keeping::recall(kept, &spent))
+            .map_err(in_folder(state.join(kept::FOLDER)))?;
+        let waiting = open.values().map(|(order, _)| PathBuf::from(&order.source));
+        let ended = spent.iter().map(|spent| spent.source.clone());
+        let images = Images::open(state.join("images"), &waiting.chain(ended).collect())
             .map_err(in_folder(state.join("images")))?;
         for (case, (order, _)) in open {
             board.wait(case, order);
         }
-        Ok(Self {
+        let cases = Self {
+            state: state.to_owned(),
             device: identity::of(state).map_err(in_folder(state.join(identity::FILE)))?,
             images: Arc::new(images),
             bundle: Mutex::new(bundle),
             reader: Mutex::new(journal.reader()?),
             ledger: Mutex::new(Ledger { journal, next }),
             board: Mutex::new(board),
+            kept: Mutex::new(kept),
             arrived: Condvar::new(),
             tested: Condvar::new(),
+            owing: Condvar::new(),
             events,
             most_waiting: AtomicUsize::new(config::Queue::MOST_WAITING as usize),
-        })
+        };
+        // Power failed between an end and what follows from it.
+        for spent in &spent {
+            cases.release(spent);
+        }
+        Ok(cases)
     }
 
     /// Writes down what the device is told to do, by the hash of its configuration.
@@ -212,6 +248,8 @@ impl Cases {
             let mut board = lock(&self.board);
             board.end(case, State::Aborted, None);
             self.events.tell(&Event::Aborted { case });
+            drop(board);
+            self.spent(case, &order, None);
             dropped += 1;
         }
     }
@@ -242,8 +280,12 @@ impl Cases {
             return Ok(None);
         };
         match lock(&self.reader).read(span) {
-            Ok(Entry::Answered {
-                record, case: read, ..
+            Ok(Line {
+                entry:
+                    Entry::Answered {
+                        record, case: read, ..
+                    },
+                ..
             }) if read == case => Ok(Some(record)),
             Ok(_) => Err(Fault::Storage),
             Err(error) => {
@@ -278,7 +320,9 @@ impl Cases {
     /// # Errors
     /// [`Fault::Storage`]; then it will be offered again.
     pub fn deliver(&self, case: u64) -> Result<(), Fault> {
-        let written = lock(&self.ledger).journal.append(Entry::Delivered { case });
+        let sink = LINK.to_owned();
+        let entry = Entry::Delivered { case, sink };
+        let written = lock(&self.ledger).journal.append(entry);
         if let Err(error) = written {
             self.storage_failed(&error);
             return Err(Fault::Storage);

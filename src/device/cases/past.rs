@@ -1,11 +1,13 @@
 //! What the journal says of the time before this start, folded to a board.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::board::{Board, State};
+use super::keeping::Spent;
 use crate::bundle::Outline;
 use crate::device::run::Ran;
-use crate::journal::{CaseHistory, End, Entry, Journal, JournalError, Order};
+use crate::journal::{CaseHistory, End, Entry, Journal, JournalError, LINK, Order};
 use crate::pipeline::Timings;
 
 /// A case may begin so often without an end, as when the power fails, before it is taken for
@@ -18,6 +20,30 @@ pub(super) struct Past {
     pub board: Board,
     /// Cases that have no end, and how often each began.
     pub open: BTreeMap<u64, (Order, usize)>,
+    /// Images that may still be here.
+    pub spent: Vec<Spent>,
+}
+
+impl Spent {
+    fn of(case: u64, history: &CaseHistory) -> Option<Self> {
+        let (source, image) = match history.end.as_ref()? {
+            End::Answered {
+                image,
+                steady,
+                record,
+                ..
+            } => {
+                let image = image.clone().filter(|_| !history.is_purged);
+                (record["source"].as_str()?, image.zip(Some(*steady)))
+            }
+            End::Aborted { .. } => (history.accepted.as_ref()?.0.source.as_str(), None),
+        };
+        Some(Self {
+            case,
+            source: PathBuf::from(source),
+            image,
+        })
+    }
 }
 
 impl Past {
@@ -27,6 +53,7 @@ impl Past {
             if let Some((order, _)) = &case.accepted {
                 past.board.note_request(number, order);
             }
+            past.spent.extend(Spent::of(number, &case));
             match case.end {
                 // Where the order is damaged, there is nothing to run; the number stays.
                 None => {
@@ -38,8 +65,11 @@ impl Past {
                 }
                 Some(End::Aborted { .. }) => past.board.end(number, State::Aborted, None),
             }
-            if case.is_delivered {
+            if case.delivered.contains(LINK) {
                 past.board.undelivered.remove(&number);
+            }
+            for sink in case.owed {
+                past.board.dues.recall(sink, number);
             }
         }
         past

@@ -1,7 +1,6 @@
 //! The side of the cases that the supervisor sees: what is to be done next, and what came
 //! of it.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -72,21 +71,19 @@ impl Cases {
         bundle: &Outline,
     ) {
         let record = ran.record(bundle, case, order, timings);
-        let state = State::of(&record);
+        let (state, image) = (State::of(&record), ran.image.clone());
         let span = self.store(&Entry::Answered {
             case,
-            image: ran.image.clone(),
+            image: image.clone(),
             record,
         });
         let mut board = lock(&self.board);
         board.running = None;
         board.end(case, state, Some(span));
         self.events.tell(&ran.event(case));
-        let is_wanted = board.waiting.wants(&order.source);
         drop(board);
-        if !is_wanted {
-            self.images.remove(Path::new(&order.source));
-        }
+        self.spent(case, order, image);
+        self.owing.notify_all();
     }
 
     /// Writes an answer, however long the disk refuses: it must not be lost.

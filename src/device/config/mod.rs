@@ -7,6 +7,7 @@
 mod problem;
 mod read;
 mod sections;
+mod sinks;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +20,8 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{Archive, BundleChoice, Device, Dicom, Queue, Serial, Shown};
+pub use sections::{BundleChoice, Device, Dicom, Queue, Serial, Shown};
+pub use sinks::{Archive, Folder, HostPort, Receiver};
 
 /// Every key with its default and what it is for.
 pub const EXAMPLE: &str = include_str!("../../../docs/medfocus.toml");
@@ -51,7 +53,11 @@ pub struct Config {
     pub display: Vec<Shown>,
     /// Where DICOM images come from.
     pub dicom: Dicom,
-    /// Where answers of DICOM images go.
+    /// The folder that results are written to.
+    pub results: Folder,
+    /// Where findings go as HL7 messages.
+    pub hl7: Receiver,
+    /// Where findings on DICOM images go as objects.
     pub pacs: Archive,
 }
 
@@ -117,17 +123,23 @@ impl Config {
             let what = "nothing listens for DICOM images";
             conflict("dicom", what, "name the port to listen on: dicom.port");
         }
-        if self.pacs.to.is_some() && self.dicom.port.is_none() {
-            let what = "only answers of images that came by DICOM go to a PACS";
-            conflict(
-                "pacs.to",
-                what,
-                "name the port that they come on: dicom.port",
-            );
-        }
-        if self.pacs.deidentify && self.pacs.to.is_none() {
-            let what = "there is nothing to leave it out of";
-            conflict("pacs.deidentify", what, "name where answers go: pacs.to");
+        for (section, key, goes, deidentify) in [
+            (
+                "results",
+                "folder",
+                self.results.folder.is_some(),
+                self.results.deidentify,
+            ),
+            ("hl7", "to", self.hl7.to.is_some(), self.hl7.deidentify),
+            ("pacs", "to", self.pacs.to.is_some(), self.pacs.deidentify),
+        ] {
+            if deidentify && !goes {
+                conflict(
+                    &format!("{section}.deidentify"),
+                    "there is nothing to leave it out of",
+                    &format!("name where answers go: {section}.{key}"),
+                );
+            }
         }
         if self.serial.is_empty() && self.dicom.port.is_none() {
             let what = "no image could come in";
@@ -181,6 +193,8 @@ fn whole(file: &mut Section<'_, '_>) -> Config {
         serial: file.sections("serial", Serial::read),
         display: file.sections("display", Shown::read),
         dicom: file.section("dicom", Dicom::read),
+        results: file.section("results", Folder::read),
+        hl7: file.section("hl7", Receiver::read),
         pacs: file.section("pacs", Archive::read),
     }
 }

@@ -192,17 +192,23 @@ impl<'t> Section<'_, 't> {
     where
         T: FromStr<Err: Display>,
     {
-        let Some((value, at)) = self.take(key) else {
-            return Vec::new();
-        };
+        self.listed(key, expected).unwrap_or_default()
+    }
+
+    /// The same, where an empty list is not the same as none.
+    pub fn listed<T>(&mut self, key: &'static str, expected: &str) -> Option<Vec<T>>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let (value, at) = self.take(key)?;
         let DeValue::Array(items) = value else {
             self.mistyped(key, Some(at), &value, &format!("a list of {expected}"));
-            return Vec::new();
+            return None;
         };
         let one = |item: &Spanned<DeValue<'t>>| {
             self.parse(key, item.span().start, item.get_ref(), expected)
         };
-        items.iter().filter_map(one).collect()
+        Some(items.iter().filter_map(one).collect())
     }
 
     /// Says that a key must be there, where it was asked for and is not.

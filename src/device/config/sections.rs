@@ -9,7 +9,7 @@ use firmware_host::screens::Language;
 use serde::{Serialize, Serializer};
 
 use super::read::Section;
-use crate::device::dicom::{Pacs, Peer, title_of};
+use crate::device::dicom::{Peer, title_of};
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::worker;
 
@@ -180,25 +180,6 @@ impl Dicom {
     }
 }
 
-/// Where answers of DICOM images go.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Archive {
-    /// Title, host and port; nowhere where absent.
-    #[serde(serialize_with = "text")]
-    pub to: Option<Pacs>,
-    /// Whether they leave out whose image it is.
-    pub deidentify: bool,
-}
-
-impl Archive {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self {
-            to: section.parsed("to", "TITLE@HOST:PORT"),
-            deidentify: section.flag("deidentify").unwrap_or_default(),
-        }
-    }
-}
-
 /// A language by its code.
 struct Spoken(Language);
 
@@ -252,10 +233,10 @@ fn code<S: Serializer>(language: &Language, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(language.code())
 }
 
-fn text<S: Serializer, T: Display>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn text<S: Serializer, T: Display>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
     value.as_ref().map(ToString::to_string).serialize(to)
 }
 
-fn texts<S: Serializer, T: Display>(values: &[T], to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn texts<S: Serializer, T: Display>(values: &[T], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(values.iter().map(ToString::to_string))
 }

@@ -123,9 +123,14 @@ fn what_does_not_go_together_is_told() {
         let problems = Config::parse(text).unwrap().conflicts();
         problems.into_iter().map(|problem| problem.key).collect()
     };
+    let port = "[[serial]]\nport = \"-\"\n";
     assert_eq!(
-        conflicts("[pacs]\nto = \"A@b:1\"\n[[serial]]\nport = \"-\"\n"),
-        ["pacs.to"]
+        conflicts(&format!("[pacs]\nto = \"A@b:1\"\n{port}")),
+        [""; 0]
+    );
+    assert_eq!(
+        conflicts(&format!("[results]\ndeidentify = true\n{port}")),
+        ["results.deidentify"]
     );
     let twice = "[[serial]]\nport = \"-\"\n".repeat(2);
     assert_eq!(conflicts(&twice), ["serial.port"]);

@@ -85,7 +85,7 @@ impl Command {
 }
 
 /// A C-STORE request's command set.
-pub(super) fn store(class: &str, instance: &str) -> Vec<u8> {
+pub(in crate::device) fn store(class: &str, instance: &str) -> Vec<u8> {
     written(vec![
         uid(tags::AFFECTED_SOP_CLASS_UID, class),
         number(tags::COMMAND_FIELD, 0x0001),
@@ -97,7 +97,7 @@ pub(super) fn store(class: &str, instance: &str) -> Vec<u8> {
 }
 
 /// The status of a reply; `None` where it is none.
-pub(super) fn status(bytes: &[u8]) -> Option<u16> {
+pub(in crate::device) fn status(bytes: &[u8]) -> Option<u16> {
     read(bytes)?.get(tags::STATUS)?.to_int().ok()
 }
 

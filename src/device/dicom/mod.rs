@@ -1,14 +1,14 @@
-//! DICOM over the network: images come in by C-STORE, answers go out by C-STORE.
+//! DICOM over the network: images come in by C-STORE.
 //!
-//! `receive -> inbox -> cases -> send`. A sender hears success only after the inbox has the
-//! instance on the disk; it stays there until its case has ended and, where a PACS is
-//! named, until the PACS has the answer. So power may fail at any time. No name of a
-//! patient goes to a log here, and files are named by a hash.
+//! `receive -> inbox -> feed -> cases`; the archive is one of the [`sinks`](super::sinks). A
+//! sender hears success only after the inbox has the instance on the disk; it stays there
+//! until its case has ended. So power may fail at any time. No name of a patient goes to a
+//! log here, and files are named by a hash.
 
+mod feed;
 mod inbox;
-mod message;
+pub(super) mod message;
 mod receive;
-mod send;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -108,15 +108,11 @@ pub struct Options {
     pub title: String,
     /// Who may send; anyone where empty.
     pub peers: Vec<Peer>,
-    /// Where answers are sent; nowhere where absent.
-    pub pacs: Option<Pacs>,
     /// The exam that every image is asked; the one that it says itself where absent.
     pub exam: Option<String>,
-    /// Whether answers leave out whose image it is.
-    pub deidentify: bool,
 }
 
-/// Starts listening, feeding the cases and sending their answers, on threads of their own.
+/// Starts listening and feeding the cases, on threads of their own.
 ///
 /// # Errors
 /// Where the port or the inbox cannot be opened.
@@ -134,7 +130,7 @@ pub fn start(options: Options, state: &Path, cases: &'static Cases) -> std::io::
     let options = Arc::new(options);
     let (receiving, received) = (Arc::clone(&options), Arc::clone(&inbox));
     std::thread::spawn(move || receive::listen(&listener, &receiving, &received));
-    std::thread::spawn(move || send::work(&options, &inbox, cases));
+    std::thread::spawn(move || feed::work(&options, &inbox, cases));
     Ok(())
 }
 

@@ -1,0 +1,125 @@
+//! What sinks ask of the cases: the next one that they owe, what became of it, and that its
+//! answer is safe. An entry of the journal comes before what follows from it.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use firmware_host::fault::Fault;
+
+use super::{Cases, lock};
+use crate::device::sinks::{Account, Ended, Spec};
+use crate::journal::{Entry, Journal, JournalError, Line};
+
+/// Writes down which sinks are chosen, where it is not what was chosen `before`.
+pub(super) fn note_chosen(
+    journal: &mut Journal,
+    before: &BTreeSet<String>,
+    specs: &[Spec],
+) -> Result<(), JournalError> {
+    let sinks: BTreeSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+    if sinks != *before {
+        let sinks = sinks.into_iter().collect();
+        journal.append(Entry::Sinks { sinks })?;
+    }
+    Ok(())
+}
+
+impl Cases {
+    /// The oldest case that this sink owes, but for some; waits for one for so long.
+    pub(in crate::device) fn next_due(
+        &self,
+        sink: &str,
+        not_yet: &BTreeSet<u64>,
+        patience: Duration,
+    ) -> Option<u64> {
+        let deadline = Instant::now() + patience;
+        let mut board = lock(&self.board);
+        loop {
+            if let Some(case) = board.dues.next(sink, not_yet) {
+                return Some(case);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.owing.wait_timeout(board, left);
+            board = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// An answered case, for sinks.
+    ///
+    /// # Errors
+    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`].
+    pub fn ended(&self, case: u64) -> Result<Ended<'_>, Fault> {
+        let standing = lock(&self.board).standings.get(&case).copied();
+        let span = standing.ok_or(Fault::NoSuchCase)?.answer;
+        let read = lock(&self.reader).read(span.ok_or(Fault::NotFinished)?);
+        match read {
+            Ok(Line {
+                time,
+                entry: Entry::Answered { image, record, .. },
+                ..
+            }) => Ok(Ended {
+                cases: self,
+                number: case,
+                time,
+                image,
+                record,
+            }),
+            Ok(_) => Err(Fault::Storage),
+            Err(error) => {
+                self.storage_failed(&error);
+                Err(Fault::Storage)
+            }
+        }
+    }
+
+    /// A sink has this answer safe; durable when this returns.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`]; then it will be delivered again.
+    pub(in crate::device) fn delivered_to(&self, case: u64, sink: &str) -> Result<(), Fault> {
+        let sink = sink.to_owned();
+        self.settle(case, Entry::Delivered { case, sink })
+    }
+
+    /// A sink will never have this answer; durable when this returns.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`]; then it will be tried again.
+    pub(in crate::device) fn decline(
+        &self,
+        case: u64,
+        sink: &str,
+        code: &str,
+    ) -> Result<(), Fault> {
+        let (sink, code) = (sink.to_owned(), code.to_owned());
+        self.settle(case, Entry::Declined { case, sink, code })
+    }
+
+    fn settle(&self, case: u64, entry: Entry) -> Result<(), Fault> {
+        let written = lock(&self.ledger).journal.append(entry.clone());
+        if let Err(error) = written {
+            self.storage_failed(&error);
+            return Err(Fault::Storage);
+        }
+        let is_delivered = matches!(entry, Entry::Delivered { .. });
+        if let Entry::Delivered { sink, .. } | Entry::Declined { sink, .. } = &entry {
+            lock(&self.board).dues.settle(sink, case, is_delivered);
+        }
+        self.look_after_images();
+        Ok(())
+    }
+
+    /// What a sink's last try came to, for whoever asks after the device's health.
+    pub(in crate::device) fn note_obstacle(&self, sink: &str, code: Option<&'static str>) {
+        lock(&self.board).dues.note_obstacle(sink, code);
+    }
+
+    /// How the sinks stand, by name.
+    pub fn accounts(&self) -> Vec<Account> {
+        lock(&self.board).dues.accounts()
+    }
+}

@@ -1,0 +1,172 @@
+//! What becomes of the images of answered cases: kept while a sink needs them or the device
+//! was told to, then removed, by an entry of the journal first.
+//!
+//! Lock order here: kept, ledger, board.
+
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Cases, State, lock};
+use crate::device::kept::{Doomed, Kept};
+use crate::journal::{Entry, JournalError, Order};
+
+/// Folders in the state folder that images are given into.
+const SOURCES: [&str; 2] = ["images", "dicom"];
+
+/// How often images are looked after at least.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// An ended case's image, as it lay before.
+#[derive(Debug)]
+pub(in crate::device) struct Spent {
+    pub case: u64,
+    pub source: PathBuf,
+    /// Its hash, and since when it is kept; `None` where there is nothing to keep.
+    pub image: Option<(String, Timestamp)>,
+}
+
+/// Takes note of the images that are kept since before this start, and removes strays.
+pub(super) fn recall(mut kept: Kept, spent: &[Spent]) -> std::io::Result<Kept> {
+    let files = kept.files()?;
+    for Spent { case, image, .. } in spent {
+        if let Some((sha256, since)) = image.as_ref().filter(|(name, _)| files.contains(name)) {
+            kept.remember(*case, sha256, *since);
+        }
+    }
+    kept.sweep()?;
+    Ok(kept)
+}
+
+impl Cases {
+    /// Looks after the images of answered cases, for ever. To be called on one thread.
+    pub fn keep(&self) -> ! {
+        loop {
+            self.purge();
+            let mut board = lock(&self.board);
+            if !board.look_after_images {
+                let waited = self.owing.wait_timeout(board, ROUND);
+                board = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            board.look_after_images = false;
+        }
+    }
+
+    /// A sink needs an image no longer.
+    pub(super) fn look_after_images(&self) {
+        lock(&self.board).look_after_images = true;
+        self.owing.notify_all();
+    }
+
+    /// A case ended, and does not need its image where it lies.
+    pub(super) fn spent(&self, case: u64, order: &Order, sha256: Option<String>) {
+        let now = lock(&self.ledger).journal.steady();
+        let since = now.inspect_err(|error| self.storage_failed(error)).ok();
+        self.release(&Spent {
+            case,
+            source: PathBuf::from(&order.source),
+            image: sha256.zip(since),
+        });
+    }
+
+    /// The image of a case came once more: where the case has ended, it is spent again.
+    pub(in crate::device) fn release_again(&self, case: u64, source: &Path) {
+        if matches!(
+            self.state(case),
+            Ok(State::Waiting | State::Running) | Err(_)
+        ) {
+            return;
+        }
+        let ended = self.ended(case).ok();
+        let image = ended.and_then(|ended| ended.image.zip(Some(ended.time)));
+        self.release(&Spent {
+            case,
+            source: source.to_owned(),
+            image,
+        });
+    }
+
+    /// Keeps the image of an ended case, or removes it, unless another case waits for it
+    /// where it lies. Images that were not given into the state folder are left alone.
+    pub(in crate::device) fn release(&self, spent: &Spent) {
+        let Spent {
+            case,
+            source,
+            image,
+        } = spent;
+        if !self.owns(source) || !source.exists() {
+            return;
+        }
+        let mut kept = lock(&self.kept);
+        // No case is accepted for it meanwhile.
+        let _ledger = lock(&self.ledger);
+        let board = lock(&self.board);
+        let is_wanted = board.waiting.wants(&source.to_string_lossy());
+        let is_needed = kept.keeps() || board.dues.awaits_image(*case);
+        drop(board);
+        let done = match image.as_ref().filter(|_| is_needed) {
+            Some((sha256, since)) => {
+                let adopted = kept.adopt(sha256, source, is_wanted);
+                kept.remember(*case, sha256, *since);
+                adopted
+            }
+            None if is_wanted => Ok(()),
+            None => std::fs::remove_file(source),
+        };
+        if let Err(error) = done {
+            // The next start tries again.
+            log::warn!("case {case}: its image stays where it is: {error}");
+        }
+    }
+
+    /// Whether a file was given into the state folder, to be a case's image.
+    pub(in crate::device) fn owns(&self, source: &Path) -> bool {
+        let given = |folder| source.parent() == Some(self.state.join(folder).as_path());
+        SOURCES.into_iter().any(given)
+    }
+
+    /// Where the image of an answered case lies.
+    pub(in crate::device) fn image_of(&self, sha256: Option<&str>, source: &Path) -> PathBuf {
+        let kept = sha256.map(|sha256| lock(&self.kept).path(sha256));
+        let kept = kept.filter(|path| path.exists());
+        kept.unwrap_or_else(|| source.to_owned())
+    }
+
+    /// Removes the images that are kept no longer.
+    fn purge(&self) {
+        let mut kept = lock(&self.kept);
+        let now = lock(&self.ledger).journal.steady();
+        let now = match now {
+            Ok(now) => now,
+            Err(error) => return self.storage_failed(&error),
+        };
+        let mut board = lock(&self.board);
+        let is_awaited = |case| board.dues.awaits_image(case);
+        let (all, is_short) = (kept.doomed(now, is_awaited), kept.is_short(now, is_awaited));
+        if std::mem::replace(&mut board.images_short, is_short) != is_short && is_short {
+            log::warn!("images that sinks need will have to go before long: see to the sinks");
+        }
+        drop(board);
+        for doomed in all {
+            if let Err(error) = self.note_purge(&doomed) {
+                return self.storage_failed(&error);
+            }
+            if let Err(error) = kept.remove(&doomed.sha256) {
+                log::warn!("an image that was purged stays: {error}");
+            }
+        }
+    }
+
+    fn note_purge(&self, doomed: &Doomed) -> Result<(), JournalError> {
+        for case in &doomed.cases {
+            if doomed.is_awaited {
+                log::error!("case {case}: its image is kept no longer; a sink goes without it");
+            }
+            let entry = Entry::Purged { case: *case };
+            lock(&self.ledger).journal.append(entry)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! What each sink still owes: numbers of ended cases that it takes and nobody has told to be
+//! safe there. Bookkeeping in memory alone; all of it follows from the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Spec, State};
+
+/// What all sinks owe.
+#[derive(Debug, Default)]
+pub(in crate::device) struct Dues {
+    /// By sink; those that the journal names and that do not work now are kept.
+    owed: BTreeMap<String, BTreeSet<u64>>,
+    working: BTreeMap<String, Working>,
+}
+
+#[derive(Debug)]
+struct Working {
+    spec: Spec,
+    delivered: u64,
+    obstacle: Option<&'static str>,
+}
+
+/// How one sink stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The sink.
+    pub name: String,
+    /// Cases that it still owes.
+    pub owed: usize,
+    /// Cases that it has delivered since the device started.
+    pub delivered: u64,
+    /// What its last try failed of, as a stable word; `None` where it did not.
+    pub obstacle: Option<&'static str>,
+}
+
+impl Dues {
+    /// The journal says that a sink owes this case.
+    pub fn recall(&mut self, sink: String, case: u64) {
+        self.owed.entry(sink).or_default().insert(case);
+    }
+
+    /// These sinks work from now on.
+    pub fn choose(&mut self, specs: Vec<Spec>, state: impl Fn(u64) -> Option<State>) {
+        let mut before = std::mem::take(&mut self.working);
+        for spec in specs {
+            let owed = self.owed.entry(spec.name.clone()).or_default();
+            owed.retain(|case| state(*case).is_some_and(|state| spec.takes(state)));
+            let working = before.remove(&spec.name);
+            let (delivered, obstacle) = working.map_or((0, None), |w| (w.delivered, w.obstacle));
+            let working = Working {
+                delivered,
+                obstacle,
+                spec,
+            };
+            self.working.insert(working.spec.name.clone(), working);
+        }
+    }
+
+    /// A case ended: every sink that works and takes it owes it.
+    pub fn ended(&mut self, case: u64, state: State) {
+        let takers = self.working.values().filter(|w| w.spec.takes(state));
+        for Working { spec, .. } in takers {
+            self.owed.entry(spec.name.clone()).or_default().insert(case);
+        }
+    }
+
+    /// A sink owes this case no longer.
+    pub fn settle(&mut self, sink: &str, case: u64, is_delivered: bool) {
+        if let Some(owed) = self.owed.get_mut(sink) {
+            owed.remove(&case);
+        }
+        if let Some(working) = self.working.get_mut(sink) {
+            working.delivered += u64::from(is_delivered);
+        }
+    }
+
+    /// What a sink's last try came to.
+    pub fn note_obstacle(&mut self, sink: &str, obstacle: Option<&'static str>) {
+        if let Some(working) = self.working.get_mut(sink) {
+            working.obstacle = obstacle;
+        }
+    }
+
+    /// The oldest case that a working sink owes, but for these.
+    pub fn next(&self, sink: &str, not_yet: &BTreeSet<u64>) -> Option<u64> {
+        self.working.get(sink)?;
+        let mut owed = self.owed.get(sink)?.iter();
+        owed.find(|case| !not_yet.contains(case)).copied()
+    }
+
+    /// Whether a working sink needs this case's image.
+    pub fn awaits_image(&self, case: u64) -> bool {
+        let needing = self.working.values().filter(|w| w.spec.needs_image);
+        let mut owed = needing.filter_map(|w| self.owed.get(&w.spec.name));
+        owed.any(|owed| owed.contains(&case))
+    }
+
+    /// How the working sinks stand, by name.
+    pub fn accounts(&self) -> Vec<Account> {
+        let account = |(name, working): (&String, &Working)| Account {
+            name: name.clone(),
+            owed: self.owed.get(name).map_or(0, BTreeSet::len),
+            delivered: working.delivered,
+            obstacle: working.obstacle,
+        };
+        self.working.iter().map(account).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, takes_refusals: bool) -> Spec {
+        Spec {
+            name: name.to_owned(),
+            takes_refusals,
+            needs_image: !takes_refusals,
+        }
+    }
+
+    fn owed(dues: &Dues, sink: &str) -> Vec<u64> {
+        let mut seen = BTreeSet::new();
+        while let Some(case) = dues.next(sink, &seen) {
+            seen.insert(case);
+        }
+        seen.into_iter().collect()
+    }
+
+    #[test]
+    fn a_sink_owes_what_it_takes_until_it_is_settled() {
+        let mut dues = Dues::default();
+        dues.choose(vec![spec("results", true), spec("hl7", false)], |_| None);
+        for (case, state) in [
+            (1, State::Finding),
+            (2, State::Refusal),
+            (3, State::Aborted),
+        ] {
+            dues.ended(case, state);
+        }
+        assert_eq!(
+            (owed(&dues, "results"), owed(&dues, "hl7")),
+            (vec![1, 2], vec![1])
+        );
+        assert!(dues.awaits_image(1) && !dues.awaits_image(2));
+        dues.settle("hl7", 1, true);
+        assert!(!dues.awaits_image(1));
+        let accounts: Vec<_> = dues
+            .accounts()
+            .iter()
+            .map(|a| (a.owed, a.delivered))
+            .collect();
+        assert_eq!(accounts, [(0, 1), (2, 0)]);
+    }
+
+    #[test]
+    fn what_a_sink_owed_waits_for_it_to_come_back() {
+        let mut dues = Dues::default();
+        dues.recall("hl7".to_owned(), 7);
+        dues.recall("hl7".to_owned(), 8);
+        dues.choose(vec![spec("results", true)], |_| Some(State::Finding));
+        assert_eq!(owed(&dues, "hl7"), [0_u64; 0], "it does not work");
+        assert!(!dues.awaits_image(7));
+        let is_finding = |case| (case == 7).then_some(State::Finding);
+        dues.choose(vec![spec("hl7", false)], is_finding);
+        assert_eq!(owed(&dues, "hl7"), [7], "8 is none that it takes");
+    }
+}

@@ -1,0 +1,103 @@
+//! Where answers go: each sink has a thread, a queue and a patience of its own, so that one
+//! that is away delays nobody.
+//!
+//! `cases -> runner -> sink`. What a sink owes stands in the journal before anyone works on
+//! it, and leaves it only by an entry of its own, so a sink goes on after any restart where
+//! it was. An answer may come twice, where power fails between its delivery and the entry,
+//! but always as the same thing under the same name: whoever takes it can drop the second.
+//! No path and no word of a patient goes to a log here.
+
+mod archive;
+mod backoff;
+mod dues;
+mod ended;
+mod hl7;
+mod mllp;
+mod results;
+mod runner;
+
+use std::fmt;
+
+pub use archive::{Archive, ArchiveOptions};
+pub use dues::Account;
+pub(super) use dues::Dues;
+pub use ended::{Ended, Material};
+pub use hl7::{Hl7, Hl7Options};
+pub use results::{Results, ResultsOptions};
+
+use super::{Cases, State};
+
+/// What the device must know of a sink before it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// By which it is known in the journal: what it owes is owed under this name.
+    pub name: String,
+    /// Whether it takes refusals as well as findings.
+    pub takes_refusals: bool,
+    /// Whether a case's image must be kept until it has the answer.
+    pub needs_image: bool,
+}
+
+impl Spec {
+    /// Whether it takes a case that ended like this.
+    pub fn takes(&self, state: State) -> bool {
+        match state {
+            State::Finding => true,
+            State::Refusal => self.takes_refusals,
+            State::Waiting | State::Running | State::Aborted => false,
+        }
+    }
+}
+
+/// One place where answers go.
+pub trait Sink: Send {
+    /// What it is and takes.
+    fn spec(&self) -> Spec;
+
+    /// Gives one answer away; once this returns it is safe there. May wait for as long as
+    /// the other end may be silent, and no longer.
+    ///
+    /// # Errors
+    /// [`NotDelivered`] says whether it is tried again.
+    fn deliver(&mut self, ended: &Ended<'_>) -> Result<(), NotDelivered>;
+}
+
+/// Why an answer is not with a sink.
+#[derive(Debug)]
+pub enum NotDelivered {
+    /// Nothing goes there now, neither this case nor another.
+    Away(Obstacle),
+    /// This case does not go there now; others may.
+    Refused(Obstacle),
+    /// This case never goes there, and it is no fault: a stable word says why.
+    Never(&'static str),
+}
+
+/// What is wrong: a stable word, and a sentence that tells nothing of a patient.
+#[derive(Debug)]
+pub struct Obstacle {
+    /// Stable word.
+    pub code: &'static str,
+    /// For people.
+    pub why: String,
+}
+
+impl Obstacle {
+    fn new(code: &'static str, why: impl fmt::Display) -> Self {
+        let why = why.to_string();
+        Self { code, why }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.why, self.code)
+    }
+}
+
+/// Lets every sink work, each on a thread of its own, for ever.
+pub fn start(sinks: Vec<Box<dyn Sink>>, cases: &'static Cases) {
+    for sink in sinks {
+        std::thread::spawn(move || runner::work(sink, cases));
+    }
+}

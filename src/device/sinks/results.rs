@@ -1,0 +1,134 @@
+//! The result folder: what became of a case as JSON, and beside a finding's the pictures
+//! and reports that were asked for. A file appears whole or not at all, and `.json` last: who
+//! waits for it finds the others there.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
+use crate::device::durable;
+use crate::report::{Form, NotWritten};
+
+/// Where to write, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultsOptions {
+    /// The sink's name.
+    pub name: String,
+    /// The folder; made where it is missing.
+    pub folder: PathBuf,
+    /// What is written beside the JSON.
+    pub forms: Vec<Form>,
+    /// Whether what tells whose image it is stays out.
+    pub deidentify: bool,
+}
+
+/// The result folder.
+#[derive(Debug)]
+pub struct Results(ResultsOptions);
+
+impl Results {
+    /// A folder by these options.
+    pub fn new(options: ResultsOptions) -> Self {
+        Self(options)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), NotDelivered> {
+        durable::replace(&self.0.folder.join(name), bytes).map_err(|error| {
+            NotDelivered::Away(Obstacle::new(
+                code_of(&error),
+                format!("the folder: {error}"),
+            ))
+        })
+    }
+
+    /// The files beside the JSON.
+    fn write_forms(&self, ended: &Ended<'_>) -> Result<(), NotDelivered> {
+        let material = match ended.material() {
+            Ok(material) => material,
+            // The finding is safe without its pictures.
+            Err(NotDelivered::Never(code)) => {
+                log::warn!("case {}: written without pictures ({code})", ended.number);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let case = material.case(self.0.deidentify);
+        for form in &self.0.forms {
+            match form.bytes(&case) {
+                Ok(bytes) => self.put(&format!("{}.{}", ended.id(), form.ending()), &bytes)?,
+                Err(error @ NotWritten::Encoding(_)) => {
+                    return Err(NotDelivered::Refused(Obstacle::new("not_written", error)));
+                }
+                // It may not be written, or refers to nothing: it never will be.
+                Err(_) => log::warn!("case {}: there is no {}", ended.number, form.ending()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Results {
+    fn spec(&self) -> Spec {
+        Spec {
+            name: self.0.name.clone(),
+            takes_refusals: true,
+            needs_image: !self.0.forms.is_empty(),
+        }
+    }
+
+    fn deliver(&mut self, ended: &Ended<'_>) -> Result<(), NotDelivered> {
+        std::fs::create_dir_all(&self.0.folder).map_err(|error| {
+            NotDelivered::Away(Obstacle::new(
+                code_of(&error),
+                format!("the folder: {error}"),
+            ))
+        })?;
+        if ended.record["status"] == "finding" && !self.0.forms.is_empty() {
+            self.write_forms(ended)?;
+        }
+        let record = if self.0.deidentify {
+            without_source(&ended.record)
+        } else {
+            ended.record.clone()
+        };
+        self.put(
+            &format!("{}.json", ended.id()),
+            format!("{record:#}\n").as_bytes(),
+        )
+    }
+}
+
+/// A path may tell whose image it is, and a refusal's message begins with it.
+fn without_source(record: &Value) -> Value {
+    let mut record = record.clone();
+    let source = record["source"].as_str().unwrap_or_default().to_owned();
+    record["source"] = json!("");
+    if let Some(message) = record["message"].as_str() {
+        let message = message.strip_prefix(&source).unwrap_or(message);
+        record["message"] = json!(message.trim_start_matches(": "));
+    }
+    record
+}
+
+fn code_of(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no_space",
+        _ => "not_written",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_is_left_where_nothing_may_tell_whose_it_is() {
+        let record = json!({ "source": "/p/Ann.png", "message": "/p/Ann.png: it is dark" });
+        let expected = json!({ "source": "", "message": "it is dark" });
+        assert_eq!(without_source(&record), expected);
+        let finding = without_source(&json!({ "source": "/p/Ann.png", "exam": "brain4" }));
+        assert_eq!(finding, json!({ "source": "", "exam": "brain4" }));
+    }
+}
