@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use firmware_host::fault::Fault;
@@ -77,16 +77,6 @@ impl Images {
     /// Whether the image is here.
     pub fn holds(&self, image: &Digest) -> bool {
         self.path(image).is_file()
-    }
-
-    /// Forgets an image; another file stays where it is.
-    pub fn remove(&self, path: &Path) {
-        if path.parent() != Some(&self.folder) {
-            return;
-        }
-        if let Err(error) = std::fs::remove_file(path) {
-            log::warn!("an image of an answered case stays: {error}");
-        }
     }
 
     /// Begins to take an image, or goes on with it.
@@ -219,6 +209,8 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn open(folder: &Path, wanted: &[PathBuf]) -> Arc<Images> {
@@ -254,9 +246,7 @@ mod tests {
         assert!(matches!(images.begin(image, 5000), Ok(Begun::Stored)));
         let path = images.path(&image);
         assert!(open(folder.path(), std::slice::from_ref(&path)).holds(&image));
-        images.remove(Path::new("/etc/hostname"));
-        images.remove(&path);
-        assert!(!images.holds(&image));
+        assert!(!open(folder.path(), &[]).holds(&image));
     }
 
     #[test]
