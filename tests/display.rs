@@ -176,7 +176,7 @@ fn a_display_that_comes_back_is_opened_again() {
 fn a_device_that_cannot_work_says_so_on_its_display() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = copy_of_starter();
-    std::fs::write(bundle.path().join("heads/brain4.safetensors"), "spoilt").unwrap();
+    std::fs::write(bundle.path().join("bundle.toml"), "spoilt").unwrap();
     let pictures = folder.path().join("pictures");
     let status = command(folder.path(), bundle.path())
         .arg("--display")

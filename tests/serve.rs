@@ -26,9 +26,12 @@ fn a_script_runs_a_case_from_the_console() {
     assert_eq!(fields[..2], ["medfocus", "triage"]);
     assert_eq!((fields[2].len(), fields[3]), (16, version), "{identity}");
     assert_eq!(cable.ask("*OPC?"), "1");
-    assert_eq!(
-        cable.ask("STAT?"),
-        "ready case=- waiting=0 answered=0 use=demonstration"
+    let status = cable.ask("STAT?");
+    // What a machine warns of stands between.
+    assert!(
+        status.starts_with("ready case=- waiting=0 answered=0 ")
+            && status.ends_with("use=demonstration"),
+        "{status}"
     );
     assert_eq!(cable.ask("CASE:LIST?"), "none");
     assert_eq!(cable.ask("EXAM?"), "auto");

@@ -26,6 +26,8 @@ pub enum Fault {
     IllegalParameter,
     /// The device has no such part, for example no display.
     HardwareMissing,
+    /// The self-test was not passed: no case is answered until it is.
+    SelfTest,
     /// More errors came than the queue holds; the newest were dropped.
     QueueOverflow,
     /// The line was longer than the device holds.
@@ -67,6 +69,7 @@ impl Fault {
             Self::OutOfRange => -222,
             Self::IllegalParameter => -224,
             Self::HardwareMissing => -241,
+            Self::SelfTest => -330,
             Self::QueueOverflow => -350,
             Self::LineTooLong => -363,
             Self::Checksum => 1,
@@ -97,6 +100,7 @@ impl Fault {
                 "Illegal parameter value; EXAM:LIST? and HELP? say what there is"
             }
             Self::HardwareMissing => "Hardware missing; the device has no such part",
+            Self::SelfTest => "Self-test failed; STAT? says why",
             Self::QueueOverflow => "Queue overflow; errors were lost",
             Self::LineTooLong => "Input buffer overrun; the line is too long",
             Self::Checksum => "Checksum mismatch; send the line again",

@@ -15,9 +15,9 @@ pub use find::find;
 pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
-pub use outline::{ExamOutline, Outline};
+pub use outline::{ExamOutline, Outline, outline};
 pub use prepare::{graph, graph_files, prepare};
-pub use verify::{Checked, verify};
+pub use verify::{Checked, Rehashed, rehash, verify};
 
 use std::path::PathBuf;
 

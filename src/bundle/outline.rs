@@ -1,9 +1,12 @@
 //! What can be said of a bundle without its graphs: who it is, what it is for, which
 //! questions it answers. Whoever only speaks of answers holds this and no more.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Bundle, Class, IntendedUse, Manifest};
+use super::verify::manifest_of;
+use super::{Bundle, BundleError, Class, IntendedUse, Manifest};
 use crate::finding::BundleId;
 
 /// A bundle's name, purpose and exams.
@@ -46,6 +49,21 @@ impl Outline {
     pub fn exam(&self, name: &str) -> Option<&ExamOutline> {
         self.exams.iter().find(|exam| exam.name == name)
     }
+}
+
+/// What can be said of the bundle in `folder`, whose manifest alone is read: its other files
+/// may be anything.
+///
+/// # Errors
+/// [`BundleError`]: the manifest cannot be read or used.
+pub fn outline(folder: &Path) -> Result<Outline, BundleError> {
+    let (manifest, sha256) = manifest_of(folder)?;
+    let id = BundleId {
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        sha256,
+    };
+    Ok(Outline::of(&manifest, id))
 }
 
 impl Bundle {

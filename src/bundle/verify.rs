@@ -1,6 +1,8 @@
 //! Every file of a bundle against its hash.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -35,14 +37,7 @@ pub(super) fn verify_but(
     folder: &Path,
     stands_in: &mut dyn FnMut(&Manifest, &str, &Path) -> bool,
 ) -> Result<Checked, BundleError> {
-    let path = folder.join(MANIFEST);
-    let bytes = read(&path)?;
-    let wrong = |why: String| BundleError::Manifest {
-        path: path.clone(),
-        why,
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(e.to_string()))?;
-    let manifest = Manifest::parse(text).map_err(wrong)?;
+    let (manifest, hash) = manifest_of(folder)?;
     let mut files = BTreeMap::new();
     for (name, expected) in &manifest.files {
         let path = folder.join(name);
@@ -64,9 +59,71 @@ pub(super) fn verify_but(
     Ok(Checked {
         folder: folder.to_owned(),
         manifest,
-        sha256: sha256(&bytes),
+        sha256: hash,
         files,
     })
+}
+
+/// The manifest and the SHA-256 of its own bytes; nothing else is read.
+pub(super) fn manifest_of(folder: &Path) -> Result<(Manifest, String), BundleError> {
+    let path = folder.join(MANIFEST);
+    let bytes = read(&path)?;
+    let wrong = |why: String| BundleError::Manifest {
+        path: path.clone(),
+        why,
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(e.to_string()))?;
+    let manifest = Manifest::parse(text).map_err(wrong)?;
+    Ok((manifest, sha256(&bytes)))
+}
+
+/// What [`rehash`] found.
+#[derive(Debug)]
+pub struct Rehashed {
+    /// SHA-256 of the manifest's own bytes.
+    pub sha256: String,
+    /// Files that have the hash that it says.
+    pub files: usize,
+}
+
+/// Hashes everything in a bundle, and keeps none of it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn rehash(folder: &Path) -> Result<Rehashed, BundleError> {
+    let checked = verify_but(folder, &mut |_, _, _| true)?;
+    for (name, expected) in &checked.manifest.files {
+        let path = folder.join(name);
+        let found = sha256_of(&path)?;
+        if !found.eq_ignore_ascii_case(expected) {
+            return Err(BundleError::Hash {
+                path,
+                found,
+                expected: expected.clone(),
+            });
+        }
+    }
+    Ok(Rehashed {
+        sha256: checked.sha256,
+        files: checked.manifest.files.len(),
+    })
+}
+
+fn sha256_of(path: &Path) -> Result<String, BundleError> {
+    let unreadable = |error| BundleError::Unreadable {
+        path: path.to_owned(),
+        error,
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let (mut hash, mut bytes) = (Sha256::new(), vec![0; 1 << 18]);
+    loop {
+        match file.read(&mut bytes) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(count) => hash.update(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
 }
 
 fn refuse_unlisted(top: &Path, folder: &Path, manifest: &Manifest) -> Result<(), BundleError> {
@@ -100,8 +157,9 @@ fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

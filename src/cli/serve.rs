@@ -4,7 +4,7 @@ mod options;
 mod sinks;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use medfocus::bundle;
 use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
-    Afterwards, Cases, Displays, Event, Events, Health, Keeping, Port, Supervisor, Trouble, Worker,
-    WorkerSettings, dicom, talk,
+    Afterwards, Cases, Displays, Event, Events, Health, Keeping, Port, Supervisor, Surroundings,
+    Worker, WorkerSettings, dicom, talk,
 };
 
 use super::{Failure, no_exam, put, state};
@@ -79,7 +79,6 @@ fn serve(config: &Config, events: &Arc<Events>, displays: &Displays) -> Result<(
     std::thread::spawn(|| supervisor.work());
     std::thread::spawn(|| cases.keep());
     medfocus::device::sinks::start(sinks, cases);
-    log::info!("self-test passed; ready");
     if let Some(options) = dicom_options(config) {
         dicom::start(options, &state, cases).map_err(|error| Failure::Device {
             code: "dicom",
@@ -118,10 +117,13 @@ fn start(
     sinks: &[Box<dyn Sink>],
 ) -> Result<(&'static Cases, Supervisor), Failure> {
     let settings = worker_settings(config)?;
-    // A device that computes wrongly must not answer at all: the worker tests itself.
-    let mut tell = |health| events.tell(&Event::Health(health));
-    let worker = Worker::start(&settings, &mut tell).map_err(Trouble::from)?;
-    let bundle = worker.bundle();
+    let surroundings = surroundings(config, state);
+    let started = Worker::start(&settings, &mut |health| events.tell(&Event::Health(health)));
+    let bundle = match &started {
+        Ok((worker, _)) => Arc::clone(worker.bundle()),
+        // Whatever is wrong with its files: as long as it is known what it is, cases are kept.
+        Err(_) => Arc::new(bundle::outline(&settings.bundle)?),
+    };
     if let Some(name) = &config.dicom.exam
         && bundle.exam(name).is_none()
     {
@@ -131,11 +133,22 @@ fn start(
         sinks: sinks.iter().map(|sink| sink.spec()).collect(),
         keeping: Keeping::default(),
     };
-    let cases = Cases::open(Arc::clone(bundle), state, Arc::clone(events), afterwards)?;
+    let cases = Cases::open(bundle, state, Arc::clone(events), afterwards)?;
     cases.configured(config.sha256())?;
     cases.set_most_waiting(config.queue.most_waiting as usize);
     let cases = Box::leak(Box::new(cases));
-    Ok((cases, Supervisor::new(cases, settings, worker)))
+    let supervisor = Supervisor::new(cases, settings, surroundings, started);
+    Ok((cases, supervisor))
+}
+
+fn surroundings(config: &Config, state: &Path) -> Surroundings {
+    let ports = config.serial.iter().filter(|serial| serial.port != "-");
+    Surroundings {
+        state: state.to_owned(),
+        ports: ports.map(|serial| PathBuf::from(&serial.port)).collect(),
+        displays: config.display.iter().map(|d| d.place.clone()).collect(),
+        root: PathBuf::from("/"),
+    }
 }
 
 fn worker_settings(config: &Config) -> Result<WorkerSettings, Failure> {

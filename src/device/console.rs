@@ -7,7 +7,7 @@ use firmware_host::wire::VERSION;
 use serde_json::Value;
 
 use super::cases::{Cases, State, Summary};
-use crate::journal::{Order, Priority};
+use crate::journal::{Order, Priority, Verdict};
 use crate::report::SOFTWARE;
 
 /// Cases that `CASE:LIST?` names.
@@ -74,7 +74,13 @@ impl Console {
                 cases.device(),
                 env!("CARGO_PKG_VERSION")
             )),
-            Command::SelfTest => self_test(cases),
+            Command::SelfTest => {
+                let passed = cases.self_test()?.is_none();
+                if !passed {
+                    self.faults.push(Fault::SelfTest);
+                }
+                Ok(u8::from(!passed).to_string())
+            }
             Command::OperationComplete => Ok(u8::from(is_idle(cases)).to_string()),
             Command::Clear => {
                 self.faults.clear();
@@ -140,11 +146,6 @@ fn is_idle(cases: &Cases) -> bool {
     summary.running.is_none() && summary.waiting == 0
 }
 
-fn self_test(cases: &Cases) -> Result<String, Fault> {
-    let trouble = cases.self_test()?;
-    Ok(u8::from(trouble.is_some()).to_string())
-}
-
 fn version(cases: &Cases) -> String {
     let id = &cases.bundle().id;
     format!(
@@ -179,6 +180,12 @@ fn status(cases: &Cases) -> String {
     );
     if let Some(trouble) = &summary.trouble {
         status += &format!(" code={}", trouble.code);
+    }
+    let checks = cases.checks();
+    let warned = checks.iter().filter(|c| c.verdict == Verdict::Warned);
+    let warned: Vec<&str> = warned.map(|check| check.name.as_str()).collect();
+    if !warned.is_empty() {
+        status += &format!(" warnings={}", warned.join(","));
     }
     status += &format!(" use={}", cases.bundle().intended_use.word());
     if let Some(trouble) = &summary.trouble {

@@ -1,54 +1,75 @@
 //! The supervisor: has a worker run the cases, one after the other, and sees to it that
-//! there is a worker.
+//! there is one that may.
 //!
 //! A worker that hangs is ended, one that ends is started again; the case that it ran is
 //! refused, which is durable before the next one begins. Where workers end again and again,
-//! or cannot start, the device is in the safe state: cases are accepted and kept, every sink
-//! says why, and it is tried again after 1 second, then 2, up to 5 minutes. Nothing else of
-//! the device waits for any of this.
+//! cannot start or do not pass the self-test, the device is in the safe state: cases are
+//! accepted and kept, every sink says why, and it is tried again after 1 second, then 2, up
+//! to 5 minutes. Nothing else of the device waits for any of this.
 
 use std::time::{Duration, Instant};
 
 use super::cases::{Cases, Task};
 use super::events::{Event, Events};
 use super::run::Ran;
-use super::trouble::Trouble;
+use super::self_test::{Surroundings, trouble};
 use super::worker::{Lost, NotStarted, Settings, Worker};
-use crate::journal::Order;
+use crate::journal::{Because, Order, SelfCheck};
 use crate::pipeline::{Observer, Stage, Timings};
 
 /// How soon a worker that ended while nothing was to do is noticed.
 const PULSE: Duration = Duration::from_secs(1);
+
+/// Between two self-tests that nobody asked for.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A worker and what its checks came to, or why there is none.
+type Started = Result<(Worker, Vec<SelfCheck>), NotStarted>;
 
 /// Answers cases as long as the device is on.
 #[derive(Debug)]
 pub struct Supervisor {
     cases: &'static Cases,
     settings: Settings,
+    surroundings: Surroundings,
+    /// One that passed its checks.
     worker: Option<Worker>,
     restart: Restart,
+    tested: Instant,
 }
 
 impl Supervisor {
-    /// A supervisor with a worker that has just started.
-    pub fn new(cases: &'static Cases, settings: Settings, worker: Worker) -> Self {
-        cases.set_ready(worker.bundle());
-        Self {
+    /// A supervisor whose first worker was started: ends the self-test of the device's start.
+    pub fn new(
+        cases: &'static Cases,
+        settings: Settings,
+        surroundings: Surroundings,
+        started: Started,
+    ) -> Self {
+        let mut supervisor = Self {
             cases,
             settings,
-            worker: Some(worker),
+            surroundings,
+            worker: None,
             restart: Restart::default(),
-        }
+            tested: Instant::now(),
+        };
+        let checks = supervisor.take(started);
+        supervisor.conclude(Because::Boot, checks);
+        supervisor
     }
 
     /// Works for ever. To be called on one thread.
     pub fn work(mut self) -> ! {
         loop {
             self.look_after_worker();
+            if self.worker.is_some() && self.tested.elapsed() >= DAY {
+                self.self_test(Because::Daily);
+            }
             match self.cases.next(self.worker.is_some(), PULSE) {
                 Some(Task::Case(case, order)) => self.run(case, &order),
                 Some(Task::SelfTest(number)) => {
-                    self.self_test();
+                    self.self_test(Because::Asked);
                     self.cases.note_tested(number);
                 }
                 None => {}
@@ -61,20 +82,53 @@ impl Supervisor {
             self.lose(&lost);
         }
         if self.worker.is_none() && self.restart.is_due() {
-            self.start();
+            self.self_test(Because::Retry);
         }
     }
 
-    fn start(&mut self) {
-        match Worker::start(&self.settings, &mut |_| {}) {
-            Ok(worker) => {
-                log::info!("a worker was started");
-                self.cases.set_ready(worker.bundle());
-                self.worker = Some(worker);
+    /// Tests everything; the device is ready or in the safe state afterwards.
+    fn self_test(&mut self, because: Because) {
+        let checks = match self.worker.as_mut().map(Worker::self_test) {
+            Some(Ok(checks)) => checks,
+            Some(Err(lost)) => {
+                self.lose(&lost);
+                self.start()
             }
-            Err(error) => {
+            None => self.start(),
+        };
+        self.conclude(because, checks);
+    }
+
+    fn start(&mut self) -> Vec<SelfCheck> {
+        self.take(Worker::start(&self.settings, &mut |_| {}))
+    }
+
+    fn take(&mut self, started: Started) -> Vec<SelfCheck> {
+        match started {
+            Ok((worker, checks)) => {
+                self.worker = Some(worker);
+                checks
+            }
+            Err(error) => vec![error.check()],
+        }
+    }
+
+    fn conclude(&mut self, because: Because, mut checks: Vec<SelfCheck>) {
+        checks.extend(self.surroundings.checks());
+        let trouble = trouble(&checks);
+        self.cases.note_checks(because, checks);
+        self.tested = Instant::now();
+        match (trouble, &self.worker) {
+            (None, Some(worker)) => {
+                log::info!("self-test passed; ready");
+                self.cases.set_ready(worker.bundle());
+            }
+            (None, None) => {}
+            (Some(trouble), _) => {
+                // The next one loads what may have been mended.
+                self.worker = None;
                 self.restart.strike();
-                self.cases.set_trouble(error.into());
+                self.cases.set_trouble(trouble);
             }
         }
     }
@@ -115,26 +169,7 @@ impl Supervisor {
         }
         self.restart.strike();
         if !self.restart.is_due() {
-            self.cases.set_trouble(Trouble::from(lost));
-        }
-    }
-
-    /// Somebody wants to know now, however soon it was tried last.
-    fn self_test(&mut self) {
-        let Some(worker) = &mut self.worker else {
-            return self.start();
-        };
-        match worker.self_test() {
-            Ok(()) => self.cases.set_ready(worker.bundle()),
-            Err(NotStarted::Lost(lost)) => {
-                self.lose(&lost);
-                self.start();
-            }
-            Err(NotStarted::Useless(trouble)) => {
-                self.worker = None;
-                self.restart.strike();
-                self.cases.set_trouble(trouble);
-            }
+            self.cases.set_trouble((&lost.check()).into());
         }
     }
 }

@@ -3,9 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::BundleError;
-use crate::self_test::SelfTestError;
-
 /// Why the device cannot answer now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{what} ({code})")]
@@ -26,17 +23,5 @@ impl Trouble {
             what: what.to_string(),
             cure: cure.to_owned(),
         }
-    }
-}
-
-impl From<&BundleError> for Trouble {
-    fn from(error: &BundleError) -> Self {
-        Self::new(error.code(), error, error.cure())
-    }
-}
-
-impl From<&SelfTestError> for Trouble {
-    fn from(error: &SelfTestError) -> Self {
-        Self::new(error.code(), error, error.cure())
     }
 }

@@ -24,15 +24,15 @@ pub(super) struct Lacking {
 /// memory that is held already is free there, but counts where a budget was asked for.
 pub(super) fn lacking(whole: u64, new: u64) -> Option<Lacking> {
     let (needed, allowed) = match BUDGET.load(Ordering::Relaxed) {
-        0 => (new, available()?),
+        0 => (new, available_memory()?),
         asked => (whole, asked),
     };
     (needed > allowed).then_some(Lacking { needed, allowed })
 }
 
-/// What Linux says can be had without swapping, and no more than the control group's
-/// limit leaves.
-fn available() -> Option<u64> {
+/// Bytes that Linux says can be had without swapping, and no more than the control group's
+/// limit leaves; `None` where nobody says.
+pub fn available_memory() -> Option<u64> {
     let system = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = system
         .lines()

@@ -8,6 +8,7 @@
 //! | `prepared` | nodes and packed weights in a file that is mapped |
 //! | [`Graph`] | all of it together, checked on the way in and out |
 //! | `audit`, `memory`, `cpu` | what runs in what; how much memory; what graphs share |
+//! | `reference` | this device's kernel against the scalar one |
 //!
 //! A [`Graph`] is checked against the inputs its caller expects before anything runs, and
 //! every output is checked to be finite. An int8 product that cannot run in int8 is
@@ -21,9 +22,11 @@ mod memory;
 mod onnx;
 mod plan;
 mod prepared;
+mod reference;
 
 pub use audit::{Product, Profile, StepTime, median};
 pub use cpu::set_threads;
 pub use graph::{Arithmetic, EngineError, Expected, Graph, Side, Tensor};
-pub use memory::set_memory_budget;
+pub use memory::{available_memory, set_memory_budget};
 pub use prepared::Origin;
+pub use reference::{Compared, ReferenceError, compare_with_reference};

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Because, SelfCheck};
 use crate::finding::BundleId;
 
 /// How much a case hurries: a higher one is answered before a lower one.
@@ -80,13 +81,27 @@ pub enum Entry {
     Booted {
         /// The program's version.
         software: String,
-        /// The bundle that was loaded and passed the self-test.
+        /// The bundle that it was told to answer with.
         bundle: BundleId,
     },
     /// What the device is told to do, at its start and whenever it changed.
     Configured {
         /// SHA-256 of the configuration in use.
         sha256: String,
+    },
+    /// Another bundle answers from now on; it passed the self-test.
+    BundleChanged {
+        /// Which.
+        bundle: BundleId,
+    },
+    /// The device tested itself. Where it did not pass, no case is answered until it does.
+    SelfTested {
+        /// Why it did.
+        because: Because,
+        /// Whether cases may be answered.
+        passed: bool,
+        /// What it looked at.
+        checks: Vec<SelfCheck>,
     },
     /// The clock of the wall was set while nobody looked, or the device slept. The order of
     /// entries is that of their numbers, never that of their times.
@@ -158,6 +173,8 @@ impl Entry {
         match self {
             Self::Booted { .. }
             | Self::Configured { .. }
+            | Self::BundleChanged { .. }
+            | Self::SelfTested { .. }
             | Self::ClockSet { .. }
             | Self::Sinks { .. } => None,
             Self::Accepted { case, .. }

@@ -42,6 +42,29 @@ pub fn history(folder: &Path) -> Result<History, JournalError> {
     walk(&file).map_err(failed(&path))
 }
 
+/// What stands in a journal, without what it says.
+#[derive(Debug)]
+pub struct Verified {
+    /// Entries that are whole.
+    pub entries: u64,
+    /// The numbers of those that are not.
+    pub damaged: Vec<RangeInclusive<u64>>,
+}
+
+/// Follows a journal's chain from its first line to its last, and keeps nothing: the
+/// journal of years fits no memory. The device may write to it meanwhile.
+///
+/// # Errors
+/// [`JournalError::Io`].
+pub fn verify(folder: &Path) -> Result<Verified, JournalError> {
+    let path = folder.join(FILE);
+    let file = File::open(&path).map_err(failed(&path))?;
+    let mut entries = 0;
+    let history = walk_with(&file, &mut |_, _| entries += 1).map_err(failed(&path))?;
+    let damaged = history.damaged;
+    Ok(Verified { entries, damaged })
+}
+
 /// What became of one case.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CaseHistory {
@@ -94,7 +117,9 @@ impl History {
         for (Line { time, entry, .. }, span) in self.lines {
             let Some(number) = entry.case() else {
                 match entry {
-                    Entry::Booted { bundle, .. } => loaded = Some(bundle),
+                    Entry::Booted { bundle, .. } | Entry::BundleChanged { bundle } => {
+                        loaded = Some(bundle);
+                    }
                     Entry::Sinks { sinks } => chosen = sinks.into_iter().collect(),
                     Entry::ClockSet { from, to } => shift = clock::further(shift, from, to),
                     _ => {}
@@ -103,8 +128,11 @@ impl History {
             };
             let case: &mut CaseHistory = cases.entry(number).or_default();
             match entry {
+                // Of no case.
                 Entry::Booted { .. }
                 | Entry::Configured { .. }
+                | Entry::BundleChanged { .. }
+                | Entry::SelfTested { .. }
                 | Entry::ClockSet { .. }
                 | Entry::Sinks { .. } => {}
                 Entry::Accepted { order, .. } => case.accepted = Some((order, time)),
@@ -182,6 +210,13 @@ impl History {
 
 /// Reads all lines that end, and a last one that does but for a damaged newline.
 pub(super) fn walk(file: &File) -> std::io::Result<History> {
+    let mut lines = Vec::new();
+    let history = walk_with(file, &mut |line, span| lines.push((line, span)))?;
+    Ok(History { lines, ..history })
+}
+
+/// The same; the lines are given away, one by one.
+fn walk_with(file: &File, take: &mut dyn FnMut(Line, Span)) -> std::io::Result<History> {
     let mut reader = BufReader::new(file);
     let (mut history, mut chain, mut bytes) = (History::default(), Chain::new(), Vec::new());
     // Lines since the last whole one.
@@ -210,7 +245,7 @@ pub(super) fn walk(file: &File) -> std::io::Result<History> {
                 history.note_damage(if ends { line.seq - 1 } else { line.seq });
                 (history.last, unknown) = (line.seq, 0);
                 let start = history.end;
-                history.lines.push((line, Span { start, length }));
+                take(line, Span { start, length });
             }
             None => unknown += chain::lines_in(&bytes),
         }

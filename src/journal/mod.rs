@@ -8,12 +8,14 @@
 //! goes to a log.
 
 mod chain;
+mod check;
 mod clock;
 mod entry;
 mod history;
 
+pub use check::{Because, SelfCheck, Verdict};
 pub use entry::{Entry, LINK, Line, Order, Priority};
-pub use history::{CaseHistory, End, History, history};
+pub use history::{CaseHistory, End, History, Verified, history, verify};
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};

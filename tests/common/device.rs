@@ -28,7 +28,9 @@ impl Device {
     pub fn start_with(folder: &Path, ports: &[&str], baud: u32, more: &[&str]) -> Self {
         let mut command = serve();
         command.arg("--state").arg(folder.join("state"));
-        command.arg("--bundle").arg(starter());
+        if !more.contains(&"--bundle") {
+            command.arg("--bundle").arg(starter());
+        }
         command.arg("--baud").arg(baud.to_string());
         command.args(more);
         for port in ports {

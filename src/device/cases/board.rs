@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::queue::Queue;
 use crate::device::sinks::{Dues, Spec};
 use crate::device::trouble::Trouble;
-use crate::journal::{Order, Span};
+use crate::journal::{Order, SelfCheck, Span};
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,8 @@ pub(super) struct Board {
     pub answered: usize,
     pub storage_fault: bool,
     pub trouble: Option<Arc<Trouble>>,
+    /// What the last self-test came to.
+    pub checks: Arc<[SelfCheck]>,
     pub tests: Tests,
     pub dues: Dues,
     /// A sink needs an image no longer.

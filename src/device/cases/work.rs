@@ -12,7 +12,7 @@ use crate::device::events::{Event, Health};
 use crate::device::lock;
 use crate::device::run::Ran;
 use crate::device::trouble::Trouble;
-use crate::journal::{Entry, Order, Span};
+use crate::journal::{Because, Entry, Order, SelfCheck, Span, Verdict};
 use crate::pipeline::Timings;
 
 const STORAGE_RETRY: Duration = Duration::from_secs(1);
@@ -55,7 +55,12 @@ impl Cases {
     /// A case that takes the device down with it must be known at the next start. Where the
     /// disk refuses, the case runs all the same: its answer waits for the disk.
     pub(in crate::device) fn note_start(&self, case: u64) {
-        let written = lock(&self.ledger).journal.append(Entry::Started { case });
+        self.note(Entry::Started { case });
+    }
+
+    /// Writes what nobody waits for.
+    fn note(&self, entry: Entry) {
+        let written = lock(&self.ledger).journal.append(entry);
         if let Err(error) = written {
             self.storage_failed(&error);
         }
@@ -103,9 +108,37 @@ impl Cases {
         }
     }
 
+    /// The self-test was run. One that was only tried again is written where it came to
+    /// something else than before.
+    pub(in crate::device) fn note_checks(&self, because: Because, checks: Vec<SelfCheck>) {
+        for check in checks.iter().filter(|c| c.verdict == Verdict::Warned) {
+            log::warn!("{}: {}; {}", check.name, check.what, check.cure);
+        }
+        let checks: Arc<[SelfCheck]> = checks.into();
+        let before = std::mem::replace(&mut lock(&self.board).checks, Arc::clone(&checks));
+        let says = |check: &SelfCheck| (check.name.clone(), check.verdict, check.code.clone());
+        if because == Because::Retry && before.iter().map(says).eq(checks.iter().map(says)) {
+            return;
+        }
+        self.note(Entry::SelfTested {
+            because,
+            passed: checks.iter().all(|c| c.verdict != Verdict::Failed),
+            checks: checks.to_vec(),
+        });
+    }
+
+    /// What the last self-test came to, check by check.
+    pub fn checks(&self) -> Arc<[SelfCheck]> {
+        Arc::clone(&lock(&self.board).checks)
+    }
+
     /// Cases are answered from now on, by this bundle.
     pub(in crate::device) fn set_ready(&self, bundle: &Arc<Outline>) {
-        *lock(&self.bundle) = Arc::clone(bundle);
+        let before = std::mem::replace(&mut *lock(&self.bundle), Arc::clone(bundle));
+        if before.id != bundle.id {
+            let bundle = bundle.id.clone();
+            self.note(Entry::BundleChanged { bundle });
+        }
         let mut board = lock(&self.board);
         board.trouble = None;
         self.events.tell(&Event::Health(Health::Ready {

@@ -150,6 +150,11 @@ impl Glass for FrameBuffer {
     }
 }
 
+/// Whether a frame buffer has this name; `root` is where `sys` lies.
+pub(super) fn is_there(root: &Path, name: &str) -> bool {
+    find(&root.join(SYSTEM.trim_start_matches('/')), name).is_ok()
+}
+
 /// The frame buffer's number as the system writes it, `fb0`.
 fn find(system: &Path, name: &str) -> Result<String, GlassError> {
     if let Some(number) = name.strip_prefix("/dev/") {

@@ -1,12 +1,14 @@
 //! What `--display KIND:PLACE[,KEY=VALUE...]` says, checked before anything is opened.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use embedded_graphics::prelude::Size;
 use firmware_host::screens::Panel;
 use firmware_host::screens::palette::Ink;
+
+use super::framebuffer;
 
 /// Where to show what the device does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +129,25 @@ impl Place {
             Self::FrameBuffer(_) => "fb",
             Self::Pictures(_) => "png",
         }
+    }
+}
+
+impl Place {
+    /// What of it is not there; `root` is where `dev` and `sys` lie. Pictures are made where
+    /// they are wanted.
+    pub fn missing(&self, root: &Path) -> Option<String> {
+        let name = match self {
+            Self::Oled(oled) => &oled.bus,
+            Self::Tft(tft) => &tft.wires.bus,
+            Self::Paper(paper) => &paper.wires.bus,
+            Self::FrameBuffer(name) => name,
+            Self::Pictures(_) => return None,
+        };
+        let is_there = match self {
+            Self::FrameBuffer(name) if !name.starts_with('/') => framebuffer::is_there(root, name),
+            _ => root.join(name.trim_start_matches('/')).exists(),
+        };
+        (!is_there).then(|| name.clone())
     }
 }
 

@@ -198,7 +198,7 @@ impl View {
             bundle: bundle.map_or("", |(name, _)| name),
             intended_use: bundle.map(|(_, use_)| use_of(*use_)),
             // The device is ready only after it.
-            self_test: bundle.is_some(),
+            self_test: bundle.is_some() && !matches!(self.doing, Doing::Fault(_)),
             storage: !self.storage_fault,
             waiting: count(self.waiting),
             answered: count(self.answered),

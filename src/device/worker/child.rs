@@ -1,4 +1,4 @@
-//! The worker's own side: it loads the bundle once, reproduces its known answers, then does
+//! The worker's own side: it loads the bundle once, tests itself, then does
 //! what it is asked until its pipe is closed. Standard output belongs to the device; what
 //! is for people goes to standard error.
 
@@ -10,11 +10,10 @@ use std::path::Path;
 use super::message::{Inbox, Report, Request, write};
 use crate::bundle::Bundle;
 use crate::device::run;
-use crate::device::trouble::Trouble;
+use crate::device::self_test::{of_worker, useless};
 use crate::journal::Order;
 use crate::pipeline::{Observer, Stage};
 use crate::report::SOFTWARE;
-use crate::self_test;
 
 /// Serves requests on standard input until it is closed.
 ///
@@ -25,19 +24,22 @@ pub fn work_as_child(folder: &Path) -> Result<()> {
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    // The very folder, whatever a link on the way to it comes to point to.
+    let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let bundle = match Bundle::load(folder) {
         Ok(bundle) => bundle,
-        Err(error) => return write(&mut out, &Report::Useless(Trouble::from(&error))),
+        Err(error) => return write(&mut out, &Report::Useless(useless(&error))),
     };
+    let tested = || Report::Tested(of_worker(&bundle, folder));
     let loaded = Report::Loaded {
         software: SOFTWARE.to_owned(),
         bundle: bundle.outline(),
     };
     write(&mut out, &loaded)?;
-    write(&mut out, &tested(&bundle))?;
+    write(&mut out, &tested())?;
     while let Some(request) = requests.next(None)? {
         let report = match request {
-            Request::SelfTest => tested(&bundle),
+            Request::SelfTest => tested(),
             Request::Case { case, order } => {
                 let order: Order = serde_json::from_str(&order)?;
                 let mut progress = Progress { out: &mut out };
@@ -48,11 +50,6 @@ pub fn work_as_child(folder: &Path) -> Result<()> {
         write(&mut out, &report)?;
     }
     Ok(())
-}
-
-fn tested(bundle: &Bundle) -> Report {
-    let result = self_test::run(bundle);
-    Report::Tested(result.map(drop).map_err(|error| Trouble::from(&error)))
 }
 
 /// Even one that is stuck ends when the thread of the device that started it does.

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::Outline;
 use crate::device::events::Found;
 use crate::device::run::Ran;
-use crate::device::trouble::Trouble;
 use crate::finding::{Finding, Refusal};
 use crate::focus::Mask;
 use crate::image::{Image, Pixels, Said};
+use crate::journal::SelfCheck;
 use crate::pipeline::Stage;
 
 /// The longest message: the runs of the largest image's region are far shorter.
@@ -27,7 +27,7 @@ const LONGEST: u32 = 256 << 20;
 pub enum Request {
     /// A case; its order is written as the journal writes it.
     Case { case: u64, order: String },
-    /// The known answers once more.
+    /// Its checks once more.
     SelfTest,
 }
 
@@ -37,9 +37,9 @@ pub enum Report {
     /// The bundle is loaded, by this version of the program.
     Loaded { software: String, bundle: Outline },
     /// There is nothing to work with.
-    Useless(Trouble),
-    /// The known answers were reproduced, or not.
-    Tested(std::result::Result<(), Trouble>),
+    Useless(SelfCheck),
+    /// What the checks came to.
+    Tested(Vec<SelfCheck>),
     /// A stage of the case begins.
     Begun(Stage),
     /// A stage of the case ended after so many milliseconds.

@@ -18,15 +18,17 @@ use std::time::{Duration, Instant};
 
 use super::events::Health;
 use super::run::Ran;
-use super::trouble::Trouble;
 use crate::bundle::Outline;
-use crate::journal::Order;
+use crate::journal::{Order, SelfCheck};
 use crate::pipeline::Observer;
 use crate::report::SOFTWARE;
 pub use child::work_as_child;
 use message::{Report, Request};
 pub use process::SUBCOMMAND;
 use process::{Deadline, Process};
+
+/// The check that a worker which cannot work fails.
+const CHECK: &str = "worker";
 
 /// How workers are started, and how long they may take.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ pub struct Settings {
     pub memory_mib: Option<u32>,
     /// For one case, from its start to its answer.
     pub case: Duration,
-    /// To load the bundle and reproduce its known answers.
+    /// To load the bundle, and for its checks.
     pub start: Duration,
 }
 
@@ -49,7 +51,7 @@ impl Settings {
     /// Seconds for one case: far beyond what the slowest bundle takes on the slowest board.
     pub const CASE_S: u32 = 60;
     /// For a start: a full-size bundle from a slow card.
-    pub const START: Duration = Duration::from_secs(300);
+    pub const START: Duration = Duration::from_secs(120);
 }
 
 /// Why a worker is gone.
@@ -70,30 +72,32 @@ pub enum Lost {
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
     /// It says itself why it cannot work.
-    #[error(transparent)]
-    Useless(#[from] Trouble),
+    #[error("{}", .0.what)]
+    Useless(SelfCheck),
     /// It was lost before it could work.
     #[error(transparent)]
     Lost(#[from] Lost),
 }
 
-impl From<NotStarted> for Trouble {
-    fn from(error: NotStarted) -> Self {
-        match error {
-            NotStarted::Useless(trouble) => trouble,
-            NotStarted::Lost(lost) => Self::from(&lost),
+impl NotStarted {
+    /// The same as what the self-test came to.
+    pub fn check(self) -> SelfCheck {
+        match self {
+            Self::Useless(check) => check,
+            Self::Lost(lost) => lost.check(),
         }
     }
 }
 
-impl From<&Lost> for Trouble {
-    fn from(lost: &Lost) -> Self {
+impl Lost {
+    /// The same as what the self-test came to.
+    pub fn check(&self) -> SelfCheck {
         let cure = "look at the device's memory and temperature; it is tried again by itself";
-        Self::new("worker", lost, cure)
+        SelfCheck::failed(CHECK, CHECK, self.to_string(), cure)
     }
 }
 
-/// A worker that reproduced the known answers of its bundle.
+/// A worker that has its bundle loaded.
 #[derive(Debug)]
 pub struct Worker {
     process: Process,
@@ -103,12 +107,15 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker; tells how far it is. To be called on a thread that lives as long as
+    /// Starts a worker, and gives what its checks came to; tells how far it is. To be called on a thread that lives as long as
     /// the device does: the system ends the worker with it.
     ///
     /// # Errors
     /// [`NotStarted`].
-    pub fn start(settings: &Settings, tell: &mut dyn FnMut(Health)) -> Result<Self, NotStarted> {
+    pub fn start(
+        settings: &Settings,
+        tell: &mut dyn FnMut(Health),
+    ) -> Result<(Self, Vec<SelfCheck>), NotStarted> {
         tell(Health::Loading);
         let by = Deadline::after(settings.start);
         let mut process = Process::spawn(settings)?;
@@ -116,22 +123,21 @@ impl Worker {
             Report::Loaded { software, bundle } if software == SOFTWARE => bundle,
             Report::Loaded { software, .. } => {
                 let what = format!("the program on the disk is {software} now");
-                return Err(Trouble::new("worker", what, "start the device again").into());
+                let check = SelfCheck::failed(CHECK, CHECK, what, "start the device again");
+                return Err(NotStarted::Useless(check));
             }
-            Report::Useless(trouble) => return Err(trouble.into()),
+            Report::Useless(check) => return Err(NotStarted::Useless(check)),
             other => return Err(process.unexpected(&other).into()),
         };
         tell(Health::SelfTest);
-        match process.hear(by)? {
-            Report::Tested(result) => result?,
-            other => return Err(process.unexpected(&other).into()),
-        }
-        Ok(Self {
+        let checks = process.hear_checks(by)?;
+        let worker = Self {
             process,
             bundle: Arc::new(bundle),
             settings: settings.clone(),
             since: Instant::now(),
-        })
+        };
+        Ok((worker, checks))
     }
 
     /// The bundle that it loaded.
@@ -172,16 +178,13 @@ impl Worker {
         }
     }
 
-    /// Has the known answers reproduced once more.
+    /// Has it test itself once more.
     ///
     /// # Errors
-    /// [`NotStarted`]: they were not, or this worker is gone.
-    pub fn self_test(&mut self) -> Result<(), NotStarted> {
-        let by = Deadline::after(self.settings.start);
+    /// [`Lost`]: this worker is gone.
+    pub fn self_test(&mut self) -> Result<Vec<SelfCheck>, Lost> {
         self.process.ask(&Request::SelfTest)?;
-        match self.process.hear(by)? {
-            Report::Tested(result) => Ok(result?),
-            other => Err(self.process.unexpected(&other).into()),
-        }
+        self.process
+            .hear_checks(Deadline::after(self.settings.start))
     }
 }

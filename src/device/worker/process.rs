@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::message::{Inbox, Report, Request, write};
 use super::{Lost, Settings};
+use crate::journal::SelfCheck;
 
 /// The hidden subcommand that is a worker.
 pub const SUBCOMMAND: &str = "run-cases";
@@ -81,6 +82,14 @@ impl Process {
                 Err(Lost::Deadline(by.after))
             }
             Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    /// What its checks came to.
+    pub fn hear_checks(&mut self, by: Deadline) -> Result<Vec<SelfCheck>, Lost> {
+        match self.hear(by)? {
+            Report::Tested(checks) => Ok(checks),
+            other => Err(self.unexpected(&other)),
         }
     }
 

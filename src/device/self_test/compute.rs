@@ -1,0 +1,74 @@
+//! What the worker tests of itself: the files that it answers from, the arithmetic, and both
+//! together on images whose answers are known.
+
+use std::path::Path;
+
+use crate::bundle::{self, Bundle, BundleError};
+use crate::engine;
+use crate::journal::SelfCheck;
+use crate::self_test;
+
+const BUNDLE: &str = "bundle";
+
+/// All checks of a worker that has this bundle loaded from this folder.
+pub fn of_worker(bundle: &Bundle, folder: &Path) -> Vec<SelfCheck> {
+    vec![files(bundle, folder), kernel(), known_answers(bundle)]
+}
+
+/// A bundle that cannot be loaded.
+pub fn useless(error: &BundleError) -> SelfCheck {
+    SelfCheck::failed(BUNDLE, error.code(), error.to_string(), error.cure())
+}
+
+fn files(bundle: &Bundle, folder: &Path) -> SelfCheck {
+    let id = &bundle.id;
+    match bundle::rehash(folder) {
+        Ok(found) if found.sha256 == id.sha256 => {
+            let what = format!(
+                "{} {}: {} files are whole",
+                id.name, id.version, found.files
+            );
+            SelfCheck::passed(BUNDLE, what)
+        }
+        Ok(found) => {
+            let what = format!(
+                "{} {} is loaded, and its folder holds the one of SHA-256 {}",
+                id.name, id.version, found.sha256
+            );
+            let cure = "load it (SIGHUP), or put the one that was there back";
+            SelfCheck::failed(BUNDLE, "bundle_changed", what, cure)
+        }
+        Err(error) => useless(&error),
+    }
+}
+
+fn kernel() -> SelfCheck {
+    const NAME: &str = "kernel";
+    match engine::compare_with_reference() {
+        Ok(compared) => {
+            let what = format!(
+                "{} on {} threads: {} integer products as the scalar reference gives them",
+                compared.kernel, compared.threads, compared.products
+            );
+            SelfCheck::passed(NAME, what)
+        }
+        Err(error) => {
+            let cure = "do not use this device; MEDFOCUS_KERNEL=scalar shows whether it is the CPU";
+            SelfCheck::failed(NAME, "kernel", error.to_string(), cure)
+        }
+    }
+}
+
+fn known_answers(bundle: &Bundle) -> SelfCheck {
+    const NAME: &str = "known_answers";
+    match self_test::run(bundle) {
+        Ok(passed) => {
+            let what = format!(
+                "{} images reproduced; probabilities within {:.0e}, areas within {:.0e}",
+                passed.images, passed.probability, passed.area_fraction
+            );
+            SelfCheck::passed(NAME, what)
+        }
+        Err(error) => SelfCheck::failed(NAME, error.code(), error.to_string(), error.cure()),
+    }
+}

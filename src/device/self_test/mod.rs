@@ -1,0 +1,96 @@
+//! The self-test: whether this device, as it stands here, may answer.
+//!
+//! Each check is one small function with a name. Those that compute run in the worker
+//! ([`of_worker`]), where cases run; the rest looks at what is around it ([`Surroundings`]).
+//! A check that fails latches the safe state; one that warns is told and changes nothing.
+//!
+//! | check | looks at | may |
+//! |---|---|---|
+//! | `worker` | whether what runs the cases starts | fail |
+//! | `bundle` | every file of the bundle, by its hash | fail |
+//! | `kernel` | integer products against the scalar reference, to the bit | fail |
+//! | `known_answers` | the whole method on the bundle's own images | fail |
+//! | `journal` | the chain from the first entry on | fail where it cannot be read, else warn |
+//! | `space` | room for the state folder | warn |
+//! | `memory` | what is free | warn |
+//! | `temperature` | thermal zones against their own limits | warn |
+//! | `throttling` | what a Raspberry Pi's firmware says | warn |
+//! | `ports`, `displays` | whether those that were named are there | warn |
+
+mod attached;
+mod compute;
+mod machine;
+
+use std::path::{Path, PathBuf};
+
+pub use compute::{of_worker, useless};
+
+use super::place::Place;
+use super::trouble::Trouble;
+use crate::journal::{self, SelfCheck, Verdict};
+
+/// What the self-test looks at beside the worker.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The state folder.
+    pub state: PathBuf,
+    /// The serial ports that were named.
+    pub ports: Vec<PathBuf>,
+    /// The displays that were named.
+    pub displays: Vec<Place>,
+    /// Where `sys` and `dev` lie: `/`.
+    pub root: PathBuf,
+}
+
+impl Surroundings {
+    /// Looks at everything once.
+    pub fn checks(&self) -> Vec<SelfCheck> {
+        vec![
+            chain(&self.state),
+            machine::space(&self.state),
+            machine::memory(),
+            machine::temperature(&self.root),
+            machine::throttling(&self.root),
+            attached::ports(&self.ports),
+            attached::displays(&self.root, &self.displays),
+        ]
+    }
+}
+
+/// Why no case may be answered, if so.
+pub fn trouble(checks: &[SelfCheck]) -> Option<Trouble> {
+    let mut failed = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Failed);
+    failed.next().map(Trouble::from)
+}
+
+impl From<&SelfCheck> for Trouble {
+    fn from(failed: &SelfCheck) -> Self {
+        let what = format!("{}: {}", failed.name, failed.what);
+        Self::new(&failed.code, what, &failed.cure)
+    }
+}
+
+fn chain(state: &Path) -> SelfCheck {
+    const NAME: &str = "journal";
+    match journal::verify(state) {
+        Ok(verified) if verified.damaged.is_empty() => {
+            SelfCheck::passed(NAME, format!("{} entries, all whole", verified.entries))
+        }
+        Ok(verified) => {
+            let damaged: Vec<String> = verified
+                .damaged
+                .iter()
+                .map(|range| format!("{} to {}", range.start(), range.end()))
+                .collect();
+            let what = format!("damaged entries: {}", damaged.join(", "));
+            let cure = "keep a copy of the journal and change the card it lies on";
+            SelfCheck::warned(NAME, what, cure)
+        }
+        Err(error) => {
+            let cure = "check the card that the state folder lies on";
+            SelfCheck::failed(NAME, "state", error.to_string(), cure)
+        }
+    }
+}
