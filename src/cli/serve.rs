@@ -14,7 +14,7 @@ use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
     Afterwards, Cases, Displays, Event, Events, Health, Keeping, Port, Supervisor, Surroundings,
-    Worker, WorkerSettings, dicom, talk,
+    Trouble, Worker, WorkerSettings, dicom, talk,
 };
 
 use super::{Failure, no_exam, put, state};
@@ -106,7 +106,11 @@ fn serve(config: &Config, events: &Arc<Events>, displays: &Displays) -> Result<(
             });
         }
     }
-    Ok(())
+    // Who tried it at a desk hears how it stood.
+    match cases.summary().trouble {
+        Some(trouble) => Err(Trouble::clone(&trouble).into()),
+        None => Ok(()),
+    }
 }
 
 /// From nothing to a device that may accept cases.
