@@ -6,60 +6,17 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::console::Cable;
-use common::device::{Device, PATIENCE};
-use common::phantom;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use common::bench::Bench;
+use common::device::PATIENCE;
+use rustix::process::{Signal, kill_process, test_kill_process};
 
 /// Far longer than a case takes, so that the bounds below hold on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-struct Bench {
-    folder: tempfile::TempDir,
-    cable: Cable,
-    device: Device,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let cable = Cable::plug(&folder.path().join("port"));
-        let deadline = DEADLINE.as_secs().to_string();
-        let more = ["--deadline", &deadline];
-        let device = Device::start_with(folder.path(), &["port"], 115_200, &more);
-        Self {
-            folder,
-            cable,
-            device,
-        }
-    }
-
-    fn accept(&mut self, name: &str) -> String {
-        let path = phantom(name).display().to_string();
-        self.cable.ask(&format!("CASE:RUN {path}"))
-    }
-
-    /// The worker, as soon as there is another one than `last`.
-    fn worker(&self, last: Option<Pid>) -> Pid {
-        let begin = Instant::now();
-        loop {
-            match self.device.worker() {
-                Some(worker) if Some(worker) != last => return worker,
-                _ => {}
-            }
-            assert!(begin.elapsed() < PATIENCE, "{}", self.device.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-/// A worker that is stopped before it is asked is stuck for certain, whatever the machine
-/// does beside.
 #[test]
 fn a_stuck_case_is_refused_in_time_and_the_next_one_is_answered() {
-    let mut bench = Bench::new();
-    let worker = bench.worker(None);
-    kill_process(worker, Signal::STOP).unwrap();
+    let mut bench = Bench::with_deadline(DEADLINE);
+    let worker = bench.stick();
     let begin = Instant::now();
     assert_eq!(bench.accept("brain.png"), "1");
     assert_eq!(bench.accept("brain.png"), "2");
@@ -83,9 +40,8 @@ fn a_stuck_case_is_refused_in_time_and_the_next_one_is_answered() {
 
 #[test]
 fn a_case_whose_worker_dies_is_refused_and_the_next_one_is_answered() {
-    let mut bench = Bench::new();
-    let worker = bench.worker(None);
-    kill_process(worker, Signal::STOP).unwrap();
+    let mut bench = Bench::with_deadline(DEADLINE);
+    let worker = bench.stick();
     assert_eq!(bench.accept("brain.png"), "1");
     assert_eq!(bench.accept("brain.png"), "2");
     bench.cable.wait_for("STAT?", "running case=1");
@@ -100,7 +56,7 @@ fn a_case_whose_worker_dies_is_refused_and_the_next_one_is_answered() {
 
 #[test]
 fn a_worker_that_dies_idle_costs_no_case() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with_deadline(DEADLINE);
     let worker = bench.worker(None);
     kill_process(worker, Signal::ABORT).unwrap();
     bench.worker(Some(worker));
@@ -111,7 +67,7 @@ fn a_worker_that_dies_idle_costs_no_case() {
 
 #[test]
 fn workers_that_die_again_and_again_are_the_safe_state_and_cases_are_kept() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with_deadline(DEADLINE);
     let mut last = None;
     let begin = Instant::now();
     let status = loop {
@@ -141,14 +97,12 @@ fn workers_that_die_again_and_again_are_the_safe_state_and_cases_are_kept() {
 
 #[test]
 fn no_worker_outlives_its_device() {
-    let mut bench = Bench::new();
-    let worker = bench.worker(None);
-    kill_process(worker, Signal::STOP).unwrap();
+    let mut bench = Bench::with_deadline(DEADLINE);
+    let worker = bench.stick();
     bench.device.kill();
     let begin = Instant::now();
     while test_kill_process(worker).is_ok() {
         assert!(begin.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(20));
     }
-    drop(bench.folder);
 }

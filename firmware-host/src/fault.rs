@@ -44,6 +44,8 @@ pub enum Fault {
     Busy,
     /// The device's storage refuses to write: nothing was accepted.
     Storage,
+    /// The device is being switched off: nothing was accepted.
+    Stopping,
     /// The image is larger than the device takes, or its store is full.
     ImageTooLarge,
     /// The bytes of an image have another hash than was said.
@@ -78,6 +80,7 @@ impl Fault {
             Self::TooManyWaiting => 12,
             Self::Busy => 14,
             Self::Storage => 20,
+            Self::Stopping => 21,
             Self::ImageTooLarge => 30,
             Self::ImageDamaged => 31,
             Self::NoSuchImage => 32,
@@ -109,6 +112,7 @@ impl Fault {
             Self::TooManyWaiting => "Too many cases waiting; wait for one to finish",
             Self::Busy => "A case is running; ask again when *OPC? answers 1",
             Self::Storage => "Storage cannot be written; nothing was accepted",
+            Self::Stopping => "Device is being switched off; ask again after its next start",
             Self::ImageTooLarge => "Image too large, or the store is full; run the stored ones",
             Self::ImageDamaged => "Image damaged; it was forgotten, send it again",
             Self::NoSuchImage => "No such image; send it first",

@@ -1,11 +1,14 @@
 //! `medfocus serve`: the device, until it is switched off.
 
 mod options;
+mod signals;
 mod sinks;
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use clap::Args;
@@ -13,8 +16,8 @@ use medfocus::bundle;
 use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
-    Afterwards, Cases, Displays, Event, Events, Health, Keeping, Port, Supervisor, Surroundings,
-    Trouble, Worker, WorkerSettings, dicom, talk,
+    Afterwards, Cases, Displays, Event, Events, Health, Keeping, Port, Power, Supervisor,
+    Surroundings, Trouble, Worker, WorkerSettings, dicom, talk,
 };
 
 use super::{Failure, no_exam, put, state};
@@ -63,7 +66,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let events = Arc::new(Events::default());
     let places = config.display.iter().map(|shown| shown.place.clone());
     let displays = Displays::start(places.collect(), config.device.language, &events);
-    let served = serve(&config, &events, &displays);
+    let power = Arc::new(Power::watched());
+    signals::listen(&power).map_err(|error| Failure::Device {
+        code: "signals",
+        message: format!("signals cannot be taken: {error}"),
+        cure: "start the device again and report this",
+    })?;
+    let served = serve(&config, &events, &displays, &power);
     if let Some(trouble) = served.as_ref().err().and_then(Failure::trouble) {
         events.tell(&Event::Health(Health::Fault(Arc::new(trouble))));
     }
@@ -71,12 +80,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     served
 }
 
-fn serve(config: &Config, events: &Arc<Events>, displays: &Displays) -> Result<(), Failure> {
+fn serve(
+    config: &Config,
+    events: &Arc<Events>,
+    displays: &Displays,
+    power: &Arc<Power>,
+) -> Result<(), Failure> {
     let state = state::folder(config.device.state.as_deref())?;
     let sinks = sinks::of(config);
-    let (cases, supervisor) = start(config, &state, events, &sinks)?;
+    let (cases, supervisor) = start(config, &state, events, &sinks, power)?;
     displays.watch(cases);
-    std::thread::spawn(|| supervisor.work());
+    let (tell, ended) = mpsc::channel();
+    until_it_ends(&tell, Part::Supervisor, || supervisor.work());
     std::thread::spawn(|| cases.keep());
     medfocus::device::sinks::start(sinks, cases);
     if let Some(options) = dicom_options(config) {
@@ -85,31 +100,61 @@ fn serve(config: &Config, events: &Arc<Events>, displays: &Displays) -> Result<(
             message: format!("DICOM: {error}"),
             cure: "name a port that is free with --dicom-port, above 1023 or with the right to it",
         })?;
-        // Without a serial line there is nothing that could end.
-        if config.serial.is_empty() {
-            loop {
-                std::thread::park();
-            }
-        }
     }
-    let ports = config.serial.iter().map(port);
-    let lines: Vec<_> = ports
-        .map(|port| std::thread::spawn(move || talk(&port, cases)))
-        .collect();
-    for line in lines {
-        // A line's thread ends with its standard input, or by a fault of the program.
-        if line.join().is_err() {
-            return Err(Failure::Device {
-                code: "line",
-                message: "a line's thread failed".to_owned(),
-                cure: "start the device again and report this",
-            });
-        }
+    for port in config.serial.iter().map(port) {
+        until_it_ends(&tell, Part::Line, move || talk(&port, cases));
     }
+    power.ready();
+    let at_a_desk = wait(&ended, config.serial.len(), power)?;
     // Who tried it at a desk hears how it stood.
     match cases.summary().trouble {
-        Some(trouble) => Err(Trouble::clone(&trouble).into()),
-        None => Ok(()),
+        Some(trouble) if at_a_desk => Err(Trouble::clone(&trouble).into()),
+        _ => Ok(()),
+    }
+}
+
+/// A part of the device that may end.
+#[derive(Clone, Copy)]
+enum Part {
+    Supervisor,
+    Line,
+}
+
+/// How a part ended: by itself, or by a fault of the program.
+type End = (Part, std::thread::Result<()>);
+
+/// Works on a thread of its own, and tells how that ended.
+fn until_it_ends(tell: &Sender<End>, part: Part, work: impl FnOnce() + Send + 'static) {
+    let tell = tell.clone();
+    std::thread::spawn(move || {
+        let ended = catch_unwind(AssertUnwindSafe(work));
+        // Nobody hears it where the program has ended.
+        let _ = tell.send((part, ended));
+    });
+}
+
+/// Waits until the device is switched off and has put its work down. True where that was
+/// because its last line, which was standard input, was closed.
+fn wait(ended: &Receiver<End>, mut lines: usize, power: &Power) -> Result<bool, Failure> {
+    let mut at_a_desk = false;
+    loop {
+        match ended.recv() {
+            Ok((Part::Supervisor, Ok(()))) => return Ok(at_a_desk),
+            Ok((Part::Line, Ok(()))) => {
+                lines -= 1;
+                if lines == 0 {
+                    at_a_desk = power.is_on();
+                    power.switch_off();
+                }
+            }
+            Ok((_, Err(_))) | Err(_) => {
+                return Err(Failure::Device {
+                    code: "line",
+                    message: "a thread of the device failed".to_owned(),
+                    cure: "start the device again and report this",
+                });
+            }
+        }
     }
 }
 
@@ -119,8 +164,9 @@ fn start(
     state: &Path,
     events: &Arc<Events>,
     sinks: &[Box<dyn Sink>],
+    power: &Arc<Power>,
 ) -> Result<(&'static Cases, Supervisor), Failure> {
-    let settings = worker_settings(config)?;
+    let settings = worker_settings(config, power)?;
     let surroundings = surroundings(config, state);
     let started = Worker::start(&settings, &mut |health| events.tell(&Event::Health(health)));
     let bundle = match &started {
@@ -137,7 +183,13 @@ fn start(
         sinks: sinks.iter().map(|sink| sink.spec()).collect(),
         keeping: Keeping::default(),
     };
-    let cases = Cases::open(bundle, state, Arc::clone(events), afterwards)?;
+    let cases = Cases::open(
+        bundle,
+        state,
+        Arc::clone(events),
+        afterwards,
+        Arc::clone(power),
+    )?;
     cases.configured(config.sha256())?;
     cases.set_most_waiting(config.queue.most_waiting as usize);
     let cases = Box::leak(Box::new(cases));
@@ -155,7 +207,7 @@ fn surroundings(config: &Config, state: &Path) -> Surroundings {
     }
 }
 
-fn worker_settings(config: &Config) -> Result<WorkerSettings, Failure> {
+fn worker_settings(config: &Config, power: &Arc<Power>) -> Result<WorkerSettings, Failure> {
     let device = &config.device;
     Ok(WorkerSettings {
         program: super::program()?,
@@ -164,6 +216,7 @@ fn worker_settings(config: &Config) -> Result<WorkerSettings, Failure> {
         memory_mib: device.memory_mib,
         case: Duration::from_secs(device.deadline_s.into()),
         start: WorkerSettings::START,
+        power: Arc::clone(power),
     })
 }
 

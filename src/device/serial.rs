@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::cases::Cases;
 use super::line::Line;
+use super::power::Loop;
 
 /// For a byte to come, and for bytes to be taken.
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -15,6 +16,8 @@ const LINKED: Duration = Duration::from_millis(5);
 /// Pipes have no rate; this one keeps a link's patience short.
 const STANDARD_BAUD: u32 = 1_000_000;
 const REOPEN: Duration = Duration::from_secs(1);
+/// A line that stood still for so long has hung: longer than any self-test that it waits for.
+const STANDSTILL: Duration = Duration::from_secs(300);
 
 /// Which line to talk on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +38,8 @@ pub fn talk(port: &Port, cases: &Cases) {
     match port {
         Port::Standard => {
             let mut line = Line::new(cases, STANDARD_BAUD);
-            if let Err(error) = converse(&mut line, &mut standard()) {
+            let turning = cases.power().must_turn("standard input", STANDSTILL);
+            if let Err(error) = converse(&mut line, &mut standard(), &turning) {
                 log::error!("standard input and output: {error}");
             }
         }
@@ -46,12 +50,14 @@ pub fn talk(port: &Port, cases: &Cases) {
 fn keep_open(path: &str, baud: u32, cases: &Cases) {
     let mut line = Line::new(cases, baud);
     let mut missing = false;
+    let turning = cases.power().must_turn(path, STANDSTILL);
     loop {
+        turning.turned();
         match serialport::new(path, baud).timeout(DEADLINE).open() {
             Ok(mut port) => {
                 log::info!("{path}: open at {baud} baud");
                 missing = false;
-                match converse(&mut line, &mut port) {
+                match converse(&mut line, &mut port, &turning) {
                     Ok(()) => log::warn!("{path}: closed by the other end"),
                     Err(error) => log::warn!("{path}: {error}"),
                 }
@@ -137,11 +143,12 @@ impl Wire for Standard {
 
 /// Answers until the line ends or fails. Between two frames it looks whether something
 /// came, so that two ends that send at once never wait for each other.
-fn converse(line: &mut Line<'_>, wire: &mut dyn Wire) -> std::io::Result<()> {
+fn converse(line: &mut Line<'_>, wire: &mut dyn Wire, turning: &Loop) -> std::io::Result<()> {
     let began = Instant::now();
     let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut bytes = [0; 1024];
     loop {
+        turning.turned();
         let frame = line.next_frame(now());
         let patience = match &frame {
             Some(_) => Duration::ZERO,

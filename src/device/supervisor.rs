@@ -13,12 +13,14 @@ use super::cases::{Cases, Task};
 use super::events::{Event, Events};
 use super::run::Ran;
 use super::self_test::{Surroundings, trouble};
+use super::trouble::Trouble;
 use super::worker::{Lost, NotStarted, Settings, Worker};
 use crate::journal::{Because, Order, SelfCheck};
 use crate::pipeline::{Observer, Stage, Timings};
 
-/// How soon a worker that ended while nothing was to do is noticed.
-const PULSE: Duration = Duration::from_secs(1);
+/// How soon it is noticed that the worker ended, or the device is switched off, while nothing
+/// was to do.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// Between two self-tests that nobody asked for.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -59,9 +61,10 @@ impl Supervisor {
         supervisor
     }
 
-    /// Works for ever. To be called on one thread.
-    pub fn work(mut self) -> ! {
-        loop {
+    /// Works until the device is switched off. To be called on one thread.
+    pub fn work(mut self) {
+        while self.cases.power().is_on() {
+            self.cases.power().turned();
             self.look_after_worker();
             if self.worker.is_some() && self.tested.elapsed() >= DAY {
                 self.self_test(Because::Daily);
@@ -121,6 +124,7 @@ impl Supervisor {
         match (trouble, &self.worker) {
             (None, Some(worker)) => {
                 log::info!("self-test passed; ready");
+                self.cases.power().status("ready");
                 self.cases.set_ready(worker.bundle());
             }
             (None, None) => {}
@@ -128,7 +132,7 @@ impl Supervisor {
                 // The next one loads what may have been mended.
                 self.worker = None;
                 self.restart.strike();
-                self.cases.set_trouble(trouble);
+                self.set_trouble(trouble);
             }
         }
     }
@@ -151,6 +155,11 @@ impl Supervisor {
                 self.restart = Restart::default();
                 self.cases.end(case, order, ran, &timings, &bundle);
             }
+            // Whatever ended it, switching off may have been the cause.
+            Err(_) if !self.cases.power().is_on() => {
+                self.worker = None;
+                self.cases.put_back(case);
+            }
             Err(lost) => {
                 log::error!("case {case}: {lost}");
                 let ran = Ran::lost(order, &lost);
@@ -169,8 +178,14 @@ impl Supervisor {
         }
         self.restart.strike();
         if !self.restart.is_due() {
-            self.cases.set_trouble((&lost.check()).into());
+            self.set_trouble((&lost.check()).into());
         }
+    }
+
+    fn set_trouble(&self, trouble: Trouble) {
+        let status = format!("safe state: {}", trouble.code);
+        self.cases.power().status(&status);
+        self.cases.set_trouble(trouble);
     }
 }
 

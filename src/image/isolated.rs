@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -207,9 +208,12 @@ fn hear(child: &mut Child, deadline: Instant) -> std::io::Result<Vec<u8>> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
-        let mut waiting = [PollFd::new(&out, PollFlags::IN)];
-        if poll(&mut waiting, Some(&left))? == 0 {
-            return Err(ErrorKind::TimedOut.into());
+        match poll(&mut [PollFd::new(&out, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Err(ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            // A signal came; how long there is left is looked at again.
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
         }
         match out.read(&mut buffer)? {
             0 => return Ok(bytes),

@@ -128,6 +128,11 @@ pub enum Entry {
         /// Its number.
         case: u64,
     },
+    /// A case that had begun was put back: the device was switched off. It will begin again.
+    Returned {
+        /// Its number.
+        case: u64,
+    },
     /// A case ended in a finding or a refusal.
     Answered {
         /// Its number.
@@ -179,6 +184,7 @@ impl Entry {
             | Self::Sinks { .. } => None,
             Self::Accepted { case, .. }
             | Self::Started { case }
+            | Self::Returned { case }
             | Self::Answered { case, .. }
             | Self::Aborted { case }
             | Self::Delivered { case, .. }

@@ -70,7 +70,7 @@ pub fn verify(folder: &Path) -> Result<Verified, JournalError> {
 pub struct CaseHistory {
     /// What it is asked, and when it was taken on; `None` where that entry is damaged.
     pub accepted: Option<(Order, Timestamp)>,
-    /// How often it began to run.
+    /// How often it began to run and was not put back.
     pub starts: usize,
     /// How it ended; `None` where it has not.
     pub end: Option<End>,
@@ -137,6 +137,7 @@ impl History {
                 | Entry::Sinks { .. } => {}
                 Entry::Accepted { order, .. } => case.accepted = Some((order, time)),
                 Entry::Started { .. } => case.starts += 1,
+                Entry::Returned { .. } => case.starts = case.starts.saturating_sub(1),
                 Entry::Answered { image, record, .. } => {
                     let bundle = loaded.clone();
                     let steady = clock::steady(time, shift);

@@ -26,6 +26,12 @@ impl Device {
 
     /// The same, with more arguments.
     pub fn start_with(folder: &Path, ports: &[&str], baud: u32, more: &[&str]) -> Self {
+        let command = Self::command(folder, ports, baud, more);
+        Self::start_as(folder, ports, command)
+    }
+
+    /// What starts it.
+    pub fn command(folder: &Path, ports: &[&str], baud: u32, more: &[&str]) -> Command {
         let mut command = serve();
         command.arg("--state").arg(folder.join("state"));
         if !more.contains(&"--bundle") {
@@ -36,6 +42,11 @@ impl Device {
         for port in ports {
             command.arg("--serial").arg(folder.join(port));
         }
+        command
+    }
+
+    /// Starts it so, and waits for its ports.
+    pub fn start_as(folder: &Path, ports: &[&str], command: Command) -> Self {
         let device = Self::run(folder, command);
         for port in ports {
             device.wait_for_open(port, 1);
@@ -107,6 +118,25 @@ impl Device {
         let children = children.join(" ");
         let worker = children.split_whitespace().find(is_worker)?;
         rustix::process::Pid::from_raw(worker.parse().ok()?)
+    }
+
+    /// Sends it a signal.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let own = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(own, signal).expect("sent");
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a process") {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// As if the power failed.

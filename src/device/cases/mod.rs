@@ -29,6 +29,7 @@ pub(super) use work::Task;
 use super::events::{Event, Events, Health};
 use super::images::Images;
 use super::kept::{self, Keeping, Kept};
+use super::power::Power;
 use super::sinks::Spec;
 use super::{config, identity, lock};
 use crate::bundle::Outline;
@@ -67,6 +68,7 @@ pub struct Cases {
     /// A sink owes a case, or an image is needed no longer.
     owing: Condvar,
     events: Arc<Events>,
+    power: Arc<Power>,
     /// Cases of one priority that may wait at once.
     most_waiting: AtomicUsize,
 }
@@ -81,6 +83,7 @@ impl Cases {
         state: &Path,
         events: Arc<Events>,
         afterwards: Afterwards,
+        power: Arc<Power>,
     ) -> Result<Self, JournalError> {
         let (mut journal, history) = Journal::open(state)?;
         for damaged in &history.damaged {
@@ -127,6 +130,7 @@ impl Cases {
             tested: Condvar::new(),
             owing: Condvar::new(),
             events,
+            power,
             most_waiting: AtomicUsize::new(config::Queue::MOST_WAITING as usize),
         };
         // Power failed between an end and what follows from it.
@@ -165,6 +169,11 @@ impl Cases {
         &self.events
     }
 
+    /// The device's switch.
+    pub fn power(&self) -> &Power {
+        &self.power
+    }
+
     /// The bundle that answers now.
     pub fn bundle(&self) -> Arc<Outline> {
         Arc::clone(&lock(&self.bundle))
@@ -194,8 +203,12 @@ impl Cases {
     /// Accepts a case; its number is durable when this returns.
     ///
     /// # Errors
-    /// [`Fault::TooManyWaiting`] or [`Fault::Storage`]; then nothing was accepted.
+    /// [`Fault::TooManyWaiting`], [`Fault::Stopping`] or [`Fault::Storage`]; then nothing was
+    /// accepted.
     pub fn accept(&self, order: Order) -> Result<u64, Fault> {
+        if !self.power.is_on() {
+            return Err(Fault::Stopping);
+        }
         let most_waiting = self.most_waiting.load(Ordering::Relaxed);
         let mut ledger = lock(&self.ledger);
         {

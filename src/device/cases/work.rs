@@ -77,11 +77,13 @@ impl Cases {
     ) {
         let record = ran.record(bundle, case, order, timings);
         let (state, image) = (State::of(&record), ran.image.clone());
-        let span = self.store(&Entry::Answered {
+        let Some(span) = self.store(&Entry::Answered {
             case,
             image: image.clone(),
             record,
-        });
+        }) else {
+            return;
+        };
         let mut board = lock(&self.board);
         board.running = None;
         board.end(case, state, Some(span));
@@ -91,21 +93,30 @@ impl Cases {
         self.owing.notify_all();
     }
 
-    /// Writes an answer, however long the disk refuses: it must not be lost.
-    fn store(&self, entry: &Entry) -> Span {
+    /// Writes an answer, however long the disk refuses: it must not be lost. `None` where the
+    /// device is switched off meanwhile: then the case is run again after its next start.
+    fn store(&self, entry: &Entry) -> Option<Span> {
         loop {
             let written = lock(&self.ledger).journal.append(entry.clone());
             match written {
                 Ok(span) => {
                     self.set_storage_fault(false);
-                    return span;
+                    return Some(span);
                 }
-                Err(error) => {
-                    self.storage_failed(&error);
-                    std::thread::sleep(STORAGE_RETRY);
-                }
+                Err(error) => self.storage_failed(&error),
             }
+            if !self.power.is_on() {
+                return None;
+            }
+            std::thread::sleep(STORAGE_RETRY);
+            self.power.turned();
         }
+    }
+
+    /// A case that began is not ended, since the device is switched off.
+    pub(in crate::device) fn put_back(&self, case: u64) {
+        log::info!("case {case}: put back; it runs again after the next start");
+        self.note(Entry::Returned { case });
     }
 
     /// The self-test was run. One that was only tried again is written where it came to

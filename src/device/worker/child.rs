@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Result, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::message::{Inbox, Report, Request, write};
 use crate::bundle::Bundle;
@@ -21,6 +22,7 @@ use crate::report::SOFTWARE;
 /// The device has gone, or what it says is no request.
 pub fn work_as_child(folder: &Path) -> Result<()> {
     end_with_parent()?;
+    outlast_signals()?;
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
@@ -58,6 +60,16 @@ fn end_with_parent() -> Result<()> {
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
         set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
+    Ok(())
+}
+
+/// Whoever switches the device off may signal all of its processes; the device decides when
+/// its worker ends.
+fn outlast_signals() -> Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::default())?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::events::Health;
+use super::power::Power;
 use super::run::Ran;
 use crate::bundle::Outline;
 use crate::journal::{Order, SelfCheck};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub case: Duration,
     /// To load the bundle, and for its checks.
     pub start: Duration,
+    /// Told while a worker is waited for.
+    pub power: Arc<Power>,
 }
 
 impl Settings {
@@ -60,6 +63,9 @@ pub enum Lost {
     /// It took too long, and was ended.
     #[error("no answer within {0:?}")]
     Deadline(Duration),
+    /// The device is switched off, and does not wait for it.
+    #[error("the device is switched off")]
+    Cut,
     /// It ended by itself, or something ended it.
     #[error("the process that runs cases ended: {0}")]
     Ended(ExitStatus),

@@ -3,10 +3,12 @@
 
 use std::io::ErrorKind;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::message::{Inbox, Report, Request, write};
 use super::{Lost, Settings};
+use crate::device::power::Power;
 use crate::journal::SelfCheck;
 
 /// The hidden subcommand that is a worker.
@@ -15,6 +17,8 @@ pub const SUBCOMMAND: &str = "run-cases";
 /// How long a process that was ended may take to go: the system takes a moment, and for ever
 /// where a disk does not answer.
 const GOING: Duration = Duration::from_secs(1);
+/// How long it is waited for before the device is told that it waits.
+const TURN: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// When something must have been heard.
@@ -37,6 +41,7 @@ pub struct Process {
     child: Option<Child>,
     requests: ChildStdin,
     reports: Inbox<ChildStdout>,
+    power: Arc<Power>,
 }
 
 impl Process {
@@ -49,6 +54,10 @@ impl Process {
         command.args(["--threads", &settings.threads.to_string()]);
         if let Some(memory) = settings.memory_mib {
             command.args(["--memory", &memory.to_string()]);
+        }
+        // The service manager knows the device, and not its worker.
+        for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(variable);
         }
         // A terminal's signals are for the device alone, which ends its worker when it is time.
         #[cfg(unix)]
@@ -64,6 +73,7 @@ impl Process {
             child: Some(child),
             requests,
             reports: Inbox::new(reports),
+            power: Arc::clone(&settings.power),
         })
     }
 
@@ -74,14 +84,19 @@ impl Process {
 
     /// What it says next.
     pub fn hear(&mut self, by: Deadline) -> Result<Report, Lost> {
-        match self.reports.next(Some(by.at)) {
-            Ok(Some(report)) => Ok(report),
-            Ok(None) => Err(self.lost(ErrorKind::BrokenPipe.into())),
-            Err(error) if error.kind() == ErrorKind::TimedOut => {
-                self.end();
-                Err(Lost::Deadline(by.after))
-            }
-            Err(error) => Err(self.lost(error)),
+        loop {
+            self.power.turned();
+            let soon = by.at.min(Instant::now() + TURN);
+            let gone = match self.reports.next(Some(soon)) {
+                Ok(Some(report)) => return Ok(report),
+                Ok(None) => self.lost(ErrorKind::BrokenPipe.into()),
+                Err(error) if error.kind() != ErrorKind::TimedOut => self.lost(error),
+                _ if self.power.is_cut() => Lost::Cut,
+                _ if Instant::now() < by.at => continue,
+                _ => Lost::Deadline(by.after),
+            };
+            self.end();
+            return Err(gone);
         }
     }
 

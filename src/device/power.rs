@@ -1,0 +1,196 @@
+//! Whether the device is on, and that it is alive: how it is switched off, and what the
+//! service manager hears of it (`sd_notify`).
+//!
+//! The watchdog is fed by whoever does the work, each time round its loop, and only while
+//! every other loop that was named turns as well. No thread of its own feeds it: where the
+//! work stands still, so does the watchdog.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+use super::lock;
+
+/// The device's switch, and its line to the service manager.
+#[derive(Debug)]
+pub struct Power {
+    /// How often it was switched off.
+    off: AtomicU8,
+    since: Instant,
+    feeding: Option<Feeding>,
+    loops: Mutex<Vec<Weak<Loop>>>,
+}
+
+/// A watchdog that somebody waits on.
+#[derive(Debug)]
+struct Feeding {
+    every: Duration,
+    last: Mutex<Instant>,
+}
+
+/// A loop that must turn.
+#[derive(Debug)]
+pub struct Loop {
+    name: String,
+    since: Instant,
+    /// Milliseconds, when it turned last.
+    turned: AtomicU64,
+    patience: Duration,
+}
+
+impl Default for Power {
+    fn default() -> Self {
+        Self::fed_every(None)
+    }
+}
+
+impl Power {
+    /// On, watched by whoever started this process, as its environment says.
+    pub fn watched() -> Self {
+        // Half of what is waited for, as sd_watchdog_enabled(3) has it.
+        Self::fed_every(sd_notify::watchdog_enabled().map(|patience| patience / 2))
+    }
+
+    fn fed_every(every: Option<Duration>) -> Self {
+        let since = Instant::now();
+        Self {
+            off: AtomicU8::new(0),
+            since,
+            feeding: every.map(|every| Feeding {
+                every,
+                last: Mutex::new(since),
+            }),
+            loops: Mutex::default(),
+        }
+    }
+
+    /// Switches off. Once: no case is accepted from now on, and the one that runs is ended
+    /// first. Twice: it is put back, to run again after the next start.
+    pub fn switch_off(&self) {
+        let off = self.off.load(Ordering::Relaxed).saturating_add(1);
+        self.off.store(off, Ordering::Relaxed);
+        tell(&[NotifyState::Stopping]);
+    }
+
+    /// Whether nobody switched it off.
+    pub fn is_on(&self) -> bool {
+        self.off.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether somebody does not even wait for the case that runs.
+    pub fn is_cut(&self) -> bool {
+        self.off.load(Ordering::Relaxed) > 1
+    }
+
+    /// The device does what it is for.
+    pub fn ready(&self) {
+        tell(&[NotifyState::Ready]);
+    }
+
+    /// What it does now, in a few words. Never patient data.
+    pub fn status(&self, words: &str) {
+        tell(&[NotifyState::Status(words)]);
+    }
+
+    /// The work went round its loop once more. To be called by whoever does the work, and
+    /// from wherever that may have to wait.
+    pub fn turned(&self) {
+        let Some(Feeding { every, last }) = &self.feeding else {
+            return;
+        };
+        let mut last = lock(last);
+        if last.elapsed() < *every {
+            return;
+        }
+        match self.silent() {
+            None => {
+                *last = Instant::now();
+                tell(&[NotifyState::Watchdog]);
+            }
+            Some(name) => log::error!("{name} no longer turns; the watchdog is not fed"),
+        }
+    }
+
+    /// A further loop that must turn at least so often.
+    pub fn must_turn(&self, name: &str, patience: Duration) -> Arc<Loop> {
+        let turning = Arc::new(Loop {
+            name: name.to_owned(),
+            since: self.since,
+            turned: AtomicU64::new(0),
+            patience,
+        });
+        turning.turned();
+        lock(&self.loops).push(Arc::downgrade(&turning));
+        turning
+    }
+
+    /// A loop that does not turn.
+    fn silent(&self) -> Option<String> {
+        let mut silent = None;
+        lock(&self.loops).retain(|turning| match turning.upgrade() {
+            Some(turning) => {
+                if turning.silence() > turning.patience {
+                    silent = Some(turning.name.clone());
+                }
+                true
+            }
+            // One that ended owes nothing.
+            None => false,
+        });
+        silent
+    }
+}
+
+impl Loop {
+    /// It went round once more.
+    pub fn turned(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.turned.store(now, Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(turned)
+    }
+}
+
+/// Nothing where no service manager listens.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::warn!("the service manager cannot be told: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_stands_still_is_named_until_it_turns_or_ends() {
+        let power = Power::default();
+        let patient = power.must_turn("patient", Duration::MAX);
+        let hasty = power.must_turn("hasty", Duration::from_millis(1));
+        assert_eq!(power.silent().filter(|name| name == "patient"), None);
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(power.silent().as_deref(), Some("hasty"));
+        drop(hasty);
+        assert_eq!(power.silent(), None);
+        drop(patient);
+        power.silent();
+        assert!(lock(&power.loops).is_empty(), "forgotten");
+    }
+
+    #[test]
+    fn it_is_switched_off_in_two_steps() {
+        let power = Power::default();
+        assert!(power.is_on() && !power.is_cut());
+        power.switch_off();
+        assert!(!power.is_on() && !power.is_cut());
+        for _ in 0..300 {
+            power.switch_off();
+        }
+        assert!(!power.is_on() && power.is_cut());
+    }
+}

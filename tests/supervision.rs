@@ -1,0 +1,158 @@
+//! How a device is switched off, and what the service manager hears of it: the real program,
+//! real signals, a real socket.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use common::bench::Bench;
+use common::console::Cable;
+use common::device::{Device, PATIENCE};
+use common::phantom;
+use medfocus::journal::{Entry, Journal, Order, Priority};
+use rustix::process::{Signal, kill_process};
+
+/// No test waits so long: a case that ends by it has not been waited for.
+const FOR_EVER: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_device_that_is_switched_off_under_load_loses_nothing() {
+    // More than are answered while they are told.
+    const CASES: usize = 40;
+    let mut bench = Bench::with_deadline(FOR_EVER);
+    for case in 1..=CASES {
+        assert_eq!(bench.accept("brain.png"), case.to_string());
+    }
+    bench.device.signal(Signal::TERM);
+    assert_eq!(bench.device.wait().code(), Some(0));
+    let answered = bench.device.journal("answered").len();
+    let started = bench.device.journal("started").len();
+    assert_eq!(answered, started, "what began was ended");
+    assert!(answered < CASES, "the signal came in time");
+    bench.restart();
+    for case in 1..=CASES {
+        let case = case.to_string();
+        assert_eq!(bench.cable.wait_for_end(&case), format!("{case} finding"));
+    }
+    assert_eq!(bench.device.journal("answered").len(), CASES, "none twice");
+}
+
+#[test]
+fn a_case_that_does_not_end_is_put_back_when_somebody_insists() {
+    let mut bench = Bench::with_deadline(FOR_EVER);
+    bench.stick();
+    assert_eq!(bench.accept("brain.png"), "1");
+    bench.cable.wait_for("STAT?", "running case=1");
+    bench.device.signal(Signal::TERM);
+    let begin = Instant::now();
+    // It still waits for the case, but takes no other.
+    loop {
+        let answer = bench.accept("brain.png");
+        if answer.starts_with("ERR 21,") {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{answer}");
+    }
+    bench.device.signal(Signal::INT);
+    assert_eq!(bench.device.wait().code(), Some(0));
+    assert_eq!(bench.device.journal("returned").len(), 1);
+    bench.restart();
+    assert_eq!(bench.cable.wait_for_end("1"), "1 finding");
+}
+
+#[test]
+fn a_case_that_misses_its_deadline_while_switching_off_is_put_back() {
+    let mut bench = Bench::with_deadline(Duration::from_secs(5));
+    bench.stick();
+    assert_eq!(bench.accept("brain.png"), "1");
+    bench.cable.wait_for("STAT?", "running case=1");
+    bench.device.signal(Signal::TERM);
+    assert_eq!(bench.device.wait().code(), Some(0));
+    assert_eq!(bench.device.journal("returned").len(), 1);
+    assert_eq!(bench.device.journal("answered").len(), 0);
+    bench.restart();
+    assert_eq!(bench.cable.wait_for_end("1"), "1 finding");
+}
+
+#[test]
+fn a_case_that_was_put_back_often_is_not_taken_for_what_ends_the_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let order = Order {
+        source: phantom("brain.png").display().to_string(),
+        exam: Some("brain4".to_owned()),
+        region: None,
+        request: None,
+        priority: Priority::Routine,
+    };
+    journal.append(Entry::Accepted { case: 1, order }).unwrap();
+    for _ in 0..5 {
+        journal.append(Entry::Started { case: 1 }).unwrap();
+        journal.append(Entry::Returned { case: 1 }).unwrap();
+    }
+    drop(journal);
+    let mut cable = Cable::plug(&folder.path().join("port"));
+    let _device = Device::start(folder.path(), &["port"], 115_200);
+    assert_eq!(cable.wait_for_end("1"), "1 finding");
+}
+
+#[test]
+fn a_signal_to_all_processes_ends_no_case_early() {
+    let mut bench = Bench::with_deadline(FOR_EVER);
+    let worker = bench.worker(None);
+    for case in 1..=4 {
+        assert_eq!(bench.accept("brain.png"), case.to_string());
+    }
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        kill_process(worker, signal).unwrap();
+    }
+    for case in 1..=4 {
+        let case = case.to_string();
+        assert_eq!(bench.cable.wait_for_end(&case), format!("{case} finding"));
+    }
+    assert_eq!(bench.worker(None), worker);
+}
+
+#[test]
+fn the_service_manager_hears_when_it_is_ready_alive_and_stopping() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut bench = Bench::with(&[], |command| {
+        command.env("NOTIFY_SOCKET", &socket);
+        command.env("WATCHDOG_USEC", "1000000");
+    });
+    let hear = || {
+        let mut bytes = [0; 256];
+        let length = manager.recv(&mut bytes).expect("a word in time");
+        String::from_utf8_lossy(&bytes[..length])
+            .trim_end()
+            .to_owned()
+    };
+    let hear_until = |word: &str| {
+        let begin = Instant::now();
+        let mut heard = Vec::new();
+        while heard.last().is_none_or(|last| last != word) {
+            assert!(begin.elapsed() < PATIENCE, "{word}: {heard:?}");
+            heard.push(hear());
+        }
+        heard
+    };
+    let start = hear_until("READY=1");
+    assert!(start.contains(&"STATUS=ready".to_owned()), "{start:?}");
+    hear_until("WATCHDOG=1");
+    // A case that hangs is the deadline's affair: the device is alive.
+    let worker = bench.stick();
+    assert_eq!(bench.accept("brain.png"), "1");
+    bench.cable.wait_for("STAT?", "running case=1");
+    hear_until("WATCHDOG=1");
+    hear_until("WATCHDOG=1");
+    kill_process(worker, Signal::CONT).unwrap();
+    assert_eq!(bench.cable.wait_for_end("1"), "1 finding");
+    bench.device.signal(Signal::TERM);
+    hear_until("STOPPING=1");
+    assert_eq!(bench.device.wait().code(), Some(0));
+}
