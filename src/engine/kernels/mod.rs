@@ -57,6 +57,7 @@ mod pixels;
 mod pointwise;
 mod pool;
 mod quantize;
+mod row_table;
 mod rows;
 mod scalar;
 mod select;
@@ -76,7 +77,8 @@ pub use packed::{Arithmetic, Order, PackError, PackedLinear};
 pub use pixels::{PixelView, PixelViewMut, Resize, max_pool_2x2, resize};
 pub use pointwise::{add, apply, l2_normalize, layer_norm, softmax};
 pub use pool::physical_cores;
-pub use rows::{Input, NO_ROW, Output, PatchOrder, Patches, Residual, RowTable};
+pub use row_table::{NO_ROW, RowTable};
+pub use rows::{Input, Output, PatchOrder, Patches, Residual};
 pub use select::{Kernel, KernelError};
 pub use turn::transpose;
 

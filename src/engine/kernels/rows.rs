@@ -7,122 +7,7 @@ use super::ShapeError;
 use super::aligned::LINE;
 use super::isa::Isa;
 use super::pointwise::{load_from, store_to};
-
-/// Marks a row of a [`RowTable`] that is not in memory: zeros on the way in, dropped on
-/// the way out.
-pub const NO_ROW: u32 = u32::MAX;
-
-/// For each of an operator's rows, the row in memory.
-#[derive(Debug, Clone)]
-pub struct RowTable {
-    rows: Vec<u32>,
-    limit: usize,
-    repeats: bool,
-}
-
-impl RowTable {
-    /// A table into a memory of `limit` rows.
-    ///
-    /// # Errors
-    /// Where an entry is neither below `limit` nor [`NO_ROW`].
-    pub fn new(rows: Vec<u32>, limit: usize) -> Result<Self, ShapeError> {
-        let mut seen = vec![false; limit];
-        let mut repeats = false;
-        for &row in rows.iter().filter(|&&row| row != NO_ROW) {
-            let Some(seen) = seen.get_mut(row as usize) else {
-                return Err(ShapeError {
-                    what: "a row table's entry",
-                    found: row as usize,
-                    expected: limit,
-                });
-            };
-            repeats |= std::mem::replace(seen, true);
-        }
-        Ok(Self {
-            rows,
-            limit,
-            repeats,
-        })
-    }
-
-    /// Square windows of `side` over `batch` images of `height` by `width` rows, image by
-    /// image, window by window, each row by row: the order of Hiera's window partition.
-    /// Windows that reach over the right or lower edge hold [`NO_ROW`] there.
-    #[must_use]
-    pub fn windows(batch: usize, height: usize, width: usize, side: usize) -> Self {
-        let side = side.max(1);
-        let mut rows = Vec::new();
-        for image in 0..batch {
-            for top in (0..height).step_by(side) {
-                for left in (0..width).step_by(side) {
-                    for y in top..top + side {
-                        rows.extend((left..left + side).map(|x| {
-                            if y < height && x < width {
-                                ((image * height + y) * width + x) as u32
-                            } else {
-                                NO_ROW
-                            }
-                        }));
-                    }
-                }
-            }
-        }
-        Self {
-            rows,
-            limit: batch * height * width,
-            repeats: false,
-        }
-    }
-
-    /// The rows that a transposed convolution with kernel 2 and stride 2 writes: for each
-    /// input pixel of `batch` images of `height` by `width`, four output pixels, row by
-    /// row. For an [`Output`] with `groups: 4`.
-    #[must_use]
-    pub fn pixel_shuffle_2x2(batch: usize, height: usize, width: usize) -> Self {
-        let mut rows = Vec::with_capacity(batch * height * width * 4);
-        for y in 0..batch * height {
-            for x in 0..width {
-                for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                    rows.push(((2 * y + dy) * 2 * width + 2 * x + dx) as u32);
-                }
-            }
-        }
-        Self {
-            rows,
-            limit: batch * height * width * 4,
-            repeats: false,
-        }
-    }
-
-    /// The number of the operator's rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The entries.
-    #[must_use]
-    pub fn rows(&self) -> &[u32] {
-        &self.rows
-    }
-
-    /// Rows of the memory that the entries point into.
-    #[must_use]
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    fn at(&self, row: usize) -> Option<usize> {
-        let row = self.rows[row];
-        (row != NO_ROW).then_some(row as usize)
-    }
-}
+use super::row_table::RowTable;
 
 /// Rows that an operator reads.
 #[derive(Debug, Clone, Copy)]
@@ -264,7 +149,7 @@ impl Input<'_> {
                 table,
             } => {
                 ShapeError::unless_equal("the input table's length", table.len(), rows)?;
-                let expected = span(table.limit, *stride, depth);
+                let expected = span(table.limit(), *stride, depth);
                 ShapeError::unless_at_least("the input's length", data.len(), expected)
             }
             Self::Patches(patches) => {
@@ -388,10 +273,10 @@ impl<'a> Sink<'a> {
                 ShapeError::unless_equal("the output table's length", table.len(), rows * groups)?;
                 ShapeError::unless_equal(
                     "repeated rows in the output table",
-                    usize::from(table.repeats),
+                    usize::from(table.repeats()),
                     0,
                 )?;
-                table.limit
+                table.limit()
             }
             None => rows * groups,
         };

@@ -23,11 +23,15 @@ pub(in crate::engine) struct Constant {
     pub values: Values,
 }
 
+/// Floats that a graph and its plans share. A slice in an [`Arc`] would have to be copied
+/// there, and of some constants the copy takes as long as their making.
+pub(in crate::engine) type Floats = Arc<Vec<f32>>;
+
 /// Values of a constant, in the types that the graphs of this project hold.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) enum Values {
     /// `FLOAT`.
-    F32(Arc<[f32]>),
+    F32(Floats),
     /// `INT8`.
     I8(Vec<i8>),
     /// `UINT8`.
@@ -46,7 +50,7 @@ impl Constant {
     }
 
     /// The floats, where it holds floats.
-    pub fn floats(&self) -> Option<&Arc<[f32]>> {
+    pub fn floats(&self) -> Option<&Floats> {
         match &self.values {
             Values::F32(values) => Some(values),
             _ => None,
@@ -65,7 +69,7 @@ impl Constant {
 
     /// The only value, where there is just one and it is a float.
     pub fn scalar(&self) -> Option<f32> {
-        match self.floats().map(AsRef::as_ref) {
+        match self.floats().map(|floats| floats.as_slice()) {
             Some([value]) => Some(*value),
             _ => None,
         }
@@ -309,7 +313,7 @@ fn values(tensor: TensorProto) -> Result<(Values, usize), String> {
         Ok(DataType::Float) => Values::F32(words(&raw, f32::from_le_bytes)?.into()),
         Ok(DataType::Double) if !raw.is_empty() => {
             let wide = words(&raw, f64::from_le_bytes)?;
-            Values::F32(wide.into_iter().map(|v| v as f32).collect())
+            Values::F32(Arc::new(wide.into_iter().map(|v| v as f32).collect()))
         }
         Ok(DataType::Int8) if raw.is_empty() => {
             Values::I8(tensor.int32_data.into_iter().map(|v| v as i8).collect())

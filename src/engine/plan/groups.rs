@@ -7,7 +7,6 @@
 
 use super::lower::Lowered;
 use super::step::{Added, Place, Product, Source, Step, Work};
-use crate::engine::kernels::RowTable;
 
 /// Bytes of the first product's output that one group may make: about what the caches
 /// next to a core hold.
@@ -138,9 +137,6 @@ impl Chain {
         let rows = windows.start * window..windows.end * window;
         let mut part = product.clone();
         part.rows = rows.len();
-        let of = |table: &RowTable| {
-            RowTable::new(table.rows()[rows.clone()].to_vec(), table.limit()).ok()
-        };
         if product.output.table.is_none() {
             // The first of the chain: its rows come from all over, and go to the start of
             // the group's own buffer.
@@ -156,7 +152,7 @@ impl Chain {
                 } => Source::Table {
                     offset: *offset,
                     stride: *stride,
-                    table: of(table)?,
+                    table: table.part(rows)?,
                 },
                 Source::Patches(_) => return None,
             };
@@ -164,8 +160,7 @@ impl Chain {
         }
         let groups = product.output.groups;
         let table = product.output.table.as_ref()?;
-        let entries = table.rows()[rows.start * groups..rows.end * groups].to_vec();
-        part.output.table = Some(RowTable::new(entries, table.limit()).ok()?);
+        part.output.table = Some(table.part(rows.start * groups..rows.end * groups)?);
         Some(part)
     }
 }

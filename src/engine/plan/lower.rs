@@ -6,7 +6,6 @@
 //! sum into the product before it) do so here, where shapes and readers are known.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use super::attention::Scores;
 use super::elementwise::{Shared, Unary};
@@ -15,7 +14,7 @@ use super::step::{Place, Step, Weights, Work};
 use super::view::View;
 use crate::engine::Arithmetic;
 use crate::engine::kernels::Cpu;
-use crate::engine::onnx::{DOMAIN, NodeProto, Refused, Source, Values};
+use crate::engine::onnx::{DOMAIN, Floats, NodeProto, Refused, Source, Values};
 
 /// Values that the walk has met.
 #[derive(Debug, Clone)]
@@ -92,7 +91,7 @@ impl Tensor {
 /// What lowering gives: steps in order, and where the outputs are.
 pub(super) struct Lowered {
     pub steps: Vec<Step>,
-    pub constants: Vec<Arc<[f32]>>,
+    pub constants: Vec<Floats>,
     /// Floats of each buffer.
     pub buffers: Vec<usize>,
     /// Each output's place, contiguous, and its shape.
@@ -107,7 +106,7 @@ pub(super) struct Lowering<'a> {
     pub arithmetic: Arithmetic,
     uses: HashMap<&'a str, usize>,
     values: HashMap<&'a str, Value>,
-    constants: Vec<Arc<[f32]>>,
+    constants: Vec<Floats>,
     named: BTreeMap<&'a str, usize>,
     /// `None` for a step that has become part of another.
     steps: Vec<Option<Step>>,
@@ -376,7 +375,7 @@ impl<'a> Lowering<'a> {
             .reads
             .iter()
             .map(|place| match place {
-                Place::Constant(id) => &*self.constants[*id],
+                Place::Constant(id) => self.constants[*id].as_slice(),
                 Place::Input(_) | Place::Buffer(_) => &[],
             })
             .collect();

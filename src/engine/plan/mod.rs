@@ -50,7 +50,7 @@ const MOST_BUFFERS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub steps: Vec<Step>,
-    pub constants: Vec<Arc<[f32]>>,
+    pub constants: Vec<onnx::Floats>,
     arena: Arena,
     outputs: Vec<(Place, Vec<usize>)>,
 }
@@ -207,7 +207,7 @@ impl Plan {
 }
 
 /// The constants, those that no step reads any more left empty.
-fn used(constants: Vec<Arc<[f32]>>, steps: &[Step], kept: &[Place]) -> Vec<Arc<[f32]>> {
+fn used(constants: Vec<onnx::Floats>, steps: &[Step], kept: &[Place]) -> Vec<onnx::Floats> {
     let mut read = vec![false; constants.len()];
     let places = steps.iter().flat_map(|step| &step.reads).chain(kept);
     for place in places {
