@@ -42,6 +42,26 @@ impl Products for Words {
         unsafe { enter(isa, routine) }
     }
     #[inline(always)]
+    fn store_pair(words: __m256i, to: &mut [i16], step: usize) {
+        let to = &mut to[..3 * step + 4];
+        unsafe {
+            // A unit of the first row beside the same unit of the second.
+            let units = _mm256_shuffle_epi32::<0b11_01_10_00>(words);
+            let to = to.as_mut_ptr();
+            for (i, two) in [
+                _mm256_castsi256_si128(units),
+                _mm256_extracti128_si256::<1>(units),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                _mm_storeu_si64(to.add(2 * i * step).cast(), two);
+                let second = _mm_unpackhi_epi64(two, two);
+                _mm_storeu_si64(to.add((2 * i + 1) * step).cast(), second);
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn spread(from: *const i16) -> __m256i {
         unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
     }

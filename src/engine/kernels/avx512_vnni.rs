@@ -129,6 +129,26 @@ impl Isa for Avx512Vnni {
             _mm_storeu_si128(to.as_mut_ptr().cast(), codes);
         }
     }
+    #[inline(always)]
+    fn store_pair(self, [a, b]: [__m512; 2], to: &mut [i8], step: usize) {
+        let to = &mut to[..3 * step + 8];
+        unsafe {
+            // Each quarter: a unit of the first row, the same unit of the second.
+            let words = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+            let codes = _mm512_packs_epi16(words, words);
+            let to = to.as_mut_ptr();
+            _mm_storeu_si64(to.cast(), _mm512_castsi512_si128(codes));
+            _mm_storeu_si64(to.add(step).cast(), _mm512_extracti32x4_epi32::<1>(codes));
+            _mm_storeu_si64(
+                to.add(2 * step).cast(),
+                _mm512_extracti32x4_epi32::<2>(codes),
+            );
+            _mm_storeu_si64(
+                to.add(3 * step).cast(),
+                _mm512_extracti32x4_epi32::<3>(codes),
+            );
+        }
+    }
 
     #[inline(always)]
     fn prefetch_read(self, at: *const f32) {
@@ -149,22 +169,28 @@ impl Isa for Avx512Vnni {
         wanted: Wanted,
         out: &mut [f32],
     ) {
-        match (wanted.rows.div_ceil(4), wanted.columns > Self::LANES) {
-            (0 | 1, false) => {
-                dot::scaled_products::<_, 4, 1>(self, left, right, sums, factors, out)
-            }
-            (0 | 1, true) => {
-                dot::scaled_products::<_, 4, VECTORS>(self, left, right, sums, factors, out)
-            }
-            (2, false) => dot::scaled_products::<_, 8, 1>(self, left, right, sums, factors, out),
-            (2, true) => {
-                dot::scaled_products::<_, 8, VECTORS>(self, left, right, sums, factors, out)
-            }
-            (_, false) => dot::scaled_products::<_, ROWS, 1>(self, left, right, sums, factors, out),
-            (_, true) => {
-                dot::scaled_products::<_, ROWS, VECTORS>(self, left, right, sums, factors, out)
-            }
+        macro_rules! cut {
+            ($($rows:literal)*) => {
+                match (wanted.rows.next_multiple_of(2), wanted.columns > Self::LANES) {
+                    $(
+                        ($rows, false) => {
+                            dot::scaled_products::<_, $rows, 1>(self, left, right, sums, factors, out);
+                        }
+                        ($rows, true) => {
+                            dot::scaled_products::<_, $rows, VECTORS>(self, left, right, sums, factors, out);
+                        }
+                    )*
+                    (_, false) => {
+                        dot::scaled_products::<_, ROWS, 1>(self, left, right, sums, factors, out);
+                    }
+                    (_, true) => {
+                        dot::scaled_products::<_, ROWS, VECTORS>(self, left, right, sums, factors, out);
+                    }
+                }
+            };
         }
+        // CLIP B/32 has 50 rows, B/16 197: two and five in the last tile.
+        cut!(2 4 6 8 10);
     }
     #[inline(always)]
     fn float_products(self, left: Strided<'_>, right: &[f32], wanted: Wanted, out: &mut [f32]) {

@@ -36,6 +36,17 @@ macro_rules! unsigned_weights {
         type Code = i8;
 
         #[inline(always)]
+        fn store_pair(words: __m256i, to: &mut [i8], step: usize) {
+            let to = &mut to[..step + 8];
+            // SAFETY: the CPU has AVX2; both places are in bounds.
+            unsafe {
+                let codes = _mm256_packs_epi16(words, words);
+                _mm_storeu_si64(to.as_mut_ptr().cast(), _mm256_castsi256_si128(codes));
+                let second = _mm256_extracti128_si256::<1>(codes);
+                _mm_storeu_si64(to.as_mut_ptr().add(step).cast(), second);
+            }
+        }
+        #[inline(always)]
         unsafe fn spread(from: *const i8) -> __m256i {
             // SAFETY: the CPU has AVX2; the pointer is the caller's to answer for.
             unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }

@@ -123,6 +123,9 @@ pub(super) trait Isa: Copy + Send + Sync + 'static {
     /// Writes each lane, rounded to the nearest whole number, halves to even; `|a|` is at
     /// most 127.5.
     fn store_codes(self, a: Self::F, to: &mut [i8]);
+    /// The same for two rows of a left panel, each of whose units lies `step` codes behind
+    /// the one before: `to` starts where the first lane of the first row goes.
+    fn store_pair(self, rows: [Self::F; 2], to: &mut [Self::Code], step: usize);
 
     /// Asks for the cache line at `at`, which will soon be read. Any address will do.
     fn prefetch_read(self, at: *const f32);

@@ -14,7 +14,7 @@ use super::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Strided, Tile, 
 use super::math;
 use super::packed::{Arithmetic, PackedLinear};
 use super::pointwise;
-use super::quantize::{interleave, quantize, sum_of};
+use super::quantize::quantize_pair;
 use super::rows::{Input, Output, Residual, Sink};
 
 /// Bytes of left panels that one block may fill: they stay in the second-level cache
@@ -345,9 +345,9 @@ impl LeftShape {
         rows.div_ceil(self.tile.rows) * self.tile_bytes()
     }
 
-    /// Room for a row fetched, a row normalised, and one tile of codes.
+    /// Room for two rows fetched, two normalised, and one of zeros.
     fn staging_bytes(self) -> usize {
-        2 * lines_of::<f32>(self.depth) + lines_of::<i8>(self.tile.rows * self.depth)
+        5 * lines_of::<f32>(self.depth)
     }
 }
 
@@ -408,15 +408,17 @@ impl Routine for Fill<'_> {
     fn run<I: Isa>(self, isa: I) {
         let (shape, rows) = (self.shape, self.rows);
         let (tile, depth) = (shape.tile, shape.depth);
+        let inputs = self.layer.weights.inputs();
         let mut staging = self.staging;
-        let mut source = Source {
+        let mut room = || &mut take(&mut staging, inputs)[..];
+        let source = Source {
             input: self.input,
             norm: self.layer.norm,
             rows: rows.clone(),
-            room: &mut take(&mut staging, depth)[..self.layer.weights.inputs()],
-            normed: &mut take(&mut staging, depth)[..self.layer.weights.inputs()],
         };
-        let codes = &mut view_mut::<i8>(staging)[..tile.rows * depth];
+        let mut rooms = [[room(), room()], [room(), room()]];
+        let zeros = room();
+        zeros.fill(0.0);
         let tiles = self.left.chunks_exact_mut(shape.tile_bytes());
         for (left, first) in tiles.zip(rows.step_by(tile.rows)) {
             let (panel, mut factors) = left.split_at_mut(shape.panel_bytes());
@@ -424,15 +426,26 @@ impl Routine for Fill<'_> {
                 Arithmetic::Int8 => {
                     let scales = take(&mut factors, tile.rows);
                     let sums = take(&mut factors, tile.rows);
-                    for (r, codes) in codes.chunks_exact_mut(depth).enumerate() {
-                        (scales[r], sums[r]) = source.codes(isa, first + r, codes);
+                    let panel = &mut view_mut(panel)[..tile.rows * depth];
+                    for r in (0..tile.rows).step_by(2) {
+                        let [a, b] = &mut rooms;
+                        let pair = [
+                            source.row(isa, first + r, a).unwrap_or(zeros),
+                            source.row(isa, first + r + 1, b).unwrap_or(zeros),
+                        ];
+                        let quantised = quantize_pair(isa, pair, zeros, panel, r);
+                        for i in 0..2 {
+                            (scales[r + i], sums[r + i]) = quantised[i];
+                        }
                     }
-                    interleave::<I>(codes, depth, &mut view_mut(panel)[..tile.rows * depth]);
                 }
                 Arithmetic::Float => {
                     let panel = &mut view_mut(panel)[..tile.rows * depth];
                     for r in 0..tile.rows {
-                        source.floats(isa, first + r, panel[r..].iter_mut().step_by(tile.rows));
+                        let row = source.row(isa, first + r, &mut rooms[0]);
+                        let to = panel[r..].iter_mut().step_by(tile.rows);
+                        to.zip(row.unwrap_or(zeros))
+                            .for_each(|(to, value)| *to = *value);
                     }
                 }
             }
@@ -445,45 +458,31 @@ struct Source<'a> {
     input: &'a Input<'a>,
     norm: Option<Norm<'a>>,
     rows: Range<usize>,
-    room: &'a mut [f32],
-    normed: &'a mut [f32],
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// Row `row`, normalised; `None` where it is zeros or only fills up the last tile.
     #[inline(always)]
-    fn row<I: Isa>(&mut self, isa: I, row: usize) -> Option<&[f32]> {
+    fn row<'r, I: Isa>(
+        &self,
+        isa: I,
+        row: usize,
+        [fetched, normed]: &'r mut [&mut [f32]; 2],
+    ) -> Option<&'r [f32]>
+    where
+        'a: 'r,
+    {
         if row >= self.rows.end {
             return None;
         }
-        let values = self.input.fetch(row, self.room)?;
+        let values = self.input.fetch(row, fetched)?;
         Some(match &self.norm {
             Some(norm) => {
-                pointwise::norm_row(isa, values, norm, self.normed);
-                self.normed
+                pointwise::norm_row(isa, values, norm, normed);
+                normed
             }
             None => values,
         })
-    }
-
-    /// Writes a row's codes and answers their scale and sum.
-    #[inline(always)]
-    fn codes<I: Isa>(&mut self, isa: I, row: usize, codes: &mut [i8]) -> (f32, i32) {
-        match self.row(isa, row) {
-            Some(values) => (quantize(isa, values, codes), sum_of(codes)),
-            None => {
-                codes.fill(0);
-                (0.0, 0)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn floats<'t, I: Isa>(&mut self, isa: I, row: usize, to: impl Iterator<Item = &'t mut f32>) {
-        match self.row(isa, row) {
-            Some(values) => to.zip(values).for_each(|(to, value)| *to = *value),
-            None => to.for_each(|to| *to = 0.0),
-        }
     }
 }
 

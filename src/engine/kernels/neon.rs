@@ -133,6 +133,21 @@ impl<P: Products> Isa for Neon<P> {
                 .write_unaligned(vget_lane_u32::<0>(vreinterpret_u32_s8(codes)));
         }
     }
+    #[inline(always)]
+    fn store_pair(self, [a, b]: [float32x4_t; 2], to: &mut [i8], _step: usize) {
+        // Four lanes are a unit, or a half of one: the second row's is a unit behind.
+        let unit = P::TILE.unit;
+        let to = &mut to[..unit + 4];
+        unsafe {
+            let words = [a, b].map(|row| vmovn_s32(vcvtnq_s32_f32(row)));
+            let codes = vreinterpret_u32_s8(vmovn_s16(vcombine_s16(words[0], words[1])));
+            let to = to.as_mut_ptr();
+            to.cast::<u32>().write_unaligned(vget_lane_u32::<0>(codes));
+            to.add(unit)
+                .cast::<u32>()
+                .write_unaligned(vget_lane_u32::<1>(codes));
+        }
+    }
 
     // The intrinsics are not stable yet.
     #[inline(always)]

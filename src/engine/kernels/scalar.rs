@@ -104,6 +104,12 @@ impl Isa for Scalar {
     fn store_codes(self, a: f32, to: &mut [i8]) {
         to[0] = a.round_ties_even() as i8;
     }
+    #[inline(always)]
+    fn store_pair(self, rows: [f32; 2], to: &mut [i8], _step: usize) {
+        for r in 0..2 {
+            to[r] = rows[r].round_ties_even() as i8;
+        }
+    }
 
     #[inline(always)]
     fn prefetch_read(self, _at: *const f32) {}

@@ -27,6 +27,9 @@ pub(super) trait Products: Copy + Debug + PartialEq + Eq + Send + Sync + 'static
 
     /// Runs a routine compiled for these instructions.
     fn enter<R: Routine>(isa: Ymm<Self>, routine: R) -> R::Output;
+    /// As [`Isa::store_pair`], of codes as words: in each half, four of the first row, then
+    /// four of the second.
+    fn store_pair(words: __m256i, to: &mut [Self::Code], step: usize);
     /// As [`Dot::spread`].
     ///
     /// # Safety
@@ -154,6 +157,12 @@ impl<P: Products> Isa for Ymm<P> {
             let words = _mm_packs_epi32(low, high);
             _mm_storeu_si64(to.as_mut_ptr().cast(), _mm_packs_epi16(words, words));
         }
+    }
+    #[inline(always)]
+    fn store_pair(self, [a, b]: [__m256; 2], to: &mut [P::Code], step: usize) {
+        // SAFETY: `self` is the proof that the CPU has AVX2.
+        let words = unsafe { _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b)) };
+        P::store_pair(words, to, step);
     }
 
     #[inline(always)]
