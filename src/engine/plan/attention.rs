@@ -67,6 +67,16 @@ struct Strides {
 }
 
 impl Attention {
+    /// One batch of it, with its first queries alone.
+    pub fn of_queries(&self, queries: usize) -> Self {
+        let mut part = self.clone();
+        (part.shape.batch, part.shape.queries) = (1, queries);
+        if queries < INT8_FROM_QUERIES {
+            part.shape.arithmetic = AttentionArithmetic::Float;
+        }
+        part
+    }
+
     pub fn run(&self, cpu: &Cpu, reads: &[&[f32]], out: &mut [f32]) -> Result<(), ShapeError> {
         let heads = |i: usize| {
             let at = self.inputs[i];

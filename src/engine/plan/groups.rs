@@ -3,10 +3,17 @@
 //! The product before a windowed attention makes three values for each one that comes in,
 //! and all of them would pass through memory twice. Windows do not see each other, so the
 //! chain (product, pooled queries, attention, product) runs for a few windows at a time:
-//! what passes between stays in the cache, and the arena need only hold one group's.
+//! what passes between stays in the cache, and the arena need only hold one group's. Rows
+//! that only fill up a window at the image's edge are not multiplied: zeros come to the
+//! bias, and nobody reads what they attend to.
 
+use std::ops::Range;
+
+use super::elementwise::{Shared, Unary};
 use super::lower::Lowered;
 use super::step::{Added, Place, Product, Source, Step, Work};
+use super::view::View;
+use crate::engine::kernels::{Activation, NO_ROW, RowTable};
 
 /// Bytes of the first product's output that one group may make: about what the caches
 /// next to a core hold.
@@ -31,6 +38,13 @@ pub(super) fn cut(mut lowered: Lowered) -> Lowered {
     }
     lowered.steps = steps;
     lowered
+}
+
+/// Windows whose chain runs at once.
+struct Group {
+    windows: Range<usize>,
+    /// Of a padded window, which stands alone, the rows of the image.
+    held: Option<Vec<usize>>,
 }
 
 /// A first product, perhaps a pool, an attention and a last product, one after the other,
@@ -83,8 +97,9 @@ impl Chain {
     fn groups(&self, buffers: &mut Vec<usize>) -> Option<Vec<Step>> {
         let last = self.steps.len() - 1;
         let window_bytes = buffers[self.steps[0].writes] / self.windows * size_of::<f32>();
-        let size = (GROUP_BYTES / window_bytes.max(1)).max(1);
-        if size >= self.windows {
+        let size = (GROUP_BYTES / window_bytes.max(1)).clamp(1, self.windows);
+        let groups = self.cut(size);
+        if groups.len() == 1 {
             return None;
         }
         // One set of inner buffers serves all groups, one after the other.
@@ -95,31 +110,121 @@ impl Chain {
                 buffers.len() - 1
             })
             .collect();
-        let mut groups = Vec::new();
-        for start in (0..self.windows).step_by(size) {
-            let windows = start..self.windows.min(start + size);
-            for (i, step) in self.steps.iter().enumerate() {
-                let mut step = step.clone();
-                step.work = self.part(&step.work, windows.clone())?;
-                for read in &mut step.reads {
-                    let made = self.steps[..last]
-                        .iter()
-                        .position(|s| Place::Buffer(s.writes) == *read);
-                    if let Some(made) = made {
-                        *read = Place::Buffer(inner[made]);
-                    }
+        let mut steps = Vec::new();
+        for group in &groups {
+            for (i, work) in self.works(group)?.into_iter().enumerate() {
+                steps.push(self.step(i, work, &inner));
+                if i == 0 {
+                    steps.extend(self.padding(group, inner[0])?);
                 }
-                if i < last {
-                    step.writes = inner[i];
-                }
-                groups.push(step);
             }
         }
-        Some(groups)
+        Some(steps)
+    }
+
+    /// The windows, up to `size` in a group; one that is padded is a group of its own.
+    fn cut(&self, size: usize) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for window in 0..self.windows {
+            let held = self.held(window);
+            match groups.last_mut() {
+                Some(Group {
+                    windows,
+                    held: None,
+                }) if held.is_none() && windows.len() < size => {
+                    windows.end += 1;
+                }
+                _ => groups.push(Group {
+                    windows: window..window + 1,
+                    held,
+                }),
+            }
+        }
+        groups
+    }
+
+    /// The rows of a padded window that are in the image; `None` where all are, or where
+    /// their order matters to a pool.
+    ///
+    /// Whoever cut the windows filled them up with zeros, and drops what comes of those: of
+    /// 1764 rows of SAM2's third stage at 512, 1024 are in the image.
+    fn held(&self, window: usize) -> Option<Vec<usize>> {
+        let [first, attention, last] = &self.steps[..] else {
+            return None;
+        };
+        let (Work::Product(first), Work::Attention(attention), Work::Product(last)) =
+            (&first.work, &attention.work, &last.work)
+        else {
+            return None;
+        };
+        let (Source::Table { table: from, .. }, Some(to)) = (&first.input, &last.output.table)
+        else {
+            return None;
+        };
+        let count = first.rows / self.windows;
+        let rows = window * count..(window + 1) * count;
+        let is_held = |row: &usize| from.rows()[*row] != NO_ROW;
+        let fits = last.output.groups == 1
+            && last.rows == first.rows
+            && attention.shape.queries == count
+            && attention.shape.keys == count
+            && first.layer.activation == Activation::Identity
+            && first.layer.bias_at.is_some()
+            && rows
+                .clone()
+                .all(|row| is_held(&row) == (to.rows()[row] != NO_ROW));
+        let held: Vec<usize> = rows.filter(is_held).collect();
+        (fits && !held.is_empty() && held.len() < count).then_some(held)
+    }
+
+    /// What each of the chain's steps does for a group.
+    fn works(&self, group: &Group) -> Option<Vec<Work>> {
+        let steps = self.steps.iter();
+        let Some(held) = &group.held else {
+            let part = |step: &Step| self.part(&step.work, group.windows.clone());
+            return steps.map(part).collect();
+        };
+        steps.map(|step| of_held(&step.work, held)).collect()
+    }
+
+    /// A step of the chain with this work, between the group's own buffers.
+    fn step(&self, i: usize, work: Work, inner: &[usize]) -> Step {
+        let mut step = Step {
+            work,
+            ..self.steps[i].clone()
+        };
+        for read in &mut step.reads {
+            let made = self.steps[..inner.len()]
+                .iter()
+                .position(|s| Place::Buffer(s.writes) == *read);
+            if let Some(made) = made {
+                *read = Place::Buffer(inner[made]);
+            }
+        }
+        if let Some(buffer) = inner.get(i) {
+            step.writes = *buffer;
+        }
+        step
+    }
+
+    /// What comes of a padded window's zeros, behind the rows that it holds: the bias.
+    fn padding(&self, group: &Group, buffer: usize) -> Option<Option<Step>> {
+        let (Some(held), Work::Product(first)) = (&group.held, &self.steps[0].work) else {
+            return Some(None);
+        };
+        let (width, rows) = (first.output.row_stride, first.rows / self.windows);
+        let bias = View::contiguous(&[1, width]).broadcast(&[rows - held.len(), width])?;
+        let target = View::contiguous(&[rows, width]).sliced(0, held.len(), rows - held.len())?;
+        Some(Some(Step {
+            node: self.steps[0].node.clone(),
+            work: Work::Unary(Unary::Copy, Shared::of([&target, &bias])?),
+            reads: vec![self.steps[0].reads[first.layer.bias_at?]],
+            writes: buffer,
+        }))
     }
 
     /// What a step does for these windows alone.
-    fn part(&self, work: &Work, windows: std::ops::Range<usize>) -> Option<Work> {
+    fn part(&self, work: &Work, windows: Range<usize>) -> Option<Work> {
         Some(match work {
             Work::Product(product) => Work::Product(Box::new(self.product(product, windows)?)),
             Work::Attention(attention) => {
@@ -132,7 +237,7 @@ impl Chain {
         })
     }
 
-    fn product(&self, product: &Product, windows: std::ops::Range<usize>) -> Option<Product> {
+    fn product(&self, product: &Product, windows: Range<usize>) -> Option<Product> {
         let window = product.rows / self.windows;
         let rows = windows.start * window..windows.end * window;
         let mut part = product.clone();
@@ -163,4 +268,28 @@ impl Chain {
         part.output.table = Some(table.part(rows.start * groups..rows.end * groups)?);
         Some(part)
     }
+}
+
+/// What a step does for these rows alone of one window: they come first, and what a padded
+/// window's zeros come to follows them as keys and values.
+fn of_held(work: &Work, held: &[usize]) -> Option<Work> {
+    let of = |table: &RowTable| {
+        let entries = held.iter().map(|row| table.rows()[*row]).collect();
+        RowTable::new(entries, table.limit()).ok()
+    };
+    let product = match work {
+        Work::Attention(attention) => {
+            return Some(Work::Attention(Box::new(attention.of_queries(held.len()))));
+        }
+        Work::Product(product) => product,
+        _ => return None,
+    };
+    let mut part = product.clone();
+    part.rows = held.len();
+    match (&mut part.output.table, &mut part.input) {
+        (Some(table), _) => *table = of(table)?,
+        (None, Source::Table { table, .. }) => *table = of(table)?,
+        _ => return None,
+    }
+    Some(Work::Product(part))
 }
