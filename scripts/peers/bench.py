@@ -6,7 +6,8 @@ the faster counts. `--peers` adds tract and RTen, each in float and in the same 
 built on first use. Every figure is a median over rounds in which all take turns, each in a
 process of its own with the threads asked for: one that takes more processor time than so
 many threads can is an error. Memory is the process' peak; of onnxruntime's, Python's own is
-taken off.
+taken off. A whole case is `medfocus classify` against the same graphs, focus and head in
+Python; there, medfocus' load includes the hashes of the bundle's files.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
@@ -38,7 +40,13 @@ RUST_PEERS = ("tract", "rten")
 BUNDLES = {
     "clip-vit-base-patch32-512": ("clip-vit-base-patch32", 512),
     "clip-vit-base-patch16-1024": ("clip-vit-base-patch16", 1024),
+    "clip-vit-base-patch16-512": ("clip-vit-base-patch16", 512),
 }
+CASE = "case-512-b16"
+"""A whole case: encode, decode, focus, two embeddings, head."""
+CASE_BUNDLE = "clip-vit-base-patch16-512"
+CASE_GRAPHS = ("segmenter_encoder.onnx", "segmenter_decoder.onnx", "image_encoder.onnx")
+PHANTOM = ROOT / "tests/phantoms/brain.png"
 GRAPHS = {
     "clip-b32": ("clip-vit-base-patch32-512", "image_encoder.onnx"),
     "clip-b16": ("clip-vit-base-patch16-1024", "image_encoder.onnx"),
@@ -55,6 +63,7 @@ GOALS = {  # latency, memory, load
     "sam2-encoder-1024": (0.5, 0.35, 0.2),
     "sam2-decoder-512": (0.6, 0.6, 0.3),
     "sam2-decoder-1024": (0.6, 0.6, 0.3),
+    CASE: (0.6, 0.4, 0.2),
 }
 
 Figures = dict[str, list[float]]
@@ -169,6 +178,53 @@ def take_turns(
     return found
 
 
+def whole_cases(bundle: Path, threads: int, arguments: argparse.Namespace) -> dict[str, Figures]:
+    """Figures of whole cases, of medfocus and of onnxruntime's dynamic int8."""
+    found: dict[str, Figures] = {}
+    made = [peers_of(bundle, file, qdq=False) for file in CASE_GRAPHS]
+    for _ in range(arguments.rounds):
+        note(found.setdefault("medfocus", {}), classified(bundle, threads, arguments))
+        for form in ("dynamic", "float"):
+            graphs = [graph[form] for graph in made]
+            numbers = [threads, arguments.runs]
+            case = [sys.executable, "-m", "peers.case", bundle / "bundle", PHANTOM, *numbers]
+            note(found.setdefault(form, {}), told([*case, *graphs]))
+    return found
+
+
+def classified(bundle: Path, threads: int, arguments: argparse.Namespace) -> Figures:
+    """`medfocus classify` on one image again and again. Load is all that is no stage of a
+    case, and what the first case takes longer; a case is its stages but the decoder's."""
+    images = [PHANTOM] * (arguments.runs + 1)
+    command = [arguments.binary, "classify", "--bundle", bundle / "bundle", "--force", *images,
+               "--exam", "brain4", "--format", "ndjson", "--threads", threads]  # fmt: skip
+    since = time.perf_counter()
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    timings, peak = [], 0
+    for line in process.stdout:
+        timings.append(json.loads(line)["timings_ms"])
+        # Not what the system says of a child that ended: that counts this process too.
+        peak = max(peak, peak_of(process.pid))
+    status = process.wait()
+    wall_ms = (time.perf_counter() - since) * 1e3
+    if status or len(timings) != len(images):
+        raise SystemExit(f"medfocus classify answered {len(timings)} cases and ended with {status}")
+    first, *runs = (sum(t.values()) - t["decode"] for t in timings)
+    load_ms = wall_ms - sum(sum(t.values()) for t in timings) + first - median(runs)
+    return {"load_ms": [load_ms], "runs_ms": runs, "peak_bytes": [peak]}
+
+
+def peak_of(pid: int) -> int:
+    """Most bytes that a process has held; 0 where it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    peaks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(peaks[0]) << 10 if peaks else 0
+
+
 def rust_peers(graphs: dict[str, Path], peers: list[str]) -> list[tuple[str, Path]]:
     """Other runtimes and their graphs: float, and the int8 form that they may know."""
     forms = {"float": graphs["float"], "int8": graphs["dynamic"]}
@@ -241,7 +297,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="four graphs, three rounds, no QDQ")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--graph", choices=GRAPHS, action="append", help="only this graph")
+    parser.add_argument(
+        "--graph", choices=[*GRAPHS, CASE], action="append", help="only this graph, or whole cases"
+    )
     parser.add_argument("--threads", type=int, action="append", help="default: 1 and 2")
     parser.add_argument("--rounds", type=int, help="default: 7; 3 with --quick")
     parser.add_argument("--runs", type=int, default=5, help="runs a round (default: 5)")
@@ -259,11 +317,14 @@ def main() -> None:
         subprocess.run(["cargo", "build", "--release", "--locked"], check=True, cwd=CRATE)
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 7)
     rows, load = [], os.getloadavg()
-    for graph in arguments.graph or (QUICK if arguments.quick else GRAPHS):
-        name, file = GRAPHS[graph]
+    for graph in arguments.graph or (QUICK if arguments.quick else [*GRAPHS, CASE]):
+        name, file = GRAPHS.get(graph, (CASE_BUNDLE, ""))
         bundle = make_bundle(name, arguments.binary)
         for threads in arguments.threads or (1, 2):
-            figures = ratios(take_turns(bundle, file, threads, arguments))
+            if graph == CASE:
+                figures = ratios(whole_cases(bundle, threads, arguments))
+            else:
+                figures = ratios(take_turns(bundle, file, threads, arguments))
             rows.append({"graph": graph, "threads": threads, **figures})
             print(json.dumps(rows[-1]), file=sys.stderr)
     print(json.dumps(rows, indent=1) if arguments.json else table(rows, load))
