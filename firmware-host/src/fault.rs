@@ -46,6 +46,8 @@ pub enum Fault {
     Storage,
     /// The device is being switched off: nothing was accepted.
     Stopping,
+    /// There is hardly any room left on the device's storage: nothing was accepted.
+    StorageFull,
     /// The image is larger than the device takes, or its store is full.
     ImageTooLarge,
     /// The bytes of an image have another hash than was said.
@@ -81,6 +83,7 @@ impl Fault {
             Self::Busy => 14,
             Self::Storage => 20,
             Self::Stopping => 21,
+            Self::StorageFull => 22,
             Self::ImageTooLarge => 30,
             Self::ImageDamaged => 31,
             Self::NoSuchImage => 32,
@@ -113,6 +116,7 @@ impl Fault {
             Self::Busy => "A case is running; ask again when *OPC? answers 1",
             Self::Storage => "Storage cannot be written; nothing was accepted",
             Self::Stopping => "Device is being switched off; ask again after its next start",
+            Self::StorageFull => "Storage is nearly full; nothing was accepted, make room",
             Self::ImageTooLarge => "Image too large, or the store is full; run the stored ones",
             Self::ImageDamaged => "Image damaged; it was forgotten, send it again",
             Self::NoSuchImage => "No such image; send it first",

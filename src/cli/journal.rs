@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use medfocus::bundle::{self, Bundle};
-use medfocus::device::run_case;
+use medfocus::device::{self, run_case};
 use medfocus::journal::{self, CaseHistory, End, History, Order};
 use medfocus::pipeline::Timings;
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             Format::Csv => csv(&history.cases()),
             Format::Json => export_json(&history.cases()),
         },
-        Action::Replay { case, bundle } => replay(history.cases(), *case, bundle.clone()),
+        Action::Replay { case, bundle } => replay(&folder, history.cases(), *case, bundle.clone()),
     }
 }
 
@@ -302,7 +302,15 @@ fn without(record: &Value, keys: &[&str]) -> Value {
     record
 }
 
+/// Where the image of an answered case lies: kept, or where it lay.
+fn image_of(state: &Path, sha256: Option<&str>, order: &Order) -> PathBuf {
+    let kept = sha256.map(|sha256| device::kept(state, sha256));
+    let kept = kept.filter(|path| path.exists());
+    kept.unwrap_or_else(|| PathBuf::from(&order.source))
+}
+
 fn replay(
+    state: &Path,
     mut cases: BTreeMap<u64, CaseHistory>,
     number: u64,
     folder: Option<PathBuf>,
@@ -334,8 +342,21 @@ fn replay(
     if answered != loaded.id.sha256 {
         return Err(other("the bundle's SHA-256", &answered, &loaded.id.sha256));
     }
+    let path = image_of(state, image.as_deref(), &order);
+    if image.is_some() && !path.exists() {
+        return Err(Failure::Device {
+            code: "replay",
+            message: if case.is_purged {
+                format!("case {number}: its image is kept no longer")
+            } else {
+                format!("case {number}: its image is not where it lay")
+            },
+            cure: "put the image where it lay; the configuration's section keep says how long \
+                   the device keeps images",
+        });
+    }
     let mut timings = Timings::new();
-    let ran = run_case(&loaded, number, &order, &mut timings);
+    let ran = run_case(&loaded, number, &order, &path, &mut timings);
     if ran.image != image {
         let word = |hash: Option<String>| hash.unwrap_or_else(|| "none".to_owned());
         return Err(other("the image's SHA-256", &word(image), &word(ran.image)));

@@ -16,8 +16,8 @@ use medfocus::bundle;
 use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
-    Afterwards, Cases, Displays, Event, Events, Health, Keeping, Port, Power, Supervisor,
-    Surroundings, Trouble, Worker, WorkerSettings, dicom, talk,
+    Afterwards, Cases, Displays, Event, Events, Health, Port, Power, Supervisor, Surroundings,
+    Trouble, Worker, WorkerSettings, dicom, talk,
 };
 
 use super::{Failure, no_exam, put, state};
@@ -181,7 +181,7 @@ fn start(
     }
     let afterwards = Afterwards {
         sinks: sinks.iter().map(|sink| sink.spec()).collect(),
-        keeping: Keeping::default(),
+        keeping: config.keep.keeping(),
     };
     let cases = Cases::open(
         bundle,

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::config::Keep;
+
 /// The folder in the state folder.
 pub const FOLDER: &str = "kept";
 
@@ -21,15 +23,13 @@ pub struct Keeping {
     pub images_up_to: u64,
     /// Where a sink that needs it has not.
     pub undelivered_for: Duration,
+    /// Bytes that must be left free on the state folder's disk.
+    pub least_free: u64,
 }
 
 impl Default for Keeping {
     fn default() -> Self {
-        Self {
-            images_for: Duration::ZERO,
-            images_up_to: 4 << 30,
-            undelivered_for: Duration::from_secs(30 * 86_400),
-        }
+        Keep::default().keeping()
     }
 }
 
@@ -57,6 +57,16 @@ pub(super) struct Kept {
     folder: PathBuf,
     keeping: Keeping,
     images: BTreeMap<String, Image>,
+}
+
+/// Where a state folder keeps the image of this hash, while it does.
+pub fn path(state: &Path, sha256: &str) -> PathBuf {
+    path_in(&state.join(FOLDER), sha256)
+}
+
+fn path_in(folder: &Path, sha256: &str) -> PathBuf {
+    // What the journal calls a hash is never a way out of the folder.
+    folder.join(Path::new(sha256).file_name().unwrap_or(OsStr::new("none")))
 }
 
 impl Kept {
@@ -89,9 +99,7 @@ impl Kept {
 
     /// Where an image lies, or would.
     pub fn path(&self, sha256: &str) -> PathBuf {
-        // What the journal calls a hash is never a way out of the folder.
-        let name = Path::new(sha256).file_name().unwrap_or(OsStr::new("none"));
-        self.folder.join(name)
+        path_in(&self.folder, sha256)
     }
 
     /// A case's image lies in the folder.
@@ -149,8 +157,14 @@ impl Kept {
     }
 
     /// The images that are to go now: those that are old enough, then, where all together
-    /// are too many bytes, the oldest, those that a sink needs last.
-    pub fn doomed(&self, now: Timestamp, is_awaited: impl Fn(u64) -> bool) -> Vec<Doomed> {
+    /// are too many bytes, the oldest, those that a sink needs last. Where the disk is
+    /// `lacking` bytes, the oldest that no sink needs.
+    pub fn doomed(
+        &self,
+        now: Timestamp,
+        mut lacking: u64,
+        is_awaited: impl Fn(u64) -> bool,
+    ) -> Vec<Doomed> {
         let awaited = |image: &Image| image.cases.iter().any(|case| is_awaited(*case));
         let images = self.images.iter();
         let mut images: Vec<_> = images
@@ -160,8 +174,10 @@ impl Kept {
         let (mut left, mut doomed) = (self.bytes(), Vec::new());
         for (is_awaited, image, sha256) in images {
             let is_old = age(image.since, now) >= self.most_age(is_awaited);
-            if is_old || left > self.keeping.images_up_to {
+            let makes_room = lacking > 0 && !is_awaited;
+            if is_old || makes_room || left > self.keeping.images_up_to {
                 left -= image.bytes;
+                lacking = lacking.saturating_sub(image.bytes);
                 doomed.push(Doomed {
                     sha256: sha256.clone(),
                     cases: image.cases.iter().copied().collect(),
@@ -232,12 +248,12 @@ mod tests {
         };
         let kept = kept(folder.path(), 4, keeping);
         let needs_a = |case| case == 1;
-        assert_eq!(names(kept.doomed(at(2), needs_a)), "");
-        assert_eq!(names(kept.doomed(at(5), needs_a)), "bc");
-        assert_eq!(names(kept.doomed(at(11), needs_a)), "bcda");
+        assert_eq!(names(kept.doomed(at(2), 0, needs_a)), "");
+        assert_eq!(names(kept.doomed(at(5), 0, needs_a)), "bc");
+        assert_eq!(names(kept.doomed(at(11), 0, needs_a)), "bcda");
         assert!(!kept.is_short(at(10), needs_a) && kept.is_short(at(11), needs_a));
         // A clock set back makes nothing old.
-        assert_eq!(names(kept.doomed(at(0), needs_a)), "");
+        assert_eq!(names(kept.doomed(at(0), 0, needs_a)), "");
     }
 
     #[test]
@@ -247,15 +263,17 @@ mod tests {
             images_for: Duration::MAX,
             images_up_to: 250,
             undelivered_for: Duration::MAX,
+            least_free: 0,
         };
         let mut kept = kept(folder.path(), 4, keeping);
-        assert_eq!(names(kept.doomed(at(9), |_| false)), "ab");
-        assert_eq!(names(kept.doomed(at(9), |case| case < 3)), "cd");
-        assert_eq!(names(kept.doomed(at(9), |_| true)), "ab");
+        assert_eq!(names(kept.doomed(at(9), 0, |_| false)), "ab");
+        assert_eq!(names(kept.doomed(at(9), 0, |case| case < 3)), "cd");
+        assert_eq!(names(kept.doomed(at(9), 0, |_| true)), "ab");
         assert!(kept.is_short(at(9), |_| true) && !kept.is_short(at(9), |case| case < 3));
+        assert_eq!(names(kept.doomed(at(9), 300, |case| case != 3)), "cab");
         kept.remove("a").unwrap();
         assert_eq!(
-            (kept.bytes(), names(kept.doomed(at(9), |_| false))),
+            (kept.bytes(), names(kept.doomed(at(9), 0, |_| false))),
             (300, "b".into())
         );
     }
@@ -272,7 +290,7 @@ mod tests {
         kept.adopt("a", &source, false).unwrap();
         kept.remember(2, "a", at(2));
         assert!(!source.exists());
-        assert_eq!(kept.doomed(at(3), |_| false)[0].cases, [1, 2]);
+        assert_eq!(kept.doomed(at(3), 0, |_| false)[0].cases, [1, 2]);
         std::fs::write(kept.path("b"), b"stray").unwrap();
         kept.sweep().unwrap();
         assert_eq!(kept.files().unwrap(), BTreeSet::from(["a".to_owned()]));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use firmware_host::fault::Fault;
 use firmware_host::link::{Change, Endpoint, Millis, Role};
 use firmware_host::message::{
-    CLASSES, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
+    CLASSES, Digest, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
 };
 use firmware_host::wire::{Damage, Packet};
 use serde_json::Value;
@@ -175,6 +175,14 @@ impl<'a> Link<'a> {
         });
     }
 
+    fn begin_upload(&self, image: Digest, size: u32) -> Result<Begun, Fault> {
+        let images = self.cases.images();
+        if !images.holds(&image) {
+            self.cases.has_room(size.into())?;
+        }
+        images.begin(image, size)
+    }
+
     fn request(&mut self, request: Request<'_>, console: &mut Console) {
         match request {
             Request::Console { line } => {
@@ -183,7 +191,7 @@ impl<'a> Link<'a> {
             }
             Request::Put { image, size } => {
                 self.upload = None;
-                match self.cases.images().begin(image, size) {
+                match self.begin_upload(image, size) {
                     Ok(Begun::Stored) => self.say(&Report::Stored { image }),
                     Ok(Begun::Wanted(upload)) => {
                         let offset = upload.have();

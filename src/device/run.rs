@@ -28,11 +28,18 @@ pub struct Ran {
     pub outcome: Result<Found, Refusal>,
 }
 
-/// Runs one case. A panic in a decoder or in the engine ends the case and not the program.
-pub fn case(bundle: &Bundle, case: u64, order: &Order, observer: &mut dyn Observer) -> Ran {
+/// Runs one case on its image at this path. A panic in a decoder or in the engine ends the
+/// case and not the program.
+pub fn case(
+    bundle: &Bundle,
+    case: u64,
+    order: &Order,
+    path: &Path,
+    observer: &mut dyn Observer,
+) -> Ran {
     let started = Instant::now();
     let mut image = None;
-    let work = AssertUnwindSafe(|| answer(bundle, order, case, &mut image, observer));
+    let work = AssertUnwindSafe(|| answer(bundle, (case, order), path, &mut image, observer));
     let outcome = catch_unwind(work)
         .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
     log::info!(
@@ -101,14 +108,12 @@ impl Ran {
 
 fn answer(
     bundle: &Bundle,
-    order: &Order,
-    case: u64,
+    (case, order): (u64, &Order),
+    path: &Path,
     sha256: &mut Option<String>,
     observer: &mut dyn Observer,
 ) -> Result<Found, Refusal> {
-    let image = pipeline::observe(observer, Stage::Decode, || {
-        image::read(Path::new(&order.source))
-    })?;
+    let image = pipeline::observe(observer, Stage::Decode, || image::read(path))?;
     *sha256 = Some(image.sha256.clone());
     let exam = exam(bundle, order, &image)?;
     let overrides = Overrides {

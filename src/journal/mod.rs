@@ -12,6 +12,7 @@ mod check;
 mod clock;
 mod entry;
 mod history;
+mod reserve;
 
 pub use check::{Because, SelfCheck, Verdict};
 pub use entry::{Entry, LINK, Line, Order, Priority};
@@ -25,6 +26,7 @@ use chain::Link;
 use clock::{Clock, Set};
 use history::walk;
 use jiff::{SignedDuration, Timestamp};
+use reserve::Reserve;
 
 /// The journal's file in the state folder.
 pub const FILE: &str = "journal.ndjson";
@@ -55,6 +57,14 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// Whether it is for want of room.
+    fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { error, .. } if matches!(error.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> JournalError {
     let path = path.to_owned();
     move |error| JournalError::Io {
@@ -76,6 +86,7 @@ pub struct Journal {
     set: Option<Set>,
     /// By how much it was set, all together.
     shift: SignedDuration,
+    reserve: Reserve,
 }
 
 impl Journal {
@@ -113,15 +124,28 @@ impl Journal {
             clock,
             set,
             shift: history.shift(),
+            reserve: Reserve::hold(folder),
         };
         Ok((journal, history))
     }
 
-    /// Appends an entry; once this returns it outlasts a power failure.
+    /// Appends an entry; once this returns it outlasts a power failure. Where the disk is
+    /// full, it takes the room that is held back, unless it is of a new case.
     ///
     /// # Errors
     /// [`JournalError::Io`]; the journal is then as it was before.
     pub fn append(&mut self, entry: Entry) -> Result<Span, JournalError> {
+        self.reserve.restore();
+        let is_new = matches!(entry, Entry::Accepted { .. });
+        match self.append_once(entry.clone()) {
+            Err(error) if !is_new && error.is_full() && self.reserve.give_up() => {
+                self.append_once(entry)
+            }
+            done => done,
+        }
+    }
+
+    fn append_once(&mut self, entry: Entry) -> Result<Span, JournalError> {
         let time = self.look()?;
         self.write(Line {
             seq: self.last + 1,

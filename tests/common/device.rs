@@ -127,6 +127,12 @@ impl Device {
         rustix::process::kill_process(own, signal).expect("sent");
     }
 
+    /// A path as the device sees it, which may have a file system of its own there.
+    pub fn sees(&self, path: &Path) -> PathBuf {
+        let own = format!("/proc/{}/root", self.process.id());
+        PathBuf::from(own + &path.display().to_string())
+    }
+
     /// Waits until it has ended by itself.
     pub fn wait(&mut self) -> std::process::ExitStatus {
         let begin = Instant::now();

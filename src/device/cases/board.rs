@@ -57,7 +57,7 @@ pub struct Summary {
     pub running: Option<u64>,
     /// Cases that ended in a finding or refusal, since the state folder was made.
     pub answered: usize,
-    /// Whether the last write to the journal failed.
+    /// Whether the last write to the journal failed, or there is hardly any room for more.
     pub storage_fault: bool,
     /// Why no case is answered now; they are accepted and kept.
     pub trouble: Option<Arc<Trouble>>,
@@ -83,6 +83,11 @@ pub(super) struct Board {
     pub waiting: Queue,
     pub running: Option<u64>,
     pub answered: usize,
+    /// The last write to the journal failed.
+    pub storage_failed: bool,
+    /// There is hardly any room left for it.
+    pub storage_full: bool,
+    /// Either, as it was told last.
     pub storage_fault: bool,
     pub trouble: Option<Arc<Trouble>>,
     /// What the last self-test came to.

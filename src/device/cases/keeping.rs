@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use firmware_host::fault::Fault;
 use jiff::Timestamp;
 
 use super::{Cases, State, lock};
@@ -16,8 +17,8 @@ use crate::journal::{Entry, JournalError, Order};
 /// Folders in the state folder that images are given into.
 const SOURCES: [&str; 2] = ["images", "dicom"];
 
-/// How often images are looked after at least.
-const ROUND: Duration = Duration::from_secs(60);
+/// How often images and room are looked after at least.
+const ROUND: Duration = Duration::from_secs(5);
 
 /// An ended case's image, as it lay before.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl Cases {
     pub fn keep(&self) -> ! {
         loop {
             self.purge();
+            self.set_storage_full(!self.room.takes(0));
             let mut board = lock(&self.board);
             if !board.look_after_images {
                 let waited = self.owing.wait_timeout(board, ROUND);
@@ -121,6 +123,32 @@ impl Cases {
         }
     }
 
+    /// Whether an image of so many bytes can be taken without filling the disk.
+    ///
+    /// # Errors
+    /// [`Fault::StorageFull`].
+    pub(in crate::device) fn has_room(&self, bytes: u64) -> Result<(), Fault> {
+        let has_room = self.room.takes(bytes);
+        self.set_storage_full(!has_room);
+        if has_room {
+            return Ok(());
+        }
+        self.look_after_images();
+        Err(Fault::StorageFull)
+    }
+
+    fn set_storage_full(&self, full: bool) {
+        let mut board = lock(&self.board);
+        if std::mem::replace(&mut board.storage_full, full) != full {
+            if full {
+                log::error!("the disk is nearly full: no new case is accepted");
+            } else {
+                log::warn!("the disk has room again: cases are accepted");
+            }
+            self.tell_storage(&mut board);
+        }
+    }
+
     /// Whether a file was given into the state folder, to be a case's image.
     pub(in crate::device) fn owns(&self, source: &Path) -> bool {
         let given = |folder| source.parent() == Some(self.state.join(folder).as_path());
@@ -142,9 +170,13 @@ impl Cases {
             Ok(now) => now,
             Err(error) => return self.storage_failed(&error),
         };
+        let lacking = self.room.lacking();
         let mut board = lock(&self.board);
         let is_awaited = |case| board.dues.awaits_image(case);
-        let (all, is_short) = (kept.doomed(now, is_awaited), kept.is_short(now, is_awaited));
+        let (all, is_short) = (
+            kept.doomed(now, lacking, is_awaited),
+            kept.is_short(now, is_awaited),
+        );
         if std::mem::replace(&mut board.images_short, is_short) != is_short && is_short {
             log::warn!("images that sinks need will have to go before long: see to the sinks");
         }

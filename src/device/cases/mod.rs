@@ -30,6 +30,7 @@ use super::events::{Event, Events, Health};
 use super::images::Images;
 use super::kept::{self, Keeping, Kept};
 use super::power::Power;
+use super::room::Room;
 use super::sinks::Spec;
 use super::{config, identity, lock};
 use crate::bundle::Outline;
@@ -61,6 +62,7 @@ pub struct Cases {
     reader: Mutex<Reader>,
     board: Mutex<Board>,
     kept: Mutex<Kept>,
+    room: Room,
     /// There is something to do.
     arrived: Condvar,
     /// A self-test ended.
@@ -126,6 +128,7 @@ impl Cases {
             ledger: Mutex::new(Ledger { journal, next }),
             board: Mutex::new(board),
             kept: Mutex::new(kept),
+            room: Room::new(state.to_owned(), afterwards.keeping.least_free),
             arrived: Condvar::new(),
             tested: Condvar::new(),
             owing: Condvar::new(),
@@ -162,6 +165,11 @@ impl Cases {
     /// The images that came over a line.
     pub fn images(&self) -> &Arc<Images> {
         &self.images
+    }
+
+    /// The disk that the state folder lies on.
+    pub(in crate::device) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Where everything that happens to cases is told.
@@ -203,8 +211,8 @@ impl Cases {
     /// Accepts a case; its number is durable when this returns.
     ///
     /// # Errors
-    /// [`Fault::TooManyWaiting`], [`Fault::Stopping`] or [`Fault::Storage`]; then nothing was
-    /// accepted.
+    /// [`Fault::TooManyWaiting`], [`Fault::NoSuchImage`], [`Fault::Stopping`],
+    /// [`Fault::StorageFull`] or [`Fault::Storage`]; then nothing was accepted.
     pub fn accept(&self, order: Order) -> Result<u64, Fault> {
         if !self.power.is_on() {
             return Err(Fault::Stopping);
@@ -219,6 +227,12 @@ impl Cases {
             if !board.waiting.has_room(order.priority, most_waiting) {
                 return Err(Fault::TooManyWaiting);
             }
+        }
+        self.has_room(0)?;
+        // An image that was given to the device may have been taken away meanwhile.
+        let source = Path::new(&order.source);
+        if self.owns(source) && !source.exists() {
+            return Err(Fault::NoSuchImage);
         }
         let case = ledger.next;
         let written = ledger.journal.append(Entry::Accepted {
@@ -380,10 +394,15 @@ impl Cases {
 
     fn set_storage_fault(&self, failed: bool) {
         let mut board = lock(&self.board);
-        if board.storage_fault != failed {
-            board.storage_fault = failed;
-            let health = Health::StorageFault(failed);
-            self.events.tell(&Event::Health(health));
+        board.storage_failed = failed;
+        self.tell_storage(&mut board);
+    }
+
+    fn tell_storage(&self, board: &mut Board) {
+        let fault = board.storage_failed || board.storage_full;
+        if std::mem::replace(&mut board.storage_fault, fault) != fault {
+            self.events
+                .tell(&Event::Health(Health::StorageFault(fault)));
         }
     }
 }

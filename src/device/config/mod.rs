@@ -20,7 +20,7 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{BundleChoice, Device, Dicom, Queue, Serial, Shown};
+pub use sections::{BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown};
 pub use sinks::{Archive, Folder, HostPort, Receiver};
 
 /// Every key with its default and what it is for.
@@ -53,6 +53,8 @@ pub struct Config {
     pub display: Vec<Shown>,
     /// Where DICOM images come from.
     pub dicom: Dicom,
+    /// How long images are kept, and how much room is left.
+    pub keep: Keep,
     /// The folder that results are written to.
     pub results: Folder,
     /// Where findings go as HL7 messages.
@@ -193,6 +195,7 @@ fn whole(file: &mut Section<'_, '_>) -> Config {
         serial: file.sections("serial", Serial::read),
         display: file.sections("display", Shown::read),
         dicom: file.section("dicom", Dicom::read),
+        keep: file.section("keep", Keep::read),
         results: file.section("results", Folder::read),
         hl7: file.section("hl7", Receiver::read),
         pacs: file.section("pacs", Archive::read),

@@ -4,11 +4,13 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use firmware_host::screens::Language;
 use serde::{Serialize, Serializer};
 
 use super::read::Section;
+use crate::device::Keeping;
 use crate::device::dicom::{Peer, title_of};
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::worker;
@@ -176,6 +178,55 @@ impl Dicom {
             title: title.map_or(default.title, |title| title.0),
             allow: section.list("allow", "texts TITLE or TITLE@ADDRESS"),
             exam: section.text("exam"),
+        }
+    }
+}
+
+/// How long images of answered cases are kept, and how much room is left on the disk.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Keep {
+    /// Days that an image is kept once all sinks that need it have the answer.
+    pub images_days: u32,
+    /// MiB that all of them may take.
+    pub images_mib: u32,
+    /// Days that one is kept for a sink.
+    pub undelivered_days: u32,
+    /// MiB that must be left free, or no case is accepted.
+    pub free_mib: u32,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            images_days: 0,
+            images_mib: 4096,
+            undelivered_days: 30,
+            free_mib: 64,
+        }
+    }
+}
+
+impl Keep {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let mut number = |key, range, or| section.number(key, range).unwrap_or(or);
+        Self {
+            images_days: number("images_days", 0..=36_500, default.images_days),
+            images_mib: number("images_mib", 0..=u32::MAX, default.images_mib),
+            undelivered_days: number("undelivered_days", 1..=36_500, default.undelivered_days),
+            free_mib: number("free_mib", 1..=u32::MAX, default.free_mib),
+        }
+    }
+
+    /// The same in seconds and bytes.
+    pub fn keeping(&self) -> Keeping {
+        let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+        let mib = |mib: u32| u64::from(mib) << 20;
+        Keeping {
+            images_for: days(self.images_days),
+            images_up_to: mib(self.images_mib),
+            undelivered_for: days(self.undelivered_days),
+            least_free: mib(self.free_mib),
         }
     }
 }

@@ -2,12 +2,14 @@
 //! twice, it is stored once.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dicom_object::FileMetaTableBuilder;
 use sha2::{Digest, Sha256};
+
+use crate::device::room::Room;
 
 /// Most bytes of one instance.
 const LARGEST: u64 = 96 << 20;
@@ -21,6 +23,7 @@ const PART: &str = "part";
 #[derive(Debug)]
 pub struct Inbox {
     folder: PathBuf,
+    disk: Room,
     parts: AtomicU64,
 }
 
@@ -47,7 +50,7 @@ impl Inbox {
     ///
     /// # Errors
     /// Where the folder cannot be made or read.
-    pub fn open(folder: PathBuf) -> std::io::Result<Self> {
+    pub fn open(folder: PathBuf, disk: Room) -> std::io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
@@ -56,7 +59,11 @@ impl Inbox {
             }
         }
         let parts = AtomicU64::new(0);
-        Ok(Self { folder, parts })
+        Ok(Self {
+            folder,
+            disk,
+            parts,
+        })
     }
 
     /// The whole instances, by name.
@@ -84,6 +91,9 @@ impl Inbox {
 
     /// Begins to store an instance.
     pub(super) fn begin(&self, about: &About) -> std::io::Result<Incoming> {
+        if !self.disk.takes(0) {
+            return Err(ErrorKind::StorageFull.into());
+        }
         let room = MOST.saturating_sub(self.used()?).min(LARGEST);
         let digest = Sha256::digest(about.instance.as_bytes());
         let name: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
@@ -123,7 +133,7 @@ impl Incoming {
     /// Takes the next bytes of the data set.
     pub(super) fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let left = self.room.checked_sub(bytes.len() as u64);
-        self.room = left.ok_or(std::io::ErrorKind::StorageFull)?;
+        self.room = left.ok_or(ErrorKind::StorageFull)?;
         self.file.write_all(bytes)
     }
 
@@ -154,7 +164,8 @@ mod tests {
     #[test]
     fn an_instance_is_there_once_and_only_when_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let inbox = Inbox::open(folder.path().to_owned()).unwrap();
+        let path = folder.path().to_owned();
+        let inbox = Inbox::open(path.clone(), Room::new(path.clone(), 0)).unwrap();
         let about = About {
             class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
             instance: "2.25.7".to_owned(),
@@ -176,5 +187,7 @@ mod tests {
         let bytes = std::fs::read(&instances[0]).unwrap();
         assert_eq!(&bytes[128..132], b"DICM");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let full = Inbox::open(path.clone(), Room::new(path, u64::MAX)).unwrap();
+        assert!(full.begin(&about).is_err(), "the disk is full");
     }
 }

@@ -117,7 +117,7 @@ pub struct Options {
 /// # Errors
 /// Where the port or the inbox cannot be opened.
 pub fn start(options: Options, state: &Path, cases: &'static Cases) -> std::io::Result<()> {
-    let inbox = Arc::new(Inbox::open(state.join("dicom"))?);
+    let inbox = Arc::new(Inbox::open(state.join("dicom"), cases.room().clone())?);
     let listener = TcpListener::bind(options.listen)?;
     if options.peers.is_empty() {
         log::warn!("dicom: anyone may send; name who may with --dicom-allow");

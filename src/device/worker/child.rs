@@ -45,7 +45,8 @@ pub fn work_as_child(folder: &Path) -> Result<()> {
             Request::Case { case, order } => {
                 let order: Order = serde_json::from_str(&order)?;
                 let mut progress = Progress { out: &mut out };
-                let ran = run::case(&bundle, case, &order, &mut progress);
+                let path = Path::new(&order.source);
+                let ran = run::case(&bundle, case, &order, path, &mut progress);
                 Report::Ran(Box::new(ran.into()))
             }
         };
