@@ -32,7 +32,10 @@ impl Room {
     /// Whether so many bytes can be written and enough is left.
     pub fn takes(&self, bytes: u64) -> bool {
         let free = self.bytes().map(|(free, _)| free);
-        free.is_none_or(|free| free.saturating_sub(bytes) >= self.least_free)
+        free.is_none_or(|free| {
+            let left = free.checked_sub(bytes);
+            left.is_some_and(|left| left >= self.least_free)
+        })
     }
 }
 
