@@ -9,6 +9,7 @@ mod load;
 mod manifest;
 mod outline;
 mod prepare;
+mod store;
 mod verify;
 
 pub use find::find;
@@ -17,6 +18,7 @@ pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
 pub use outline::{ExamOutline, Outline, outline};
 pub use prepare::{graph, graph_files, prepare};
+pub use store::Store;
 pub use verify::{Checked, Rehashed, rehash, verify};
 
 use std::path::PathBuf;

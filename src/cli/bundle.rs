@@ -1,12 +1,14 @@
-//! `medfocus bundle verify|prepare|inspect`.
+//! `medfocus bundle verify|prepare|install|rollback|inspect`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use medfocus::bundle::{self, Bundle};
+use medfocus::bundle::{self, Bundle, Store};
 use medfocus::gate::GateSpec;
 use medfocus::self_test;
 
+use super::state::StateFolder;
 use super::{Failure, put};
 
 #[derive(Debug, Args)]
@@ -27,6 +29,19 @@ enum Action {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
     },
+    /// Verify a bundle, copy it into a device's state folder and put it in use; the one
+    /// before is kept
+    Install {
+        /// Folder of the bundle
+        folder: PathBuf,
+        #[command(flatten)]
+        state: StateFolder,
+    },
+    /// Put the bundle in use that was before the last installation; done twice, the last one
+    Rollback {
+        #[command(flatten)]
+        state: StateFolder,
+    },
     /// Show what a bundle holds: exams, classes, graphs, sizes, hashes
     Inspect {
         /// Folder of the bundle; the starter bundle where none is given
@@ -35,20 +50,44 @@ enum Action {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (Action::Verify { folder } | Action::Prepare { folder } | Action::Inspect { folder }) =
-        &arguments.action;
-    let folder = folder.clone().map_or_else(bundle::find, Ok)?;
-    if matches!(arguments.action, Action::Prepare { .. }) {
-        return put(prepare(&folder)?.as_bytes());
-    }
-    let checked = bundle::verify(&folder)?;
-    let text = if matches!(arguments.action, Action::Inspect { .. }) {
-        inspect(&checked)
-    } else {
-        let files = checked.files.len() + 1;
-        verify(&folder, files, &Bundle::load(&folder)?)?
+    let or_starter = |folder: &Option<PathBuf>| folder.clone().map_or_else(bundle::find, Ok);
+    let text = match &arguments.action {
+        Action::Prepare { folder } => prepare(&or_starter(folder)?)?,
+        Action::Inspect { folder } => inspect(&bundle::verify(&or_starter(folder)?)?),
+        Action::Verify { folder } => {
+            let folder = or_starter(folder)?;
+            let files = bundle::verify(&folder)?.files.len() + 1;
+            verify(&folder, files, &Bundle::load(&folder)?)?
+        }
+        Action::Install { folder, state } => install(folder, &Store::of(&state.path()?))?,
+        Action::Rollback { state } => roll_back(&Store::of(&state.path()?))?,
     };
     put(text.as_bytes())
+}
+
+const TELL: &str = "a device that runs takes it up on SIGHUP: systemctl reload medfocus";
+
+/// What is put in use has passed what a device would ask of it.
+fn install(folder: &Path, store: &Store) -> Result<String, Failure> {
+    bundle::verify(folder)?;
+    let bundle = Bundle::load(folder)?;
+    self_test::run(&bundle)?;
+    let place = store
+        .install(folder, &bundle.outline())
+        .map_err(|error| Failure::write("the installed bundles", &error))?;
+    Ok(format!("{} is in use; {TELL}\n", place.display()))
+}
+
+fn roll_back(store: &Store) -> Result<String, Failure> {
+    let name = store.roll_back().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::Device {
+            code: "bundle_not_found",
+            message: "no bundle was in use before".to_owned(),
+            cure: "install one: medfocus bundle install DIR",
+        },
+        _ => Failure::write("the installed bundles", &error),
+    })?;
+    Ok(format!("{name} is in use; {TELL}\n"))
 }
 
 fn prepare(folder: &Path) -> Result<String, Failure> {

@@ -3,7 +3,7 @@
 use clap::Args;
 use medfocus::engine;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Threads to use; all cores where absent or 0
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1024))]

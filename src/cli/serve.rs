@@ -1,6 +1,7 @@
 //! `medfocus serve`: the device, until it is switched off.
 
 mod options;
+mod reload;
 mod signals;
 mod sinks;
 
@@ -22,6 +23,7 @@ use medfocus::device::{
 
 use super::{Failure, no_exam, put, state};
 use options::Options;
+use reload::{Reload, bundle_folder};
 
 /// What the displays get to show why the device ends; e-paper takes two seconds.
 const LAST_PICTURE: Duration = Duration::from_secs(5);
@@ -67,12 +69,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let places = config.display.iter().map(|shown| shown.place.clone());
     let displays = Displays::start(places.collect(), config.device.language, &events);
     let power = Arc::new(Power::watched());
-    signals::listen(&power).map_err(|error| Failure::Device {
+    let reload = Arc::new(Reload::new(options.clone()));
+    signals::listen(&power, &reload).map_err(|error| Failure::Device {
         code: "signals",
         message: format!("signals cannot be taken: {error}"),
         cure: "start the device again and report this",
     })?;
-    let served = serve(&config, &events, &displays, &power);
+    let served = serve(&config, &events, &displays, &power, &reload);
     if let Some(trouble) = served.as_ref().err().and_then(Failure::trouble) {
         events.tell(&Event::Health(Health::Fault(Arc::new(trouble))));
     }
@@ -85,6 +88,7 @@ fn serve(
     events: &Arc<Events>,
     displays: &Displays,
     power: &Arc<Power>,
+    reload: &Reload,
 ) -> Result<(), Failure> {
     let state = state::folder(config.device.state.as_deref())?;
     let sinks = sinks::of(config);
@@ -104,6 +108,7 @@ fn serve(
     for port in config.serial.iter().map(port) {
         until_it_ends(&tell, Part::Line, move || talk(&port, cases));
     }
+    reload.runs(config.clone(), state, cases);
     power.ready();
     let at_a_desk = wait(&ended, config.serial.len(), power)?;
     // Who tried it at a desk hears how it stood.
@@ -168,11 +173,13 @@ fn start(
 ) -> Result<(&'static Cases, Supervisor), Failure> {
     let settings = worker_settings(config, power)?;
     let surroundings = surroundings(config, state);
-    let started = Worker::start(&settings, &mut |health| events.tell(&Event::Health(health)));
+    let folder = bundle_folder(config, state)?;
+    let mut tell = |health| events.tell(&Event::Health(health));
+    let started = Worker::start(&settings, &folder, &mut tell);
     let bundle = match &started {
         Ok((worker, _)) => Arc::clone(worker.bundle()),
         // Whatever is wrong with its files: as long as it is known what it is, cases are kept.
-        Err(_) => Arc::new(bundle::outline(&settings.bundle)?),
+        Err(_) => Arc::new(bundle::outline(&folder)?),
     };
     if let Some(name) = &config.dicom.exam
         && bundle.exam(name).is_none()
@@ -193,7 +200,7 @@ fn start(
     cases.configured(config.sha256())?;
     cases.set_most_waiting(config.queue.most_waiting as usize);
     let cases = Box::leak(Box::new(cases));
-    let supervisor = Supervisor::new(cases, settings, surroundings, started);
+    let supervisor = Supervisor::new(cases, settings, surroundings, folder, started);
     Ok((cases, supervisor))
 }
 
@@ -211,7 +218,6 @@ fn worker_settings(config: &Config, power: &Arc<Power>) -> Result<WorkerSettings
     let device = &config.device;
     Ok(WorkerSettings {
         program: super::program()?,
-        bundle: config.bundle.folder.clone().map_or_else(bundle::find, Ok)?,
         threads: device.threads,
         memory_mib: device.memory_mib,
         case: Duration::from_secs(device.deadline_s.into()),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct StateFolder {
     /// State folder, which holds the journal; where absent, MEDFOCUS_STATE or the system's
     #[arg(long, value_name = "DIR")]

@@ -42,7 +42,8 @@ pub use serial::{Port, talk};
 pub use supervisor::Supervisor;
 pub use trouble::Trouble;
 pub use worker::{
-    Lost, NotStarted, SUBCOMMAND as WORKER, Settings as WorkerSettings, Worker, work_as_child,
+    Lost, NotStarted, SUBCOMMAND as WORKER, Settings as WorkerSettings, Started, Starting, Step,
+    Worker, work_as_child,
 };
 
 /// Every change under this room's locks is whole at each step, so a lock that a panic left

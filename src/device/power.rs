@@ -89,6 +89,14 @@ impl Power {
         tell(&[NotifyState::Ready]);
     }
 
+    /// It takes up another configuration; [`Power::ready`] says when that is over.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(error) => log::warn!("no clock: {error}"),
+        }
+    }
+
     /// What it does now, in a few words. Never patient data.
     pub fn status(&self, words: &str) {
         tell(&[NotifyState::Status(words)]);

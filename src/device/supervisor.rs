@@ -7,14 +7,15 @@
 //! accepted and kept, every sink says why, and it is tried again after 1 second, then 2, up
 //! to 5 minutes. Nothing else of the device waits for any of this.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::cases::{Cases, Task};
 use super::events::{Event, Events};
 use super::run::Ran;
-use super::self_test::{Surroundings, trouble};
+use super::self_test::{Surroundings, failed};
 use super::trouble::Trouble;
-use super::worker::{Lost, NotStarted, Settings, Worker};
+use super::worker::{Lost, NotStarted, Settings, Started, Starting, Step, Worker};
 use crate::journal::{Because, Order, SelfCheck};
 use crate::pipeline::{Observer, Stage, Timings};
 
@@ -22,11 +23,11 @@ use crate::pipeline::{Observer, Stage, Timings};
 /// was to do.
 const PULSE: Duration = Duration::from_millis(500);
 
+/// How soon it is noticed that another bundle is loaded.
+const SOON: Duration = Duration::from_millis(50);
+
 /// Between two self-tests that nobody asked for.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A worker and what its checks came to, or why there is none.
-type Started = Result<(Worker, Vec<SelfCheck>), NotStarted>;
 
 /// Answers cases as long as the device is on.
 #[derive(Debug)]
@@ -34,25 +35,40 @@ pub struct Supervisor {
     cases: &'static Cases,
     settings: Settings,
     surroundings: Surroundings,
+    /// The folder of the bundle, as it was named: it may be a link.
+    bundle: PathBuf,
+    /// The folder of the bundle that passed the last self-test: what it was named by may lead
+    /// to another by now.
+    good: Option<PathBuf>,
     /// One that passed its checks.
     worker: Option<Worker>,
+    /// One that loads the bundle of a folder.
+    next: Option<(Starting, PathBuf)>,
+    /// Why the bundle that was named last is not in use.
+    refused: Option<SelfCheck>,
     restart: Restart,
     tested: Instant,
 }
 
 impl Supervisor {
-    /// A supervisor whose first worker was started: ends the self-test of the device's start.
+    /// A supervisor whose first worker was started on the bundle in a folder: ends the
+    /// self-test of the device's start.
     pub fn new(
         cases: &'static Cases,
         settings: Settings,
         surroundings: Surroundings,
-        started: Started,
+        bundle: PathBuf,
+        started: Result<Started, NotStarted>,
     ) -> Self {
         let mut supervisor = Self {
             cases,
             settings,
             surroundings,
+            bundle,
+            good: None,
             worker: None,
+            next: None,
+            refused: None,
             restart: Restart::default(),
             tested: Instant::now(),
         };
@@ -69,12 +85,15 @@ impl Supervisor {
             if self.worker.is_some() && self.tested.elapsed() >= DAY {
                 self.self_test(Because::Daily);
             }
-            match self.cases.next(self.worker.is_some(), PULSE) {
+            self.look_after_next();
+            let patience = if self.next.is_some() { SOON } else { PULSE };
+            match self.cases.next(self.worker.is_some(), patience) {
                 Some(Task::Case(case, order)) => self.run(case, &order),
                 Some(Task::SelfTest(number)) => {
                     self.self_test(Because::Asked);
                     self.cases.note_tested(number);
                 }
+                Some(Task::Load(folder)) => self.load(folder),
                 None => {}
             }
         }
@@ -102,11 +121,58 @@ impl Supervisor {
         self.conclude(because, checks);
     }
 
-    fn start(&mut self) -> Vec<SelfCheck> {
-        self.take(Worker::start(&self.settings, &mut |_| {}))
+    /// Begins to load a bundle, beside the one that answers.
+    fn load(&mut self, folder: PathBuf) {
+        if self.worker.is_none() {
+            // Nothing answers: there is nothing to be kept.
+            (self.bundle, self.good) = (folder, None);
+            self.self_test(Because::Bundle);
+            return self.cases.power().ready();
+        }
+        match Starting::begin(&self.settings, &folder) {
+            Ok(starting) => self.next = Some((starting, folder)),
+            Err(error) => self.refuse(error.check()),
+        }
     }
 
-    fn take(&mut self, started: Started) -> Vec<SelfCheck> {
+    /// Between two cases: another bundle takes over once it is loaded and passes.
+    fn look_after_next(&mut self) {
+        let Some((starting, folder)) = self.next.take() else {
+            return;
+        };
+        match starting.step(Duration::ZERO) {
+            Ok(Step::Later(starting)) => self.next = Some((starting, folder)),
+            Ok(Step::Now((worker, checks))) => match failed(&checks) {
+                Some(check) => self.refuse(check.clone()),
+                None => {
+                    (self.worker, self.bundle) = (Some(worker), folder);
+                    (self.refused, self.restart) = (None, Restart::default());
+                    self.conclude(Because::Bundle, checks);
+                    self.cases.power().ready();
+                }
+            },
+            Err(error) => self.refuse(error.check()),
+        }
+    }
+
+    fn refuse(&mut self, check: SelfCheck) {
+        log::error!(
+            "the bundle is not loaded, the one before goes on: {}",
+            check.what
+        );
+        let refused = check.as_warning("new_bundle");
+        self.cases.note_refused(&refused);
+        self.refused = Some(refused);
+        self.cases.power().ready();
+    }
+
+    fn start(&mut self) -> Vec<SelfCheck> {
+        let folder = self.good.as_ref().unwrap_or(&self.bundle);
+        let started = Worker::start(&self.settings, folder, &mut |_| {});
+        self.take(started)
+    }
+
+    fn take(&mut self, started: Result<Started, NotStarted>) -> Vec<SelfCheck> {
         match started {
             Ok((worker, checks)) => {
                 self.worker = Some(worker);
@@ -118,19 +184,21 @@ impl Supervisor {
 
     fn conclude(&mut self, because: Because, mut checks: Vec<SelfCheck>) {
         checks.extend(self.surroundings.checks());
-        let trouble = trouble(&checks);
+        checks.extend(self.refused.clone());
+        let trouble = failed(&checks).map(Trouble::from);
         self.cases.note_checks(because, checks);
         self.tested = Instant::now();
         match (trouble, &self.worker) {
             (None, Some(worker)) => {
                 log::info!("self-test passed; ready");
                 self.cases.power().status("ready");
+                self.good = Some(worker.folder().to_owned());
                 self.cases.set_ready(worker.bundle());
             }
             (None, None) => {}
             (Some(trouble), _) => {
                 // The next one loads what may have been mended.
-                self.worker = None;
+                (self.worker, self.good) = (None, None);
                 self.restart.strike();
                 self.set_trouble(trouble);
             }

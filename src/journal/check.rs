@@ -67,6 +67,16 @@ impl SelfCheck {
         }
     }
 
+    /// The same under another name, where it stops nothing after all.
+    #[must_use]
+    pub fn as_warning(self, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            verdict: Verdict::Warned,
+            ..self
+        }
+    }
+
     /// No case may be answered.
     pub fn failed(name: &str, code: &str, what: impl Into<String>, cure: &str) -> Self {
         Self {

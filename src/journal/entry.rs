@@ -94,6 +94,13 @@ pub enum Entry {
         /// Which.
         bundle: BundleId,
     },
+    /// A bundle that was to be loaded was not; the one before goes on.
+    BundleRefused {
+        /// Stable code.
+        code: String,
+        /// One sentence that names the file.
+        what: String,
+    },
     /// The device tested itself. Where it did not pass, no case is answered until it does.
     SelfTested {
         /// Why it did.
@@ -179,6 +186,7 @@ impl Entry {
             Self::Booted { .. }
             | Self::Configured { .. }
             | Self::BundleChanged { .. }
+            | Self::BundleRefused { .. }
             | Self::SelfTested { .. }
             | Self::ClockSet { .. }
             | Self::Sinks { .. } => None,

@@ -132,6 +132,7 @@ impl History {
                 Entry::Booted { .. }
                 | Entry::Configured { .. }
                 | Entry::BundleChanged { .. }
+                | Entry::BundleRefused { .. }
                 | Entry::SelfTested { .. }
                 | Entry::ClockSet { .. }
                 | Entry::Sinks { .. } => {}

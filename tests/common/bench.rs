@@ -28,7 +28,11 @@ impl Bench {
 
     /// A device with more arguments, and whatever else it is started with.
     pub fn with(more: &[&str], and: impl FnOnce(&mut Command)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), more, and)
+    }
+
+    /// The same in a folder that holds something already.
+    pub fn on(folder: tempfile::TempDir, more: &[&str], and: impl FnOnce(&mut Command)) -> Self {
         let cable = Cable::plug(&folder.path().join("port"));
         let mut command = Device::command(folder.path(), &["port"], 115_200, more);
         and(&mut command);

@@ -68,10 +68,15 @@ impl Cable {
 
     /// Asks until the answer begins so.
     pub fn wait_for(&mut self, line: &str, beginning: &str) -> String {
+        self.wait_until(line, |answer| answer.starts_with(beginning))
+    }
+
+    /// Asks until the answer is one of those.
+    pub fn wait_until(&mut self, line: &str, is_one: impl Fn(&str) -> bool) -> String {
         let begin = Instant::now();
         loop {
             let answer = self.ask(line);
-            if answer.starts_with(beginning) {
+            if is_one(&answer) {
                 return answer;
             }
             assert!(begin.elapsed() < PATIENCE, "{line}: {answer}");

@@ -34,7 +34,7 @@ impl Device {
     pub fn command(folder: &Path, ports: &[&str], baud: u32, more: &[&str]) -> Command {
         let mut command = serve();
         command.arg("--state").arg(folder.join("state"));
-        if !more.contains(&"--bundle") {
+        if !more.contains(&"--bundle") && !more.contains(&"--config") {
             command.arg("--bundle").arg(starter());
         }
         command.arg("--baud").arg(baud.to_string());
@@ -96,6 +96,15 @@ impl Device {
         let (begin, opened) = (Instant::now(), format!("/{port}: open at"));
         while self.log().matches(&opened).count() < times {
             assert!(begin.elapsed() < PATIENCE, "{port}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until it has said this.
+    pub fn wait_for_log(&self, words: &str) {
+        let begin = Instant::now();
+        while !self.log().contains(words) {
+            assert!(begin.elapsed() < PATIENCE, "{words}: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -12,7 +12,7 @@ use crate::cli::limits;
 use crate::cli::outputs::Kind;
 use crate::cli::state::StateFolder;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Configuration in TOML; the options below win over it
     #[arg(long, value_name = "FILE")]
@@ -72,7 +72,7 @@ pub struct Options {
     deadline: Option<u32>,
     #[command(flatten)]
     state: StateFolder,
-    /// Folder of the model bundle; where absent, the starter bundle
+    /// Folder of the model bundle; where absent, the installed one, else the starter bundle
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     #[command(flatten)]

@@ -3,20 +3,26 @@
 use std::sync::Arc;
 
 use medfocus::device::Power;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use super::reload::Reload;
 
 /// Listens from now on, on a thread of its own.
 ///
 /// # Errors
 /// Where the system does not let signals be taken.
-pub fn listen(power: &Arc<Power>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let power = Arc::clone(power);
+pub fn listen(power: &Arc<Power>, reload: &Arc<Reload>) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let (power, reload) = (Arc::clone(power), Arc::clone(reload));
     std::thread::spawn(move || {
-        for _ in signals.forever() {
-            log::info!("switched off by a signal; the case that runs is ended first");
-            power.switch_off();
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                reload.again();
+            } else {
+                log::info!("switched off by a signal; the case that runs is ended first");
+                power.switch_off();
+            }
         }
     });
     Ok(())

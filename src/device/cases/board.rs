@@ -2,6 +2,7 @@
 //! journal and tells nobody; [`Cases`](super::Cases) holds it under a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -93,6 +94,8 @@ pub(super) struct Board {
     /// What the last self-test came to.
     pub checks: Arc<[SelfCheck]>,
     pub tests: Tests,
+    /// The folder of a bundle that somebody wants loaded.
+    pub wanted: Option<PathBuf>,
     pub dues: Dues,
     /// A sink needs an image no longer.
     pub look_after_images: bool,

@@ -1,6 +1,7 @@
 //! The side of the cases that the supervisor sees: what is to be done next, and what came
 //! of it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(in crate::device) enum Task {
     Case(u64, Order),
     /// The self-test, for all who asked up to this number.
     SelfTest(u64),
+    /// To load the bundle of this folder.
+    Load(PathBuf),
 }
 
 impl Cases {
@@ -31,13 +34,18 @@ impl Cases {
     /// nothing came for so long.
     pub(in crate::device) fn next(&self, someone: bool, patience: Duration) -> Option<Task> {
         let nothing = |board: &mut super::Board| {
-            board.tests.asked == board.tests.done && (!someone || board.waiting.is_empty())
+            board.wanted.is_none()
+                && board.tests.asked == board.tests.done
+                && (!someone || board.waiting.is_empty())
         };
         let board = lock(&self.board);
         let (mut board, _) = self
             .arrived
             .wait_timeout_while(board, patience, nothing)
             .unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = board.wanted.take() {
+            return Some(Task::Load(folder));
+        }
         if board.tests.asked > board.tests.done {
             return Some(Task::SelfTest(board.tests.asked));
         }
@@ -165,6 +173,26 @@ impl Cases {
         let mut board = lock(&self.board);
         board.trouble = Some(Arc::clone(&trouble));
         self.events.tell(&Event::Health(Health::Fault(trouble)));
+    }
+
+    /// Has the bundle of a folder loaded, beside the one that answers; where it passes the
+    /// self-test it answers from the next case on.
+    pub fn load(&self, folder: PathBuf) {
+        lock(&self.board).wanted = Some(folder);
+        self.arrived.notify_one();
+    }
+
+    /// A bundle that was to be loaded was not; the one before goes on.
+    pub(in crate::device) fn note_refused(&self, refused: &SelfCheck) {
+        self.note(Entry::BundleRefused {
+            code: refused.code.clone(),
+            what: refused.what.clone(),
+        });
+        let mut board = lock(&self.board);
+        let mut checks = board.checks.to_vec();
+        checks.retain(|check| check.name != refused.name);
+        checks.push(refused.clone());
+        board.checks = checks.into();
     }
 
     /// Runs the self-test; what is wrong, where something is. To be called by whoever can

@@ -62,7 +62,7 @@ impl Device {
 /// What the device answers with.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct BundleChoice {
-    /// Its folder; where absent, the starter bundle.
+    /// Its folder; where absent, the one that was installed, else the starter bundle.
     pub folder: Option<PathBuf>,
 }
 

@@ -57,12 +57,10 @@ impl Surroundings {
     }
 }
 
-/// Why no case may be answered, if so.
-pub fn trouble(checks: &[SelfCheck]) -> Option<Trouble> {
-    let mut failed = checks
-        .iter()
-        .filter(|check| check.verdict == Verdict::Failed);
-    failed.next().map(Trouble::from)
+/// The first check that says that no case may be answered.
+pub fn failed(checks: &[SelfCheck]) -> Option<&SelfCheck> {
+    let mut checks = checks.iter();
+    checks.find(|check| check.verdict == Verdict::Failed)
 }
 
 impl From<&SelfCheck> for Trouble {

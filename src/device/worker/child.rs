@@ -26,8 +26,6 @@ pub fn work_as_child(folder: &Path) -> Result<()> {
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    // The very folder, whatever a link on the way to it comes to point to.
-    let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let bundle = match Bundle::load(folder) {
         Ok(bundle) => bundle,
         Err(error) => return write(&mut out, &Report::Useless(useless(&error))),

@@ -10,8 +10,9 @@
 mod child;
 mod message;
 mod process;
+mod starting;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,11 +23,11 @@ use super::run::Ran;
 use crate::bundle::Outline;
 use crate::journal::{Order, SelfCheck};
 use crate::pipeline::Observer;
-use crate::report::SOFTWARE;
 pub use child::work_as_child;
 use message::{Report, Request};
 pub use process::SUBCOMMAND;
-use process::{Deadline, Process};
+use process::{Deadline, Process, TURN};
+pub use starting::{Starting, Step};
 
 /// The check that a worker which cannot work fails.
 const CHECK: &str = "worker";
@@ -36,8 +37,6 @@ const CHECK: &str = "worker";
 pub struct Settings {
     /// This program.
     pub program: PathBuf,
-    /// Folder of the bundle.
-    pub bundle: PathBuf,
     /// Threads to use; 0 means all cores.
     pub threads: u32,
     /// Most MiB that a graph may take for a run; what the system has free where absent.
@@ -107,43 +106,45 @@ impl Lost {
 #[derive(Debug)]
 pub struct Worker {
     process: Process,
+    folder: PathBuf,
     bundle: Arc<Outline>,
     settings: Settings,
     since: Instant,
 }
 
+/// A worker, and what its checks came to.
+pub type Started = (Worker, Vec<SelfCheck>);
+
 impl Worker {
-    /// Starts a worker, and gives what its checks came to; tells how far it is. To be called on a thread that lives as long as
-    /// the device does: the system ends the worker with it.
+    /// Starts a worker on the bundle in a folder; tells how far it is. To be called where
+    /// [`Starting::begin`] may be.
     ///
     /// # Errors
     /// [`NotStarted`].
     pub fn start(
         settings: &Settings,
+        folder: &Path,
         tell: &mut dyn FnMut(Health),
-    ) -> Result<(Self, Vec<SelfCheck>), NotStarted> {
+    ) -> Result<Started, NotStarted> {
         tell(Health::Loading);
-        let by = Deadline::after(settings.start);
-        let mut process = Process::spawn(settings)?;
-        let bundle = match process.hear(by)? {
-            Report::Loaded { software, bundle } if software == SOFTWARE => bundle,
-            Report::Loaded { software, .. } => {
-                let what = format!("the program on the disk is {software} now");
-                let check = SelfCheck::failed(CHECK, CHECK, what, "start the device again");
-                return Err(NotStarted::Useless(check));
+        let mut starting = Starting::begin(settings, folder)?;
+        let mut is_told = false;
+        loop {
+            settings.power.turned();
+            match starting.step(TURN)? {
+                Step::Now(started) => return Ok(started),
+                Step::Later(later) => starting = later,
             }
-            Report::Useless(check) => return Err(NotStarted::Useless(check)),
-            other => return Err(process.unexpected(&other).into()),
-        };
-        tell(Health::SelfTest);
-        let checks = process.hear_checks(by)?;
-        let worker = Self {
-            process,
-            bundle: Arc::new(bundle),
-            settings: settings.clone(),
-            since: Instant::now(),
-        };
-        Ok((worker, checks))
+            if starting.has_loaded() && !is_told {
+                tell(Health::SelfTest);
+                is_told = true;
+            }
+        }
+    }
+
+    /// The folder of its bundle, without any link on the way to it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The bundle that it loaded.

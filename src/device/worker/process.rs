@@ -2,6 +2,7 @@
 //! first.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ pub const SUBCOMMAND: &str = "run-cases";
 /// where a disk does not answer.
 const GOING: Duration = Duration::from_secs(1);
 /// How long it is waited for before the device is told that it waits.
-const TURN: Duration = Duration::from_millis(500);
+pub const TURN: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// When something must have been heard.
@@ -45,12 +46,9 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn spawn(settings: &Settings) -> Result<Self, Lost> {
+    pub fn spawn(settings: &Settings, bundle: &Path) -> Result<Self, Lost> {
         let mut command = Command::new(&settings.program);
-        command
-            .arg(SUBCOMMAND)
-            .arg("--bundle")
-            .arg(&settings.bundle);
+        command.arg(SUBCOMMAND).arg("--bundle").arg(bundle);
         command.args(["--threads", &settings.threads.to_string()]);
         if let Some(memory) = settings.memory_mib {
             command.args(["--memory", &memory.to_string()]);
@@ -86,18 +84,25 @@ impl Process {
     pub fn hear(&mut self, by: Deadline) -> Result<Report, Lost> {
         loop {
             self.power.turned();
-            let soon = by.at.min(Instant::now() + TURN);
-            let gone = match self.reports.next(Some(soon)) {
-                Ok(Some(report)) => return Ok(report),
-                Ok(None) => self.lost(ErrorKind::BrokenPipe.into()),
-                Err(error) if error.kind() != ErrorKind::TimedOut => self.lost(error),
-                _ if self.power.is_cut() => Lost::Cut,
-                _ if Instant::now() < by.at => continue,
-                _ => Lost::Deadline(by.after),
-            };
-            self.end();
-            return Err(gone);
+            if let Some(report) = self.hear_soon(by, TURN)? {
+                return Ok(report);
+            }
         }
+    }
+
+    /// The same, where it says something so soon.
+    pub fn hear_soon(&mut self, by: Deadline, soon: Duration) -> Result<Option<Report>, Lost> {
+        let soon = by.at.min(Instant::now() + soon);
+        let gone = match self.reports.next(Some(soon)) {
+            Ok(Some(report)) => return Ok(Some(report)),
+            Ok(None) => self.lost(ErrorKind::BrokenPipe.into()),
+            Err(error) if error.kind() != ErrorKind::TimedOut => self.lost(error),
+            _ if self.power.is_cut() => Lost::Cut,
+            _ if Instant::now() < by.at => return Ok(None),
+            _ => Lost::Deadline(by.after),
+        };
+        self.end();
+        Err(gone)
     }
 
     /// What its checks came to.

@@ -1,0 +1,92 @@
+//! The configuration, read again while the device runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use medfocus::bundle;
+use medfocus::device::Cases;
+use medfocus::device::config::Config;
+
+use super::options::Options;
+use crate::cli::Failure;
+
+/// What it takes to read the configuration again.
+pub struct Reload {
+    options: Options,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    config: Config,
+    state: PathBuf,
+    cases: &'static Cases,
+}
+
+impl Reload {
+    /// Nothing runs yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            running: Mutex::new(None),
+        }
+    }
+
+    /// A device runs from this configuration.
+    pub fn runs(&self, config: Config, state: PathBuf, cases: &'static Cases) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = Some(Running {
+            config,
+            state,
+            cases,
+        });
+    }
+
+    /// Reads the configuration again, and has its bundle loaded: another folder, or what the
+    /// same one has come to hold.
+    pub fn again(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(running) = running.as_mut() else {
+            return log::warn!("the device has not started yet; what it reads is new enough");
+        };
+        running.cases.power().reloading();
+        if let Err(why) = running.take_up(&self.options) {
+            log::error!("the configuration is not taken up: {why}");
+            running.cases.power().ready();
+        }
+    }
+}
+
+impl Running {
+    fn take_up(&mut self, options: &Options) -> Result<(), String> {
+        let config = options.config().map_err(|error| error.to_string())?;
+        let folder = bundle_folder(&config, &self.state).map_err(|failure| {
+            let trouble = failure.trouble();
+            trouble.map_or_else(String::new, |trouble| trouble.to_string())
+        })?;
+        let changes = self.config.changes(&config);
+        for key in &changes.at_next_start {
+            log::warn!("{key} waits for the next start");
+        }
+        if changes.running.is_empty() && changes.at_next_start.is_empty() {
+            log::info!("the configuration is as it was; its bundle is loaded anew");
+        } else {
+            log::info!("the configuration has changed; its bundle is loaded");
+            let written = self.cases.configured(config.sha256());
+            written.map_err(|error| error.to_string())?;
+        }
+        self.config.bundle = config.bundle;
+        self.cases.load(folder);
+        Ok(())
+    }
+}
+
+/// The bundle that was named, else the one that was installed, else the starter bundle.
+pub fn bundle_folder(config: &Config, state: &Path) -> Result<PathBuf, Failure> {
+    if let Some(folder) = &config.bundle.folder {
+        return Ok(folder.clone());
+    }
+    match bundle::Store::of(state).current() {
+        Some(folder) => Ok(folder),
+        None => Ok(bundle::find()?),
+    }
+}
