@@ -18,7 +18,7 @@ use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
     Afterwards, Cases, Displays, Event, Events, Health, Port, Power, Supervisor, Surroundings,
-    Trouble, Worker, WorkerSettings, dicom, talk,
+    Trouble, Worker, WorkerSettings, dicom, folder, talk,
 };
 
 use super::{Failure, no_exam, put, state};
@@ -46,7 +46,7 @@ Examples:
   medfocus serve --serial /dev/ttyAMA0 --display ssd1306:/dev/i2c-1 --language sw
   medfocus serve --serial - --display png:pictures
   medfocus serve --dicom-port 11112 --aet MEDFOCUS --pacs ARCHIVE@10.0.0.5:104
-  medfocus serve --serial /dev/ttyUSB0 --results /srv/findings --hl7 10.0.0.6:2575
+  medfocus serve --folder /srv/incoming --results /srv/findings --hl7 10.0.0.6:2575
   medfocus serve --print-config > medfocus.toml
   medfocus serve --config medfocus.toml --check-config
   medfocus serve --config medfocus.toml")]
@@ -98,6 +98,9 @@ fn serve(
     until_it_ends(&tell, Part::Supervisor, || supervisor.work());
     std::thread::spawn(|| cases.keep());
     medfocus::device::sinks::start(sinks, cases);
+    for folder in &config.folder {
+        folder::watch(folder.clone(), cases);
+    }
     if let Some(options) = dicom_options(config) {
         dicom::start(options, &state, cases).map_err(|error| Failure::Device {
             code: "dicom",
@@ -181,9 +184,9 @@ fn start(
         // Whatever is wrong with its files: as long as it is known what it is, cases are kept.
         Err(_) => Arc::new(bundle::outline(&folder)?),
     };
-    if let Some(name) = &config.dicom.exam
-        && bundle.exam(name).is_none()
-    {
+    let folders = config.folder.iter().map(|folder| &folder.exam);
+    let mut exams = folders.chain([&config.dicom.exam]).flatten();
+    if let Some(name) = exams.find(|name| bundle.exam(name).is_none()) {
         return Err(no_exam(name, bundle.exams.iter().map(|exam| &exam.name)));
     }
     let afterwards = Afterwards {

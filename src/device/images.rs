@@ -14,9 +14,10 @@ use firmware_host::message::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::lock;
+use crate::image::MAX_FILE_BYTES;
 
-/// The largest image that is taken, in bytes.
-pub const LARGEST: u32 = 64 << 20;
+/// The largest image that is taken, in bytes: as large a file as is ever read.
+pub const LARGEST: u32 = MAX_FILE_BYTES as u32;
 
 /// What the folder may hold, in bytes.
 const STORE: u64 = 512 << 20;

@@ -1,5 +1,5 @@
-//! The running device: cases come in on a serial line or by DICOM, are run one after the
-//! other, and their answers can be asked for.
+//! The running device: cases come in on a serial line, by DICOM or from a folder, are run one
+//! after the other, and their answers can be asked for.
 //!
 //! `serial -> line -> console or link -> cases -> supervisor -> worker -> run -> pipeline`, and
 //! back by the journal. The worker is a process of its own, so that the device outlives it. A
@@ -13,6 +13,7 @@ pub mod dicom;
 mod display;
 mod durable;
 mod events;
+pub mod folder;
 mod identity;
 mod images;
 mod kept;

@@ -20,7 +20,7 @@ pub const MAX_SIDE: u32 = 16_384;
 /// Most bytes that the decoded samples of one image may take.
 pub const MAX_DECODED_BYTES: u64 = 96 << 20;
 /// Most bytes that a file may have.
-const MAX_FILE_BYTES: u64 = 96 << 20;
+pub const MAX_FILE_BYTES: u64 = 96 << 20;
 
 const FORMATS: &str = "DICOM, PNG, JPEG, PGM/PPM, TIFF or BMP";
 

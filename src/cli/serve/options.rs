@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use firmware_host::screens::Language;
-use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown};
+use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown, Watched};
 use medfocus::device::dicom::{self, Pacs, Peer};
 
 use crate::cli::limits;
@@ -36,6 +36,9 @@ pub struct Options {
     /// Language of the displays: en, fr, es, sw or hi; en where nothing says otherwise
     #[arg(long, value_name = "CODE", value_parser = language)]
     language: Option<Language>,
+    /// Folder whose images are answered; may be given several times
+    #[arg(long, value_name = "DIR")]
+    folder: Vec<PathBuf>,
     /// Port to receive DICOM images on, by C-STORE
     #[arg(long, value_name = "PORT")]
     dicom_port: Option<u16>,
@@ -118,6 +121,9 @@ impl Options {
         }
         if !self.display.is_empty() {
             config.display.clone_from(&self.display);
+        }
+        if !self.folder.is_empty() {
+            config.folder = self.folder.iter().cloned().map(Watched::at).collect();
         }
         let dicom = &mut config.dicom;
         put_some(&mut dicom.port, &self.dicom_port);

@@ -34,7 +34,7 @@ use super::room::Room;
 use super::sinks::Spec;
 use super::{config, identity, lock};
 use crate::bundle::Outline;
-use crate::journal::{Entry, Journal, JournalError, LINK, Line, Order, Reader};
+use crate::journal::{Entry, Journal, JournalError, LINK, Line, Order, Priority, Reader};
 
 #[derive(Debug)]
 struct Ledger {
@@ -187,6 +187,17 @@ impl Cases {
         Arc::clone(&lock(&self.bundle))
     }
 
+    /// The case that was accepted for this request.
+    pub fn requested(&self, request: u64) -> Option<u64> {
+        lock(&self.board).requests.get(&request).copied()
+    }
+
+    /// Whether another case of this priority may wait now.
+    pub fn may_wait(&self, priority: Priority) -> bool {
+        let most = self.most_waiting.load(Ordering::Relaxed);
+        lock(&self.board).waiting.has_room(priority, most)
+    }
+
     /// Accepts a case for an image that came over a line; a request that was accepted
     /// before is the same case.
     ///
@@ -194,8 +205,7 @@ impl Cases {
     /// [`Fault::IllegalParameter`] for an exam that there is not, [`Fault::NoSuchImage`],
     /// and those of [`Cases::accept`].
     pub fn run_stored(&self, order: Order, image: &Digest) -> Result<u64, Fault> {
-        let request = order.request;
-        if let Some(case) = request.and_then(|r| lock(&self.board).requests.get(&r).copied()) {
+        if let Some(case) = order.request.and_then(|request| self.requested(request)) {
             return Ok(case);
         }
         let exam = order.exam.as_deref();

@@ -20,7 +20,7 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown};
+pub use sections::{After, BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown, Watched};
 pub use sinks::{Archive, Folder, HostPort, Receiver};
 
 /// Every key with its default and what it is for.
@@ -51,6 +51,8 @@ pub struct Config {
     pub serial: Vec<Serial>,
     /// The displays that it shows on.
     pub display: Vec<Shown>,
+    /// The folders that images are put into.
+    pub folder: Vec<Watched>,
     /// Where DICOM images come from.
     pub dicom: Dicom,
     /// How long images are kept, and how much room is left.
@@ -143,9 +145,17 @@ impl Config {
                 );
             }
         }
-        if self.serial.is_empty() && self.dicom.port.is_none() {
+        let folders: BTreeSet<&Path> = self.folder.iter().map(|f| f.path.as_path()).collect();
+        if folders.len() < self.folder.len() {
+            conflict(
+                "folder.path",
+                "a folder is named twice",
+                "name each folder once",
+            );
+        }
+        if self.serial.is_empty() && self.dicom.port.is_none() && self.folder.is_empty() {
             let what = "no image could come in";
-            conflict("", what, "name a serial port or dicom.port");
+            conflict("", what, "name a serial port, a folder or dicom.port");
         }
         problems
     }
@@ -194,6 +204,7 @@ fn whole(file: &mut Section<'_, '_>) -> Config {
         queue: file.section("queue", Queue::read),
         serial: file.sections("serial", Serial::read),
         display: file.sections("display", Shown::read),
+        folder: file.sections("folder", Watched::read),
         dicom: file.section("dicom", Dicom::read),
         keep: file.section("keep", Keep::read),
         results: file.section("results", Folder::read),

@@ -14,6 +14,7 @@ use crate::device::Keeping;
 use crate::device::dicom::{Peer, title_of};
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::worker;
+use crate::journal::Priority;
 
 /// The device itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -136,6 +137,79 @@ impl Shown {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let place = section.parsed("place", "a kind and a place, as ssd1306:/dev/i2c-1");
         section.required("place", place, "write place = \"KIND:PLACE\"")
+    }
+}
+
+/// A folder that images are put into.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Watched {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The exam that every image is asked; where absent, the one that it asks for itself.
+    pub exam: Option<String>,
+    /// How much its images hurry.
+    pub priority: Priority,
+    /// Seconds for which a file must not have changed.
+    pub settle_s: u32,
+    /// Seconds between two looks.
+    pub poll_s: u32,
+    /// What becomes of a file that was answered.
+    pub after: After,
+}
+
+/// What becomes of a file whose case ended in a finding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum After {
+    /// It is moved to a folder beside it.
+    #[default]
+    Move,
+    /// It is deleted.
+    Delete,
+}
+
+impl Watched {
+    /// A folder of which nothing but the place is said.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            exam: None,
+            priority: Priority::default(),
+            settle_s: 2,
+            poll_s: 2,
+            after: After::default(),
+        }
+    }
+
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let path = section.path("path");
+        let exam = section.text("exam");
+        let priority = section.parsed("priority", "routine, urgent or stat");
+        let settle_s = section.number("settle_s", 0..=3600);
+        let poll_s = section.number("poll_s", 1..=3600);
+        let after = section.parsed("after", "move or delete");
+        let path = section.required("path", path, "write path = \"/FOLDER\"")?;
+        let default = Self::at(path);
+        Some(Self {
+            exam,
+            priority: priority.unwrap_or(default.priority),
+            settle_s: settle_s.unwrap_or(default.settle_s),
+            poll_s: poll_s.unwrap_or(default.poll_s),
+            after: after.unwrap_or(default.after),
+            ..default
+        })
+    }
+}
+
+impl FromStr for After {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "move" => Ok(Self::Move),
+            "delete" => Ok(Self::Delete),
+            _ => Err(format!("a file cannot be '{word}'d")),
+        }
     }
 }
 

@@ -1,0 +1,88 @@
+//! What in a folder may be an image, by its name and kind alone.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::settle::Mark;
+
+/// Endings of what is still being written, and of what systems leave behind.
+const TEMPORARY: [&str; 8] = [
+    "~",
+    ".part",
+    ".partial",
+    ".tmp",
+    ".temp",
+    ".swp",
+    ".filepart",
+    ".crdownload",
+];
+const LEFT_BEHIND: [&str; 2] = ["thumbs.db", "desktop.ini"];
+
+/// The files that may be images, by name. Folders, links and what begins with a dot are
+/// none.
+pub(super) fn files(folder: &Path) -> std::io::Result<BTreeMap<OsString, Mark>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if is_left_out(&name) {
+            continue;
+        }
+        match entry.metadata() {
+            // One without a byte has only begun to come.
+            Ok(about) if about.is_file() && about.len() > 0 => {
+                found.insert(name, Mark::of(&about));
+            }
+            // Gone meanwhile, or no file.
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn is_left_out(name: &OsStr) -> bool {
+    let name = name.as_bytes().to_ascii_lowercase();
+    let ends = |ending: &str| name.ends_with(ending.as_bytes());
+    name.starts_with(b".")
+        || name.starts_with(b"~")
+        || TEMPORARY.iter().any(|ending| ends(ending))
+        || LEFT_BEHIND.iter().any(|other| name == other.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_written_or_was_left_behind_is_left_out() {
+        for name in [
+            ".hidden.png",
+            "~lock.png",
+            "a.png.part",
+            "a.png~",
+            "a.PNG.TMP",
+            "b.crdownload",
+            "Thumbs.db",
+            "desktop.ini",
+        ] {
+            assert!(is_left_out(OsStr::new(name)), "{name}");
+        }
+        for name in ["a.png", "IM000001", "apart", "a.dcm", "tmp"] {
+            assert!(!is_left_out(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_files_with_something_in_them_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("a.png"), b"x").unwrap();
+        std::fs::write(at("empty.png"), b"").unwrap();
+        std::fs::create_dir(at("taken")).unwrap();
+        std::os::unix::fs::symlink(at("a.png"), at("link.png")).unwrap();
+        let found = files(folder.path()).unwrap();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), ["a.png"]);
+    }
+}
