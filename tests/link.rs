@@ -4,7 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::Ordering;
@@ -359,4 +359,29 @@ fn measure_the_console_while_a_case_runs() {
         at(1.0)
     );
     assert!(at(1.0) < Duration::from_millis(50));
+}
+
+#[test]
+fn a_host_hears_why_nothing_is_answered_and_gets_its_answer_when_that_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let _cable = Cable::lay(folder.path(), GOOD);
+    let bundle = common::copy_of_starter();
+    let head = bundle.path().join("heads/brain4.safetensors");
+    let whole = std::fs::read(&head).unwrap();
+    std::fs::write(&head, "spoilt").unwrap();
+    let more = ["--bundle", &bundle.path().display().to_string()];
+    let device = Device::start_with(folder.path(), &["right"], FAST, &more);
+    let mut host = host(folder.path(), FAST, &[&path_of("brain.png")]);
+    // Its words come as it hears them.
+    let mut words = BufReader::new(host.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains("answers none: bundle_hash; copy the bundle") {
+        line.clear();
+        let length = words.read_line(&mut line).expect("words");
+        assert!(length > 0, "it ended: {}", device.log());
+    }
+    std::fs::write(&head, whole).unwrap();
+    let output = host.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(records(&output.stdout)[0]["exam"], "brain4");
 }

@@ -158,6 +158,13 @@ pub enum Report<'a> {
     },
     /// After [`Request::Fetch`]: all answers that there are were taken.
     Fetched,
+    /// Cases are accepted and kept, and none is answered. Both are empty where that is over.
+    SafeState {
+        /// Stable code: why.
+        code: &'a str,
+        /// What the user can do about it.
+        cure: &'a str,
+    },
 }
 
 /// How a case goes on.
@@ -346,6 +353,10 @@ mod tests {
             },
             Report::Aborted { case: 1 },
             Report::Fetched,
+            Report::SafeState {
+                code: text,
+                cure: text,
+            },
         ];
         for (number, report) in reports.iter().enumerate() {
             let bytes = pack(report).unwrap();

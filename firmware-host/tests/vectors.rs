@@ -193,6 +193,10 @@ fn some_reports() -> Vec<Report<'static>> {
         },
         Report::Aborted { case: 3 },
         Report::Fetched,
+        Report::SafeState {
+            code: "bundle_hash",
+            cure: "copy the bundle again",
+        },
     ]
 }
 

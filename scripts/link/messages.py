@@ -191,10 +191,17 @@ class Fetched:
     pass
 
 
+@dataclass(frozen=True)
+class SafeState:
+    #: Both are empty where it is over.
+    code: str
+    cure: str
+
+
 Answer = Finding | Refusal | Aborted
 Report = (
     Hello | ConsoleText | Wanted | Stored | Accepted | Refused | Progress | StorageFault
-    | Finding | Refusal | Aborted | Fetched
+    | Finding | Refusal | Aborted | Fetched | SafeState
 )  # fmt: skip
 REPORTS: Kinds[Report] = Kinds(
     (Hello, U64, TEXT, TEXT, TEXT),
@@ -209,6 +216,7 @@ REPORTS: Kinds[Report] = Kinds(
     (Refusal, U64, TEXT, TEXT, TEXT),
     (Aborted, U64),
     (Fetched,),
+    (SafeState, TEXT, TEXT),
 )
 
 

@@ -102,6 +102,8 @@ def report_of(said: Said) -> messages.Report:
             return messages.Aborted(**fields)
         case "Fetched":
             return messages.Fetched()
+        case {"SafeState": fields}:
+            return messages.SafeState(**fields)
     raise ValueError(said)
 
 

@@ -290,6 +290,10 @@ impl<'a> Conversation<'a> {
             Report::StorageFault(failed) => {
                 ::log::warn!("the device's storage fails: {failed}");
             }
+            Report::SafeState { code: "", .. } => ::log::error!("the device answers again"),
+            Report::SafeState { code, cure } => {
+                ::log::error!("the device keeps its cases and answers none: {code}; {cure}");
+            }
             Report::Finding { case, finding } => {
                 let classes = finding.probabilities.iter();
                 let probabilities: Map<String, Value> = classes

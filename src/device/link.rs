@@ -48,6 +48,8 @@ pub struct Link<'a> {
     own: BTreeSet<u64>,
     /// Answers that were sent and not taken.
     offered: BTreeSet<u64>,
+    /// The code of the trouble that the host was told of.
+    trouble: Option<String>,
     /// Answers of all cases are wanted.
     fetching: bool,
     /// The host wants to hear when there are none left.
@@ -66,6 +68,7 @@ impl<'a> Link<'a> {
             listener: None,
             own: BTreeSet::new(),
             offered: BTreeSet::new(),
+            trouble: None,
             fetching: false,
             owes_fetched: false,
         }
@@ -96,6 +99,7 @@ impl<'a> Link<'a> {
         }
         if self.endpoint.is_open() {
             self.serve(console);
+            self.tell_safe_state();
             self.tell_progress();
             self.offer();
             self.hand_over();
@@ -117,6 +121,7 @@ impl<'a> Link<'a> {
         self.upload = None;
         self.listener = None;
         self.own.clear();
+        self.trouble = None;
         self.fetching = false;
         self.owes_fetched = false;
     }
@@ -275,6 +280,21 @@ impl<'a> Link<'a> {
             self.offered.remove(&case);
             self.own.remove(&case);
         }
+    }
+
+    /// What stands, not what was told: it is said again on each link, and when it changes.
+    fn tell_safe_state(&mut self) {
+        let trouble = self.cases.trouble();
+        let code = trouble.as_ref().map(|trouble| trouble.code.clone());
+        if code == self.trouble || self.endpoint.room() < ENOUGH {
+            return;
+        }
+        self.trouble = code;
+        let (code, cure) = trouble.as_ref().map_or(("", ""), |t| (&t.code, &t.cure));
+        self.say(&Report::SafeState {
+            code: short(code, NAME),
+            cure: short(cure, SENTENCE),
+        });
     }
 
     fn tell_progress(&mut self) {

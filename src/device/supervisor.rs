@@ -183,6 +183,10 @@ impl Supervisor {
     }
 
     fn conclude(&mut self, because: Because, mut checks: Vec<SelfCheck>) {
+        if !self.cases.power().is_on() {
+            // It was broken off: it says nothing.
+            return;
+        }
         checks.extend(self.surroundings.checks());
         checks.extend(self.refused.clone());
         let trouble = failed(&checks).map(Trouble::from);

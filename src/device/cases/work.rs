@@ -146,6 +146,11 @@ impl Cases {
         });
     }
 
+    /// Why no case is answered now, where that is so.
+    pub fn trouble(&self) -> Option<Arc<Trouble>> {
+        lock(&self.board).trouble.clone()
+    }
+
     /// What the last self-test came to, check by check.
     pub fn checks(&self) -> Arc<[SelfCheck]> {
         Arc::clone(&lock(&self.board).checks)

@@ -172,7 +172,7 @@ impl Worker {
         order: &Order,
         observer: &mut dyn Observer,
     ) -> Result<Ran, Lost> {
-        let by = Deadline::after(self.settings.case);
+        let by = Deadline::of_case(self.settings.case);
         let order = serde_json::to_string(order).map_err(|error| Lost::Pipe(error.into()))?;
         self.process.ask(&Request::Case { case, order })?;
         loop {

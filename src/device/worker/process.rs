@@ -27,12 +27,30 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub struct Deadline {
     at: Instant,
     after: Duration,
+    /// Whether a device that is switched off waits for it.
+    is_owed: bool,
 }
 
 impl Deadline {
+    /// For what may as well be done after the next start.
     pub fn after(after: Duration) -> Self {
-        let at = Instant::now() + after;
-        Self { at, after }
+        Self {
+            at: Instant::now() + after,
+            after,
+            is_owed: false,
+        }
+    }
+
+    /// For a case.
+    pub fn of_case(after: Duration) -> Self {
+        Self {
+            is_owed: true,
+            ..Self::after(after)
+        }
+    }
+
+    fn is_cut(&self, power: &Power) -> bool {
+        power.is_cut() || !(power.is_on() || self.is_owed)
     }
 }
 
@@ -97,7 +115,7 @@ impl Process {
             Ok(Some(report)) => return Ok(Some(report)),
             Ok(None) => self.lost(ErrorKind::BrokenPipe.into()),
             Err(error) if error.kind() != ErrorKind::TimedOut => self.lost(error),
-            _ if self.power.is_cut() => Lost::Cut,
+            _ if by.is_cut(&self.power) => Lost::Cut,
             _ if Instant::now() < by.at => return Ok(None),
             _ => Lost::Deadline(by.after),
         };
