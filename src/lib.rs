@@ -29,6 +29,7 @@
 pub mod bundle;
 pub mod client;
 pub mod device;
+mod durable;
 pub mod engine;
 pub mod finding;
 pub mod focus;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::prepare::Prepared;
+use super::trust::{Signed, Trust};
 use super::verify::verify_but;
 use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest};
 use crate::engine::{EngineError, Expected, Graph, Side};
@@ -25,6 +26,8 @@ pub struct Exam {
 pub struct Bundle {
     /// What every finding says of its bundle.
     pub id: BundleId,
+    /// Its signature, where one was asked for.
+    pub signed: Option<Signed>,
     /// The manifest.
     pub manifest: Manifest,
     /// Pixels `[1, 3, S, S]` to embedding `[1, W, S/16, S/16]` and the maps at stride 4
@@ -55,9 +58,20 @@ impl Bundle {
     /// A graph with a prepared file ([`prepare`](super::prepare())) is taken from there;
     /// its ONNX file must be there, but is left to `bundle verify` to hash.
     pub fn load(folder: &Path) -> Result<Self, BundleError> {
+        Self::load_trusted(folder, &Trust::default())
+    }
+
+    /// The same, of a bundle whose maker must be trusted. Where a signature is required, no
+    /// prepared file is used: nobody signed it.
+    ///
+    /// # Errors
+    /// [`BundleError`], which names the file.
+    pub fn load_trusted(folder: &Path, trust: &Trust) -> Result<Self, BundleError> {
         let mut prepared = Prepared::beside(folder);
-        let checked = verify_but(folder, &mut |manifest, file, path| {
-            manifest.graphs().contains(&file) && prepared.open(file, path, &manifest.files[file])
+        let checked = verify_but(folder, trust, &mut |manifest, file, path| {
+            !trust.required
+                && manifest.graphs().contains(&file)
+                && prepared.open(file, path, &manifest.files[file])
         })?;
         Self::from_checked(checked, prepared)
     }
@@ -150,6 +164,7 @@ impl Bundle {
         };
         Ok(Self {
             id,
+            signed: checked.signed,
             manifest,
             segmenter_encoder,
             segmenter_decoder,

@@ -10,6 +10,7 @@ mod manifest;
 mod outline;
 mod prepare;
 mod store;
+mod trust;
 mod verify;
 
 pub use find::find;
@@ -19,7 +20,8 @@ pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
 pub use outline::{ExamOutline, Outline, outline};
 pub use prepare::{graph, graph_files, prepare};
 pub use store::Store;
-pub use verify::{Checked, Rehashed, rehash, verify};
+pub use trust::{Key, SIGNATURE, SignError, Signed, Trust, make_key, sign};
+pub use verify::{Checked, Rehashed, rehash, verify, verify_trusted};
 
 use std::path::PathBuf;
 
@@ -69,6 +71,20 @@ pub enum BundleError {
     Unlisted {
         /// The file.
         path: PathBuf,
+    },
+    /// There is no signature where one is required.
+    #[error("{}: is missing; a signature is required here", path.display())]
+    Unsigned {
+        /// The signature's file.
+        path: PathBuf,
+    },
+    /// The signature is not a trusted maker's, or not this manifest's.
+    #[error("{}: {why}", path.display())]
+    Signature {
+        /// The signature's file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// A prepared graph cannot be written.
     #[error("{}: cannot be written: {error}", path.display())]
@@ -121,6 +137,8 @@ impl BundleError {
             Self::Manifest { .. } => "bundle_manifest",
             Self::Hash { .. } => "bundle_hash",
             Self::Unlisted { .. } => "bundle_unlisted",
+            Self::Unsigned { .. } => "bundle_unsigned",
+            Self::Signature { .. } => "bundle_signature",
             Self::Unwritable { .. } => "bundle_unwritable",
             Self::Graph { .. } => "bundle_graph",
             Self::Known { .. } => "bundle_known_answers",
@@ -137,6 +155,9 @@ impl BundleError {
                 "give the folder that holds bundle.toml, or copy the bundle again from its source"
             }
             Self::Unreadable { .. } | Self::Hash { .. } => "copy the bundle again from its source",
+            Self::Unsigned { .. } | Self::Signature { .. } => {
+                "get the bundle from its maker again, or add its maker's public key to the trusted ones"
+            }
             Self::Manifest { .. } => "use a bundle made for this version of medfocus",
             Self::Unwritable { .. } => "check the folder, the right to write and the space left",
             Self::Unlisted { .. } => "remove the file, or make the bundle again with it",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::trust::{SIGNATURE, Signed, Trust};
 use super::{BundleError, MANIFEST, Manifest};
 
 /// A bundle whose every file has the hash that the manifest says.
@@ -18,6 +19,8 @@ pub struct Checked {
     pub manifest: Manifest,
     /// SHA-256 of the manifest's own bytes.
     pub sha256: String,
+    /// Its signature, where one was asked for.
+    pub signed: Option<Signed>,
     /// The bytes of every file that was read, as hashed: nothing is read twice.
     pub files: BTreeMap<String, Vec<u8>>,
 }
@@ -28,16 +31,27 @@ pub struct Checked {
 /// The first file that is missing, altered or not named in the manifest, or a manifest
 /// that cannot be used.
 pub fn verify(folder: &Path) -> Result<Checked, BundleError> {
-    verify_but(folder, &mut |_, _, _| false)
+    verify_trusted(folder, &Trust::default())
+}
+
+/// The same, of a bundle whose maker must be trusted.
+///
+/// # Errors
+/// As [`verify`], and where the signature is not as [`Trust`] demands.
+pub fn verify_trusted(folder: &Path, trust: &Trust) -> Result<Checked, BundleError> {
+    verify_but(folder, trust, &mut |_, _, _| false)
 }
 
 /// The same, but for files that something else stands in for: it is asked with the
 /// manifest, the file's name and its path.
 pub(super) fn verify_but(
     folder: &Path,
+    trust: &Trust,
     stands_in: &mut dyn FnMut(&Manifest, &str, &Path) -> bool,
 ) -> Result<Checked, BundleError> {
-    let (manifest, hash) = manifest_of(folder)?;
+    let bytes = read(&folder.join(MANIFEST))?;
+    let signed = trust.check(folder, &bytes)?;
+    let manifest = parse(folder, &bytes)?;
     let mut files = BTreeMap::new();
     for (name, expected) in &manifest.files {
         let path = folder.join(name);
@@ -59,22 +73,25 @@ pub(super) fn verify_but(
     Ok(Checked {
         folder: folder.to_owned(),
         manifest,
-        sha256: hash,
+        sha256: sha256(&bytes),
+        signed,
         files,
     })
 }
 
 /// The manifest and the SHA-256 of its own bytes; nothing else is read.
 pub(super) fn manifest_of(folder: &Path) -> Result<(Manifest, String), BundleError> {
-    let path = folder.join(MANIFEST);
-    let bytes = read(&path)?;
+    let bytes = read(&folder.join(MANIFEST))?;
+    Ok((parse(folder, &bytes)?, sha256(&bytes)))
+}
+
+fn parse(folder: &Path, bytes: &[u8]) -> Result<Manifest, BundleError> {
     let wrong = |why: String| BundleError::Manifest {
-        path: path.clone(),
+        path: folder.join(MANIFEST),
         why,
     };
-    let text = std::str::from_utf8(&bytes).map_err(|e| wrong(e.to_string()))?;
-    let manifest = Manifest::parse(text).map_err(wrong)?;
-    Ok((manifest, sha256(&bytes)))
+    let text = std::str::from_utf8(bytes).map_err(|e| wrong(e.to_string()))?;
+    Manifest::parse(text).map_err(wrong)
 }
 
 /// What [`rehash`] found.
@@ -86,12 +103,12 @@ pub struct Rehashed {
     pub files: usize,
 }
 
-/// Hashes everything in a bundle, and keeps none of it.
+/// Hashes everything in a bundle whose maker must be trusted, and keeps none of it.
 ///
 /// # Errors
 /// As [`verify`].
-pub fn rehash(folder: &Path) -> Result<Rehashed, BundleError> {
-    let checked = verify_but(folder, &mut |_, _, _| true)?;
+pub fn rehash(folder: &Path, trust: &Trust) -> Result<Rehashed, BundleError> {
+    let checked = verify_but(folder, trust, &mut |_, _, _| true)?;
     for (name, expected) in &checked.manifest.files {
         let path = folder.join(name);
         let found = sha256_of(&path)?;
@@ -142,7 +159,7 @@ fn refuse_unlisted(top: &Path, folder: &Path, manifest: &Manifest) -> Result<(),
             .unwrap_or(&path)
             .to_string_lossy()
             .replace('\\', "/");
-        if name != MANIFEST && !manifest.files.contains_key(&name) {
+        if ![MANIFEST, SIGNATURE].contains(&name.as_str()) && !manifest.files.contains_key(&name) {
             return Err(BundleError::Unlisted { path });
         }
     }

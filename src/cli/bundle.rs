@@ -1,15 +1,17 @@
-//! `medfocus bundle verify|prepare|install|rollback|inspect`.
+//! `medfocus bundle verify|prepare|install|rollback|inspect|sign|make-key`.
+
+mod signing;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use medfocus::bundle::{self, Bundle, Store};
+use medfocus::bundle::{self, Bundle, Store, Trust};
 use medfocus::gate::GateSpec;
 use medfocus::self_test;
 
 use super::state::StateFolder;
-use super::{Failure, put};
+use super::{Failure, put, trust};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -23,6 +25,8 @@ enum Action {
     Verify {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
+        #[command(flatten)]
+        trust: trust::Arguments,
     },
     /// Pack the graphs for this CPU, in a folder beside the bundle: starts are quicker
     Prepare {
@@ -36,6 +40,8 @@ enum Action {
         folder: PathBuf,
         #[command(flatten)]
         state: StateFolder,
+        #[command(flatten)]
+        trust: trust::Arguments,
     },
     /// Put the bundle in use that was before the last installation; done twice, the last one
     Rollback {
@@ -46,21 +52,36 @@ enum Action {
     Inspect {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
+        #[command(flatten)]
+        trust: trust::Arguments,
     },
+    /// Verify a bundle and sign it, for whoever trusts the key (minisign's format)
+    Sign(signing::Sign),
+    /// Make a pair of keys to sign bundles with
+    MakeKey(signing::MakeKey),
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let or_starter = |folder: &Option<PathBuf>| folder.clone().map_or_else(bundle::find, Ok);
     let text = match &arguments.action {
         Action::Prepare { folder } => prepare(&or_starter(folder)?)?,
-        Action::Inspect { folder } => inspect(&bundle::verify(&or_starter(folder)?)?),
-        Action::Verify { folder } => {
-            let folder = or_starter(folder)?;
-            let files = bundle::verify(&folder)?.files.len() + 1;
-            verify(&folder, files, &Bundle::load(&folder)?)?
+        Action::Inspect { folder, trust } => inspect(&bundle::verify_trusted(
+            &or_starter(folder)?,
+            &trust.trust()?,
+        )?),
+        Action::Verify { folder, trust } => {
+            let (folder, trust) = (or_starter(folder)?, trust.trust()?);
+            let files = bundle::verify_trusted(&folder, &trust)?.files.len() + 1;
+            verify(&folder, files, &Bundle::load_trusted(&folder, &trust)?)?
         }
-        Action::Install { folder, state } => install(folder, &Store::of(&state.path()?))?,
+        Action::Install {
+            folder,
+            state,
+            trust,
+        } => install(folder, &Store::of(&state.path()?), &trust.trust()?)?,
         Action::Rollback { state } => roll_back(&Store::of(&state.path()?))?,
+        Action::Sign(sign) => signing::sign(sign)?,
+        Action::MakeKey(make) => signing::make_key(make)?,
     };
     put(text.as_bytes())
 }
@@ -68,9 +89,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 const TELL: &str = "a device that runs takes it up on SIGHUP: systemctl reload medfocus";
 
 /// What is put in use has passed what a device would ask of it.
-fn install(folder: &Path, store: &Store) -> Result<String, Failure> {
-    bundle::verify(folder)?;
-    let bundle = Bundle::load(folder)?;
+fn install(folder: &Path, store: &Store, trust: &Trust) -> Result<String, Failure> {
+    bundle::verify_trusted(folder, trust)?;
+    let bundle = Bundle::load_trusted(folder, trust)?;
     self_test::run(&bundle)?;
     let place = store
         .install(folder, &bundle.outline())
@@ -100,8 +121,12 @@ fn prepare(folder: &Path) -> Result<String, Failure> {
 
 fn verify(folder: &Path, files: usize, bundle: &Bundle) -> Result<String, Failure> {
     let passed = self_test::run(bundle)?;
+    let signed = match &bundle.signed {
+        Some(signed) => format!("signed with key {}: {}\n", signed.key, signed.comment),
+        None => String::new(),
+    };
     Ok(format!(
-        "{}: {} {} is whole: {files} files, {} exams, SHA-256 {}\n\
+        "{}: {} {} is whole: {files} files, {} exams, SHA-256 {}\n{signed}\
          known answers: {} images reproduced; probabilities within {:.0e}, areas within {:.0e}\n",
         folder.display(),
         bundle.id.name,
@@ -180,6 +205,10 @@ fn inspect(checked: &bundle::Checked) -> String {
             ),
             None => "                 guard none: answers whatever it is shown".to_owned(),
         });
+    }
+    if let Some(signed) = &checked.signed {
+        let line = format!("  signed with    {}: {}", signed.key, signed.comment);
+        lines.push(line);
     }
     lines.push(format!("  sha256         {}", checked.sha256));
     lines.extend(m.files.iter().map(|(name, hash)| {

@@ -50,6 +50,8 @@ pub struct Arguments {
     #[arg(long, value_name = "N|middle|all", default_value = "middle", value_parser = frames)]
     frame: Frames,
     #[command(flatten)]
+    trust: super::trust::Arguments,
+    #[command(flatten)]
     limits: super::limits::Arguments,
     /// Show the milliseconds of each stage
     #[arg(long)]
@@ -92,7 +94,7 @@ enum Asked<'a> {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.limits.apply();
     let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
-    let bundle = Bundle::load(&folder)?;
+    let bundle = Bundle::load_trusted(&folder, &arguments.trust.trust()?)?;
     let asked = asked(arguments, &bundle)?;
     let files = sources::expand(&arguments.images);
     if files.is_empty() {

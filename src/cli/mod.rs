@@ -18,6 +18,7 @@ mod run_cases;
 mod serve;
 mod sources;
 mod state;
+mod trust;
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;

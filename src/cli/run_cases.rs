@@ -13,12 +13,15 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     bundle: PathBuf,
     #[command(flatten)]
+    trust: super::trust::Arguments,
+    #[command(flatten)]
     limits: super::limits::Arguments,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.limits.apply();
-    device::work_as_child(&arguments.bundle).map_err(|error| Failure::Device {
+    let trust = arguments.trust.trust()?;
+    device::work_as_child(&arguments.bundle, &trust).map_err(|error| Failure::Device {
         code: "worker",
         message: format!("the device cannot be spoken to: {error}"),
         cure: "nothing: the device starts another",

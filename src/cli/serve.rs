@@ -221,6 +221,7 @@ fn worker_settings(config: &Config, power: &Arc<Power>) -> Result<WorkerSettings
     let device = &config.device;
     Ok(WorkerSettings {
         program: super::program()?,
+        trust: config.bundle.trust(),
         threads: device.threads,
         memory_mib: device.memory_mib,
         case: Duration::from_secs(device.deadline_s.into()),

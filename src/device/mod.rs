@@ -11,7 +11,6 @@ pub mod config;
 mod console;
 pub mod dicom;
 mod display;
-mod durable;
 mod events;
 pub mod folder;
 mod identity;

@@ -11,6 +11,7 @@ use medfocus::device::dicom::{self, Pacs, Peer};
 use crate::cli::limits;
 use crate::cli::outputs::Kind;
 use crate::cli::state::StateFolder;
+use crate::cli::trust;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -79,6 +80,8 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
+    trust: trust::Arguments,
+    #[command(flatten)]
     limits: limits::Arguments,
 }
 
@@ -109,6 +112,10 @@ impl Options {
         put(&mut device.deadline_s, &self.deadline);
         put_some(&mut device.state, &self.state.state);
         put_some(&mut config.bundle.folder, &self.bundle);
+        if !self.trust.keys.is_empty() {
+            config.bundle.keys.clone_from(&self.trust.keys);
+        }
+        config.bundle.require_signature |= self.trust.require_signature;
         if !self.serial.is_empty() {
             let serial = |port: &String| Serial {
                 port: port.clone(),

@@ -114,6 +114,14 @@ impl Config {
                 cure: cure.to_owned(),
             });
         };
+        if self.bundle.require_signature && self.bundle.keys.is_empty() {
+            let cure = "write its maker's public key there, or make require_signature false";
+            conflict(
+                "bundle.keys",
+                "no signature can be trusted without a key",
+                cure,
+            );
+        }
         let ports: BTreeSet<&str> = self.serial.iter().map(|s| s.port.as_str()).collect();
         if ports.len() < self.serial.len() {
             conflict(

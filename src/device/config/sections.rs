@@ -10,6 +10,7 @@ use firmware_host::screens::Language;
 use serde::{Serialize, Serializer};
 
 use super::read::Section;
+use crate::bundle::{Key, Trust};
 use crate::device::Keeping;
 use crate::device::dicom::{Peer, title_of};
 use crate::device::display::place::{Place, PlaceError};
@@ -65,12 +66,29 @@ impl Device {
 pub struct BundleChoice {
     /// Its folder; where absent, the one that was installed, else the starter bundle.
     pub folder: Option<PathBuf>,
+    /// Public keys of its makers; where empty, no signature is looked at.
+    #[serde(serialize_with = "texts")]
+    pub keys: Vec<Key>,
+    /// Whether a bundle without a signature is refused.
+    pub require_signature: bool,
 }
 
 impl BundleChoice {
+    /// Who may have made it.
+    pub fn trust(&self) -> Trust {
+        Trust {
+            keys: self.keys.clone(),
+            required: self.require_signature,
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let folder = section.path("folder");
-        Self { folder }
+        let expected = "public keys of minisign, or files that hold them";
+        Self {
+            folder: section.path("folder"),
+            keys: section.list("keys", expected),
+            require_signature: section.flag("require_signature").unwrap_or_default(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::bundle::{self, Bundle, BundleError};
+use crate::bundle::{self, Bundle, BundleError, Trust};
 use crate::engine;
 use crate::journal::SelfCheck;
 use crate::self_test;
@@ -11,8 +11,12 @@ use crate::self_test;
 const BUNDLE: &str = "bundle";
 
 /// All checks of a worker that has this bundle loaded from this folder.
-pub fn of_worker(bundle: &Bundle, folder: &Path) -> Vec<SelfCheck> {
-    vec![files(bundle, folder), kernel(), known_answers(bundle)]
+pub fn of_worker(bundle: &Bundle, folder: &Path, trust: &Trust) -> Vec<SelfCheck> {
+    vec![
+        files(bundle, folder, trust),
+        kernel(),
+        known_answers(bundle),
+    ]
 }
 
 /// A bundle that cannot be loaded.
@@ -20,9 +24,9 @@ pub fn useless(error: &BundleError) -> SelfCheck {
     SelfCheck::failed(BUNDLE, error.code(), error.to_string(), error.cure())
 }
 
-fn files(bundle: &Bundle, folder: &Path) -> SelfCheck {
+fn files(bundle: &Bundle, folder: &Path, trust: &Trust) -> SelfCheck {
     let id = &bundle.id;
-    match bundle::rehash(folder) {
+    match bundle::rehash(folder, trust) {
         Ok(found) if found.sha256 == id.sha256 => {
             let what = format!(
                 "{} {}: {} files are whole",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
-use crate::device::durable;
+use crate::durable;
 use crate::report::{Form, NotWritten};
 
 /// Where to write, and what.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::message::{Inbox, Report, Request, write};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Trust};
 use crate::device::run;
 use crate::device::self_test::{of_worker, useless};
 use crate::journal::Order;
@@ -20,17 +20,17 @@ use crate::report::SOFTWARE;
 ///
 /// # Errors
 /// The device has gone, or what it says is no request.
-pub fn work_as_child(folder: &Path) -> Result<()> {
+pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
     end_with_parent()?;
     outlast_signals()?;
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    let bundle = match Bundle::load(folder) {
+    let bundle = match Bundle::load_trusted(folder, trust) {
         Ok(bundle) => bundle,
         Err(error) => return write(&mut out, &Report::Useless(useless(&error))),
     };
-    let tested = || Report::Tested(of_worker(&bundle, folder));
+    let tested = || Report::Tested(of_worker(&bundle, folder, trust));
     let loaded = Report::Loaded {
         software: SOFTWARE.to_owned(),
         bundle: bundle.outline(),

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::events::Health;
 use super::power::Power;
 use super::run::Ran;
-use crate::bundle::Outline;
+use crate::bundle::{Outline, Trust};
 use crate::journal::{Order, SelfCheck};
 use crate::pipeline::Observer;
 pub use child::work_as_child;
@@ -37,6 +37,8 @@ const CHECK: &str = "worker";
 pub struct Settings {
     /// This program.
     pub program: PathBuf,
+    /// Whose bundles may be used.
+    pub trust: Trust,
     /// Threads to use; 0 means all cores.
     pub threads: u32,
     /// Most MiB that a graph may take for a run; what the system has free where absent.

@@ -67,6 +67,12 @@ impl Process {
     pub fn spawn(settings: &Settings, bundle: &Path) -> Result<Self, Lost> {
         let mut command = Command::new(&settings.program);
         command.arg(SUBCOMMAND).arg("--bundle").arg(bundle);
+        for key in &settings.trust.keys {
+            command.args(["--trust", &key.to_string()]);
+        }
+        if settings.trust.required {
+            command.arg("--require-signature");
+        }
         command.args(["--threads", &settings.threads.to_string()]);
         if let Some(memory) = settings.memory_mib {
             command.args(["--memory", &memory.to_string()]);
