@@ -9,6 +9,7 @@ mod bundle;
 mod classify;
 mod decode_image;
 mod engine;
+mod health;
 mod journal;
 mod limits;
 mod link;
@@ -59,7 +60,9 @@ enum Command {
     /// Talk to a device over a serial port: send images, take answers
     Link(link::Arguments),
     /// Be the device: answer on serial ports until switched off
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
+    /// Say whether the device is well, for scripts
+    Health(health::Arguments),
     /// Show what the device did, verify its journal, run a case again
     Journal(journal::Arguments),
     /// Verify, prepare or inspect a model bundle
@@ -240,6 +243,7 @@ pub fn main() -> ExitCode {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Link(arguments) => link::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
         Command::Engine(arguments) => engine::run(&arguments),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::Args;
 use medfocus::bundle;
 use medfocus::device::config::{self, Config, Serial};
+use medfocus::device::health::Monitor;
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
     Afterwards, Cases, Displays, Event, Events, Health, Port, Power, Supervisor, Surroundings,
@@ -97,6 +98,9 @@ fn serve(
     let (tell, ended) = mpsc::channel();
     until_it_ends(&tell, Part::Supervisor, || supervisor.work());
     std::thread::spawn(|| cases.keep());
+    let monitor = Monitor::new(cases, config.health.metrics.clone());
+    let last_word = monitor.last_word();
+    std::thread::spawn(|| monitor.work());
     medfocus::device::sinks::start(sinks, cases);
     for folder in &config.folder {
         folder::watch(folder.clone(), cases);
@@ -113,7 +117,9 @@ fn serve(
     }
     reload.runs(config.clone(), state, cases);
     power.ready();
-    let at_a_desk = wait(&ended, config.serial.len(), power)?;
+    let at_a_desk = wait(&ended, config.serial.len(), power);
+    last_word.say(cases, config.health.metrics.as_deref());
+    let at_a_desk = at_a_desk?;
     // Who tried it at a desk hears how it stood.
     match cases.summary().trouble {
         Some(trouble) if at_a_desk => Err(Trouble::clone(&trouble).into()),

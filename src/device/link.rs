@@ -10,7 +10,7 @@ use std::time::Duration;
 use firmware_host::fault::Fault;
 use firmware_host::link::{Change, Endpoint, Millis, Role};
 use firmware_host::message::{
-    CLASSES, Digest, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
+    CLASSES, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
 };
 use firmware_host::wire::{Damage, Packet};
 use serde_json::Value;
@@ -180,14 +180,6 @@ impl<'a> Link<'a> {
         });
     }
 
-    fn begin_upload(&self, image: Digest, size: u32) -> Result<Begun, Fault> {
-        let images = self.cases.images();
-        if !images.holds(&image) {
-            self.cases.has_room(size.into())?;
-        }
-        images.begin(image, size)
-    }
-
     fn request(&mut self, request: Request<'_>, console: &mut Console) {
         match request {
             Request::Console { line } => {
@@ -196,7 +188,7 @@ impl<'a> Link<'a> {
             }
             Request::Put { image, size } => {
                 self.upload = None;
-                match self.begin_upload(image, size) {
+                match self.cases.begin_image(image, size) {
                     Ok(Begun::Stored) => self.say(&Report::Stored { image }),
                     Ok(Begun::Wanted(upload)) => {
                         let offset = upload.have();

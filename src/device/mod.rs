@@ -13,6 +13,7 @@ pub mod dicom;
 mod display;
 mod events;
 pub mod folder;
+pub mod health;
 mod identity;
 mod images;
 mod kept;
@@ -25,6 +26,7 @@ mod self_test;
 mod serial;
 pub mod sinks;
 mod supervisor;
+mod tally;
 mod trouble;
 mod worker;
 

@@ -86,6 +86,8 @@ pub struct Journal {
     set: Option<Set>,
     /// By how much it was set, all together.
     shift: SignedDuration,
+    /// How often, since the journal was opened.
+    sets: u64,
     reserve: Reserve,
 }
 
@@ -124,6 +126,7 @@ impl Journal {
             clock,
             set,
             shift: history.shift(),
+            sets: 0,
             reserve: Reserve::hold(folder),
         };
         Ok((journal, history))
@@ -167,8 +170,14 @@ impl Journal {
             })?;
             self.set = None;
             self.shift = clock::further(self.shift, from, to);
+            self.sets += 1;
         }
         Ok(time)
+    }
+
+    /// How often the clock was set since the journal was opened.
+    pub fn clock_sets(&self) -> u64 {
+        self.sets
     }
 
     /// What the clock would show, had it never been set since the journal was begun: ages

@@ -55,6 +55,9 @@ pub struct Options {
     /// Exam that every DICOM image is asked; where absent, the one that it asks for itself
     #[arg(long, value_name = "NAME")]
     dicom_exam: Option<String>,
+    /// Write the device's health to this file, as metrics for Prometheus
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
     /// Write what becomes of every case to this folder, as JSON
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -140,6 +143,7 @@ impl Options {
         if !self.dicom_allow.is_empty() {
             dicom.allow.clone_from(&self.dicom_allow);
         }
+        put_some(&mut config.health.metrics, &self.metrics);
         self.overrule_sinks(config);
     }
 }

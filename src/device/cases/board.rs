@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::queue::Queue;
 use crate::device::sinks::{Dues, Spec};
+use crate::device::tally::Tally;
 use crate::device::trouble::Trouble;
-use crate::journal::{Order, SelfCheck, Span};
+use crate::journal::{Because, Order, SelfCheck, Span};
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,8 @@ pub(super) struct Board {
     pub requests: BTreeMap<u64, u64>,
     /// Ended cases whose answer no host has taken.
     pub undelivered: BTreeSet<u64>,
+    /// How many a host has taken since the device started.
+    pub delivered: u64,
     /// Those of them that some link is sending.
     pub offered: BTreeSet<u64>,
     pub standings: BTreeMap<u64, Standing>,
@@ -93,9 +97,12 @@ pub(super) struct Board {
     pub trouble: Option<Arc<Trouble>>,
     /// What the last self-test came to.
     pub checks: Arc<[SelfCheck]>,
+    /// When that was, and why.
+    pub tested: Option<(Timestamp, Because)>,
     pub tests: Tests,
     /// The folder of a bundle that somebody wants loaded.
     pub wanted: Option<PathBuf>,
+    pub tally: Tally,
     pub dues: Dues,
     /// A sink needs an image no longer.
     pub look_after_images: bool,

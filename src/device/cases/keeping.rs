@@ -8,9 +8,11 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use firmware_host::fault::Fault;
+use firmware_host::message::Digest;
 use jiff::Timestamp;
 
 use super::{Cases, State, lock};
+use crate::device::images::Begun;
 use crate::device::kept::{Doomed, Kept};
 use crate::journal::{Entry, JournalError, Order};
 
@@ -123,11 +125,22 @@ impl Cases {
         }
     }
 
-    /// Whether an image of so many bytes can be taken without filling the disk.
+    /// Begins to take an image into the device's own store, or goes on with it.
+    ///
+    /// # Errors
+    /// [`Fault::StorageFull`], and those of [`Images::begin`](crate::device::images::Images::begin).
+    pub(in crate::device) fn begin_image(&self, image: Digest, size: u32) -> Result<Begun, Fault> {
+        if !self.images.holds(&image) {
+            self.has_room(size.into())?;
+        }
+        self.images.begin(image, size)
+    }
+
+    /// Whether so many bytes can be taken without filling the disk.
     ///
     /// # Errors
     /// [`Fault::StorageFull`].
-    pub(in crate::device) fn has_room(&self, bytes: u64) -> Result<(), Fault> {
+    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Fault> {
         let has_room = self.room.takes(bytes);
         self.set_storage_full(!has_room);
         if has_room {

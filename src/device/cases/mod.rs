@@ -10,12 +10,14 @@ mod delivery;
 mod keeping;
 mod past;
 mod queue;
+mod vitals;
 mod work;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
 
 use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
@@ -24,6 +26,7 @@ use serde_json::Value;
 use board::{Board, Standing};
 pub use board::{State, Summary};
 use past::Past;
+pub(super) use vitals::Vitals;
 pub(super) use work::Task;
 
 use super::events::{Event, Events, Health};
@@ -56,6 +59,7 @@ pub struct Afterwards {
 pub struct Cases {
     device: u64,
     state: PathBuf,
+    since: Instant,
     images: Arc<Images>,
     bundle: Mutex<Arc<Outline>>,
     ledger: Mutex<Ledger>,
@@ -121,6 +125,7 @@ impl Cases {
         }
         let cases = Self {
             state: state.to_owned(),
+            since: Instant::now(),
             device: identity::of(state).map_err(in_folder(state.join(identity::FILE)))?,
             images: Arc::new(images),
             bundle: Mutex::new(bundle),
@@ -165,6 +170,11 @@ impl Cases {
     /// The images that came over a line.
     pub fn images(&self) -> &Arc<Images> {
         &self.images
+    }
+
+    /// The folder of all that must not be lost.
+    pub fn state_folder(&self) -> &Path {
+        &self.state
     }
 
     /// The disk that the state folder lies on.
@@ -258,6 +268,7 @@ impl Cases {
         let mut board = lock(&self.board);
         board.note_request(case, &order);
         board.wait(case, order);
+        board.tally.accepted(case);
         self.events.tell(&Event::Accepted { case });
         drop(board);
         drop(ledger);
@@ -284,6 +295,7 @@ impl Cases {
             }
             let mut board = lock(&self.board);
             board.end(case, State::Aborted, None);
+            board.tally.aborted(case);
             self.events.tell(&Event::Aborted { case });
             drop(board);
             self.spent(case, &order, None);
@@ -365,7 +377,7 @@ impl Cases {
             return Err(Fault::Storage);
         }
         let mut board = lock(&self.board);
-        board.undelivered.remove(&case);
+        board.delivered += u64::from(board.undelivered.remove(&case));
         board.offered.remove(&case);
         Ok(())
     }

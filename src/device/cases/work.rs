@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use firmware_host::fault::Fault;
+use jiff::Timestamp;
 
 use super::{Cases, State};
 use crate::bundle::Outline;
@@ -54,6 +55,7 @@ impl Cases {
         }
         let (case, order) = board.waiting.next()?;
         board.running = Some(case);
+        board.tally.started();
         let standing = board.standings.entry(case);
         standing.and_modify(|s| s.state = State::Running);
         self.events.tell(&Event::Started { case });
@@ -85,6 +87,7 @@ impl Cases {
     ) {
         let record = ran.record(bundle, case, order, timings);
         let (state, image) = (State::of(&record), ran.image.clone());
+        let code = record["code"].as_str().map(str::to_owned);
         let Some(span) = self.store(&Entry::Answered {
             case,
             image: image.clone(),
@@ -95,6 +98,7 @@ impl Cases {
         let mut board = lock(&self.board);
         board.running = None;
         board.end(case, state, Some(span));
+        board.tally.answered(case, code.as_deref());
         self.events.tell(&ran.event(case));
         drop(board);
         self.spent(case, order, image);
@@ -134,7 +138,11 @@ impl Cases {
             log::warn!("{}: {}; {}", check.name, check.what, check.cure);
         }
         let checks: Arc<[SelfCheck]> = checks.into();
-        let before = std::mem::replace(&mut lock(&self.board).checks, Arc::clone(&checks));
+        let before = {
+            let mut board = lock(&self.board);
+            board.tested = Some((Timestamp::now(), because));
+            std::mem::replace(&mut board.checks, Arc::clone(&checks))
+        };
         let says = |check: &SelfCheck| (check.name.clone(), check.verdict, check.code.clone());
         if because == Because::Retry && before.iter().map(says).eq(checks.iter().map(says)) {
             return;

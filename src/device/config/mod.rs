@@ -20,7 +20,9 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{After, BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown, Watched};
+pub use sections::{
+    After, BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown, Telling, Watched,
+};
 pub use sinks::{Archive, Folder, HostPort, Receiver};
 
 /// Every key with its default and what it is for.
@@ -55,6 +57,8 @@ pub struct Config {
     pub folder: Vec<Watched>,
     /// Where DICOM images come from.
     pub dicom: Dicom,
+    /// How the device's health is told.
+    pub health: Telling,
     /// How long images are kept, and how much room is left.
     pub keep: Keep,
     /// The folder that results are written to.
@@ -214,6 +218,7 @@ fn whole(file: &mut Section<'_, '_>) -> Config {
         display: file.sections("display", Shown::read),
         folder: file.sections("folder", Watched::read),
         dicom: file.section("dicom", Dicom::read),
+        health: file.section("health", Telling::read),
         keep: file.section("keep", Keep::read),
         results: file.section("results", Folder::read),
         hl7: file.section("hl7", Receiver::read),

@@ -274,6 +274,20 @@ impl Dicom {
     }
 }
 
+/// How the device's health is told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Telling {
+    /// File of the metrics; there is none where absent.
+    pub metrics: Option<PathBuf>,
+}
+
+impl Telling {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let metrics = section.path("metrics");
+        Self { metrics }
+    }
+}
+
 /// How long images of answered cases are kept, and how much room is left on the disk.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Keep {

@@ -202,7 +202,7 @@ impl Watch {
 
     /// Copies a file into the device's own store; false where it is another one by now.
     fn store(&self, file: &mut File, digest: Digest, size: u32) -> Result<bool, Stays> {
-        let begun = self.cases.images().begin(digest, size);
+        let begun = self.cases.begin_image(digest, size);
         match begun.map_err(Stays::Refused)? {
             Begun::Stored => Ok(true),
             Begun::Wanted(mut upload) => {

@@ -56,10 +56,7 @@ pub fn memory() -> SelfCheck {
 /// The hottest part, and whether any is at a limit of its own.
 pub fn temperature(root: &Path) -> SelfCheck {
     const NAME: &str = "temperature";
-    let zones: Vec<Zone> = folders(&root.join("sys/class/thermal"), "thermal_zone")
-        .iter()
-        .filter_map(|folder| Zone::read(folder))
-        .collect();
+    let zones = zones(root);
     let Some(hottest) = zones.iter().max_by_key(|zone| zone.temperature) else {
         return SelfCheck::passed(NAME, "this system has no sensor");
     };
@@ -67,6 +64,20 @@ pub fn temperature(root: &Path) -> SelfCheck {
         Some(warning) => SelfCheck::warned(NAME, warning, COOLER),
         None => SelfCheck::passed(NAME, hottest.to_string()),
     }
+}
+
+/// How hot the hottest part is.
+pub fn hottest(root: &Path) -> Option<f64> {
+    let hottest = zones(root).iter().map(|zone| zone.temperature).max()?;
+    Some(hottest as f64 / 1000.0)
+}
+
+fn zones(root: &Path) -> Vec<Zone> {
+    let folders = folders(&root.join("sys/class/thermal"), "thermal_zone");
+    folders
+        .iter()
+        .filter_map(|folder| Zone::read(folder))
+        .collect()
 }
 
 /// A part of the machine whose temperature is known.
@@ -226,6 +237,10 @@ mod tests {
                 .temperature();
             assert_eq!((check.verdict, check.what.as_str()), (verdict, what));
         }
+        assert_eq!(
+            hottest(Machine::new().at(0, "48312").0.path()),
+            Some(48.312)
+        );
         let slowed = Machine::new()
             .at(0, "85000\n")
             .with(

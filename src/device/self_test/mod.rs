@@ -19,7 +19,7 @@
 
 mod attached;
 mod compute;
-mod machine;
+pub(super) mod machine;
 
 use std::path::{Path, PathBuf};
 

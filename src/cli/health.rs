@@ -1,0 +1,140 @@
+//! `medfocus health`: whether the device is well, for scripts.
+
+use std::fmt::Write;
+use std::io::ErrorKind;
+
+use clap::Args;
+use medfocus::device::health::{Condition, Snapshot};
+
+use super::state::StateFolder;
+use super::{Failure, put};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes:
+  0  the device answers cases
+  1  it does not: it starts, is in the safe state, cannot write or is being switched off
+  3  there is no device on this state folder, or it stands still
+
+Examples:
+  medfocus health --state /var/lib/medfocus
+  medfocus health --json | jq '.sinks[] | select(.owed > 0)'")]
+pub struct Arguments {
+    #[command(flatten)]
+    state: StateFolder,
+    /// Print all of it, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let state = arguments.state.path()?;
+    let snapshot = Snapshot::read(&state).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => nobody(format!("{}: no device is at work", state.display())),
+        _ => nobody(format!(
+            "{}: its health cannot be read: {error}",
+            state.display()
+        )),
+    })?;
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&snapshot).unwrap_or_default();
+        put(format!("{json}\n").as_bytes())?;
+    } else {
+        put(text(&snapshot).as_bytes())?;
+    }
+    if snapshot.is_stale() {
+        return Err(nobody(match snapshot.age() {
+            Some(age) => {
+                format!("what it wrote last is {age:.0} s old: it stands still or is gone")
+            }
+            None => "what it wrote last is of before the system started".to_owned(),
+        }));
+    }
+    match snapshot.state {
+        Condition::Ready => Ok(()),
+        _ => Err(Failure::Refused),
+    }
+}
+
+fn nobody(message: String) -> Failure {
+    Failure::Device {
+        code: "no_device",
+        message,
+        cure: "name the device's state folder with --state, or start it and see its log",
+    }
+}
+
+fn text(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, what: String| {
+        // Into memory.
+        let _ = writeln!(text, "{name:<12}{what}");
+    };
+    line("state", snapshot.state.word().to_owned());
+    if let Some(trouble) = &snapshot.trouble {
+        line("trouble", trouble.to_string());
+        line("cure", trouble.cure.clone());
+    }
+    if !snapshot.warnings.is_empty() {
+        line("warnings", snapshot.warnings.join(" "));
+    }
+    let bundle = &snapshot.bundle;
+    line(
+        "bundle",
+        format!(
+            "{} {} ({})",
+            bundle.name,
+            bundle.version,
+            snapshot.intended_use.word()
+        ),
+    );
+    let (queue, ends) = (&snapshot.queue, &snapshot.ends);
+    line(
+        "cases",
+        format!(
+            "{} wait, {}, {} answered; since the start {} findings, {} refusals",
+            queue.waiting,
+            queue.running_s.map_or_else(
+                || "none runs".to_owned(),
+                |seconds| format!("one runs for {seconds:.1} s")
+            ),
+            queue.answered,
+            ends.findings,
+            ends.refusals.values().sum::<u64>()
+        ),
+    );
+    for sink in &snapshot.sinks {
+        let obstacle = sink.obstacle.as_ref();
+        line(
+            "sink",
+            format!(
+                "{} owes {}{}",
+                sink.name,
+                sink.owed,
+                obstacle.map_or_else(String::new, |code| format!(" ({code})"))
+            ),
+        );
+    }
+    if let Some(tested) = &snapshot.self_test {
+        let passed = if tested.passed { "passed" } else { "failed" };
+        line("self-test", format!("{passed}, {:.0}", tested.time));
+    }
+    if let Some(disk) = &snapshot.disk {
+        let (free, kept) = (disk.free_bytes >> 20, disk.kept_bytes >> 20);
+        line(
+            "disk",
+            format!("{free} MiB free, {kept} MiB of images kept"),
+        );
+    }
+    if let Some(degrees) = snapshot.temperature_c {
+        line("temperature", format!("{degrees:.0} °C"));
+    }
+    line(
+        "device",
+        format!(
+            "{}, {}, up {} s",
+            snapshot.device, snapshot.software, snapshot.uptime_s
+        ),
+    );
+    text
+}

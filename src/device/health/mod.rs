@@ -1,0 +1,284 @@
+//! How the device is, for scripts: one snapshot, written to `health.json` in the state
+//! folder, told as metrics, and judged by `medfocus health`. Tells of no case and no patient.
+
+mod metrics;
+mod monitor;
+mod process;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use monitor::Monitor;
+
+use super::cases::{Cases, Vitals};
+use super::self_test::machine;
+use super::sinks::Account;
+use super::tally::Ends;
+use super::trouble::Trouble;
+use crate::bundle::IntendedUse;
+use crate::engine;
+use crate::finding::BundleId;
+use crate::journal::{Because, SelfCheck, Verdict};
+use crate::report::SOFTWARE;
+
+/// The snapshot's file in the state folder.
+pub const FILE: &str = "health.json";
+
+/// A snapshot that is older than so many seconds is of a device that stands still or is gone.
+const STALE: f64 = 60.0;
+
+/// What the device does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It tests itself before its first case.
+    Starting,
+    /// Cases are accepted and answered.
+    Ready,
+    /// Cases are accepted and kept; none is answered.
+    Safe,
+    /// The journal cannot be written, or the disk is nearly full.
+    StorageFault,
+    /// It is being switched off.
+    Stopping,
+}
+
+impl Condition {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Ready,
+        Self::Safe,
+        Self::StorageFault,
+        Self::Stopping,
+    ];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Safe => "safe",
+            Self::StorageFault => "storage_fault",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// How the device is. `docs/health.schema.json` is its schema.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// What it does.
+    pub state: Condition,
+    /// Why it does not answer, where it does not.
+    pub trouble: Option<Trouble>,
+    /// Codes of what needs a person before long.
+    pub warnings: Vec<String>,
+    /// When this was written, by the wall's clock.
+    pub written: Timestamp,
+    /// The system's start that this was written since.
+    pub boot_id: Option<String>,
+    /// Seconds from that start to when this was written.
+    pub boot_s: Option<f64>,
+    /// The device's process.
+    pub pid: u32,
+    /// Seconds since the device started.
+    pub uptime_s: u64,
+    /// The device's own number.
+    pub device: String,
+    /// Name and version of the program.
+    pub software: String,
+    /// What answers.
+    pub bundle: BundleId,
+    /// What for.
+    pub intended_use: IntendedUse,
+    /// The cases.
+    pub queue: Queue,
+    /// What became of the cases since the device started.
+    pub ends: Ends,
+    /// The last self-test; `None` where there was none yet.
+    pub self_test: Option<Tested>,
+    /// How the sinks stand; the first is the serial link.
+    pub sinks: Vec<Sink>,
+    /// The state folder's disk.
+    pub disk: Option<Disk>,
+    /// Memory.
+    pub memory: Memory,
+    /// Of the hottest part that the system tells of.
+    pub temperature_c: Option<f64>,
+    /// How often the clock was set since the device started.
+    pub clock_sets: u64,
+}
+
+/// The cases that wait and run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Queue {
+    /// How many wait.
+    pub waiting: usize,
+    /// Seconds that the case which runs has been running.
+    pub running_s: Option<f64>,
+    /// How many were answered since the state folder was made.
+    pub answered: usize,
+}
+
+/// What a self-test came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tested {
+    /// When.
+    pub time: Timestamp,
+    /// Why.
+    pub because: Because,
+    /// Whether cases may be answered.
+    pub passed: bool,
+    /// What it looked at.
+    pub checks: Vec<SelfCheck>,
+}
+
+/// How a sink stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sink {
+    /// Its name.
+    pub name: String,
+    /// Cases that it has not delivered.
+    pub owed: usize,
+    /// Cases that it has delivered since the device started.
+    pub delivered: u64,
+    /// What its last try failed of, as a stable word.
+    pub obstacle: Option<String>,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Bytes that may be written.
+    pub free_bytes: u64,
+    /// Bytes that it holds.
+    pub total_bytes: u64,
+    /// Bytes that images of answered cases take.
+    pub kept_bytes: u64,
+}
+
+/// Memory, in bytes; `None` where the system does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// What the device itself has.
+    pub device_bytes: Option<u64>,
+    /// What its worker has, which runs the cases.
+    pub worker_bytes: Option<u64>,
+    /// What can still be had.
+    pub available_bytes: Option<u64>,
+}
+
+impl From<Account> for Sink {
+    fn from(account: Account) -> Self {
+        Self {
+            name: account.name,
+            owed: account.owed,
+            delivered: account.delivered,
+            obstacle: account.obstacle.map(str::to_owned),
+        }
+    }
+}
+
+impl Snapshot {
+    /// How a device is now.
+    pub fn of(cases: &Cases) -> Self {
+        let vitals = cases.vitals();
+        let bundle = cases.bundle();
+        let disk = cases.room().bytes();
+        Self {
+            state: vitals.condition(),
+            warnings: vitals.warnings(),
+            trouble: vitals.trouble.as_deref().cloned(),
+            written: Timestamp::now(),
+            boot_id: process::boot_id(),
+            boot_s: process::boot_seconds(),
+            pid: std::process::id(),
+            uptime_s: vitals.uptime.as_secs(),
+            device: format!("{:016x}", cases.device()),
+            software: SOFTWARE.to_owned(),
+            bundle: bundle.id.clone(),
+            intended_use: bundle.intended_use,
+            queue: Queue {
+                waiting: vitals.waiting,
+                running_s: vitals.running_for.map(|time| time.as_secs_f64()),
+                answered: vitals.answered,
+            },
+            self_test: vitals.self_test(),
+            ends: vitals.ends,
+            sinks: vitals.sinks.into_iter().map(Sink::from).collect(),
+            disk: disk.map(|(free_bytes, total_bytes)| Disk {
+                free_bytes,
+                total_bytes,
+                kept_bytes: cases.kept_bytes(),
+            }),
+            memory: Memory {
+                device_bytes: process::resident(std::process::id()),
+                worker_bytes: process::worker().and_then(process::resident),
+                available_bytes: engine::available_memory(),
+            },
+            temperature_c: machine::hottest(Path::new("/")),
+            clock_sets: cases.clock_sets(),
+        }
+    }
+
+    /// Reads what the device on this state folder wrote last.
+    ///
+    /// # Errors
+    /// What the system says, and `InvalidData` where another version wrote it.
+    pub fn read(state: &Path) -> std::io::Result<Self> {
+        let bytes = std::fs::read(state.join(FILE))?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Seconds since it was written; `None` where the system was started since. A clock that
+    /// was set changes nothing.
+    pub fn age(&self) -> Option<f64> {
+        if self.boot_id != process::boot_id() {
+            return None;
+        }
+        Some(process::boot_seconds()? - self.boot_s?)
+    }
+
+    /// Whether there is no device that still writes this.
+    pub fn is_stale(&self) -> bool {
+        self.age().is_none_or(|age| age > STALE)
+    }
+}
+
+impl Vitals {
+    fn condition(&self) -> Condition {
+        if !self.is_on {
+            Condition::Stopping
+        } else if self.storage_fault {
+            Condition::StorageFault
+        } else if self.trouble.is_some() {
+            Condition::Safe
+        } else if self.tested.is_none() {
+            Condition::Starting
+        } else {
+            Condition::Ready
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let warned = self.checks.iter().filter(|c| c.verdict == Verdict::Warned);
+        let mut warnings: Vec<String> = warned.map(|check| check.code.clone()).collect();
+        warnings.extend(self.images_short.then(|| "images_short".to_owned()));
+        let held_up = self.sinks.iter().filter(|sink| sink.obstacle.is_some());
+        warnings.extend(held_up.map(|sink| format!("sink_{}", sink.name)));
+        warnings
+    }
+
+    fn self_test(&self) -> Option<Tested> {
+        let (time, because) = self.tested?;
+        Some(Tested {
+            time,
+            because,
+            passed: self.checks.iter().all(|c| c.verdict != Verdict::Failed),
+            checks: self.checks.to_vec(),
+        })
+    }
+}

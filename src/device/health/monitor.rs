@@ -1,0 +1,146 @@
+//! Writes the device's health down as long as it works: at each change, and now and then
+//! where nothing changes. A file is replaced whole; it is not waited for until it is on the
+//! disk, since nobody needs it after the power failed.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{FILE, Snapshot, metrics};
+use crate::device::cases::Cases;
+use crate::device::lock;
+use crate::durable;
+
+/// How often it is looked whether something changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often it is written at least: rarely, since a card wears out.
+const PULSE: Duration = Duration::from_secs(15);
+
+/// Who writes it, and where.
+#[derive(Debug)]
+pub struct Monitor {
+    cases: &'static Cases,
+    health: PathBuf,
+    metrics: Option<PathBuf>,
+    written: Option<(Instant, Snapshot)>,
+    /// The last write failed: said once.
+    failed: bool,
+    last_word: LastWord,
+}
+
+/// Ends the writing.
+#[derive(Debug, Clone, Default)]
+pub struct LastWord(Arc<Mutex<bool>>);
+
+impl Monitor {
+    /// Writes it to the state folder, and as metrics to this file.
+    pub fn new(cases: &'static Cases, metrics: Option<PathBuf>) -> Self {
+        Self {
+            cases,
+            health: cases.state_folder().join(FILE),
+            metrics,
+            written: None,
+            failed: false,
+            last_word: LastWord::default(),
+        }
+    }
+
+    /// Removes what was written, once the device has ended: see [`LastWord::say`].
+    pub fn last_word(&self) -> LastWord {
+        self.last_word.clone()
+    }
+
+    /// Watches, for ever.
+    pub fn work(mut self) -> ! {
+        let listener = self.cases.events().subscribe();
+        loop {
+            self.look();
+            // Many events at once are one change.
+            std::thread::sleep(LOOK / 4);
+            while listener.next(Duration::ZERO).is_some() {}
+            listener.next(LOOK);
+        }
+    }
+
+    /// Writes where something changed, or the last time is long ago.
+    fn look(&mut self) {
+        let now = Snapshot::of(self.cases);
+        let is_due = self
+            .written
+            .as_ref()
+            .is_none_or(|(time, before)| time.elapsed() >= PULSE || now.differs_from(before));
+        let last_word = self.last_word.clone();
+        let is_said = lock(&last_word.0);
+        if !is_due || *is_said {
+            return;
+        }
+        let wrote = self.write(&now);
+        if let Err(error) = &wrote
+            && !self.failed
+        {
+            log::warn!("the device's health cannot be written: {error}");
+        }
+        self.failed = wrote.is_err();
+        self.written = Some((Instant::now(), now));
+    }
+
+    fn write(&self, snapshot: &Snapshot) -> std::io::Result<()> {
+        let json = serde_json::to_string_pretty(snapshot)?;
+        let health = durable::swap(&self.health, format!("{json}\n").as_bytes());
+        if let Some(file) = &self.metrics {
+            durable::swap(file, metrics::text(snapshot).as_bytes())?;
+        }
+        health
+    }
+}
+
+impl LastWord {
+    /// Removes the health of a device that has ended: nothing is written any more.
+    pub fn say(&self, cases: &Cases, metrics: Option<&Path>) {
+        *lock(&self.0) = true;
+        let health = cases.state_folder().join(FILE);
+        for file in std::iter::once(health.as_path()).chain(metrics) {
+            // What stays is old before long.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+impl Snapshot {
+    /// Whether something happened, beside that time went by.
+    fn differs_from(&self, before: &Self) -> bool {
+        let Self {
+            state,
+            trouble,
+            warnings,
+            bundle,
+            queue,
+            ends,
+            self_test,
+            sinks,
+            clock_sets,
+            ..
+        } = self;
+        let is_running = |queue: &super::Queue| queue.running_s.is_some();
+        (state, trouble, warnings, bundle)
+            != (
+                &before.state,
+                &before.trouble,
+                &before.warnings,
+                &before.bundle,
+            )
+            || (queue.waiting, queue.answered, is_running(queue))
+                != (
+                    before.queue.waiting,
+                    before.queue.answered,
+                    is_running(&before.queue),
+                )
+            || (ends, self_test, sinks, clock_sets)
+                != (
+                    &before.ends,
+                    &before.self_test,
+                    &before.sinks,
+                    &before.clock_sets,
+                )
+    }
+}

@@ -1,0 +1,129 @@
+//! What became of the cases since the device started, in numbers. Holds no word of any of
+//! them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// How long something took, counted by the second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// How many took as long as each of [`Times::BOUNDS`] and no longer than the next
+    /// shorter one allows; the last took longer than all.
+    pub counts: [u64; Times::BOUNDS.len() + 1],
+    /// Seconds of all together.
+    pub seconds: f64,
+}
+
+impl Times {
+    /// Seconds that a count's cases took at most.
+    pub const BOUNDS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0];
+
+    fn note(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let place = Self::BOUNDS.iter().position(|bound| seconds <= *bound);
+        self.counts[place.unwrap_or(Self::BOUNDS.len())] += 1;
+        self.seconds += seconds;
+    }
+}
+
+/// What became of the cases.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ends {
+    /// Cases that ended in a finding.
+    pub findings: u64,
+    /// Cases that ended in a refusal, by its code.
+    pub refusals: BTreeMap<String, u64>,
+    /// Cases that were dropped before they ran.
+    pub aborted: u64,
+    /// From a case's start to its answer in the journal.
+    pub run: Times,
+    /// From its acceptance on; of cases that were accepted since the device started.
+    pub latency: Times,
+}
+
+/// The count, and what it is made of.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub ends: Ends,
+    accepted: BTreeMap<u64, Instant>,
+    started: Option<Instant>,
+}
+
+impl Tally {
+    /// A case was accepted.
+    pub fn accepted(&mut self, case: u64) {
+        self.accepted.insert(case, Instant::now());
+    }
+
+    /// A case began to run: the only one that does.
+    pub fn started(&mut self) {
+        self.started = Some(Instant::now());
+    }
+
+    /// How long the case that runs has been running.
+    pub fn running_for(&self) -> Option<Duration> {
+        self.started.map(|since| since.elapsed())
+    }
+
+    /// A case was answered: refused by this code, or with a finding.
+    pub fn answered(&mut self, case: u64, code: Option<&str>) {
+        match code {
+            None => self.ends.findings += 1,
+            Some(code) => *self.ends.refusals.entry(code.to_owned()).or_default() += 1,
+        }
+        if let Some(started) = self.started.take() {
+            self.ends.run.note(started.elapsed());
+        }
+        if let Some(accepted) = self.accepted.remove(&case) {
+            self.ends.latency.note(accepted.elapsed());
+        }
+    }
+
+    /// A case was dropped before it ran.
+    pub fn aborted(&mut self, case: u64) {
+        self.ends.aborted += 1;
+        self.accepted.remove(&case);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_is_counted_once_by_how_it_ended() {
+        let mut tally = Tally::default();
+        (1..=4).for_each(|case| tally.accepted(case));
+        tally.started();
+        tally.answered(1, None);
+        tally.started();
+        tally.answered(2, Some("blurred"));
+        tally.aborted(3);
+        // Of before the start.
+        tally.started();
+        tally.answered(9, Some("blurred"));
+        let Ends {
+            findings,
+            refusals,
+            aborted,
+            run,
+            latency,
+        } = tally.ends;
+        assert_eq!((findings, refusals["blurred"], aborted), (1, 2, 1));
+        assert_eq!(run.counts.iter().sum::<u64>(), 3);
+        assert_eq!(latency.counts.iter().sum::<u64>(), 2);
+        assert_eq!(tally.accepted.len(), 1, "the one that waits");
+    }
+
+    #[test]
+    fn times_are_counted_by_their_bounds() {
+        let mut times = Times::default();
+        for seconds in [0.1, 0.25, 0.26, 300.0, 301.0] {
+            times.note(Duration::from_secs_f64(seconds));
+        }
+        assert_eq!(times.counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        assert!((times.seconds - 601.61).abs() < 1e-6);
+    }
+}
