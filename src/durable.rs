@@ -40,7 +40,8 @@ fn put(path: &Path, bytes: &[u8], finish: impl FnOnce(&File) -> Result<()>) -> R
 
 /// A name in a folder lasts only once the folder was written.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
