@@ -6,13 +6,14 @@
 //! any good: that is for whoever installs it.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Result, Write};
+use std::io::{ErrorKind, Result};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 
 use super::Outline;
+use crate::durable;
 
 /// The link to the bundle in use.
 const CURRENT: &str = "current";
@@ -109,11 +110,7 @@ impl Store {
     fn switch_to(&self, name: &str) -> Result<()> {
         let current = self.name_of_current().filter(|current| current != name);
         if let Some(current) = &current {
-            let fresh = self.folder.join(format!("{PART}.{PREVIOUS}"));
-            let mut file = File::create(&fresh)?;
-            file.write_all(current.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(fresh, self.beside(name))?;
+            durable::replace(&self.beside(name), current.as_bytes())?;
         }
         let fresh = self.folder.join(format!("{PART}.{CURRENT}"));
         remove(&fresh)?;

@@ -46,6 +46,8 @@ pub struct Supervisor {
     next: Option<(Starting, PathBuf)>,
     /// Why the bundle that was named last is not in use.
     refused: Option<SelfCheck>,
+    /// What stood around it when that was last looked at.
+    around: Vec<SelfCheck>,
     restart: Restart,
     tested: Instant,
 }
@@ -69,6 +71,7 @@ impl Supervisor {
             worker: None,
             next: None,
             refused: None,
+            around: Vec::new(),
             restart: Restart::default(),
             tested: Instant::now(),
         };
@@ -187,11 +190,15 @@ impl Supervisor {
             // It was broken off: it says nothing.
             return;
         }
-        checks.extend(self.surroundings.checks());
+        // A worker that was only lost is replaced at once, without a long look around.
+        if because != Because::Retry || self.cases.trouble().is_some() {
+            self.around = self.surroundings.checks();
+            self.tested = Instant::now();
+        }
+        checks.extend(self.around.clone());
         checks.extend(self.refused.clone());
         let trouble = failed(&checks).map(Trouble::from);
         self.cases.note_checks(because, checks);
-        self.tested = Instant::now();
         match (trouble, &self.worker) {
             (None, Some(worker)) => {
                 log::info!("self-test passed; ready");

@@ -99,6 +99,9 @@ enum Head {
 /// # Errors
 /// Where the bounds cannot be set or the parent has gone.
 pub fn decode_as_child(wanted: Wanted) -> std::io::Result<()> {
+    // Whoever started it waits for it; where that one is ended, nobody does.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     bound(Resource::As, MEMORY)?;
     bound(Resource::Cpu, PROCESSOR_SECONDS)?;
     bound(Resource::Fsize, 0)?;
