@@ -396,8 +396,10 @@ mod tests {
                 }
             }
             for run in runs(&wire) {
-                // A frame's first byte may be a tab, and a blank line is no command either.
-                let harmless = run == shown(&packet) || run.contains("Err(") || run.trim().is_empty();
+                // A byte that was spoilt to a line's end may leave a letter or two before it.
+                let harmless = run == shown(&packet)
+                    || run.contains("Err(")
+                    || crate::console::Request::parse(&run).is_err();
                 prop_assert!(harmless, "{}", run);
             }
         }
