@@ -10,7 +10,7 @@ use super::cpu::{Lent, cpu, idle_floats};
 use super::kernels::{Cpu, Kernel, PackError, PackedLinear};
 use super::memory;
 use super::onnx::{self, Input, Matrix, MatrixValues, Refused, Source};
-use super::plan::{Plan, Weights};
+use super::plan::{self, Plan, Weights};
 use super::prepared::{self, Origin};
 
 /// A float tensor at the border of this room, row-major.
@@ -226,14 +226,35 @@ impl Graph {
         folder: &Path,
     ) -> Result<(PathBuf, u64), (PathBuf, std::io::Error)> {
         let failed = |error: EngineError| std::io::Error::other(error.to_string());
-        let kernel = kernel()
-            .map_err(|error| (folder.to_owned(), failed(error)))?
-            .kernel();
-        let file = prepared::path(folder, &self.name, origin, kernel);
-        match prepared::write(&file, origin, kernel, &self.source, &self.weights) {
+        let cpu = kernel().map_err(|error| (folder.to_owned(), failed(error)))?;
+        let file = prepared::path(folder, &self.name, origin, cpu.kernel());
+        let source = self.source.clone().with(self.folded(&cpu));
+        match prepared::write(&file, origin, cpu.kernel(), &source, &self.weights) {
             Ok(length) => Ok((file, length)),
             Err(error) => Err((file, error)),
         }
+    }
+
+    /// What the graph makes of its constants alone; nothing where its inputs' shapes are open,
+    /// on which that may depend, or do not fit: a run will say so.
+    fn folded(&self, cpu: &Cpu) -> Vec<(String, onnx::Constant)> {
+        let shapes = self.source.inputs.iter();
+        let shapes: Option<Vec<Vec<usize>>> = shapes
+            .map(|input| input.axes.iter().copied().collect())
+            .collect();
+        let Some(shapes) = shapes else {
+            return Vec::new();
+        };
+        let (source, weights) = (&self.source, &self.weights);
+        plan::folded(
+            source,
+            weights,
+            cpu,
+            self.arithmetic,
+            &shapes,
+            prepared::LARGE,
+        )
+        .unwrap_or_default()
     }
 
     /// Checks the inputs, by name and shape, and the number of outputs.

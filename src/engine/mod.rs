@@ -16,6 +16,7 @@
 
 mod audit;
 mod cpu;
+mod floats;
 mod graph;
 pub mod kernels;
 mod memory;

@@ -1,8 +1,9 @@
 //! A graph made ready for one kernel, in one file that is mapped and used where it lies.
 //!
-//! It holds the rewritten nodes, the small constants and the packed weights. A cold start
-//! from it neither decodes nor packs anything, and its pages are the file's own: the
-//! system may drop and read them again.
+//! It holds the rewritten nodes, the constants and the packed weights; what the graph makes
+//! of constants alone, as SAM2's position embedding at its size, is a constant here. A cold
+//! start from it neither decodes nor packs nor computes anything, and its pages are the file's
+//! own: the system may drop and read them again.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -12,12 +13,13 @@
 //! | 32..64 | SHA-256 of the ONNX file that it was made from |
 //! | 64..96 | lengths: of the ONNX file, the nodes, the index, this file |
 //! | 96..128 | name of the kernel's layout |
-//! | 128.. | the nodes (an ONNX model without weights), the index (JSON), the weights, each on a multiple of 64 |
+//! | 128.. | the nodes (an ONNX model with the small constants), the index (JSON), the large constants and the weights, each on a multiple of 64 |
 //!
 //! A file that was made from another graph, for another kernel or by another version is
 //! never opened: its name says so. One that is cut or altered is found by its hash and
 //! made anew. The hash finds accidents; who may write the folder may write the bundle too.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -25,17 +27,45 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 use prost::Message;
+use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
+use super::floats::{File, Floats};
 use super::kernels::{Kernel, PackedLinear};
-use super::onnx::Source;
+use super::onnx::{Constant, Source, Values};
 use super::plan::Weights;
 
 /// Raised whenever the bytes or the rewriting change.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"medfocus";
 const HEADER: usize = 128;
 const LINE: usize = 64;
+
+/// Floats from which on a constant lies apart from the nodes, to be used where it lies.
+pub(super) const LARGE: usize = 1 << 12;
+
+/// What lies behind the nodes, and where, in bytes from the file's start.
+#[derive(Default, Serialize, Deserialize)]
+struct Index {
+    constants: Vec<Entry>,
+    weights: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    name: String,
+    /// Of a constant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shape: Vec<usize>,
+    start: usize,
+    length: usize,
+}
+
+impl Entry {
+    fn range(&self) -> Range<usize> {
+        self.start..self.start.saturating_add(self.length)
+    }
+}
 
 /// The ONNX file that a prepared one stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,18 +115,35 @@ pub(super) fn write(
     source: &Source,
     weights: &Weights,
 ) -> std::io::Result<u64> {
-    let nodes = source.to_model().encode_to_vec();
+    let (small, large) = apart(source);
+    let nodes = small.to_model().encode_to_vec();
     let first = |index: usize| (HEADER + nodes.len() + index).next_multiple_of(LINE);
     // The index holds absolute places, whose digits decide its length: it is filled up
     // with spaces, which JSON allows, to what the largest places could need.
-    let room = weights.keys().map(|name| name.len() + 64).sum::<usize>() + 2;
+    let room = room_for(&large, weights);
     let mut start = first(room);
-    let places = weights.iter().map(|(name, weight)| {
-        let length = weight.as_bytes().len();
-        start += length;
-        (name, start - length, length)
-    });
-    let mut index = serde_json::to_vec(&places.collect::<Vec<_>>())?;
+    let mut place = |name: &str, shape: &[usize], length: usize| {
+        let entry = Entry {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            start,
+            length,
+        };
+        start = (start + length).next_multiple_of(LINE);
+        entry
+    };
+    let bytes_of = |floats: &Floats| floats.len() * size_of::<f32>();
+    let index = Index {
+        constants: large
+            .iter()
+            .map(|(name, shape, floats)| place(name, shape, bytes_of(floats)))
+            .collect(),
+        weights: weights
+            .iter()
+            .map(|(name, weight)| place(name, &[], weight.as_bytes().len()))
+            .collect(),
+    };
+    let mut index = serde_json::to_vec(&index)?;
     if index.len() > room {
         return Err(std::io::Error::other(
             "a weight's name that cannot be written",
@@ -106,6 +153,10 @@ pub(super) fn write(
     let mut body = nodes.clone();
     body.extend(&index);
     body.resize(first(room) - HEADER, 0);
+    for (_, _, floats) in &large {
+        body.extend(floats.iter().flat_map(|float| float.to_ne_bytes()));
+        body.resize(body.len().next_multiple_of(LINE), 0);
+    }
     for weight in weights.values() {
         body.extend(weight.as_bytes());
     }
@@ -136,6 +187,34 @@ pub(super) fn write(
     Ok((HEADER + body.len()) as u64)
 }
 
+/// A name, a shape and the values.
+type Large<'a> = (&'a str, &'a [usize], &'a Floats);
+
+/// The graph without its large float constants, and those.
+fn apart(source: &Source) -> (Source, Vec<Large<'_>>) {
+    let mut large = Vec::new();
+    for (name, constant) in &source.constants {
+        if let Some(floats) = constant.floats().filter(|floats| floats.len() >= LARGE) {
+            large.push((name.as_str(), constant.shape.as_slice(), floats));
+        }
+    }
+    let mut small = source.clone();
+    small
+        .constants
+        .retain(|name, _| large.iter().all(|(other, _, _)| other != name));
+    (small, large)
+}
+
+/// Bytes that the index may take: more than its longest numbers need.
+fn room_for(large: &[Large<'_>], weights: &Weights) -> usize {
+    let entry = |name: &str, axes: usize| 6 * name.len() + 24 * axes + 96;
+    let constants = large
+        .iter()
+        .map(|(name, shape, _)| entry(name, shape.len()));
+    let weights = weights.keys().map(|name| entry(name, 0));
+    constants.chain(weights).sum::<usize>() + 64
+}
+
 /// Opens a prepared file; `None` where there is none.
 ///
 /// # Errors
@@ -155,15 +234,24 @@ pub(super) fn open(
     #[allow(unsafe_code)]
     let map = unsafe { Mmap::map(&file) }.map_err(|error| format!("cannot be mapped: {error}"))?;
     let [nodes, index] = check(&map, origin, kernel)?;
-    let source = Source::read(&map[nodes]).map_err(|error| error.to_string())?;
-    let places: Vec<(String, usize, usize)> =
-        serde_json::from_slice(&map[index]).map_err(|error| error.to_string())?;
-    let map: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::new(map);
+    let index: Index = serde_json::from_slice(&map[index]).map_err(|error| error.to_string())?;
+    let map: File = Arc::new(map);
+    let mut constants = BTreeMap::new();
+    for entry in index.constants {
+        let floats = Floats::mapped(map.clone(), entry.range());
+        let values = floats.ok_or("has a constant that lies outside")?;
+        let constant = Constant {
+            shape: entry.shape,
+            values: Values::F32(values),
+        };
+        constants.insert(entry.name, constant);
+    }
+    let source = Source::read_beside(&(*map).as_ref()[nodes], constants);
+    let source = source.map_err(|error| error.to_string())?;
     let mut weights = Weights::new();
-    for (name, start, length) in places {
-        let range = start..start.saturating_add(length);
-        let packed = PackedLinear::from_shared(kernel, map.clone(), range);
-        weights.insert(name, packed.map_err(|error| error.to_string())?);
+    for entry in index.weights {
+        let packed = PackedLinear::from_shared(kernel, map.clone(), entry.range());
+        weights.insert(entry.name, packed.map_err(|error| error.to_string())?);
     }
     Ok(Some((source, weights)))
 }

@@ -107,6 +107,13 @@ pub(super) fn view<T: Plain>(bytes: &[u8]) -> &[T] {
     view_as(bytes)
 }
 
+/// Bytes that are floats of this machine; `None` where they are not aligned or not whole.
+pub fn floats_of(bytes: &[u8]) -> Option<&[f32]> {
+    let fits = bytes.as_ptr().addr().is_multiple_of(align_of::<f32>())
+        && bytes.len().is_multiple_of(size_of::<f32>());
+    fits.then(|| view_as(bytes))
+}
+
 /// [`view`], to write to.
 ///
 /// # Panics

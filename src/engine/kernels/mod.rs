@@ -68,6 +68,7 @@ mod turn;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
 
+pub use aligned::floats_of;
 pub use attention::{Attention, AttentionArithmetic, Heads, HeadsMut, attention};
 pub use cpu::Cpu;
 pub use isa::Tile;

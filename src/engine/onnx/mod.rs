@@ -12,7 +12,7 @@ mod source;
 
 pub(super) use linear::{Matrix, MatrixValues};
 pub(super) use proto::NodeProto;
-pub(super) use source::{Attributes, Constant, Floats, Input, Source, Values};
+pub(super) use source::{Attributes, Constant, Input, Source, Values};
 
 use std::collections::BTreeMap;
 

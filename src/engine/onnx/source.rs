@@ -4,7 +4,6 @@
 //! every value comes before its use.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 
 use prost::Message;
 
@@ -13,6 +12,7 @@ use super::proto::{
     AttributeProto, DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
+use crate::engine::floats::Floats;
 
 /// A constant of the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,10 +22,6 @@ pub(in crate::engine) struct Constant {
     /// The values, row-major.
     pub values: Values,
 }
-
-/// Floats that a graph and its plans share. A slice in an [`Arc`] would have to be copied
-/// there, and of some constants the copy takes as long as their making.
-pub(in crate::engine) type Floats = Arc<Vec<f32>>;
 
 /// Values of a constant, in the types that the graphs of this project hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +65,7 @@ impl Constant {
 
     /// The only value, where there is just one and it is a float.
     pub fn scalar(&self) -> Option<f32> {
-        match self.floats().map(|floats| floats.as_slice()) {
+        match self.floats().map(|floats| &**floats) {
             Some([value]) => Some(*value),
             _ => None,
         }
@@ -99,16 +95,29 @@ impl Source {
     /// [`Refused`]: no ONNX file, data outside the file, a type or an order that is
     /// not ONNX's.
     pub fn read(bytes: &[u8]) -> Result<Self, Refused> {
+        Self::read_beside(bytes, BTreeMap::new())
+    }
+
+    /// Decodes an ONNX file some of whose constants lie elsewhere.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn read_beside(
+        bytes: &[u8],
+        constants: BTreeMap<String, Constant>,
+    ) -> Result<Self, Refused> {
         let proto = ModelProto::decode(bytes);
         let proto = proto.map_err(|error| Refused::file(format!("no ONNX file: {error}")))?;
         let graph = proto
             .graph
             .ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
-        Self::from_graph(graph)
+        Self::from_graph(graph, constants)
     }
 
-    fn from_graph(graph: GraphProto) -> Result<Self, Refused> {
-        let mut constants = BTreeMap::new();
+    fn from_graph(
+        graph: GraphProto,
+        mut constants: BTreeMap<String, Constant>,
+    ) -> Result<Self, Refused> {
         for tensor in graph.initializer {
             let name = tensor.name.clone();
             let constant = constant(tensor).map_err(|why| Refused::value(&name, why))?;
@@ -147,6 +156,26 @@ impl Source {
         };
         source.check_order()?;
         Ok(source)
+    }
+
+    /// The same graph with these values known, and without what only they needed.
+    pub fn with(mut self, known: Vec<(String, Constant)>) -> Self {
+        let mut wanted: HashSet<String> = self.outputs.iter().cloned().collect();
+        for (name, constant) in known {
+            self.nodes.retain(|node| node.output != [name.as_str()]);
+            self.constants.insert(name, constant);
+        }
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        for node in self.nodes.into_iter().rev() {
+            if node.output.iter().any(|name| wanted.contains(name)) {
+                wanted.extend(node.input.iter().cloned());
+                nodes.push(node);
+            }
+        }
+        nodes.reverse();
+        self.nodes = nodes;
+        self.constants.retain(|name, _| wanted.contains(name));
+        self
     }
 
     /// The graph as an ONNX model again, for [`Source::read`] to read back.
@@ -313,7 +342,12 @@ fn values(tensor: TensorProto) -> Result<(Values, usize), String> {
         Ok(DataType::Float) => Values::F32(words(&raw, f32::from_le_bytes)?.into()),
         Ok(DataType::Double) if !raw.is_empty() => {
             let wide = words(&raw, f64::from_le_bytes)?;
-            Values::F32(Arc::new(wide.into_iter().map(|v| v as f32).collect()))
+            Values::F32(
+                wide.into_iter()
+                    .map(|v| v as f32)
+                    .collect::<Vec<_>>()
+                    .into(),
+            )
         }
         Ok(DataType::Int8) if raw.is_empty() => {
             Values::I8(tensor.int32_data.into_iter().map(|v| v as i8).collect())

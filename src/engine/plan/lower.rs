@@ -13,8 +13,9 @@ use super::known::Known;
 use super::step::{Place, Step, Weights, Work};
 use super::view::View;
 use crate::engine::Arithmetic;
+use crate::engine::floats::Floats;
 use crate::engine::kernels::Cpu;
-use crate::engine::onnx::{DOMAIN, Floats, NodeProto, Refused, Source, Values};
+use crate::engine::onnx::{DOMAIN, NodeProto, Refused, Source, Values};
 
 /// Values that the walk has met.
 #[derive(Debug, Clone)]
@@ -94,6 +95,8 @@ pub(super) struct Lowered {
     pub constants: Vec<Floats>,
     /// Floats of each buffer.
     pub buffers: Vec<usize>,
+    /// Constants that were made here, with the last name and shape that a node gave them.
+    pub folded: BTreeMap<usize, (String, Vec<usize>)>,
     /// Each output's place, contiguous, and its shape.
     pub outputs: Vec<(Place, Vec<usize>)>,
 }
@@ -108,6 +111,7 @@ pub(super) struct Lowering<'a> {
     values: HashMap<&'a str, Value>,
     constants: Vec<Floats>,
     named: BTreeMap<&'a str, usize>,
+    folded: BTreeMap<usize, (String, Vec<usize>)>,
     /// `None` for a step that has become part of another.
     steps: Vec<Option<Step>>,
     buffers: Vec<usize>,
@@ -140,6 +144,7 @@ pub(super) fn lower(
         values: HashMap::new(),
         constants: Vec::new(),
         named: BTreeMap::new(),
+        folded: BTreeMap::new(),
         steps: Vec::new(),
         buffers: Vec::new(),
         makers: Vec::new(),
@@ -172,6 +177,7 @@ pub(super) fn lower(
     Ok(Lowered {
         steps: lowering.steps.into_iter().flatten().collect(),
         constants: lowering.constants,
+        folded: lowering.folded,
         buffers: lowering.buffers,
         outputs,
     })
@@ -216,7 +222,22 @@ impl<'a> Lowering<'a> {
     /// Names a value; it stays the sole way to its buffer only if one node reads it.
     pub fn bind(&mut self, name: &'a str, mut tensor: Tensor) {
         tensor.sole &= self.read_once(name);
+        self.note_folded(name, &tensor);
         self.values.insert(name, Value::Tensor(tensor));
+    }
+
+    fn note_folded(&mut self, name: &str, tensor: &Tensor) {
+        let Place::Constant(id) = tensor.place else {
+            return;
+        };
+        let whole = tensor.view().is_some_and(|view| {
+            view.is_contiguous() && view.offset == 0 && view.len() == self.constants[id].len()
+        });
+        let is_given = self.named.values().any(|given| *given == id);
+        if whole && tensor.factor == 1.0 && !is_given {
+            let named = (name.to_owned(), tensor.shape());
+            self.folded.insert(id, named);
+        }
     }
 
     pub fn bind_scores(&mut self, name: &'a str, scores: Scores) {
@@ -375,7 +396,7 @@ impl<'a> Lowering<'a> {
             .reads
             .iter()
             .map(|place| match place {
-                Place::Constant(id) => self.constants[*id].as_slice(),
+                Place::Constant(id) => &*self.constants[*id],
                 Place::Input(_) | Place::Buffer(_) => &[],
             })
             .collect();

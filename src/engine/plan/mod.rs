@@ -27,7 +27,6 @@ mod values;
 mod view;
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) use elementwise::Unary;
@@ -36,6 +35,7 @@ pub(super) use step::{Source, Step, Weights, Work};
 
 use step::Place;
 
+use super::floats::Floats;
 use super::kernels::{Cpu, ShapeError};
 use super::{Arithmetic, onnx};
 
@@ -50,7 +50,7 @@ const MOST_BUFFERS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub steps: Vec<Step>,
-    pub constants: Vec<onnx::Floats>,
+    pub constants: Vec<Floats>,
     arena: Arena,
     outputs: Vec<(Place, Vec<usize>)>,
 }
@@ -139,7 +139,7 @@ impl Plan {
         let values = self.outputs.iter().map(|(place, shape)| {
             let values = match place {
                 Place::Input(i) => inputs[*i],
-                Place::Constant(i) => &self.constants[*i],
+                Place::Constant(i) => &*self.constants[*i],
                 Place::Buffer(buffer) => &arena[self.arena.places[*buffer].clone()],
             };
             (shape.clone(), values.to_vec())
@@ -206,8 +206,31 @@ impl Plan {
     }
 }
 
+/// What a graph makes of its constants alone, where that is `least` floats or more, by the
+/// value's name; of inputs of these shapes.
+///
+/// # Errors
+/// [`onnx::Refused`], with the node to blame.
+pub(super) fn folded(
+    source: &onnx::Source,
+    weights: &Weights,
+    cpu: &Cpu,
+    arithmetic: Arithmetic,
+    inputs: &[Vec<usize>],
+    least: usize,
+) -> Result<Vec<(String, onnx::Constant)>, onnx::Refused> {
+    let lowered = lower::lower(source, weights, cpu, arithmetic, inputs)?;
+    let made = lowered.folded.into_iter();
+    let named = made.filter_map(|(id, (name, shape))| {
+        let floats = lowered.constants[id].clone();
+        let values = onnx::Values::F32(floats);
+        (lowered.constants[id].len() >= least).then_some((name, onnx::Constant { shape, values }))
+    });
+    Ok(named.collect())
+}
+
 /// The constants, those that no step reads any more left empty.
-fn used(constants: Vec<onnx::Floats>, steps: &[Step], kept: &[Place]) -> Vec<onnx::Floats> {
+fn used(constants: Vec<Floats>, steps: &[Step], kept: &[Place]) -> Vec<Floats> {
     let mut read = vec![false; constants.len()];
     let places = steps.iter().flat_map(|step| &step.reads).chain(kept);
     for place in places {
@@ -217,6 +240,6 @@ fn used(constants: Vec<onnx::Floats>, steps: &[Step], kept: &[Place]) -> Vec<onn
     }
     let pairs = constants.into_iter().zip(read);
     pairs
-        .map(|(constant, read)| if read { constant } else { Arc::default() })
+        .map(|(constant, read)| if read { constant } else { Floats::default() })
         .collect()
 }

@@ -133,10 +133,7 @@ impl<'a> Lowering<'a> {
             .input
             .get(2)
             .and_then(|name| self.source.constants.get(name));
-        match scales
-            .and_then(|c| c.floats())
-            .map(|floats| floats.as_slice())
-        {
+        match scales.and_then(|c| c.floats()).map(|floats| &**floats) {
             Some([b, c, h, w]) if *b == 1.0 && *c == 1.0 && *h > 0.0 && *w > 0.0 => {
                 let side = |side: usize, scale: f32| (side as f32 * scale) as usize;
                 Ok([side(shape[2], *h), side(shape[3], *w)])
