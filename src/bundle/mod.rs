@@ -18,7 +18,7 @@ pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
 pub use outline::{ExamOutline, Outline, outline};
-pub use prepare::{graph, graph_files, prepare};
+pub use prepare::{graph, graph_files, is_prepared, prepare};
 pub use store::Store;
 pub use trust::{Key, SIGNATURE, SignError, Signed, Trust, make_key, sign};
 pub use verify::{Checked, Rehashed, rehash, verify, verify_trusted};

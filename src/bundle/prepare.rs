@@ -40,6 +40,20 @@ pub fn prepare(folder: &Path) -> Result<Vec<(PathBuf, u64)>, BundleError> {
     checked.manifest.graphs().into_iter().map(write).collect()
 }
 
+/// Whether every graph of a bundle has a prepared file that this CPU can use.
+pub fn is_prepared(folder: &Path) -> bool {
+    let mut prepared = Prepared::beside(folder);
+    let mut all = true;
+    let checked = verify_but(folder, &Trust::default(), &mut |manifest, name, path| {
+        if manifest.graphs().contains(&name) {
+            all &= prepared.open(name, path, &manifest.files[name]);
+        }
+        // Whether it is whole is another question.
+        true
+    });
+    checked.is_ok() && all
+}
+
 /// The files of a bundle's graphs.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ mod bench;
 mod bundle;
 mod classify;
 mod decode_image;
+mod doctor;
 mod engine;
 mod health;
 mod journal;
@@ -61,6 +62,8 @@ enum Command {
     Link(link::Arguments),
     /// Be the device: answer on serial ports until switched off
     Serve(Box<serve::Arguments>),
+    /// Say what stands in a device's way on this machine
+    Doctor(doctor::Arguments),
     /// Say whether the device is well, for scripts
     Health(health::Arguments),
     /// Show what the device did, verify its journal, run a case again
@@ -87,6 +90,8 @@ enum Command {
 enum Failure {
     /// At least one image was refused; everything has been said.
     Refused,
+    /// The device could not work; everything has been said.
+    Unfit,
     /// Who read the output has gone, as `head` goes: nobody is left to tell.
     ReaderGone,
     /// The command line asks for something that cannot be.
@@ -180,7 +185,9 @@ impl Failure {
     /// Why the device cannot work, where it is that.
     fn trouble(&self) -> Option<Trouble> {
         match self {
-            Self::Refused | Self::ReaderGone | Self::Usage(_) | Self::Config(_) => None,
+            Self::Refused | Self::Unfit | Self::ReaderGone | Self::Usage(_) | Self::Config(_) => {
+                None
+            }
             Self::Device {
                 code,
                 message,
@@ -243,6 +250,7 @@ pub fn main() -> ExitCode {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Link(arguments) => link::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),

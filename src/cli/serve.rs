@@ -7,7 +7,7 @@ mod sinks;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -24,7 +24,8 @@ use medfocus::device::{
 
 use super::{Failure, no_exam, put, state};
 use options::Options;
-use reload::{Reload, bundle_folder};
+use reload::Reload;
+pub use reload::bundle_folder;
 
 /// What the displays get to show why the device ends; e-paper takes two seconds.
 const LAST_PICTURE: Duration = Duration::from_secs(5);
@@ -181,7 +182,7 @@ fn start(
     power: &Arc<Power>,
 ) -> Result<(&'static Cases, Supervisor), Failure> {
     let settings = worker_settings(config, power)?;
-    let surroundings = surroundings(config, state);
+    let surroundings = Surroundings::of(config, state, Path::new("/"));
     let folder = bundle_folder(config, state)?;
     let mut tell = |health| events.tell(&Event::Health(health));
     let started = Worker::start(&settings, &folder, &mut tell);
@@ -211,16 +212,6 @@ fn start(
     let cases = Box::leak(Box::new(cases));
     let supervisor = Supervisor::new(cases, settings, surroundings, folder, started);
     Ok((cases, supervisor))
-}
-
-fn surroundings(config: &Config, state: &Path) -> Surroundings {
-    let ports = config.serial.iter().filter(|serial| serial.port != "-");
-    Surroundings {
-        state: state.to_owned(),
-        ports: ports.map(|serial| PathBuf::from(&serial.port)).collect(),
-        displays: config.display.iter().map(|d| d.place.clone()).collect(),
-        root: PathBuf::from("/"),
-    }
 }
 
 fn worker_settings(config: &Config, power: &Arc<Power>) -> Result<WorkerSettings, Failure> {

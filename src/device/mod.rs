@@ -11,6 +11,7 @@ pub mod config;
 mod console;
 pub mod dicom;
 mod display;
+pub mod doctor;
 mod events;
 pub mod folder;
 pub mod health;

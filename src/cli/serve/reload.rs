@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use medfocus::bundle;
+use medfocus::bundle::{self, BundleError};
 use medfocus::device::Cases;
 use medfocus::device::config::Config;
 
 use super::options::Options;
-use crate::cli::Failure;
 
 /// What it takes to read the configuration again.
 pub struct Reload {
@@ -59,10 +58,7 @@ impl Reload {
 impl Running {
     fn take_up(&mut self, options: &Options) -> Result<(), String> {
         let config = options.config().map_err(|error| error.to_string())?;
-        let folder = bundle_folder(&config, &self.state).map_err(|failure| {
-            let trouble = failure.trouble();
-            trouble.map_or_else(String::new, |trouble| trouble.to_string())
-        })?;
+        let folder = bundle_folder(&config, &self.state).map_err(|error| error.to_string())?;
         let changes = self.config.changes(&config);
         for key in &changes.at_next_start {
             log::warn!("{key} waits for the next start");
@@ -81,12 +77,12 @@ impl Running {
 }
 
 /// The bundle that was named, else the one that was installed, else the starter bundle.
-pub fn bundle_folder(config: &Config, state: &Path) -> Result<PathBuf, Failure> {
+pub fn bundle_folder(config: &Config, state: &Path) -> Result<PathBuf, BundleError> {
     if let Some(folder) = &config.bundle.folder {
         return Ok(folder.clone());
     }
     match bundle::Store::of(state).current() {
         Some(folder) => Ok(folder),
-        None => Ok(bundle::find()?),
+        None => bundle::find(),
     }
 }

@@ -6,19 +6,24 @@ use std::path::{Path, PathBuf};
 use crate::device::place::Place;
 use crate::journal::SelfCheck;
 
+/// The check of the serial ports.
+pub const PORTS: &str = "ports";
+/// The check of the displays.
+pub const DISPLAYS: &str = "displays";
+
 /// The serial ports that were named.
 pub fn ports(ports: &[PathBuf]) -> SelfCheck {
     let missing = ports.iter().filter(|port| !port.exists());
     let missing: Vec<String> = missing.map(|port| port.display().to_string()).collect();
     let cure = "plug the adapter in, or name the port that it has";
-    told("ports", ports.len(), &missing, cure)
+    told(PORTS, ports.len(), &missing, cure)
 }
 
 /// The displays that were named; `dev` and `sys` lie in `root`.
 pub fn displays(root: &Path, displays: &[Place]) -> SelfCheck {
     let missing: Vec<String> = displays.iter().filter_map(|d| d.missing(root)).collect();
     let cure = "check the wiring and that the bus is switched on, or name another display";
-    told("displays", displays.len(), &missing, cure)
+    told(DISPLAYS, displays.len(), &missing, cure)
 }
 
 fn told(name: &str, named: usize, missing: &[String], cure: &str) -> SelfCheck {

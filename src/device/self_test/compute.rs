@@ -46,7 +46,8 @@ fn files(bundle: &Bundle, folder: &Path, trust: &Trust) -> SelfCheck {
     }
 }
 
-fn kernel() -> SelfCheck {
+/// The kernel in force against the scalar reference.
+pub fn kernel() -> SelfCheck {
     const NAME: &str = "kernel";
     match engine::compare_with_reference() {
         Ok(compared) => {

@@ -23,8 +23,10 @@ pub(super) mod machine;
 
 use std::path::{Path, PathBuf};
 
-pub use compute::{of_worker, useless};
+pub use attached::{DISPLAYS, PORTS};
+pub use compute::{kernel, of_worker, useless};
 
+use super::config::Config;
 use super::place::Place;
 use super::trouble::Trouble;
 use crate::journal::{self, SelfCheck, Verdict};
@@ -43,6 +45,17 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Those of a device that runs from this configuration.
+    pub fn of(config: &Config, state: &Path, root: &Path) -> Self {
+        let ports = config.serial.iter().filter(|serial| serial.port != "-");
+        Self {
+            state: state.to_owned(),
+            ports: ports.map(|serial| PathBuf::from(&serial.port)).collect(),
+            displays: config.display.iter().map(|d| d.place.clone()).collect(),
+            root: root.to_owned(),
+        }
+    }
+
     /// Looks at everything once.
     pub fn checks(&self) -> Vec<SelfCheck> {
         vec![
@@ -70,8 +83,11 @@ impl From<&SelfCheck> for Trouble {
     }
 }
 
+/// The check of the journal.
+pub const JOURNAL: &str = "journal";
+
 fn chain(state: &Path) -> SelfCheck {
-    const NAME: &str = "journal";
+    const NAME: &str = JOURNAL;
     match journal::verify(state) {
         Ok(verified) if verified.damaged.is_empty() => {
             SelfCheck::passed(NAME, format!("{} entries, all whole", verified.entries))

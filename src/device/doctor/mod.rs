@@ -1,0 +1,177 @@
+//! What whoever builds a device into something must know of the machine it stands on: what
+//! there is ([`Facts`]), and what is wrong with it ([`SelfCheck`]). Looks, and changes
+//! nothing but one file in the state folder that it removes again.
+
+mod attached;
+mod cpu;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use attached::Attached;
+pub use cpu::Processor;
+
+use super::config::Config;
+use super::self_test::{self, Surroundings, machine};
+use crate::bundle::{self, BundleError};
+use crate::engine;
+use crate::journal::{SelfCheck, Verdict};
+use crate::report::SOFTWARE;
+
+/// No clock that was ever set shows less.
+const MADE: &str = "2025-01-01T00:00:00Z";
+
+/// What is examined.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// What the device would run from.
+    pub config: &'a Config,
+    /// The state folder.
+    pub state: &'a Path,
+    /// Folder of the bundle that would answer.
+    pub bundle: Result<PathBuf, BundleError>,
+    /// Where `dev`, `proc` and `sys` lie: `/`.
+    pub root: &'a Path,
+}
+
+/// What there is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Facts {
+    /// Name and version of the program.
+    pub software: &'static str,
+    /// The processor, and what of it is used.
+    pub processor: Processor,
+    /// Bytes of memory that can be had; `None` where the system does not say.
+    pub memory_bytes: Option<u64>,
+    /// Of the hottest part that the system tells of.
+    pub temperature_c: Option<f64>,
+    /// The serial ports and what displays hang on.
+    pub attached: Attached,
+    /// The state folder.
+    pub state: PathBuf,
+    /// The bundle that would answer; `None` where there is none.
+    pub bundle: Option<Answering>,
+}
+
+/// A bundle.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answering {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Whether its graphs are packed for this processor, so that starts are quick.
+    pub is_prepared: bool,
+    /// Whether it carries a signature; whose is the check's business.
+    pub is_signed: bool,
+}
+
+impl Facts {
+    /// Looks what there is.
+    pub fn of(subject: &Subject<'_>) -> Self {
+        let folder = subject.bundle.as_ref().ok();
+        Self {
+            software: SOFTWARE,
+            processor: Processor::here(),
+            memory_bytes: engine::available_memory(),
+            temperature_c: machine::hottest(subject.root),
+            attached: Attached::to(subject.root),
+            state: subject.state.to_owned(),
+            bundle: folder.map(|folder| Answering {
+                folder: folder.clone(),
+                is_prepared: bundle::is_prepared(folder),
+                is_signed: folder.join(bundle::SIGNATURE).is_file(),
+            }),
+        }
+    }
+}
+
+/// What is wrong, and what is well.
+pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
+    let mut checks = vec![cpu::kernel(&facts.processor), cpu::arithmetic()];
+    checks.extend(cpu::threads(
+        subject.config.device.threads,
+        &facts.processor,
+    ));
+    checks.push(files(subject));
+    checks.push(state::folder(subject.state));
+    checks.extend(state::at_work(subject.state));
+    checks.push(clock(Timestamp::now()));
+    checks.extend(surroundings(subject));
+    checks.extend(facts.attached.rights());
+    checks
+}
+
+/// What the self-test would look at beside the worker, as far as it is there.
+fn surroundings(subject: &Subject<'_>) -> Vec<SelfCheck> {
+    let nearest = state::nearest(subject.state);
+    let surroundings = Surroundings::of(subject.config, nearest, subject.root);
+    let has_journal = subject.state.join(crate::journal::FILE).is_file();
+    let mut checks = surroundings.checks();
+    checks.retain(|check| match check.name.as_str() {
+        self_test::JOURNAL => has_journal,
+        self_test::PORTS => !surroundings.ports.is_empty(),
+        self_test::DISPLAYS => !surroundings.displays.is_empty(),
+        _ => true,
+    });
+    checks
+}
+
+/// The worst of all.
+pub fn verdict(checks: &[SelfCheck]) -> Verdict {
+    let has = |verdict| checks.iter().any(|check| check.verdict == verdict);
+    [Verdict::Failed, Verdict::Warned]
+        .into_iter()
+        .find(|verdict| has(*verdict))
+        .unwrap_or(Verdict::Passed)
+}
+
+fn files(subject: &Subject<'_>) -> SelfCheck {
+    let trust = subject.config.bundle.trust();
+    let rehashed = match &subject.bundle {
+        Ok(folder) => bundle::rehash(folder, &trust).map(|found| (folder, found)),
+        Err(error) => return self_test::useless(error),
+    };
+    match rehashed {
+        Ok((folder, found)) => {
+            let what = format!("{}: {} files are whole", folder.display(), found.files);
+            SelfCheck::passed("bundle", what)
+        }
+        Err(error) => self_test::useless(&error),
+    }
+}
+
+fn clock(now: Timestamp) -> SelfCheck {
+    const NAME: &str = "clock";
+    let is_set = MADE.parse().is_ok_and(|made: Timestamp| now > made);
+    let what = format!("it shows {now:.0}");
+    if is_set {
+        SelfCheck::passed(NAME, what)
+    } else {
+        let cure = "set it, or give the board a battery: order is kept all the same, times are not";
+        SelfCheck::warned(NAME, what, cure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_told() {
+        let at = |time: &str| clock(time.parse().unwrap()).verdict;
+        assert_eq!(at("1970-01-01T00:00:05Z"), Verdict::Warned);
+        assert_eq!(at("2026-11-26T00:00:00Z"), Verdict::Passed);
+    }
+
+    #[test]
+    fn the_worst_check_counts() {
+        let passed = SelfCheck::passed("a", "");
+        let warned = SelfCheck::warned("b", "", "");
+        let failed = SelfCheck::failed("c", "c", "", "");
+        assert_eq!(verdict(&[]), Verdict::Passed);
+        assert_eq!(verdict(&[passed.clone(), warned.clone()]), Verdict::Warned);
+        assert_eq!(verdict(&[passed, failed, warned]), Verdict::Failed);
+    }
+}
