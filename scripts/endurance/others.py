@@ -16,6 +16,8 @@ from pathlib import Path
 
 from .device import PHANTOMS, PROGRAM, Device, Hung, ends, entries, fresh, is_whole, judge
 
+BRAIN = PHANTOMS[0]
+"""An image that is answered with a finding."""
 YEAR = 365 * 24 * 3600
 DEADLINE = 2
 """Seconds that a case may take here."""
@@ -27,16 +29,16 @@ def stuck(folder: Path, count: int) -> dict[str, int | float]:
     state = fresh(folder, "stuck")
     device, failed, longest = Device(state, "--deadline", DEADLINE), 0, 0.0
     device.wait_until_idle()
-    for i in range(count):
+    for _ in range(count):
         worker = device.worker()
         assert worker, "there is no worker"
         os.kill(worker, signal.SIGSTOP)
         since = time.monotonic()
-        case = device.run(PHANTOMS[i % len(PHANTOMS)])
+        case = device.run(BRAIN)
         device.wait_until_idle()
         longest = max(longest, time.monotonic() - since)
         said = device.ask(f"CASE:RES? {case}")
-        after = device.run(PHANTOMS[i % len(PHANTOMS)])
+        after = device.run(BRAIN)
         device.wait_until_idle()
         right = "code=deadline" in said and " finding " in device.ask(f"CASE:RES? {after}")
         failed += not right or longest > 2 * DEADLINE
