@@ -45,7 +45,7 @@ impl Monitor {
         }
     }
 
-    /// Removes what was written, once the device has ended: see [`LastWord::say`].
+    /// Removes what was written, once the device has ended: see `LastWord::say`.
     pub fn last_word(&self) -> LastWord {
         self.last_word.clone()
     }

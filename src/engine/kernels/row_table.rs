@@ -91,7 +91,7 @@ impl RowTable {
 
     /// The rows that a transposed convolution with kernel 2 and stride 2 writes: for each
     /// input pixel of `batch` images of `height` by `width`, four output pixels, row by
-    /// row. For an [`Output`] with `groups: 4`.
+    /// row. For an [`Output`](super::Output) with `groups: 4`.
     #[must_use]
     pub fn pixel_shuffle_2x2(batch: usize, height: usize, width: usize) -> Self {
         let mut rows = Vec::with_capacity(batch * height * width * 4);
