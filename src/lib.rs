@@ -20,7 +20,8 @@
 //! | [`self_test`] | the bundle's known answers, reproduced or not |
 //! | [`report`] | text, JSON, pictures, PDF, DICOM and HL7 |
 //! | [`journal`] | every case, durable before anyone is told |
-//! | [`client`] | `link`: a host that sends images to a device and takes its answers |
+//! | [`control`] | what is said on a device's control socket |
+//! | [`client`] | `link`, `submit`: who sends images to a device and takes its answers |
 //! | [`device`] | `serve`: consoles, and the cases they ask for |
 //!
 //! `image`, `engine`, `triage` and `journal` never name each other. What both ends of a
@@ -28,6 +29,7 @@
 
 pub mod bundle;
 pub mod client;
+pub mod control;
 pub mod device;
 mod durable;
 pub mod engine;

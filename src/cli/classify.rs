@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use clap::Args;
+use indicatif::ProgressBar;
 use medfocus::bundle::{self, Bundle, Exam};
 use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
@@ -11,7 +11,8 @@ use medfocus::image::{self, FrameChoice, Image};
 use medfocus::pipeline::{self, Overrides, Stage, Timings};
 use medfocus::report::{self, Case, Moment, Record};
 
-use super::{Failure, exam, put, sources};
+use super::printer::{Format, Printer, bar};
+use super::{Failure, exam, sources};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -58,16 +59,6 @@ pub struct Arguments {
     timings: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people: a card for one answer, a line each for several
-    Text,
-    /// One JSON object; an array where there are several answers
-    Json,
-    /// One JSON object a line
-    Ndjson,
-}
-
 /// Which frames of a file are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frames {
@@ -109,9 +100,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let (true, Some(out)) = (several, &arguments.overlay) {
         std::fs::create_dir_all(out).map_err(|e| Failure::write(&out.display().to_string(), &e))?;
     }
-    let mut printer = Printer::new(arguments, several);
+    let mut printer = Printer::new(arguments.format, several, arguments.timings);
     let pictures = pictures(files, arguments.frame);
-    let progress = progress(pictures.len());
+    let progress = bar(pictures.len());
     let mut any_refused = false;
     for (file, frame) in &pictures {
         any_refused |= classify(
@@ -310,67 +301,4 @@ fn record<'a>(
 fn overlay_path(folder: &Path, file: &Path, case: &str) -> PathBuf {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     folder.join(format!("{stem}.{case}.png"))
-}
-
-/// A bar on a terminal, nothing elsewhere; nothing for a single image.
-fn progress(files: usize) -> ProgressBar {
-    if files < 2 {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left");
-    ProgressBar::new(files as u64)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Writes records to standard output in the format that was asked for.
-struct Printer {
-    format: Format,
-    several: bool,
-    timings: bool,
-    written: usize,
-}
-
-impl Printer {
-    fn new(arguments: &Arguments, several: bool) -> Self {
-        Self {
-            format: arguments.format,
-            several,
-            timings: arguments.timings,
-            written: 0,
-        }
-    }
-
-    fn print(&mut self, record: &Record<'_>, title: Option<&str>) -> Result<(), Failure> {
-        let text = match (self.format, self.several) {
-            (Format::Text, false) => report::card(record, title, self.timings),
-            (Format::Text, true) => report::line(record) + &self.timings_of(record) + "\n",
-            (Format::Ndjson, _) => format!("{}\n", report::json(record)),
-            (Format::Json, false) => format!("{}\n", report::json(record)),
-            (Format::Json, true) => {
-                let before = if self.written == 0 { "[\n" } else { ",\n" };
-                format!("{before}{}", report::json(record))
-            }
-        };
-        self.written += 1;
-        put(text.as_bytes())
-    }
-
-    fn timings_of(&self, record: &Record<'_>) -> String {
-        if !self.timings {
-            return String::new();
-        }
-        record
-            .timings
-            .iter()
-            .map(|(stage, ms)| format!("  {stage} {ms:.1} ms"))
-            .collect()
-    }
-
-    fn finish(&self) -> Result<(), Failure> {
-        if self.format == Format::Json && self.several {
-            put(b"\n]\n")
-        } else {
-            Ok(())
-        }
-    }
 }

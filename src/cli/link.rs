@@ -127,7 +127,7 @@ fn not_found(file: &Path, error: &ClientError) -> Answer {
     }
 }
 
-fn region(text: &str) -> Result<[u32; 4], String> {
+pub fn region(text: &str) -> Result<[u32; 4], String> {
     let sides: Vec<u32> = text
         .split(',')
         .map(|side| side.trim().parse().map_err(|_| side))

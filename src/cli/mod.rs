@@ -16,10 +16,12 @@ mod limits;
 mod link;
 mod manual;
 mod outputs;
+mod printer;
 mod run_cases;
 mod serve;
 mod sources;
 mod state;
+mod submit;
 mod trust;
 
 use std::io::{ErrorKind, Write};
@@ -60,6 +62,8 @@ enum Command {
     Classify(classify::Arguments),
     /// Talk to a device over a serial port: send images, take answers
     Link(link::Arguments),
+    /// Give images to the device that runs on this computer
+    Submit(submit::Arguments),
     /// Be the device: answer on serial ports until switched off
     Serve(Box<serve::Arguments>),
     /// Say what stands in a device's way on this machine
@@ -249,6 +253,7 @@ pub fn main() -> ExitCode {
     let result = isolated.and_then(|()| match command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Link(arguments) => link::run(&arguments),
+        Command::Submit(arguments) => submit::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use clap::Args;
 use medfocus::bundle;
+use medfocus::control::Reloaded;
 use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::health::Monitor;
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
     Afterwards, Cases, Displays, Event, Events, Health, Port, Power, Supervisor, Surroundings,
-    Trouble, Worker, WorkerSettings, dicom, folder, talk,
+    Trouble, Worker, WorkerSettings, dicom, folder, socket, talk,
 };
 
 use super::{Failure, no_exam, put, state};
@@ -90,7 +91,7 @@ fn serve(
     events: &Arc<Events>,
     displays: &Displays,
     power: &Arc<Power>,
-    reload: &Reload,
+    reload: &Arc<Reload>,
 ) -> Result<(), Failure> {
     let state = state::folder(config.device.state.as_deref())?;
     let sinks = sinks::of(config);
@@ -116,7 +117,8 @@ fn serve(
     for port in config.serial.iter().map(port) {
         until_it_ends(&tell, Part::Line, move || talk(&port, cases));
     }
-    reload.runs(config.clone(), state, cases);
+    reload.runs(config.clone(), state.clone(), cases);
+    listen(config, &state, cases, reload)?;
     power.ready();
     let at_a_desk = wait(&ended, config.serial.len(), power);
     last_word.say(cases, config.health.metrics.as_deref());
@@ -126,6 +128,35 @@ fn serve(
         Some(trouble) if at_a_desk => Err(Trouble::clone(&trouble).into()),
         _ => Ok(()),
     }
+}
+
+/// Opens the control socket, where there is to be one.
+fn listen(
+    config: &Config,
+    state: &Path,
+    cases: &'static Cases,
+    reload: &Arc<Reload>,
+) -> Result<(), Failure> {
+    if !config.socket.enabled {
+        return Ok(());
+    }
+    let path = state::socket(config.socket.path.as_deref(), state);
+    let reload = Arc::clone(reload);
+    let again = move || {
+        let changes = reload.again()?;
+        Ok(Reloaded {
+            running: changes.running,
+            at_next_start: changes.at_next_start,
+        })
+    };
+    socket::listen(&path, cases, Arc::new(again)).map_err(|error| Failure::Device {
+        code: "socket",
+        message: format!(
+            "{}: the control socket cannot be opened: {error}",
+            path.display()
+        ),
+        cure: "name a short path in a folder that can be written, with --socket",
+    })
 }
 
 /// A part of the device that may end.

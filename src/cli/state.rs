@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use medfocus::control::SOCKET;
+
 use super::Failure;
+
+/// Where a service called medfocus has what does not last (systemd's RuntimeDirectory).
+const SERVICE: &str = "/run/medfocus";
 
 #[derive(Debug, Clone, Args)]
 pub struct StateFolder {
@@ -20,14 +25,34 @@ impl StateFolder {
     }
 }
 
+/// Where a device's control socket lies: where the configuration says, else in the service
+/// manager's folder for what does not last, else in the state folder.
+pub fn socket(named: Option<&Path>, state: &Path) -> PathBuf {
+    let folder = variable("RUNTIME_DIRECTORY").unwrap_or_else(|| state.to_owned());
+    named.map_or_else(|| folder.join(SOCKET), Path::to_owned)
+}
+
+/// Where a device's control socket may lie, as whoever did not start it can tell.
+pub fn sockets(state: &StateFolder) -> Result<Vec<PathBuf>, Failure> {
+    if let Some(path) = variable("MEDFOCUS_SOCKET") {
+        return Ok(vec![path]);
+    }
+    let in_state = state.path()?.join(SOCKET);
+    if state.state.is_some() {
+        return Ok(vec![in_state]);
+    }
+    Ok(vec![Path::new(SERVICE).join(SOCKET), in_state])
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
 /// The folder that was named, else that of `MEDFOCUS_STATE`, the service manager's, or the
 /// user's (XDG base directories).
 pub fn folder(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
     named
         .map(Path::to_owned)
         .or_else(|| variable("MEDFOCUS_STATE"))

@@ -1,9 +1,11 @@
-//! The host's end of a link: a program on any computer that talks to a device.
+//! The host's end of a link: a program on any computer that talks to a device; and
+//! [`Control`], which talks to one on the same computer over its socket.
 //!
 //! [`Client`] keeps one link open over a serial port; [`Conversation`] sends images over it
 //! and takes answers, beginning again whenever the line or the device went away; [`Log`]
 //! keeps what was taken. Nothing here reads an image or answers an exam.
 
+mod control;
 mod conversation;
 mod log;
 
@@ -16,6 +18,7 @@ use firmware_host::link::{Change, Endpoint, Role};
 use firmware_host::message::{Inbox, Report, Request, pack, unpack};
 use firmware_host::wire::{Damage, Run, Splitter, VERSION};
 
+pub use control::Control;
 pub use conversation::{Answer, Conversation, Fetch, Outcome, Task, Watcher};
 pub use log::Log;
 
@@ -50,6 +53,20 @@ pub enum ClientError {
         /// The device's version.
         device: u8,
     },
+    /// No device listens at its control socket.
+    #[error("{}: no device answers: {error}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A device's answer is none that this program knows.
+    #[error("{}: the device's answer is not understood", path.display())]
+    Answer {
+        /// The socket.
+        path: PathBuf,
+    },
     /// A file of this computer fails.
     #[error("{}: {error}", path.display())]
     File {
@@ -72,7 +89,8 @@ impl ClientError {
         match self {
             Self::Port { .. } => "port",
             Self::Silent { .. } => "silent",
-            Self::Version { .. } => "protocol",
+            Self::Version { .. } | Self::Answer { .. } => "protocol",
+            Self::Socket { .. } => "no_device",
             Self::File { .. } | Self::InUse { .. } => "file",
         }
     }
@@ -82,7 +100,13 @@ impl ClientError {
         match self {
             Self::Port { .. } => "check the cable, the port's name and the right to use it",
             Self::Silent { .. } => "check the cable, the baud rate and that the device runs",
-            Self::Version { .. } => "use the program and the device of the same release",
+            Self::Version { .. } | Self::Answer { .. } => {
+                "use the program and the device of the same release"
+            }
+            Self::Socket { .. } => {
+                "start it with `medfocus serve`, or name its socket with --socket and have the \
+                 right to it"
+            }
             Self::File { .. } => "check the path, the right to it and the space left",
             Self::InUse { .. } => "end the other program, or name another file",
         }

@@ -67,6 +67,18 @@ pub enum Event {
     Page(u8),
 }
 
+impl Event {
+    /// Whether this is the end of a case.
+    pub fn ends(&self, number: u64) -> bool {
+        match self {
+            Self::Finding { case, .. } | Self::Refusal { case, .. } | Self::Aborted { case } => {
+                *case == number
+            }
+            _ => false,
+        }
+    }
+}
+
 /// The device's own state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {

@@ -26,6 +26,7 @@ mod run;
 mod self_test;
 mod serial;
 pub mod sinks;
+pub mod socket;
 mod supervisor;
 mod tally;
 mod trouble;

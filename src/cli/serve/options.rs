@@ -40,6 +40,9 @@ pub struct Options {
     /// Folder whose images are answered; may be given several times
     #[arg(long, value_name = "DIR")]
     folder: Vec<PathBuf>,
+    /// Control socket; where absent, in the service manager's or the state folder
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// Port to receive DICOM images on, by C-STORE
     #[arg(long, value_name = "PORT")]
     dicom_port: Option<u16>,
@@ -134,6 +137,10 @@ impl Options {
         }
         if !self.folder.is_empty() {
             config.folder = self.folder.iter().cloned().map(Watched::at).collect();
+        }
+        if self.socket.is_some() {
+            config.socket.enabled = true;
+            config.socket.path.clone_from(&self.socket);
         }
         let dicom = &mut config.dicom;
         put_some(&mut dicom.port, &self.dicom_port);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use medfocus::bundle::{self, BundleError};
 use medfocus::device::Cases;
-use medfocus::device::config::Config;
+use medfocus::device::config::{Changes, Config};
 
 use super::options::Options;
 
@@ -42,21 +42,23 @@ impl Reload {
 
     /// Reads the configuration again, and has its bundle loaded: another folder, or what the
     /// same one has come to hold.
-    pub fn again(&self) {
+    ///
+    /// # Errors
+    /// Why it is not taken up; the log says so as well.
+    pub fn again(&self) -> Result<Changes, String> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(running) = running.as_mut() else {
-            return log::warn!("the device has not started yet; what it reads is new enough");
-        };
+        let running = running.as_mut();
+        let running = running.ok_or("the device has not started yet")?;
         running.cases.power().reloading();
-        if let Err(why) = running.take_up(&self.options) {
+        running.take_up(&self.options).inspect_err(|why| {
             log::error!("the configuration is not taken up: {why}");
             running.cases.power().ready();
-        }
+        })
     }
 }
 
 impl Running {
-    fn take_up(&mut self, options: &Options) -> Result<(), String> {
+    fn take_up(&mut self, options: &Options) -> Result<Changes, String> {
         let config = options.config().map_err(|error| error.to_string())?;
         let folder = bundle_folder(&config, &self.state).map_err(|error| error.to_string())?;
         let changes = self.config.changes(&config);
@@ -71,8 +73,11 @@ impl Running {
             written.map_err(|error| error.to_string())?;
         }
         self.config.bundle = config.bundle;
+        self.config.queue = config.queue;
+        let most = self.config.queue.most_waiting;
+        self.cases.set_most_waiting(most as usize);
         self.cases.load(folder);
-        Ok(())
+        Ok(changes)
     }
 }
 

@@ -18,7 +18,8 @@ pub fn listen(power: &Arc<Power>, reload: &Arc<Reload>) -> std::io::Result<()> {
     std::thread::spawn(move || {
         for signal in signals.forever() {
             if signal == SIGHUP {
-                reload.again();
+                // The log says what came of it.
+                let _ = reload.again();
             } else {
                 log::info!("switched off by a signal; the case that runs is ended first");
                 power.switch_off();

@@ -21,7 +21,7 @@ use super::images::hex;
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
 pub use sections::{
-    After, BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown, Telling, Watched,
+    After, BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown, Socket, Telling, Watched,
 };
 pub use sinks::{Archive, Folder, HostPort, Receiver};
 
@@ -55,6 +55,8 @@ pub struct Config {
     pub display: Vec<Shown>,
     /// The folders that images are put into.
     pub folder: Vec<Watched>,
+    /// Where programs on the same computer ask the device.
+    pub socket: Socket,
     /// Where DICOM images come from.
     pub dicom: Dicom,
     /// How the device's health is told.
@@ -165,9 +167,17 @@ impl Config {
                 "name each folder once",
             );
         }
-        if self.serial.is_empty() && self.dicom.port.is_none() && self.folder.is_empty() {
+        let has_source = self.socket.enabled
+            || self.dicom.port.is_some()
+            || !self.serial.is_empty()
+            || !self.folder.is_empty();
+        if !has_source {
             let what = "no image could come in";
-            conflict("", what, "name a serial port, a folder or dicom.port");
+            conflict(
+                "",
+                what,
+                "name a serial port, a folder or dicom.port, or enable the socket",
+            );
         }
         problems
     }
@@ -217,6 +227,7 @@ fn whole(file: &mut Section<'_, '_>) -> Config {
         serial: file.sections("serial", Serial::read),
         display: file.sections("display", Shown::read),
         folder: file.sections("folder", Watched::read),
+        socket: file.section("socket", Socket::read),
         dicom: file.section("dicom", Dicom::read),
         health: file.section("health", Telling::read),
         keep: file.section("keep", Keep::read),

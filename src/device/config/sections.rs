@@ -231,6 +231,35 @@ impl FromStr for After {
     }
 }
 
+/// Where programs on the same computer ask the device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Socket {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Where; in the service manager's folder or the state folder where absent.
+    pub path: Option<PathBuf>,
+}
+
+impl Socket {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let enabled = section.flag("enabled");
+        let path = section.path("path");
+        Self {
+            enabled: enabled.unwrap_or(Self::default().enabled),
+            path,
+        }
+    }
+}
+
+impl Default for Socket {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            path: None,
+        }
+    }
+}
+
 /// Where DICOM images come from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Dicom {

@@ -249,7 +249,8 @@ impl Snapshot {
 }
 
 impl Vitals {
-    fn condition(&self) -> Condition {
+    /// What the device does.
+    pub(in crate::device) fn condition(&self) -> Condition {
         if !self.is_on {
             Condition::Stopping
         } else if self.storage_fault {

@@ -1,0 +1,306 @@
+//! `medfocus submit`: images to the device that runs on this computer.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use medfocus::client::Control;
+use medfocus::control::{Refused, Submit, Waited, Words};
+use medfocus::finding::RefusalCode;
+use medfocus::journal::Priority;
+use medfocus::report::Restored;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::printer::{Format, Printer, bar};
+use super::state::StateFolder;
+use super::{Failure, put, sources, state};
+
+/// Cases that the device has of us at once, so that it never waits for us.
+const AHEAD: usize = 8;
+/// Seconds for which a device that was there may be away, where nothing else is said.
+const PATIENCE: u64 = 30;
+/// Seconds that one look at a case waits for its end.
+const LOOK: u32 = 2;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The device runs `medfocus serve` on this computer. What got a number is on its disk: it is
+answered even if the power fails. Without --wait the numbers are printed, one a line.
+
+Examples:
+  medfocus submit chest.png --exam covid3 --wait
+  medfocus submit slice.dcm --priority stat --wait --format json
+  medfocus submit folder/ --wait --format ndjson > findings.ndjson
+  case=$(medfocus submit chest.png)")]
+pub struct Arguments {
+    /// Images, or folders of them
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Exam to answer; where absent, the one that the image itself asks for
+    #[arg(long, value_name = "NAME")]
+    exam: Option<String>,
+    /// How much they hurry: routine, urgent or stat
+    #[arg(long, value_name = "WORD", default_value = "routine")]
+    priority: Priority,
+    /// Where to look, in the image's pixels
+    #[arg(long, value_name = "X,Y,W,H", value_parser = super::link::region)]
+    region: Option<[u32; 4]>,
+    /// Wait for the answers and print them, as classify does
+    #[arg(long)]
+    wait: bool,
+    /// How to write them
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Seconds that the device may be away or its queue full; where absent, 30 for a device
+    /// that was there, none for one that was not
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u64>,
+    /// The device's control socket; where absent, MEDFOCUS_SOCKET, the service's or the one in
+    /// the state folder
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateFolder,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let files = sources::expand(&arguments.images);
+    if files.is_empty() {
+        return Err(Failure::Usage("the folders hold no image".to_owned()));
+    }
+    let mut desk = Desk {
+        arguments,
+        control: reached(arguments)?,
+        printer: Printer::new(arguments.format, files.len() > 1, false),
+        bar: bar(if arguments.wait { files.len() } else { 0 }),
+        any_refused: false,
+    };
+    let ended = desk.work(&files);
+    desk.bar.finish_and_clear();
+    ended?;
+    desk.printer.finish()?;
+    if desk.any_refused {
+        Err(Failure::Refused)
+    } else {
+        Ok(())
+    }
+}
+
+/// The device at the first place where one listens.
+fn reached(arguments: &Arguments) -> Result<Control, Failure> {
+    let patience = Duration::from_secs(arguments.patience.unwrap_or(PATIENCE));
+    let places = match &arguments.socket {
+        Some(path) => vec![path.clone()],
+        None => state::sockets(&arguments.state)?,
+    };
+    let mut missing = Err(Failure::Usage(
+        "no socket: name one with --socket".to_owned(),
+    ));
+    for place in &places {
+        let mut control = Control::new(place, patience);
+        match control.reach() {
+            Ok(()) => return Ok(control),
+            Err(error) => missing = Err(error.into()),
+        }
+        // It may come; the last place is the state folder's, which is the likeliest.
+        if arguments.patience.is_some() && places.last() == Some(place) {
+            return Ok(control);
+        }
+    }
+    missing
+}
+
+/// An image whose case was accepted.
+struct Pending {
+    source: String,
+    case: u64,
+}
+
+/// What is submitted, and how it is shown.
+struct Desk<'a> {
+    arguments: &'a Arguments,
+    control: Control,
+    printer: Printer,
+    bar: ProgressBar,
+    any_refused: bool,
+}
+
+impl Desk<'_> {
+    /// Keeps the device's queue filled, and takes the answers in the images' order.
+    fn work(&mut self, files: &[PathBuf]) -> Result<(), Failure> {
+        // By chance, so that no other client had these.
+        let chance = RandomState::new();
+        let mut pending = VecDeque::new();
+        for (number, file) in files.iter().enumerate() {
+            let source = file.display().to_string();
+            let image = match std::fs::read(file) {
+                Ok(image) => image,
+                Err(error) => {
+                    self.drain(&mut pending)?;
+                    self.not_found(&source, &error)?;
+                    continue;
+                }
+            };
+            let submit = self.submission(&image, chance.hash_one(number));
+            match self.control.submit(&submit, &image)? {
+                Ok(accepted) if self.arguments.wait => {
+                    let case = accepted.case;
+                    pending.push_back(Pending { source, case });
+                    if pending.len() == AHEAD {
+                        self.take_first(&mut pending)?;
+                    }
+                }
+                Ok(accepted) => self.accepted(&source, accepted.case)?,
+                Err(refused) => {
+                    self.drain(&mut pending)?;
+                    self.refused(&source, refused)?;
+                }
+            }
+        }
+        self.drain(&mut pending)
+    }
+
+    fn submission(&self, image: &[u8], request: u64) -> Submit {
+        let digest = Sha256::digest(image);
+        Submit {
+            size: image.len() as u64,
+            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            exam: self.arguments.exam.clone(),
+            region: self.arguments.region,
+            priority: self.arguments.priority,
+            request: Some(request),
+        }
+    }
+
+    fn drain(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), Failure> {
+        while !pending.is_empty() {
+            self.take_first(pending)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the first of the images that were accepted, however long it takes.
+    fn take_first(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), Failure> {
+        let Some(Pending { source, case }) = pending.pop_front() else {
+            return Ok(());
+        };
+        loop {
+            let waited = match self.control.wait(case, LOOK)? {
+                Ok(waited) => waited,
+                Err(refused) => return self.refused(&source, refused),
+            };
+            if !["waiting", "running"].contains(&waited.state.as_str()) {
+                self.bar.inc(1);
+                return self.ended(&source, waited);
+            }
+        }
+    }
+
+    fn accepted(&mut self, source: &str, case: u64) -> Result<(), Failure> {
+        if self.printer.is_text() {
+            return put(format!("{case}\n").as_bytes());
+        }
+        let case = case.to_string();
+        let answer = json!({ "status": "accepted", "case": case, "source": source });
+        self.printer.print_json(&answer)
+    }
+
+    fn ended(&mut self, source: &str, waited: Waited) -> Result<(), Failure> {
+        let Waited {
+            case,
+            record,
+            words,
+            ..
+        } = waited;
+        let Some(mut record) = record else {
+            self.any_refused = true;
+            if self.printer.is_text() {
+                return self.put(&format!(
+                    "{source}  case {case} was dropped before it ran\n"
+                ));
+            }
+            let case = case.to_string();
+            let answer = json!({ "status": "aborted", "case": case, "source": source });
+            return self.bar.suspend(|| self.printer.print_json(&answer));
+        };
+        self.any_refused |= record["status"] != "finding";
+        call_it(&mut record, source);
+        if !self.printer.is_text() {
+            return self.bar.suspend(|| self.printer.print_json(&record));
+        }
+        let Words { title, labels } = words.unwrap_or_default();
+        let restored = Restored::of(&record, &labels).map_err(|error| Failure::Device {
+            code: "protocol",
+            message: format!("case {case}: the device's answer is not understood: {error}"),
+            cure: "use the program and the device of the same release",
+        })?;
+        let record = restored.record(source);
+        self.bar
+            .suspend(|| self.printer.print(&record, Some(&title)))
+    }
+
+    fn not_found(&mut self, source: &str, error: &std::io::Error) -> Result<(), Failure> {
+        self.refused(
+            source,
+            Refused {
+                code: RefusalCode::NotFound.word().to_owned(),
+                message: format!("cannot be read: {error}"),
+                cure: "check the path and the right to read it".to_owned(),
+                retry_ms: None,
+            },
+        )
+    }
+
+    /// What became no case.
+    fn refused(&mut self, source: &str, refused: Refused) -> Result<(), Failure> {
+        if refused.code == "no_such_exam" {
+            return Err(Failure::Usage(format!(
+                "{}; {}",
+                refused.message, refused.cure
+            )));
+        }
+        self.any_refused = true;
+        if self.printer.is_text() {
+            let Refused {
+                code,
+                message,
+                cure,
+                ..
+            } = refused;
+            self.bar
+                .suspend(|| eprintln!("error: {source}: {message} ({code})\ncure: {cure}"));
+            return Ok(());
+        }
+        let answer = json!({
+            "status": "refusal",
+            "case": null,
+            "source": source,
+            "code": refused.code,
+            "message": refused.message,
+            "cure": refused.cure,
+        });
+        self.bar.suspend(|| self.printer.print_json(&answer))
+    }
+
+    fn put(&self, text: &str) -> Result<(), Failure> {
+        self.bar.suspend(|| put(text.as_bytes()))
+    }
+}
+
+/// The device calls an image by the place of its copy; here it has its own name.
+fn call_it(record: &mut Value, source: &str) {
+    let copy = record["source"].as_str().unwrap_or_default().to_owned();
+    if let Some(message) = record["message"].as_str() {
+        let message = message
+            .strip_prefix(&copy)
+            .map(|rest| format!("{source}{rest}"));
+        if let Some(message) = message {
+            record["message"] = message.into();
+        }
+    }
+    record["source"] = source.into();
+}

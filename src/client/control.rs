@@ -1,0 +1,147 @@
+//! A client of the control socket of a device on this computer.
+//!
+//! Everything that is asked may be asked twice, so a connection that breaks is opened again
+//! and the request repeated, until the patience is over: a device that restarts only takes
+//! longer.
+
+use std::io::{BufRead, BufReader, Error, ErrorKind, Result as IoResult, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use super::ClientError;
+use crate::control::{Accepted, Refused, Request, Submit, Waited, unpack};
+
+/// Between two tries to reach the device.
+const RETRY: Duration = Duration::from_millis(200);
+/// For the device to take bytes, and to answer beyond what it was told to wait.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A connection to a device, opened again when it is lost.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+    patience: Duration,
+    connection: Option<BufReader<UnixStream>>,
+}
+
+impl Control {
+    /// A client of the socket at `path`; `patience` is how long the device may be away or
+    /// its queue full.
+    pub fn new(path: &Path, patience: Duration) -> Self {
+        Self {
+            path: path.to_owned(),
+            patience,
+            connection: None,
+        }
+    }
+
+    /// Looks once whether a device listens there.
+    ///
+    /// # Errors
+    /// [`ClientError::Socket`].
+    pub fn reach(&mut self) -> Result<(), ClientError> {
+        let reached = self.connect().map(drop);
+        reached.map_err(|error| self.lost(error))
+    }
+
+    /// Asks for a case for an image. Where the queue is full, `Err` comes only after the
+    /// patience.
+    ///
+    /// # Errors
+    /// [`ClientError`] where no device answers; the inner error where it refuses.
+    pub fn submit(
+        &mut self,
+        submit: &Submit,
+        image: &[u8],
+    ) -> Result<Result<Accepted, Refused>, ClientError> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let answer = self.ask(&Request::Submit(submit.clone()), image)?;
+            let again = match &answer {
+                Err(refused) => refused.retry_ms.map(Duration::from_millis),
+                Ok(_) => None,
+            };
+            match again {
+                Some(wait) if Instant::now() + wait < until => std::thread::sleep(wait),
+                _ => return Ok(answer),
+            }
+        }
+    }
+
+    /// Where a case stands, once it has ended or so many seconds are over.
+    ///
+    /// # Errors
+    /// As [`Control::submit`].
+    pub fn wait(
+        &mut self,
+        case: u64,
+        seconds: u32,
+    ) -> Result<Result<Waited, Refused>, ClientError> {
+        self.ask(&Request::Wait { case, seconds }, &[])
+    }
+
+    /// Asks anything; `bytes` follow the request's line.
+    ///
+    /// # Errors
+    /// As [`Control::submit`].
+    pub fn ask<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+        bytes: &[u8],
+    ) -> Result<Result<T, Refused>, ClientError> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let error = match self.try_once(request, bytes) {
+                Ok(line) => {
+                    return unpack(&line).map_err(|_| ClientError::Answer {
+                        path: self.path.clone(),
+                    });
+                }
+                Err(error) => error,
+            };
+            self.connection = None;
+            if Instant::now() >= until {
+                return Err(self.lost(error));
+            }
+            std::thread::sleep(RETRY);
+        }
+    }
+
+    fn lost(&self, error: Error) -> ClientError {
+        let path = self.path.clone();
+        ClientError::Socket { path, error }
+    }
+
+    fn try_once(&mut self, request: &Request, bytes: &[u8]) -> IoResult<Vec<u8>> {
+        let connection = self.connect()?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        let stream = connection.get_mut();
+        // A device that refuses may hang up on the bytes: what it said before counts.
+        let sent = stream
+            .write_all(&line)
+            .and_then(|()| stream.write_all(bytes));
+        let mut answer = Vec::new();
+        connection.read_until(b'\n', &mut answer)?;
+        if answer.last() == Some(&b'\n') {
+            return Ok(answer);
+        }
+        sent.and(Err(Error::from(ErrorKind::UnexpectedEof)))
+    }
+
+    fn connect(&mut self) -> IoResult<&mut BufReader<UnixStream>> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let stream = UnixStream::connect(&self.path)?;
+                stream.set_read_timeout(Some(DEADLINE))?;
+                stream.set_write_timeout(Some(DEADLINE))?;
+                BufReader::new(stream)
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+}

@@ -1,0 +1,243 @@
+//! What is said on a device's control socket: one JSON object a line, a request and its
+//! answer. Both ends share these words; nothing here opens anything.
+//!
+//! `docs/appliance.md` has them for whoever writes a client of its own. Keys are only ever
+//! added; a device refuses keys that it does not know, a client passes them over.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::finding::BundleId;
+use crate::journal::Priority;
+
+/// The socket's name in its folder.
+pub const SOCKET: &str = "medfocus.sock";
+
+/// Bytes of a request's line at most.
+pub const LONGEST_REQUEST: u64 = 64 << 10;
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Run a case for an image, whose bytes follow the line. Answered by [`Accepted`].
+    Submit(Submit),
+    /// The answer of a case, when there is one. Answered by [`Waited`].
+    Wait {
+        /// The case.
+        case: u64,
+        /// How long the device may wait for it, at most 60.
+        #[serde(default = "longest_wait")]
+        seconds: u32,
+    },
+    /// What the device does. Answered by [`Status`].
+    Status,
+    /// How the device is, in all that it knows of itself. Answered by [`Health`].
+    Health,
+    /// Read the configuration again. Answered by [`Reloaded`].
+    Reload,
+}
+
+/// A case to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submit {
+    /// Bytes that follow.
+    pub size: u64,
+    /// Their SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// The exam; the one that the image asks for itself where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exam: Option<String>,
+    /// Where to look: `[x, y, width, height]` in the image's pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<[u32; 4]>,
+    /// How much it hurries.
+    #[serde(default)]
+    pub priority: Priority,
+    /// A number of the client's own: asked again with it, it is the same case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
+}
+
+fn longest_wait() -> u32 {
+    60
+}
+
+/// The case is on the device's disk: it will be answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Its number.
+    pub case: u64,
+}
+
+/// Where a case stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Waited {
+    /// Its number.
+    pub case: u64,
+    /// `waiting`, `running`, `finding`, `refusal` or `aborted`.
+    pub state: String,
+    /// The answer as `docs/finding.schema.json` has it, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Value>,
+    /// How people call what the answer names, where the bundle still has the exam.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
+}
+
+/// Words for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// The exam's title.
+    pub title: String,
+    /// The label of each class.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How the device is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// As `docs/health.schema.json` has it.
+    pub health: Value,
+}
+
+/// What the device does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `starting`, `ready`, `safe` (cases are kept and not answered), `storage_fault` or
+    /// `stopping`.
+    pub state: String,
+    /// Why no case is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// The case that runs.
+    pub case: Option<u64>,
+    /// Cases that wait.
+    pub waiting: usize,
+    /// Cases that ended in a finding or a refusal, since the state folder was made.
+    pub answered: usize,
+    /// The device's own number, in hexadecimal.
+    pub device: String,
+    /// Program and version.
+    pub software: String,
+    /// The bundle that answers.
+    pub bundle: BundleId,
+    /// What it may be used for.
+    pub intended_use: String,
+    /// Its exams.
+    pub exams: Vec<String>,
+}
+
+/// The configuration was read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Keys that were taken up.
+    pub running: Vec<String>,
+    /// Keys that wait for the device's next start.
+    pub at_next_start: Vec<String>,
+}
+
+/// What was asked was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct Refused {
+    /// Stable code.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub cure: String,
+    /// When to ask again, in milliseconds; absent where asking again does not help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_ms: Option<u64>,
+}
+
+/// An answer as its line.
+pub fn pack<T: Serialize>(answer: Result<&T, &Refused>) -> Vec<u8> {
+    let value = match answer {
+        Ok(answer) => serde_json::to_value(answer),
+        Err(refused) => serde_json::to_value(refused),
+    };
+    let mut object = Map::new();
+    object.insert("ok".to_owned(), answer.is_ok().into());
+    // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+    if let Ok(Value::Object(keys)) = value {
+        object.extend(keys);
+    }
+    let mut line = Value::Object(object).to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// The answer that a line is.
+///
+/// # Errors
+/// Where it is none.
+pub fn unpack<T: DeserializeOwned>(line: &[u8]) -> serde_json::Result<Result<T, Refused>> {
+    let value: Value = serde_json::from_slice(line)?;
+    if value["ok"] == true {
+        serde_json::from_value(value).map(Ok)
+    } else {
+        serde_json::from_value(value).map(Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_are_documented() {
+        let read = |line| serde_json::from_str::<Request>(line);
+        let submit = Submit {
+            size: 5,
+            sha256: "ab".to_owned(),
+            exam: None,
+            region: None,
+            priority: Priority::Stat,
+            request: Some(7),
+        };
+        assert_eq!(
+            read(r#"{"do":"submit","size":5,"sha256":"ab","priority":"stat","request":7}"#)
+                .unwrap(),
+            Request::Submit(submit)
+        );
+        let wait = Request::Wait {
+            case: 3,
+            seconds: 60,
+        };
+        assert_eq!(read(r#"{"do":"wait","case":3}"#).unwrap(), wait);
+        assert_eq!(read(r#"{"do":"status"}"#).unwrap(), Request::Status);
+        for wrong in [
+            r#"{"do":"fly"}"#,
+            r#"{"do":"wait","case":3,"second":1}"#,
+            r#"{"do":"submit","size":5,"sha256":"ab","exams":"a"}"#,
+            r#"{"do":"wait","case":-3}"#,
+            "[]",
+            "",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn answers_come_back_as_they_were() {
+        let accepted = Accepted { case: 12 };
+        let line = pack(Ok(&accepted));
+        assert_eq!(line, b"{\"ok\":true,\"case\":12}\n");
+        assert_eq!(unpack::<Accepted>(&line).unwrap(), Ok(accepted));
+        let refused = Refused {
+            code: "busy".to_owned(),
+            message: "too many wait".to_owned(),
+            cure: "ask again".to_owned(),
+            retry_ms: Some(500),
+        };
+        let line = pack::<Accepted>(Err(&refused));
+        assert_eq!(unpack::<Accepted>(&line).unwrap(), Err(refused));
+        assert!(unpack::<Accepted>(b"{\"ok\":true}\n").is_err());
+    }
+}

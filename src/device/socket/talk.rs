@@ -1,0 +1,372 @@
+//! One client: a line comes, is done, and is answered by one line.
+
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result as IoResult, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use firmware_host::fault::Fault;
+use firmware_host::message::Digest;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
+
+use super::Reload;
+use super::bytes::Incoming;
+use crate::control::{
+    Accepted, Health, LONGEST_REQUEST, Refused, Request, Status, Submit, Waited, Words, pack,
+};
+use crate::device::cases::{Cases, State};
+use crate::device::health::Snapshot;
+use crate::device::images::{Begun, LARGEST, Upload};
+use crate::journal::Order;
+use crate::report::SOFTWARE;
+
+/// Bytes that are taken at once.
+const PIECE: usize = 64 << 10;
+/// How long a client may wait for an answer in one request.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How soon it is noticed that a client who waits has gone.
+const TICK: Duration = Duration::from_secs(1);
+/// When to ask again where the queue is full.
+const RETRY_MS: u64 = 500;
+
+type Answer<T> = Result<T, Refused>;
+
+/// Talks with a client until it goes, or sends what nothing can follow.
+///
+/// # Errors
+/// What the system says of the connection.
+pub(super) fn talk(stream: &UnixStream, cases: &Cases, reload: &Reload) -> IoResult<()> {
+    let mut client = Client {
+        incoming: BufReader::new(Incoming::new(stream)),
+        stream,
+        cases,
+    };
+    while let Some(line) = client.line()? {
+        let request = serde_json::from_slice(&line).map_err(|error| not_understood(&error));
+        match request {
+            Ok(Request::Submit(submit)) => {
+                let accepted = client.submit(&submit)?;
+                client.say(&accepted)?;
+            }
+            Ok(Request::Wait { case, seconds }) => {
+                let patience = Duration::from_secs(seconds.into()).min(LONGEST_WAIT);
+                let waited = client.wait(case, patience)?;
+                client.say(&waited)?;
+            }
+            Ok(Request::Status) => client.say(&Ok(status(cases)))?,
+            Ok(Request::Health) => client.say(&Ok(health(cases)))?,
+            Ok(Request::Reload) => client.say(&reload().map_err(not_reloaded))?,
+            Err(refused) => client.say::<Accepted>(&Err(refused))?,
+        }
+    }
+    Ok(())
+}
+
+struct Client<'a> {
+    incoming: BufReader<Incoming<'a>>,
+    stream: &'a UnixStream,
+    cases: &'a Cases,
+}
+
+impl Client<'_> {
+    /// The next line; `None` at the end.
+    fn line(&mut self) -> IoResult<Option<Vec<u8>>> {
+        self.incoming.get_mut().begin();
+        let mut line = Vec::new();
+        let most = LONGEST_REQUEST + 1;
+        let count = (&mut self.incoming)
+            .take(most)
+            .read_until(b'\n', &mut line)?;
+        match line.last() {
+            None => Ok(None),
+            Some(b'\n') => Ok(Some(line)),
+            // What follows cannot be told from what belongs to it.
+            Some(_) if count as u64 == most => {
+                self.say::<Accepted>(&Err(too_long()))?;
+                Err(ErrorKind::InvalidData.into())
+            }
+            Some(_) => Err(ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn say<T: Serialize>(&mut self, answer: &Answer<T>) -> IoResult<()> {
+        let mut stream = self.stream;
+        stream.write_all(&pack(answer.as_ref()))
+    }
+
+    /// Takes the image and accepts its case. Where it is refused before its bytes have come,
+    /// they are read and left, so that the next request can be told from them.
+    fn submit(&mut self, submit: &Submit) -> IoResult<Answer<Accepted>> {
+        let (begun, image) = match self.begin(submit) {
+            Ok(Begin::Known(case)) => {
+                self.leave(submit.size)?;
+                return Ok(Ok(Accepted { case }));
+            }
+            Ok(Begin::Image(begun, image)) => (begun, image),
+            Err(refused) if submit.size > LARGEST.into() => {
+                self.say::<Accepted>(&Err(refused))?;
+                return Err(ErrorKind::FileTooLarge.into());
+            }
+            Err(refused) => {
+                self.leave(submit.size)?;
+                return Ok(Err(refused));
+            }
+        };
+        let stored = match begun {
+            Begun::Stored => self.leave(submit.size).map(Ok)?,
+            Begun::Wanted(upload) => self.take(upload, submit.size)?,
+        };
+        if let Err(fault) = stored {
+            return Ok(Err(refused(fault)));
+        }
+        let order = Order {
+            source: self.cases.images().path(&image).display().to_string(),
+            exam: submit.exam.clone(),
+            region: submit.region,
+            request: submit.request,
+            priority: submit.priority,
+        };
+        let accepted = self.cases.run_stored(order, &image);
+        Ok(accepted.map(|case| Accepted { case }).map_err(refused))
+    }
+
+    /// Everything that can be known before the bytes have come.
+    fn begin(&self, submit: &Submit) -> Answer<Begin> {
+        let cases = self.cases;
+        if let Some(case) = submit.request.and_then(|request| cases.requested(request)) {
+            return Ok(Begin::Known(case));
+        }
+        let image = digest(&submit.sha256).ok_or_else(not_a_hash)?;
+        if let Some(name) = &submit.exam
+            && cases.bundle().exam(name).is_none()
+        {
+            return Err(no_exam(cases, name));
+        }
+        if !cases.may_wait(submit.priority) {
+            return Err(refused(Fault::TooManyWaiting));
+        }
+        let size = u32::try_from(submit.size).map_err(|_| refused(Fault::ImageTooLarge))?;
+        let begun = cases.begin_image(image, size).map_err(refused)?;
+        Ok(Begin::Image(begun, image))
+    }
+
+    fn take(&mut self, mut upload: Upload, size: u64) -> IoResult<Result<(), Fault>> {
+        // What is here already came before, whole or not.
+        self.leave(upload.have().into())?;
+        let mut left = size - u64::from(upload.have());
+        let mut bytes = vec![0; PIECE];
+        while left > 0 {
+            let count = self.piece(&mut bytes, left)?;
+            left -= count as u64;
+            if let Err(fault) = upload.take(upload.have(), &bytes[..count]) {
+                self.leave(left)?;
+                return Ok(Err(fault));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Reads so many bytes and leaves them.
+    fn leave(&mut self, mut left: u64) -> IoResult<()> {
+        let mut bytes = vec![0; PIECE];
+        while left > 0 {
+            left -= self.piece(&mut bytes, left)? as u64;
+        }
+        Ok(())
+    }
+
+    fn piece(&mut self, bytes: &mut [u8], left: u64) -> IoResult<usize> {
+        let most = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        loop {
+            match self.incoming.read(&mut bytes[..most]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The answer of a case, or where it stands when the patience is over.
+    fn wait(&self, case: u64, patience: Duration) -> IoResult<Answer<Waited>> {
+        // Heard from before the first look, so that no end falls in between.
+        let events = self.cases.events().subscribe();
+        let until = Instant::now() + patience;
+        loop {
+            let state = match self.cases.state(case) {
+                Ok(state) => state,
+                Err(fault) => return Ok(Err(refused(fault))),
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            let has_ended = !matches!(state, State::Waiting | State::Running);
+            if has_ended || left.is_zero() {
+                return Ok(self.waited(case, state));
+            }
+            if self.has_gone()? {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            let tick = Instant::now() + left.min(TICK);
+            while let Some(event) = events.next(tick.saturating_duration_since(Instant::now())) {
+                if event.ends(case) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn waited(&self, case: u64, state: State) -> Answer<Waited> {
+        let record = match self.cases.answer(case) {
+            Ok(record) => record,
+            Err(Fault::NotFinished) => None,
+            Err(fault) => return Err(refused(fault)),
+        };
+        let exam = record.as_ref().and_then(|record| record["exam"].as_str());
+        let words = exam.and_then(|exam| words(self.cases, exam));
+        Ok(Waited {
+            case,
+            state: state.word().to_owned(),
+            words,
+            record,
+        })
+    }
+
+    /// Whether nobody is at the other end any more.
+    fn has_gone(&self) -> IoResult<bool> {
+        let mut ends = [PollFd::new(self.stream, PollFlags::empty())];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut ends, Some(&now)).map_err(Error::from)?;
+        Ok(ends[0]
+            .revents()
+            .intersects(PollFlags::HUP | PollFlags::ERR))
+    }
+}
+
+/// What is known before an image's bytes have come.
+enum Begin {
+    /// The case was accepted before.
+    Known(u64),
+    /// The image may come.
+    Image(Begun, Digest),
+}
+
+fn words(cases: &Cases, exam: &str) -> Option<Words> {
+    let bundle = cases.bundle();
+    let exam = bundle.exam(exam)?;
+    let classes = exam.classes.iter();
+    Some(Words {
+        title: exam.title.clone(),
+        labels: classes
+            .map(|class| (class.name.clone(), class.label.clone()))
+            .collect(),
+    })
+}
+
+fn status(cases: &Cases) -> Status {
+    let (summary, bundle) = (cases.summary(), cases.bundle());
+    Status {
+        state: cases.vitals().condition().word().to_owned(),
+        trouble: summary.trouble.map(|trouble| trouble.code.clone()),
+        case: summary.running,
+        waiting: summary.waiting,
+        answered: summary.answered,
+        device: format!("{:016x}", cases.device()),
+        software: SOFTWARE.to_owned(),
+        bundle: bundle.id.clone(),
+        intended_use: bundle.intended_use.word().to_owned(),
+        exams: bundle.exams.iter().map(|exam| exam.name.clone()).collect(),
+    }
+}
+
+fn health(cases: &Cases) -> Health {
+    // Numbers, texts and lists of them: there is nothing that JSON could not hold.
+    let health = serde_json::to_value(Snapshot::of(cases)).unwrap_or_default();
+    Health { health }
+}
+
+fn digest(hex: &str) -> Option<Digest> {
+    let mut digest = Digest::default();
+    if hex.len() != 2 * digest.len() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(digest)
+}
+
+fn refused(fault: Fault) -> Refused {
+    let again = Some(RETRY_MS);
+    let (code, retry_ms, cure) = match fault {
+        Fault::TooManyWaiting => ("busy", again, "ask again after retry_ms"),
+        Fault::ImageBusy => ("image_busy", again, "ask again after retry_ms"),
+        Fault::NoSuchImage => ("image_gone", again, "send the image again"),
+        Fault::Stopping => ("stopping", again, "ask again after the device's next start"),
+        Fault::Storage => ("storage", again, "see to the device's disk, and ask again"),
+        Fault::StorageFull => ("storage_full", again, "make room on the device's disk"),
+        Fault::ImageDamaged => ("image_damaged", None, "send the bytes that the hash is of"),
+        Fault::ImageTooLarge => (
+            "image_too_large",
+            None,
+            "send a smaller one; where the device's store is full, wait for its cases",
+        ),
+        Fault::OutOfRange => ("image_empty", None, "send an image of at least one byte"),
+        Fault::NoSuchCase => (
+            "no_such_case",
+            None,
+            "medfocus journal list names the last ones",
+        ),
+        _ => ("device_fault", None, "report this with the message"),
+    };
+    let text = fault.text();
+    let (message, _) = text.split_once("; ").unwrap_or((text, ""));
+    Refused {
+        code: code.to_owned(),
+        message: message.to_owned(),
+        cure: cure.to_owned(),
+        retry_ms,
+    }
+}
+
+fn no_exam(cases: &Cases, name: &str) -> Refused {
+    let bundle = cases.bundle();
+    let names: Vec<&str> = bundle.exams.iter().map(|exam| exam.name.as_str()).collect();
+    Refused {
+        code: "no_such_exam".to_owned(),
+        message: format!("no exam '{name}'"),
+        cure: format!("name one of {}", names.join(", ")),
+        retry_ms: None,
+    }
+}
+
+fn not_understood(error: &serde_json::Error) -> Refused {
+    wrong_request(&format!("not understood: {error}"))
+}
+
+fn not_a_hash() -> Refused {
+    wrong_request("sha256 is no SHA-256: 64 hexadecimal digits")
+}
+
+fn too_long() -> Refused {
+    wrong_request(&format!("longer than {LONGEST_REQUEST} bytes"))
+}
+
+fn wrong_request(message: &str) -> Refused {
+    Refused {
+        code: "request".to_owned(),
+        message: message.to_owned(),
+        cure: "docs/appliance.md has every request".to_owned(),
+        retry_ms: None,
+    }
+}
+
+fn not_reloaded(why: String) -> Refused {
+    Refused {
+        code: "not_reloaded".to_owned(),
+        message: why,
+        cure: "mend the configuration (medfocus serve --check-config) and ask again".to_owned(),
+        retry_ms: None,
+    }
+}
