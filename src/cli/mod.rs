@@ -64,7 +64,7 @@ enum Command {
     Link(link::Arguments),
     /// Give images to the device that runs on this computer
     Submit(submit::Arguments),
-    /// Be the device: answer on serial ports until switched off
+    /// Be the device: answer images that come by line, folder, DICOM or submit
     Serve(Box<serve::Arguments>),
     /// Say what stands in a device's way on this machine
     Doctor(doctor::Arguments),

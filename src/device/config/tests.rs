@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// The example with every key that it only shows written out.
@@ -100,6 +102,24 @@ allow = [\"XRAY@10.0.0.7\", \"XRAY@here\", 3]
 fn a_name_that_is_like_none_is_told_which_there_are() {
     let problems = Config::parse("[bundle]\nxyzzy = 1\n").unwrap_err();
     assert!(problems[0].cure.contains("folder"), "{}", problems[0].cure);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_told_what_is_wrong(text in "\\PC{0,200}") {
+        let _ = Config::parse(&text);
+    }
+
+    #[test]
+    fn nearly_right_ones_never_panic(
+        section in "(\\[|\\[\\[)(device|serial|folder|dicom|queue|bundle)\\]{1,2}",
+        key in "(threads|port|path|allow|language|most_waiting|folder)",
+        value in "[-0-9a-z\"'\\[\\]{}., =_:#]{0,20}",
+    ) {
+        if let Err(problems) = Config::parse(&format!("{section}\n{key} = {value}\n")) {
+            prop_assert!(problems.iter().all(|problem| problem.line.is_some_and(|line| line <= 3)));
+        }
+    }
 }
 
 #[test]

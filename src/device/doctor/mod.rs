@@ -4,6 +4,7 @@
 
 mod attached;
 mod cpu;
+mod folders;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -99,6 +100,7 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
     checks.extend(state::at_work(subject.state));
     checks.push(clock(Timestamp::now()));
     checks.extend(surroundings(subject));
+    checks.extend(folders::watched(&subject.config.folder));
     checks.extend(facts.attached.rights());
     checks
 }

@@ -142,6 +142,8 @@ impl Watch {
                     self.accepted.insert(name, Accepted { case, mark });
                 }
                 Ok(None) => self.settler.forget(&name),
+                // Another source sends the same one: the others need not wait for it.
+                Err(Stays::Refused(Fault::ImageBusy)) => {}
                 // The file waits here; so do those after it.
                 Err(Stays::Refused(Fault::TooManyWaiting)) => break,
                 Err(Stays::Refused(fault)) => {
