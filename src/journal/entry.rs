@@ -180,6 +180,21 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Leaves out what only readers of answers and self-tests want: of a record its outcome and
+    /// source stay.
+    pub(super) fn shorten(&mut self) {
+        match self {
+            Self::Answered { record, .. } => {
+                let kept = ["status", "source"];
+                if let Some(record) = record.as_object_mut() {
+                    record.retain(|key, _| kept.contains(&key.as_str()));
+                }
+            }
+            Self::SelfTested { checks, .. } => checks.clear(),
+            _ => {}
+        }
+    }
+
     /// The number of the case that it is about.
     pub fn case(&self) -> Option<u64> {
         match self {

@@ -211,9 +211,20 @@ impl History {
 }
 
 /// Reads all lines that end, and a last one that does but for a damaged newline.
-pub(super) fn walk(file: &File) -> std::io::Result<History> {
+fn walk(file: &File) -> std::io::Result<History> {
     let mut lines = Vec::new();
     let history = walk_with(file, &mut |line, span| lines.push((line, span)))?;
+    Ok(History { lines, ..history })
+}
+
+/// The same, but of each answer only what a device that starts must know of it: the answers of
+/// years fit no memory.
+pub(super) fn outline(file: &File) -> std::io::Result<History> {
+    let mut lines = Vec::new();
+    let history = walk_with(file, &mut |mut line, span| {
+        line.entry.shorten();
+        lines.push((line, span));
+    })?;
     Ok(History { lines, ..history })
 }
 
@@ -246,8 +257,7 @@ fn walk_with(file: &File, take: &mut dyn FnMut(Line, Span)) -> std::io::Result<H
                 // A newline is no part of the chain, and the only byte that can be mended.
                 history.note_damage(if ends { line.seq - 1 } else { line.seq });
                 (history.last, unknown) = (line.seq, 0);
-                let start = history.end;
-                take(line, Span { start, length });
+                take(line, Span(history.end));
             }
             None => unknown += chain::lines_in(&bytes),
         }
@@ -273,10 +283,7 @@ mod tests {
     fn case_of(lines: &[&str]) -> CaseHistory {
         let line = |(i, text): (usize, &&str)| {
             let text = format!(r#"{{"seq":{i},"time":"2026-01-01T00:00:00Z",{text}}}"#);
-            let place = Span {
-                start: 0,
-                length: 0,
-            };
+            let place = Span(0);
             (serde_json::from_str(&text).unwrap(), place)
         };
         let history = History {

@@ -19,24 +19,21 @@ pub use entry::{Entry, LINK, Line, Order, Priority};
 pub use history::{CaseHistory, End, History, Verified, history, verify};
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use chain::Link;
 use clock::{Clock, Set};
-use history::walk;
+use history::outline;
 use jiff::{SignedDuration, Timestamp};
 use reserve::Reserve;
 
 /// The journal's file in the state folder.
 pub const FILE: &str = "journal.ndjson";
 
-/// Where a line lies in the file.
+/// Where a line begins in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    start: u64,
-    length: u64,
-}
+pub struct Span(u64);
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +91,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in `folder`, which is made where it is missing. A last line
     /// that was cut short by a power failure was never acknowledged to anyone and is
-    /// taken off.
+    /// taken off. Of answers the history has outcome and source alone.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -111,7 +108,7 @@ impl Journal {
             std::fs::TryLockError::WouldBlock => JournalError::InUse { path: path.clone() },
             std::fs::TryLockError::Error(error) => failed(&path)(error),
         })?;
-        let history = walk(&file).map_err(failed(&path))?;
+        let history = outline(&file).map_err(failed(&path))?;
         settle(&file, &history)
             // The folder's entry of a new file must last as well.
             .and_then(|()| File::open(folder)?.sync_all())
@@ -205,11 +202,8 @@ impl Journal {
             let _ = self.file.set_len(self.end);
             failed(&self.path)(error)
         })?;
-        let span = Span {
-            start: self.end,
-            length: bytes.len() as u64,
-        };
-        self.end += span.length;
+        let span = Span(self.end);
+        self.end += bytes.len() as u64;
         (self.last, self.link) = (line.seq, link);
         Ok(span)
     }
@@ -242,8 +236,8 @@ impl Reader {
     pub fn read(&mut self, span: Span) -> Result<Line, JournalError> {
         let mut bytes = Vec::new();
         self.file
-            .seek(SeekFrom::Start(span.start))
-            .and_then(|_| (&mut self.file).take(span.length).read_to_end(&mut bytes))
+            .seek(SeekFrom::Start(span.0))
+            .and_then(|_| BufReader::new(&mut self.file).read_until(b'\n', &mut bytes))
             .and_then(|_| Ok(serde_json::from_slice(&bytes)?))
             .map_err(failed(&self.path))
     }

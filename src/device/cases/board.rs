@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::queue::Queue;
+use super::standings::{Standing, Standings};
 use crate::device::sinks::{Dues, Spec};
 use crate::device::tally::Tally;
 use crate::device::trouble::Trouble;
@@ -66,25 +67,16 @@ pub struct Summary {
     pub trouble: Option<Arc<Trouble>>,
 }
 
-/// A case's state, and the place of its answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
-    pub state: State,
-    pub answer: Option<Span>,
-}
-
 /// What stands now.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     /// Cases by the number that a host asked for them with.
     pub requests: BTreeMap<u64, u64>,
-    /// Ended cases whose answer no host has taken.
-    pub undelivered: BTreeSet<u64>,
     /// How many a host has taken since the device started.
     pub delivered: u64,
     /// Those of them that some link is sending.
     pub offered: BTreeSet<u64>,
-    pub standings: BTreeMap<u64, Standing>,
+    pub standings: Standings,
     pub waiting: Queue,
     pub running: Option<u64>,
     pub answered: usize,
@@ -118,12 +110,6 @@ pub(super) struct Tests {
     pub done: u64,
 }
 
-impl Standing {
-    pub fn is_ended(&self) -> bool {
-        !matches!(self.state, State::Waiting | State::Running)
-    }
-}
-
 impl Board {
     pub fn note_request(&mut self, case: u64, order: &Order) {
         if let Some(request) = order.request {
@@ -136,21 +122,35 @@ impl Board {
         let standing = Standing {
             state: State::Waiting,
             answer: None,
+            is_undelivered: false,
         };
-        self.standings.insert(case, standing);
+        self.standings.set(case, standing);
+    }
+
+    /// A case that waited runs.
+    pub fn begin(&mut self, case: u64) {
+        self.running = Some(case);
+        if let Some(standing) = self.standings.get(case).copied() {
+            let state = State::Running;
+            self.standings.set(case, Standing { state, ..standing });
+        }
     }
 
     /// These sinks work from now on.
     pub fn choose_sinks(&mut self, specs: Vec<Spec>) {
         let standings = &self.standings;
-        let state = |case| standings.get(&case).map(|standing| standing.state);
+        let state = |case| standings.get(case).map(|standing| standing.state);
         self.dues.choose(specs, state);
     }
 
     pub fn end(&mut self, case: u64, state: State, answer: Option<Span>) {
         self.answered += usize::from(answer.is_some());
-        self.undelivered.insert(case);
-        self.standings.insert(case, Standing { state, answer });
+        let standing = Standing {
+            state,
+            answer,
+            is_undelivered: true,
+        };
+        self.standings.set(case, standing);
         self.dues.ended(case, state);
     }
 }

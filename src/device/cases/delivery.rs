@@ -53,7 +53,7 @@ impl Cases {
     /// # Errors
     /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`].
     pub fn ended(&self, case: u64) -> Result<Ended<'_>, Fault> {
-        let standing = lock(&self.board).standings.get(&case).copied();
+        let standing = lock(&self.board).standings.get(case).copied();
         let span = standing.ok_or(Fault::NoSuchCase)?.answer;
         let read = lock(&self.reader).read(span.ok_or(Fault::NotFinished)?);
         match read {

@@ -10,6 +10,7 @@ mod delivery;
 mod keeping;
 mod past;
 mod queue;
+mod standings;
 mod vitals;
 mod work;
 
@@ -23,9 +24,10 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use serde_json::Value;
 
-use board::{Board, Standing};
+use board::Board;
 pub use board::{State, Summary};
 use past::Past;
+use standings::Standing;
 pub(super) use vitals::Vitals;
 pub(super) use work::Task;
 
@@ -309,7 +311,7 @@ impl Cases {
     /// [`Fault::NoSuchCase`].
     pub fn state(&self, case: u64) -> Result<State, Fault> {
         let board = lock(&self.board);
-        let standing = board.standings.get(&case).ok_or(Fault::NoSuchCase)?;
+        let standing = board.standings.get(case).ok_or(Fault::NoSuchCase)?;
         Ok(standing.state)
     }
 
@@ -320,7 +322,7 @@ impl Cases {
     pub fn answer(&self, case: u64) -> Result<Option<Value>, Fault> {
         let standing = *lock(&self.board)
             .standings
-            .get(&case)
+            .get(case)
             .ok_or(Fault::NoSuchCase)?;
         if !standing.is_ended() {
             return Err(Fault::NotFinished);
@@ -348,11 +350,14 @@ impl Cases {
     /// sending; from now on the caller's is.
     pub fn offer(&self, among: Option<&BTreeSet<u64>>) -> Option<u64> {
         let mut board = lock(&self.board);
-        let free = |case: &&u64| !board.offered.contains(*case);
+        let Board {
+            standings, offered, ..
+        } = &mut *board;
         let case = match among {
-            None => board.undelivered.iter().find(free).copied()?,
-            // Few against all that may lie undelivered for months.
-            Some(own) => own.intersection(&board.undelivered).find(free).copied()?,
+            None => standings.oldest_undelivered(offered)?,
+            Some(own) => *own
+                .iter()
+                .find(|case| standings.is_undelivered(**case) && !offered.contains(*case))?,
         };
         board.offered.insert(case);
         Some(case)
@@ -377,7 +382,7 @@ impl Cases {
             return Err(Fault::Storage);
         }
         let mut board = lock(&self.board);
-        board.delivered += u64::from(board.undelivered.remove(&case));
+        board.delivered += u64::from(board.standings.deliver(case));
         board.offered.remove(&case);
         Ok(())
     }
@@ -385,16 +390,13 @@ impl Cases {
     /// Whether the case ended and a host has taken its answer.
     pub fn is_delivered(&self, case: u64) -> bool {
         let board = lock(&self.board);
-        let ended = board.standings.get(&case).is_some_and(Standing::is_ended);
-        ended && !board.undelivered.contains(&case)
+        let ended = board.standings.get(case).is_some_and(Standing::is_ended);
+        ended && !board.standings.is_undelivered(case)
     }
 
     /// The last cases, oldest first.
     pub fn last(&self, count: usize) -> Vec<(u64, State)> {
-        let board = lock(&self.board);
-        let mut last: Vec<_> = board.standings.iter().rev().take(count).collect();
-        last.reverse();
-        last.iter().map(|(case, s)| (**case, s.state)).collect()
+        lock(&self.board).standings.last(count)
     }
 
     /// What the device does now.

@@ -66,7 +66,7 @@ impl Past {
                 Some(End::Aborted { .. }) => past.board.end(number, State::Aborted, None),
             }
             if case.delivered.contains(LINK) {
-                past.board.undelivered.remove(&number);
+                past.board.standings.deliver(number);
             }
             for sink in case.owed {
                 past.board.dues.recall(sink, number);

@@ -37,7 +37,7 @@ impl Cases {
         let board = lock(&self.board);
         let link = Account {
             name: LINK.to_owned(),
-            owed: board.undelivered.len(),
+            owed: board.standings.undelivered(),
             delivered: board.delivered,
             obstacle: None,
         };

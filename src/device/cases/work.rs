@@ -54,10 +54,8 @@ impl Cases {
             return None;
         }
         let (case, order) = board.waiting.next()?;
-        board.running = Some(case);
         board.tally.started();
-        let standing = board.standings.entry(case);
-        standing.and_modify(|s| s.state = State::Running);
+        board.begin(case);
         self.events.tell(&Event::Started { case });
         Some(Task::Case(case, order))
     }
