@@ -14,6 +14,7 @@ mod health;
 mod journal;
 mod limits;
 mod link;
+mod logging;
 mod manual;
 mod outputs;
 mod printer;
@@ -233,14 +234,11 @@ fn program() -> Result<PathBuf, Failure> {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    // A device has nobody before it: what it does is said without being asked.
-    let default = if matches!(command, Command::Serve(_) | Command::RunCases(_)) {
-        "info"
+    if matches!(command, Command::Serve(_) | Command::RunCases(_)) {
+        logging::start_of_device();
     } else {
-        "error"
-    };
-    let level = env_logger::Env::new().filter_or("MEDFOCUS_LOG", default);
-    env_logger::Builder::from_env(level).init();
+        logging::start();
+    }
     // A child decodes; whoever reads files starts such children.
     let decodes = matches!(
         command,

@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::events::{Event, Found};
+use super::in_hand;
 use super::worker::Lost;
 use crate::bundle::{Bundle, Exam, Outline};
 use crate::finding::{Answer, Refusal, RefusalCode};
@@ -37,6 +38,7 @@ pub fn case(
     path: &Path,
     observer: &mut dyn Observer,
 ) -> Ran {
+    let _in_hand = in_hand::take(case);
     let started = Instant::now();
     let mut image = None;
     let work = AssertUnwindSafe(|| answer(bundle, (case, order), path, &mut image, observer));

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::cases::{Cases, Task};
 use super::events::{Event, Events};
+use super::in_hand;
 use super::run::Ran;
 use super::self_test::{Surroundings, failed};
 use super::trouble::Trouble;
@@ -220,6 +221,7 @@ impl Supervisor {
         let Some(worker) = &mut self.worker else {
             return;
         };
+        let _in_hand = in_hand::take(case);
         self.cases.note_start(case);
         let bundle = worker.bundle().clone();
         let mut progress = Progress {

@@ -10,7 +10,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use monitor::Monitor;
+pub use monitor::{LastWord, Monitor};
+pub use process::boot_id;
 
 use super::cases::{Cases, Vitals};
 use super::self_test::machine;

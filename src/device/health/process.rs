@@ -3,7 +3,7 @@
 use std::fs;
 
 /// The name that the system gave itself when it was started.
-pub(super) fn boot_id() -> Option<String> {
+pub fn boot_id() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::{NotDelivered, Obstacle, Sink};
-use crate::device::Cases;
+use crate::device::{Cases, in_hand};
 
 /// Longest sleep: what is missed by a hair is seen then.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -66,6 +66,7 @@ impl Runner<'_> {
     }
 
     fn deliver(&mut self, sink: &mut dyn Sink, case: u64) {
+        let _in_hand = in_hand::take(case);
         let tried = self.cases.ended(case).map(|ended| {
             let deliver = AssertUnwindSafe(|| sink.deliver(&ended));
             catch_unwind(deliver).unwrap_or_else(|_| {
