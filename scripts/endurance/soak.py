@@ -12,11 +12,10 @@ GROWTH = 1.01
 
 
 def held(pid: int) -> tuple[int, int]:
-    """Resident KiB that are the process' own, and open descriptors."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    private = [line for line in lines if line.startswith("Private_")]
-    own = sum(int(line.split()[1]) for line in private)
-    return own, len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    """Resident KiB, and open descriptors."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+    return resident, len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def run(folder: Path, count: int) -> dict[str, int | float]:
