@@ -8,6 +8,7 @@ mod problem;
 mod read;
 mod sections;
 mod sinks;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,10 +21,9 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{
-    After, BundleChoice, Device, Dicom, Keep, Queue, Serial, Shown, Socket, Telling, Watched,
-};
+pub use sections::{BundleChoice, Device, Keep, Queue, Shown, Telling};
 pub use sinks::{Archive, Folder, HostPort, Receiver};
+pub use sources::{After, Dicom, Serial, Socket, Watched};
 
 /// Every key with its default and what it is for.
 pub const EXAMPLE: &str = include_str!("../../../docs/medfocus.toml");

@@ -1,7 +1,7 @@
-//! The sections of a configuration: what each holds, and how it is read.
+//! The sections of a configuration that are about the device itself: what each holds, and
+//! how it is read.
 
 use std::fmt::{self, Display};
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,10 +12,8 @@ use serde::{Serialize, Serializer};
 use super::read::Section;
 use crate::bundle::{Key, Trust};
 use crate::device::Keeping;
-use crate::device::dicom::{Peer, title_of};
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::worker;
-use crate::journal::Priority;
 
 /// The device itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -119,30 +117,6 @@ impl Default for Queue {
     }
 }
 
-/// A serial port.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Serial {
-    /// Its path, or `-` for standard input and output.
-    pub port: String,
-    /// Bits a second.
-    pub baud: u32,
-}
-
-impl Serial {
-    /// Bits a second of a port that names none.
-    pub const BAUD: u32 = 115_200;
-
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let port = section.text("port");
-        let baud = section.number("baud", 300..=4_000_000);
-        let port = section.required("port", port, "write port = \"/dev/ttyUSB0\"")?;
-        Some(Self {
-            port,
-            baud: baud.unwrap_or(Self::BAUD),
-        })
-    }
-}
-
 /// A display, as it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
@@ -155,151 +129,6 @@ impl Shown {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let place = section.parsed("place", "a kind and a place, as ssd1306:/dev/i2c-1");
         section.required("place", place, "write place = \"KIND:PLACE\"")
-    }
-}
-
-/// A folder that images are put into.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Watched {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The exam that every image is asked; where absent, the one that it asks for itself.
-    pub exam: Option<String>,
-    /// How much its images hurry.
-    pub priority: Priority,
-    /// Seconds for which a file must not have changed.
-    pub settle_s: u32,
-    /// Seconds between two looks.
-    pub poll_s: u32,
-    /// What becomes of a file that was answered.
-    pub after: After,
-}
-
-/// What becomes of a file whose case ended in a finding.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum After {
-    /// It is moved to a folder beside it.
-    #[default]
-    Move,
-    /// It is deleted.
-    Delete,
-}
-
-impl Watched {
-    /// A folder of which nothing but the place is said.
-    pub fn at(path: PathBuf) -> Self {
-        Self {
-            path,
-            exam: None,
-            priority: Priority::default(),
-            settle_s: 2,
-            poll_s: 2,
-            after: After::default(),
-        }
-    }
-
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let path = section.path("path");
-        let exam = section.text("exam");
-        let priority = section.parsed("priority", "routine, urgent or stat");
-        let settle_s = section.number("settle_s", 0..=3600);
-        let poll_s = section.number("poll_s", 1..=3600);
-        let after = section.parsed("after", "move or delete");
-        let path = section.required("path", path, "write path = \"/FOLDER\"")?;
-        let default = Self::at(path);
-        Some(Self {
-            exam,
-            priority: priority.unwrap_or(default.priority),
-            settle_s: settle_s.unwrap_or(default.settle_s),
-            poll_s: poll_s.unwrap_or(default.poll_s),
-            after: after.unwrap_or(default.after),
-            ..default
-        })
-    }
-}
-
-impl FromStr for After {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "move" => Ok(Self::Move),
-            "delete" => Ok(Self::Delete),
-            _ => Err(format!("a file cannot be '{word}'d")),
-        }
-    }
-}
-
-/// Where programs on the same computer ask the device.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Socket {
-    /// Whether there is one.
-    pub enabled: bool,
-    /// Where; in the service manager's folder or the state folder where absent.
-    pub path: Option<PathBuf>,
-}
-
-impl Socket {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let enabled = section.flag("enabled");
-        let path = section.path("path");
-        Self {
-            enabled: enabled.unwrap_or(Self::default().enabled),
-            path,
-        }
-    }
-}
-
-impl Default for Socket {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            path: None,
-        }
-    }
-}
-
-/// Where DICOM images come from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Dicom {
-    /// The port to listen on; nothing listens where absent.
-    pub port: Option<u16>,
-    /// The address to listen on.
-    pub bind: IpAddr,
-    /// The device's own AE title.
-    pub title: String,
-    /// Who may send; anyone where empty.
-    #[serde(serialize_with = "texts")]
-    pub allow: Vec<Peer>,
-    /// The exam that every image is asked; where absent, the one that it asks for itself.
-    pub exam: Option<String>,
-}
-
-impl Default for Dicom {
-    fn default() -> Self {
-        Self {
-            port: None,
-            bind: Ipv4Addr::UNSPECIFIED.into(),
-            title: "MEDFOCUS".to_owned(),
-            allow: Vec::new(),
-            exam: None,
-        }
-    }
-}
-
-impl Dicom {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let default = Self::default();
-        let port = section.number("port", 1..=u16::MAX.into());
-        let title = section.parsed::<Title>("title", "1 to 16 characters");
-        Self {
-            port: port.and_then(|port| u16::try_from(port).ok()),
-            bind: section.parsed("bind", "an address").unwrap_or(default.bind),
-            title: title.map_or(default.title, |title| title.0),
-            allow: section.list("allow", "texts TITLE or TITLE@ADDRESS"),
-            exam: section.text("exam"),
-        }
     }
 }
 
@@ -378,17 +207,6 @@ impl FromStr for Spoken {
             let codes = Language::ALL.map(Language::code);
             format!("there is no '{code}', there are {}", codes.join(", "))
         })
-    }
-}
-
-/// An AE title.
-struct Title(String);
-
-impl FromStr for Title {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        title_of(text).map(Self)
     }
 }
 
