@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::bench::Bench;
-use common::device::PATIENCE;
+use common::device::{Device, PATIENCE};
 use common::receivers::dead_port;
 use common::{copy_of_starter, medfocus, root};
 use rustix::process::Signal;
@@ -155,4 +155,45 @@ fn a_device_whose_disk_is_full_says_so() {
     let (_, code) = wait(&bench, |said| said["state"] == "storage_fault");
     assert_eq!(code, Some(1));
     assert!(bench.accept("brain.png").starts_with("ERR 22,"));
+}
+
+#[test]
+fn a_device_that_tests_itself_is_starting_and_has_its_state_folder_already() {
+    let (folder, bundle) = (tempfile::tempdir().unwrap(), copy_of_starter());
+    // Whoever reads this file waits until somebody writes it.
+    let head = bundle.path().join("heads/brain4.safetensors");
+    std::fs::remove_file(&head).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &head,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let (bundle, port) = (bundle.path().display().to_string(), dead_port().to_string());
+    let options = [
+        "--bundle",
+        &bundle,
+        "--dicom-port",
+        &port,
+        "--dicom-bind",
+        "127.0.0.1",
+    ];
+    let command = || Device::command(folder.path(), &[], 115_200, &options);
+    let device = Device::start_as(folder.path(), &[], command());
+    let begin = Instant::now();
+    loop {
+        let (said, code) = health(folder.path());
+        if said["state"] == "starting" {
+            assert_eq!(code, Some(1));
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{said:#}\n{}", device.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let second = command().output().unwrap();
+    assert_eq!(second.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("another medfocus is using it"), "{said}");
 }

@@ -7,7 +7,7 @@ mod sinks;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -95,20 +95,42 @@ fn serve(
 ) -> Result<(), Failure> {
     let state = state::folder(config.device.state.as_deref())?;
     let sinks = sinks::of(config);
-    let (cases, supervisor) = start(config, &state, events, &sinks, power)?;
-    displays.watch(cases);
-    let (tell, ended) = mpsc::channel();
-    until_it_ends(&tell, Part::Supervisor, || supervisor.work());
-    std::thread::spawn(|| cases.keep());
+    let folder = bundle_folder(config, &state)?;
+    let cases = open(config, &state, &folder, events, &sinks, power)?;
     let monitor = Monitor::new(cases, config.health.metrics.clone());
     let last_word = monitor.last_word();
     std::thread::spawn(|| monitor.work());
+    displays.watch(cases);
+    let supervisor = supervisor(config, &state, folder, events, power, cases)?;
+    let at_a_desk = work(config, &state, cases, supervisor, sinks, reload);
+    last_word.say(cases, config.health.metrics.as_deref());
+    let at_a_desk = at_a_desk?;
+    // Who tried it at a desk hears how it stood.
+    match cases.summary().trouble {
+        Some(trouble) if at_a_desk => Err(Trouble::clone(&trouble).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Has every part at work until the device is switched off. True where that was because
+/// standard input, its last line, was closed.
+fn work(
+    config: &Config,
+    state: &Path,
+    cases: &'static Cases,
+    supervisor: Supervisor,
+    sinks: Vec<Box<dyn Sink>>,
+    reload: &Arc<Reload>,
+) -> Result<bool, Failure> {
+    let (tell, ended) = mpsc::channel();
+    until_it_ends(&tell, Part::Supervisor, || supervisor.work());
+    std::thread::spawn(|| cases.keep());
     medfocus::device::sinks::start(sinks, cases);
     for folder in &config.folder {
         folder::watch(folder.clone(), cases);
     }
     if let Some(options) = dicom_options(config) {
-        dicom::start(options, &state, cases).map_err(|error| Failure::Device {
+        dicom::start(options, state, cases).map_err(|error| Failure::Device {
             code: "dicom",
             message: format!("DICOM: {error}"),
             cure: "name a port that is free with --dicom-port, above 1023 or with the right to it",
@@ -117,17 +139,10 @@ fn serve(
     for port in config.serial.iter().map(port) {
         until_it_ends(&tell, Part::Line, move || talk(&port, cases));
     }
-    reload.runs(config.clone(), state.clone(), cases);
-    listen(config, &state, cases, reload)?;
-    power.ready();
-    let at_a_desk = wait(&ended, config.serial.len(), power);
-    last_word.say(cases, config.health.metrics.as_deref());
-    let at_a_desk = at_a_desk?;
-    // Who tried it at a desk hears how it stood.
-    match cases.summary().trouble {
-        Some(trouble) if at_a_desk => Err(Trouble::clone(&trouble).into()),
-        _ => Ok(()),
-    }
+    reload.runs(config.clone(), state.to_owned(), cases);
+    listen(config, state, cases, reload)?;
+    cases.power().ready();
+    wait(&ended, config.serial.len(), cases.power())
 }
 
 /// Opens the control socket, where there is to be one.
@@ -204,24 +219,17 @@ fn wait(ended: &Receiver<End>, mut lines: usize, power: &Power) -> Result<bool, 
     }
 }
 
-/// From nothing to a device that may accept cases.
-fn start(
+/// Opens the state folder, so that no other device can, before anything that takes long.
+fn open(
     config: &Config,
     state: &Path,
+    folder: &Path,
     events: &Arc<Events>,
     sinks: &[Box<dyn Sink>],
     power: &Arc<Power>,
-) -> Result<(&'static Cases, Supervisor), Failure> {
-    let settings = worker_settings(config, power)?;
-    let surroundings = Surroundings::of(config, state, Path::new("/"));
-    let folder = bundle_folder(config, state)?;
-    let mut tell = |health| events.tell(&Event::Health(health));
-    let started = Worker::start(&settings, &folder, &mut tell);
-    let bundle = match &started {
-        Ok((worker, _)) => Arc::clone(worker.bundle()),
-        // Whatever is wrong with its files: as long as it is known what it is, cases are kept.
-        Err(_) => Arc::new(bundle::outline(&folder)?),
-    };
+) -> Result<&'static Cases, Failure> {
+    // Whatever is wrong with its files: as long as it is known what it is, cases are kept.
+    let bundle = Arc::new(bundle::outline(folder)?);
     let folders = config.folder.iter().map(|folder| &folder.exam);
     let mut exams = folders.chain([&config.dicom.exam]).flatten();
     if let Some(name) = exams.find(|name| bundle.exam(name).is_none()) {
@@ -240,9 +248,29 @@ fn start(
     )?;
     cases.configured(config.sha256())?;
     cases.set_most_waiting(config.queue.most_waiting as usize);
-    let cases = Box::leak(Box::new(cases));
-    let supervisor = Supervisor::new(cases, settings, surroundings, folder, started);
-    Ok((cases, supervisor))
+    Ok(Box::leak(Box::new(cases)))
+}
+
+/// Starts the worker, which tests itself.
+fn supervisor(
+    config: &Config,
+    state: &Path,
+    folder: PathBuf,
+    events: &Arc<Events>,
+    power: &Arc<Power>,
+    cases: &'static Cases,
+) -> Result<Supervisor, Failure> {
+    let settings = worker_settings(config, power)?;
+    let surroundings = Surroundings::of(config, state, Path::new("/"));
+    let mut tell = |health| events.tell(&Event::Health(health));
+    let started = Worker::start(&settings, &folder, &mut tell);
+    Ok(Supervisor::new(
+        cases,
+        settings,
+        surroundings,
+        folder,
+        started,
+    ))
 }
 
 fn worker_settings(config: &Config, power: &Arc<Power>) -> Result<WorkerSettings, Failure> {

@@ -3,6 +3,7 @@
 //!
 //! Lock order here: kept, ledger, board.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -31,16 +32,41 @@ pub(in crate::device) struct Spent {
     pub image: Option<(String, Timestamp)>,
 }
 
-/// Takes note of the images that are kept since before this start, and removes strays.
-pub(super) fn recall(mut kept: Kept, spent: &[Spent]) -> std::io::Result<Kept> {
-    let files = kept.files()?;
-    for Spent { case, image, .. } in spent {
-        if let Some((sha256, since)) = image.as_ref().filter(|(name, _)| files.contains(name)) {
-            kept.remember(*case, sha256, *since);
-        }
+/// What there is of images of ended cases: of years of them, a few.
+pub(super) struct Leftovers<'a> {
+    state: &'a Path,
+    kept: BTreeSet<String>,
+}
+
+impl<'a> Leftovers<'a> {
+    pub fn of(state: &'a Path, kept: &Kept) -> std::io::Result<Self> {
+        let kept = kept.files()?;
+        Ok(Self { state, kept })
     }
-    kept.sweep()?;
-    Ok(kept)
+
+    pub fn has(&self, spent: &Spent) -> bool {
+        self.keeps(spent) || (owns(self.state, &spent.source) && spent.source.exists())
+    }
+
+    fn keeps(&self, spent: &Spent) -> bool {
+        let mut image = spent.image.iter();
+        image.any(|(sha256, _)| self.kept.contains(sha256))
+    }
+
+    /// Takes note of the images that are kept since before this start, and removes strays.
+    pub fn recall(&self, kept: &mut Kept, spent: &[Spent]) -> std::io::Result<()> {
+        for spent in spent.iter().filter(|spent| self.keeps(spent)) {
+            if let Some((sha256, since)) = &spent.image {
+                kept.remember(spent.case, sha256, *since);
+            }
+        }
+        kept.sweep()
+    }
+}
+
+fn owns(state: &Path, source: &Path) -> bool {
+    let given = |folder| source.parent() == Some(state.join(folder).as_path());
+    SOURCES.into_iter().any(given)
 }
 
 impl Cases {
@@ -67,11 +93,14 @@ impl Cases {
     /// A case ended, and does not need its image where it lies.
     pub(super) fn spent(&self, case: u64, order: &Order, sha256: Option<String>) {
         let now = lock(&self.ledger).journal.steady();
-        let since = now.inspect_err(|error| self.storage_failed(error)).ok();
+        let since = now.unwrap_or_else(|error| {
+            self.storage_failed(&error);
+            Timestamp::now()
+        });
         self.release(&Spent {
             case,
             source: PathBuf::from(&order.source),
-            image: sha256.zip(since),
+            image: sha256.map(|sha256| (sha256, since)),
         });
     }
 
@@ -164,8 +193,7 @@ impl Cases {
 
     /// Whether a file was given into the state folder, to be a case's image.
     pub(in crate::device) fn owns(&self, source: &Path) -> bool {
-        let given = |folder| source.parent() == Some(self.state.join(folder).as_path());
-        SOURCES.into_iter().any(given)
+        owns(&self.state, source)
     }
 
     /// Where the image of an answered case lies.

@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use board::Board;
 pub use board::{State, Summary};
+use keeping::Leftovers;
 use past::Past;
 use standings::Standing;
 pub(super) use vitals::Vitals;
@@ -103,7 +104,10 @@ impl Cases {
             bundle: bundle.id.clone(),
         })?;
         let (next, chosen) = (history.next_case(), history.sinks());
-        let mut past = Past::of(history.cases());
+        let in_kept = || in_folder(state.join(kept::FOLDER));
+        let mut kept = Kept::open(state, afterwards.keeping).map_err(in_kept())?;
+        let leftovers = Leftovers::of(state, &kept).map_err(in_kept())?;
+        let mut past = Past::of(history.cases(), |spent| leftovers.has(spent));
         delivery::note_chosen(&mut journal, &chosen, &afterwards.sinks)?;
         past.board.choose_sinks(afterwards.sinks);
         past.give_up(&mut journal, &bundle)?;
@@ -115,9 +119,7 @@ impl Cases {
         if !open.is_empty() {
             log::warn!("journal: {} cases wait again", open.len());
         }
-        let kept = Kept::open(state, afterwards.keeping)
-            .and_then(|kept| keeping::recall(kept, &spent))
-            .map_err(in_folder(state.join(kept::FOLDER)))?;
+        leftovers.recall(&mut kept, &spent).map_err(in_kept())?;
         let waiting = open.values().map(|(order, _)| PathBuf::from(&order.source));
         let ended = spent.iter().map(|spent| spent.source.clone());
         let images = Images::open(state.join("images"), &waiting.chain(ended).collect())

@@ -47,13 +47,15 @@ impl Spent {
 }
 
 impl Past {
-    pub fn of(cases: BTreeMap<u64, CaseHistory>) -> Self {
+    /// Of the images, those that `may_be_here`.
+    pub fn of(cases: BTreeMap<u64, CaseHistory>, may_be_here: impl Fn(&Spent) -> bool) -> Self {
         let mut past = Self::default();
         for (number, case) in cases {
             if let Some((order, _)) = &case.accepted {
                 past.board.note_request(number, order);
             }
-            past.spent.extend(Spent::of(number, &case));
+            let spent = Spent::of(number, &case);
+            past.spent.extend(spent.filter(&may_be_here));
             match case.end {
                 // Where the order is damaged, there is nothing to run; the number stays.
                 None => {
