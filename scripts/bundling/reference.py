@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from scipy import ndimage
 
-from . import focus
+from . import focus, head
 
 SPECK = 0.1
 SURE = 4.0
@@ -58,19 +58,6 @@ def upsample(logits: np.ndarray, height: int, width: int) -> np.ndarray:
     left, right, across = axis(logits.shape[1], width)
     rows = (1 - down)[:, None] * logits[top] + down[:, None] * logits[bottom]
     return (1 - across) * rows[:, left] + across * rows[:, right] > 0
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-def head_logits(head: dict[str, np.ndarray], whole: np.ndarray, focused: np.ndarray) -> np.ndarray:
-    """The formula of `src/triage/head.rs`, before the temperature."""
-    joined = np.concatenate([whole, focused])
-    mixed = 0.5 * (whole + focused) + head["fusion.weight"] @ joined + head["fusion.bias"]
-    fused = unit(mixed)
-    alike = head["logit_scale"][0] * head["prototypes"] @ fused
-    return alike + head["classifier.weight"] @ fused + head["classifier.bias"]
 
 
 def session(graph: Path | bytes) -> onnxruntime.InferenceSession:
@@ -176,7 +163,7 @@ class Reference:
 
     def embed(self, batch: np.ndarray) -> np.ndarray:
         """Unit embeddings `[B, D]` of pictures `[B, 3, side, side]` in 0 to 1."""
-        return unit(self.tower.run(None, {"pixels": normalised(batch, self.image)})[0])
+        return head.unit(self.tower.run(None, {"pixels": normalised(batch, self.image)})[0])
 
     def read(self, path: Path) -> Case:
         """The whole way of one image file."""
@@ -193,16 +180,14 @@ class Reference:
             for style, picture in pictures.items()
         }
         answers = {
-            task: {style: head_logits(head, *pair) for style, pair in embeddings.items()}
-            for task, head in self.heads.items()
+            task: {style: head.logits(tensors, *pair) for style, pair in embeddings.items()}
+            for task, tensors in self.heads.items()
         }
         return Case(pixels, mask, focus_mask, iou, pictures, embeddings, answers)
 
     def probabilities(self, case: Case, task: str, style: str) -> np.ndarray:
         """Calibrated probabilities, in the order of the exam's classes."""
-        scaled = case.logits[task][style] / self.heads[task]["temperature"][0]
-        powers = np.exp((scaled - scaled.max()).astype(np.float64))
-        return powers / powers.sum()
+        return head.softmax(case.logits[task][style] / self.heads[task]["temperature"][0])
 
 
 def normalised(pixels: np.ndarray, part: dict) -> np.ndarray:

@@ -24,8 +24,9 @@ import transformers
 from safetensors.numpy import load_file, save_file
 
 from bundling.exams import EXAMS
+from bundling.head import unit
 from bundling.prompts import Tokenizer, text_prompts
-from bundling.reference import session, single_mask, unit
+from bundling.reference import session, single_mask
 
 from . import bundle, clip, export, random_weights, sam2, sizes
 from .bundle import ROOT

@@ -9,8 +9,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from bundling.exams import EXAMS
+from bundling.head import unit
 from bundling.prompts import Tokenizer, text_prompts
-from bundling.reference import session, unit
+from bundling.reference import session
 
 from . import clip
 from .checkpoint import Weights

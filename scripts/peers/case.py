@@ -19,7 +19,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from bundling import focus
-from bundling.reference import head_logits, normalised, resize, unit
+from bundling.head import logits, unit
+from bundling.reference import normalised, resize
 from peers.worker import memory
 
 
@@ -67,7 +68,7 @@ class Case:
         inputs["labels"] = np.array([[2, 3]], np.float32)
         masks, _, _ = self.decoder.run(None, inputs)
         batch = normalised(np.stack([self.whole, self.crop(masks[0, 0])]), self.image)
-        return head_logits(self.head, *unit(self.tower.run(None, {"pixels": batch})[0]))
+        return logits(self.head, *unit(self.tower.run(None, {"pixels": batch})[0]))
 
 
 def main() -> None:
