@@ -1,30 +1,88 @@
-//! What the program itself reads off images, for `scripts/starter`: one line of standard
-//! input is a file, one line of output is JSON with the unit embeddings of its `whole` and
-//! its `focused` picture. Neither gate nor guard is asked: both are made from these numbers.
+//! What the program itself reads off images, for `scripts/starter` and `scripts/fewshot`: one
+//! line of standard input is a file, one line of output is JSON with the unit embedding of the
+//! `whole` picture and of the `focused` one by focus style. Neither gate nor guard is asked:
+//! both are made from these numbers.
 //!
-//! `readings BUNDLE`.
+//! `readings BUNDLE [STYLE...]`; without a style the bundle's own. The word `mask` is no focus
+//! style: it stands for the mask itself as the picture, the paper's ablation.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use medfocus::bundle::Bundle;
-use medfocus::image;
+use medfocus::engine::Tensor;
+use medfocus::focus::{Mask, Style};
+use medfocus::image::{self, Image, Pixels, UnitBox};
 use medfocus::pipeline::{self, Overrides, Timings};
+use medfocus::triage::unit;
+
+const MASK: &str = "mask";
 
 fn main() -> Result<()> {
-    let bundle = std::env::args().nth(1).context("usage: readings BUNDLE")?;
+    let mut arguments = std::env::args().skip(1);
+    let bundle = arguments
+        .next()
+        .context("usage: readings BUNDLE [STYLE...]")?;
     let bundle = Bundle::load(Path::new(&bundle))?;
+    let mut words: Vec<String> = arguments.collect();
+    if words.is_empty() {
+        words.push(bundle.manifest.focus.style.word().to_owned());
+    }
     for file in std::io::stdin().lock().lines() {
         let image = image::read(Path::new(&file?))?;
-        let reading = pipeline::read(
-            &bundle,
-            &image,
-            &Overrides::default(),
-            &mut Timings::default(),
-        )?;
-        let line = serde_json::json!({ "whole": reading.whole, "focused": reading.focused });
-        println!("{line}");
+        let (mut whole, mut focused) = (Vec::new(), BTreeMap::new());
+        for word in &words {
+            let (seen, shown) = embeddings(&bundle, &image, word)?;
+            whole = seen;
+            focused.insert(word, shown);
+        }
+        println!(
+            "{}",
+            serde_json::json!({ "whole": whole, "focused": focused })
+        );
     }
     Ok(())
+}
+
+/// The unit embeddings of the whole picture and of what `word` makes of it.
+fn embeddings(bundle: &Bundle, image: &Image, word: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+    let style = match word {
+        MASK => Style::None,
+        word => word.parse().map_err(|why: String| anyhow!(why))?,
+    };
+    let overrides = Overrides {
+        focus: Some(style),
+        ..Overrides::default()
+    };
+    let reading = pipeline::read(bundle, image, &overrides, &mut Timings::default())?;
+    if word == MASK {
+        let shown = mask_alone(bundle, image, &reading.mask)?;
+        return Ok((reading.whole, shown));
+    }
+    Ok((reading.whole, reading.focused))
+}
+
+/// The unit embedding of the mask as a picture: white inside, black outside.
+fn mask_alone(bundle: &Bundle, image: &Image, mask: &Mask) -> Result<Vec<f32>> {
+    let white = mask
+        .bits()
+        .iter()
+        .map(|inside| 255 * u8::from(*inside))
+        .collect();
+    let picture = Image {
+        pixels: Pixels::Luma(white),
+        ..image.clone()
+    };
+    let encoder = &bundle.manifest.image_encoder;
+    let side = encoder.input_size;
+    let values = picture
+        .canvas(UnitBox::WHOLE, side)
+        .normalised(encoder.mean, encoder.std);
+    let output = bundle
+        .image_encoder
+        .run(&[Tensor::new(&[1, 3, side, side], values)])?
+        .remove(0);
+    Ok(unit(&output.data))
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from . import focus
@@ -31,10 +32,13 @@ def focus_table(style: str) -> list[str]:
     ]
 
 
-def exam_tables(extra: dict[str, list[str]] | None = None) -> list[str]:
+def exam_tables(
+    extra: dict[str, list[str]] | None = None, exams: Collection[str] = tuple(EXAMS)
+) -> list[str]:
     """The lines of every `[[exams]]`; `extra` has more of them by exam."""
     lines = []
-    for task, labels in EXAMS.items():
+    for task in exams:
+        labels = EXAMS[task]
         modalities, parts = SOURCES[task]
         lines += [
             "",

@@ -38,7 +38,7 @@ def readings(arguments: argparse.Namespace) -> tuple[list[data.Row], np.ndarray]
         check=True,
     )
     lines = [json.loads(line) for line in output.stdout.splitlines()]
-    pairs = [(line["whole"], line["focused"]) for line in lines]
+    pairs = [(line["whole"], *line["focused"].values()) for line in lines]
     embeddings = np.array(pairs, np.float32)
     np.savez(cache, key=key, embeddings=embeddings)
     return rows, embeddings

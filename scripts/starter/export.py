@@ -99,13 +99,40 @@ class UnitFree(nn.Module):
         return self.tower(pixels)
 
 
+def write_image_encoder(clip: Clip, path: Path) -> None:
+    """The image tower's graph, for any number of pictures."""
+    side = clip.config.input_size
+    write_graph(
+        UnitFree(clip.image),
+        {"pixels": torch.zeros(2, 3, side, side)},
+        ["embedding"],
+        {"pixels": {0: "batch"}, "embedding": {0: "batch"}},
+        path,
+    )
+
+
+ABOUT = [
+    "# The starter bundle: a demonstration, never for care. Made by scripts/starter;",
+    "# model-card.md says from what, how well it does and where it fails.",
+]
+
+
 def manifest(config: ClipConfig, segmenter: Segmenter) -> list[str]:
     """The lines of `bundle.toml`, without the hashes."""
     return [
-        "# The starter bundle: a demonstration, never for care. Made by scripts/starter;",
-        "# model-card.md says from what, how well it does and where it fails.",
+        *ABOUT,
+        *graph_tables("starter", config, segmenter),
+        *focus_table(STYLE),
+        *gate.tables(),
+        *exam_tables(gate.exam_lines()),
+    ]
+
+
+def graph_tables(name: str, config: ClipConfig, segmenter: Segmenter) -> list[str]:
+    """The manifest's lines up to the graphs, with an empty one after them."""
+    return [
         "format = 1",
-        'name = "starter"',
+        f'name = "{name}"',
         f'version = "{VERSION}"',
         'intended_use = "demonstration"',
         f'known_answers = "{known_answers.FILE}"',
@@ -127,9 +154,6 @@ def manifest(config: ClipConfig, segmenter: Segmenter) -> list[str]:
         "mean = [0.5, 0.5, 0.5]",
         "std = [0.25, 0.25, 0.25]",
         "",
-        *focus_table(STYLE),
-        *gate.tables(),
-        *exam_tables(gate.exam_lines()),
     ]
 
 
@@ -166,13 +190,7 @@ def run(arguments: argparse.Namespace) -> None:
             {"points": {1: "count"}, "labels": {1: "count"}},
             graphs / "segmenter_decoder.onnx",
         )
-        write_graph(
-            UnitFree(clip.image),
-            {"pixels": torch.zeros(2, 3, config.input_size, config.input_size)},
-            ["embedding"],
-            {"pixels": {0: "batch"}, "embedding": {0: "batch"}},
-            graphs / "image_encoder.onnx",
-        )
+        write_image_encoder(clip, graphs / "image_encoder.onnx")
         for name in ("segmenter_encoder", "segmenter_decoder", "image_encoder"):
             (bundle / f"{name}.onnx").write_bytes((graphs / f"{name}.onnx").read_bytes())
         texts, scale = Texts(arguments.vocabulary), float(clip.log_scale.exp().clamp(max=50))

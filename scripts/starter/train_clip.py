@@ -22,15 +22,12 @@ from torch import Tensor
 
 from bundling.prompts import Tokenizer, text_prompts
 
-from . import augment, data, focus
+from . import data
 from .clip import Clip, ClipConfig
+from .sampler import MASK_SIDE, Sampler, boxes_of
 from .segmenter import Segmenter
 from .train_segmenter import pixels_to_input, whole_box_masks
 
-SHARE = {"covid3": 0.13, "lung_tb2": 0.2, "brain4": 0.32, "breast3": 0.22, "cxr_extra": 0.13}
-"""Share of each task in a batch; within a task all classes are drawn alike."""
-STYLE_SHARE = {"none": 0.45, "crop": 0.45, "overlay": 0.06, "blur": 0.02, "cutout": 0.02}
-MASK_SIDE = 128
 LAMBDA = 0.3
 SMOOTHING = 0.05
 MIXUP_SHARE = 0.4
@@ -49,84 +46,19 @@ def region_masks(work: Path, pixels: np.ndarray) -> np.ndarray:
     return np.load(path)
 
 
-def boxes_of(masks: np.ndarray) -> np.ndarray:
-    """What `crop` shows for each mask, in the unit square; all of it where it is empty."""
-    boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (len(masks), 1))
-    for i, mask in enumerate(masks):
-        ys, xs = np.nonzero(mask)
-        if len(ys):
-            corners = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) / mask.shape[0]
-            boxes[i] = focus.crop_box(*corners.tolist())
-    return boxes
-
-
-class Sampler:
-    """Draws balanced, augmented, focused batches."""
-
-    def __init__(
-        self, rows: list[data.Row], pixels: np.ndarray, masks: np.ndarray, keep: set[int]
-    ) -> None:
-        self.pixels, self.masks = torch.from_numpy(pixels), torch.from_numpy(masks)
-        self.boxes = torch.from_numpy(boxes_of(masks))
-        self.members = {
-            task: [
-                np.array([i for i in keep if rows[i].task == task and rows[i].label == label])
-                for label in labels
-            ]
-            for task, labels in data.TASKS.items()
-        }
-        self.tasks = list(data.TASKS)
-
-    def batch(
-        self, size: int, side: int, random: np.random.Generator, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Images `[B, 3, side, side]` in [0, 1], task numbers and class numbers."""
-        shares = np.array([SHARE[t] for t in self.tasks])
-        tasks = random.choice(len(self.tasks), size, p=shares / shares.sum())
-        classes = np.array([random.integers(len(self.members[self.tasks[t]])) for t in tasks])
-        pick = torch.tensor(
-            [
-                random.choice(self.members[self.tasks[t]][c])
-                for t, c in zip(tasks, classes, strict=True)
-            ]
-        )
-        styles = random.choice(list(STYLE_SHARE), size, p=list(STYLE_SHARE.values()))
-        crops = torch.from_numpy(styles == "crop")
-        boxes = torch.where(crops[:, None], self.boxes[pick], torch.tensor([0.0, 0, 1, 1]))
-        theta = augment.random_affine(
-            size,
-            generator,
-            degrees=12,
-            shift=0.08,
-            scale=(0.82, 1.12),
-            aspect=0.12,
-            flip=torch.ones(size, dtype=torch.bool),
-        )
-        theta = augment.compose(augment.crop_affine(boxes), theta)
-        # Halved first: the warp samples four pixels, the device's resize averages all.
-        source = F.avg_pool2d(self.pixels[pick].unsqueeze(1).float() / 255, 2)
-        image = augment.jitter(augment.warp(source, theta, side), generator, 0.6)
-        image = augment.erase(image, generator, 0.15).expand(-1, 3, -1, -1).clone()
-        mask = (augment.warp(self.masks[pick].unsqueeze(1).float(), theta, side) > 0.5).float()
-        for style in ("overlay", "blur", "cutout"):
-            chosen = torch.from_numpy(styles == style)
-            if chosen.any():
-                image[chosen] = focus.paint(style, image[chosen], mask[chosen])
-        return image, torch.from_numpy(tasks), torch.from_numpy(classes)
-
-
 class Texts:
-    """Tokenised text prompts of every class of every task."""
+    """Tokenised text prompts of every class of these tasks."""
 
-    def __init__(self, vocabulary: Path) -> None:
+    def __init__(self, vocabulary: Path, tasks: dict[str, list[str]] = data.TASKS) -> None:
         tokenizer = Tokenizer(vocabulary)
-        self.classes = [(t, label) for t, labels in data.TASKS.items() for label in labels]
+        self.tasks = tasks
+        self.classes = [(t, label) for t, labels in tasks.items() for label in labels]
         self.tokens = [
             torch.tensor([tokenizer.encode(text) for text in text_prompts(*pair)])
             for pair in self.classes
         ]
         self.first = {
-            task: next(i for i, p in enumerate(self.classes) if p[0] == task) for task in data.TASKS
+            task: next(i for i, p in enumerate(self.classes) if p[0] == task) for task in tasks
         }
 
     def sample(self, random: np.random.Generator) -> Tensor:
@@ -136,7 +68,7 @@ class Texts:
     @torch.no_grad()
     def prototypes(self, model: Clip, task: str) -> Tensor:
         """Mean unit text embedding of each class of a task, unit length again."""
-        first, count = self.first[task], len(data.TASKS[task])
+        first, count = self.first[task], len(self.tasks[task])
         means = [
             F.normalize(model.text(self.tokens[i]), dim=1).mean(0)
             for i in range(first, first + count)
@@ -185,12 +117,15 @@ def objective(
     tasks: Tensor,
     classes: Tensor,
     random: np.random.Generator,
+    bfloat16: bool = False,
 ) -> Tensor:
-    """L = lambda Lc + (1 - lambda) Le."""
+    """L = lambda Lc + (1 - lambda) Le; the towers in bfloat16 where that is wanted."""
     mix = Mix.draw(tasks, random)
-    feature = model.image((mix(image) - 0.5) / 0.25)
-    text = F.normalize(model.text(texts.sample(random)), dim=1)
-    names = list(data.TASKS)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        feature = model.image((mix(image) - 0.5) / 0.25)
+        text = model.text(texts.sample(random))
+    feature, text = feature.float(), F.normalize(text.float(), dim=1)
+    names = list(texts.tasks)
     index = torch.tensor([texts.first[names[t]] for t in tasks.tolist()]) + classes
     target = mix(F.one_hot(index, len(text)).float())
     scale = model.log_scale.exp().clamp(max=50)
@@ -199,7 +134,7 @@ def objective(
     for number, name in enumerate(names):
         mine = tasks == number
         if mine.any():
-            first, count = texts.first[name], len(data.TASKS[name])
+            first, count = texts.first[name], len(texts.tasks[name])
             le = le + F.cross_entropy(
                 model.classifiers[name](feature[mine]),
                 target[mine, first : first + count],
@@ -246,7 +181,7 @@ def validate(
     """Balanced accuracy by exam from prototypes: whole image, crop, and both."""
     model.eval()
     figures: dict[str, float] = {}
-    for task in data.EXAMS:
+    for task in texts.tasks.keys() & data.EXAMS.keys():
         mine = np.array([i for i in held if rows[i].task == task])
         real = np.array([rows[i].class_index for i in mine])
         prototypes = texts.prototypes(model, task)
@@ -259,38 +194,57 @@ def validate(
     return figures
 
 
-def train(arguments: argparse.Namespace) -> None:
-    work, steps = arguments.work, arguments.steps
-    torch.manual_seed(arguments.seed)
-    generator = torch.Generator().manual_seed(arguments.seed)
-    random = np.random.default_rng(arguments.seed)
-    rows = data.load_rows(arguments.images)
-    pixels = data.load_pixels(arguments.images, rows, work / "pixels.npy")
-    masks = region_masks(work, pixels)
-    validation = data.load_split(arguments.split)
-    kept = {i for i, row in enumerate(rows) if row.sha256 not in validation}
-    held = [i for i in range(len(rows)) if i not in kept]
-    sampler, boxes = Sampler(rows, pixels, masks, kept), boxes_of(masks)
-    texts = Texts(arguments.vocabulary)
-    model = Clip(ClipConfig(), {t: len(labels) for t, labels in data.TASKS.items()})
-    before = {"steps": 0, "seconds": 0}
-    if arguments.go_on:
-        model.load_state_dict(torch.load(work / "clip.pt", weights_only=True))
-        before = json.loads((work / "clip.json").read_text())
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast it is trained."""
+
+    steps: int
+    batch: int
+    seed: int
+    rate: float
+    averaging: float = 0.998
+    """Of the weights' running average, which is what is kept."""
+    small: float = 2 / 3
+    """Share of the steps on pictures of 96 pixels, before those of the true size."""
+    bfloat16: bool = False
+    """The towers in bfloat16 while training: faster where the processor has it."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """All images, their regions, and which of them are trained on and which are held back."""
+
+    rows: list[data.Row]
+    pixels: np.ndarray
+    masks: np.ndarray
+    kept: set[int]
+    held: list[int]
+
+
+def fit(
+    model: Clip, texts: Texts, pictures: Pictures, sampler: Sampler, plan: Plan, weights: Path
+) -> dict[str, float]:
+    """Trains `model` and writes its running average to `weights`; gives how that does on
+    the images held back, by `validate`."""
+    torch.manual_seed(plan.seed)
+    generator = torch.Generator().manual_seed(plan.seed)
+    random = np.random.default_rng(plan.seed)
+    boxes = boxes_of(pictures.masks)
     average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+        model,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.averaging),
+        use_buffers=True,
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.rate, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=arguments.rate, total_steps=steps, pct_start=0.08
+        optimiser, max_lr=plan.rate, total_steps=plan.steps, pct_start=0.08
     )
     begin = time.monotonic()
     figures: dict[str, float] = {}
-    for step in range(1, steps + 1):
-        # Two thirds of the way on small pictures, the rest at the true size.
-        side = 96 if step < 2 * steps / 3 else model.config.input_size
-        image, tasks, classes = sampler.batch(arguments.batch, side, random, generator)
-        loss = objective(model, texts, image, tasks, classes, random)
+    for step in range(1, plan.steps + 1):
+        side = 96 if step < plan.small * plan.steps else model.config.input_size
+        image, tasks, classes = sampler.batch(plan.batch, side, random, generator)
+        loss = objective(model, texts, image, tasks, classes, random, plan.bfloat16)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -299,16 +253,38 @@ def train(arguments: argparse.Namespace) -> None:
         average.update_parameters(model)
         if step % 100 == 0 or step == 10:
             spent = time.monotonic() - begin
-            print(f"step {step}/{steps} loss {loss.item():.4f} {spent:.0f} s", flush=True)
-        if step % 1000 == 0 or step == steps:
-            size = model.config.input_size if step == steps else side
-            figures = validate(average.module, texts, rows, pixels, boxes, held, size)
+            print(f"step {step}/{plan.steps} loss {loss.item():.4f} {spent:.0f} s", flush=True)
+        if step % 1000 == 0 or step == plan.steps:
+            size = model.config.input_size if step == plan.steps else side
+            held = (pictures.rows, pictures.pixels, boxes, pictures.held)
+            figures = validate(average.module, texts, *held, size)
             print(json.dumps(figures), flush=True)
-            torch.save(average.module.state_dict(), work / "clip.pt")
+            torch.save(average.module.state_dict(), weights)
+    return figures
+
+
+def train(arguments: argparse.Namespace) -> None:
+    work = arguments.work
+    torch.manual_seed(arguments.seed)
+    rows = data.load_rows(arguments.images)
+    pixels = data.load_pixels(arguments.images, rows, work / "pixels.npy")
+    validation = data.load_split(arguments.split)
+    kept = {i for i, row in enumerate(rows) if row.sha256 not in validation}
+    held = [i for i in range(len(rows)) if i not in kept]
+    pictures = Pictures(rows, pixels, region_masks(work, pixels), kept, held)
+    sampler = Sampler(rows, pixels, pictures.masks, kept, data.TASKS)
+    model = Clip(ClipConfig(), {t: len(labels) for t, labels in data.TASKS.items()})
+    before = {"steps": 0, "seconds": 0}
+    if arguments.go_on:
+        model.load_state_dict(torch.load(work / "clip.pt", weights_only=True))
+        before = json.loads((work / "clip.json").read_text())
+    plan = Plan(arguments.steps, arguments.batch, arguments.seed, arguments.rate)
+    begin = time.monotonic()
+    figures = fit(model, Texts(arguments.vocabulary), pictures, sampler, plan, work / "clip.pt")
     record = {
-        "steps": before["steps"] + steps,
-        "batch": arguments.batch,
-        "seed": arguments.seed,
+        "steps": before["steps"] + plan.steps,
+        "batch": plan.batch,
+        "seed": plan.seed,
         "lambda": LAMBDA,
         "seconds": before["seconds"] + round(time.monotonic() - begin),
         **figures,

@@ -1,0 +1,87 @@
+"""What the reduced CLIP is trained on: balanced batches of whole and focused images."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import augment, data, focus
+
+SHARE = {"covid3": 0.13, "lung_tb2": 0.2, "brain4": 0.32, "breast3": 0.22, "cxr_extra": 0.13}
+"""Share of each task in a batch; within a task all classes are drawn alike."""
+STYLE_SHARE = {"none": 0.45, "crop": 0.45, "overlay": 0.06, "blur": 0.02, "cutout": 0.02}
+MASK_SIDE = 128
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """What `crop` shows for each mask, in the unit square; all of it where it is empty."""
+    boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (len(masks), 1))
+    for i, mask in enumerate(masks):
+        ys, xs = np.nonzero(mask)
+        if len(ys):
+            corners = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) / mask.shape[0]
+            boxes[i] = focus.crop_box(*corners.tolist())
+    return boxes
+
+
+class Sampler:
+    """Draws balanced, augmented, focused batches of these tasks."""
+
+    def __init__(
+        self,
+        rows: list[data.Row],
+        pixels: np.ndarray,
+        masks: np.ndarray,
+        keep: set[int],
+        tasks: dict[str, list[str]],
+        styles: dict[str, float] = STYLE_SHARE,
+    ) -> None:
+        self.pixels, self.masks = torch.from_numpy(pixels), torch.from_numpy(masks)
+        self.boxes = torch.from_numpy(boxes_of(masks))
+        self.members = {
+            task: [
+                np.array([i for i in keep if rows[i].task == task and rows[i].label == label])
+                for label in labels
+            ]
+            for task, labels in tasks.items()
+        }
+        self.tasks, self.styles = list(tasks), styles
+
+    def batch(
+        self, size: int, side: int, random: np.random.Generator, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Images `[B, 3, side, side]` in [0, 1], task numbers and class numbers."""
+        shares = np.array([SHARE[t] for t in self.tasks])
+        tasks = random.choice(len(self.tasks), size, p=shares / shares.sum())
+        classes = np.array([random.integers(len(self.members[self.tasks[t]])) for t in tasks])
+        pick = torch.tensor(
+            [
+                random.choice(self.members[self.tasks[t]][c])
+                for t, c in zip(tasks, classes, strict=True)
+            ]
+        )
+        styles = random.choice(list(self.styles), size, p=list(self.styles.values()))
+        crops = torch.from_numpy(styles == "crop")
+        boxes = torch.where(crops[:, None], self.boxes[pick], torch.tensor([0.0, 0, 1, 1]))
+        theta = augment.random_affine(
+            size,
+            generator,
+            degrees=12,
+            shift=0.08,
+            scale=(0.82, 1.12),
+            aspect=0.12,
+            flip=torch.ones(size, dtype=torch.bool),
+        )
+        theta = augment.compose(augment.crop_affine(boxes), theta)
+        # Halved first: the warp samples four pixels, the device's resize averages all.
+        source = F.avg_pool2d(self.pixels[pick].unsqueeze(1).float() / 255, 2)
+        image = augment.jitter(augment.warp(source, theta, side), generator, 0.6)
+        image = augment.erase(image, generator, 0.15).expand(-1, 3, -1, -1).clone()
+        mask = (augment.warp(self.masks[pick].unsqueeze(1).float(), theta, side) > 0.5).float()
+        for style in ("overlay", "blur", "cutout"):
+            chosen = torch.from_numpy(styles == style)
+            if chosen.any():
+                image[chosen] = focus.paint(style, image[chosen], mask[chosen])
+        return image, torch.from_numpy(tasks), torch.from_numpy(classes)
