@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use medfocus::bundle::Bundle;
 use medfocus::engine::Tensor;
-use medfocus::focus::{Mask, Style};
+use medfocus::focus::{DecodedMask, Mask, Style};
 use medfocus::image::{self, Image, Pixels, UnitBox};
 use medfocus::pipeline::{self, Overrides, Timings};
 use medfocus::triage::unit;
@@ -32,9 +32,11 @@ fn main() -> Result<()> {
     }
     for file in std::io::stdin().lock().lines() {
         let image = image::read(Path::new(&file?))?;
+        let mut timings = Timings::default();
+        let region = pipeline::region(&bundle, &image, &Overrides::default(), &mut timings)?;
         let (mut whole, mut focused) = (Vec::new(), BTreeMap::new());
         for word in &words {
-            let (seen, shown) = embeddings(&bundle, &image, word)?;
+            let (seen, shown) = embeddings(&bundle, &image, &region, word)?;
             whole = seen;
             focused.insert(word, shown);
         }
@@ -47,16 +49,18 @@ fn main() -> Result<()> {
 }
 
 /// The unit embeddings of the whole picture and of what `word` makes of it.
-fn embeddings(bundle: &Bundle, image: &Image, word: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+fn embeddings(
+    bundle: &Bundle,
+    image: &Image,
+    region: &DecodedMask,
+    word: &str,
+) -> Result<(Vec<f32>, Vec<f32>)> {
     let style = match word {
         MASK => Style::None,
         word => word.parse().map_err(|why: String| anyhow!(why))?,
     };
-    let overrides = Overrides {
-        focus: Some(style),
-        ..Overrides::default()
-    };
-    let reading = pipeline::read(bundle, image, &overrides, &mut Timings::default())?;
+    let mut timings = Timings::default();
+    let reading = pipeline::read_region(bundle, image, style, region, &mut timings)?;
     if word == MASK {
         let shown = mask_alone(bundle, image, &reading.mask)?;
         return Ok((reading.whole, shown));

@@ -19,7 +19,7 @@ use crate::engine::{EngineError, Tensor};
 use crate::finding::{
     Check, ClassProbability, Finding, MaskReport, Refusal, RefusalCode, TriageLevel,
 };
-use crate::focus::{Logits, Mask, Prompt, Style};
+use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style};
 use crate::image::{Image, UnitBox};
 use crate::triage::{level, unit};
 
@@ -156,13 +156,40 @@ pub fn read(
     overrides: &Overrides,
     observer: &mut dyn Observer,
 ) -> Result<Reading, Stopped> {
+    let decoded = region(bundle, image, overrides, observer)?;
+    let style = overrides.focus.unwrap_or(bundle.manifest.focus.style);
+    read_region(bundle, image, style, &decoded, observer)
+}
+
+/// Segments one image.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn region(
+    bundle: &Bundle,
+    image: &Image,
+    overrides: &Overrides,
+    observer: &mut dyn Observer,
+) -> Result<DecodedMask, Stopped> {
     let maps = observe(observer, Stage::SegmenterEncode, || {
         segment::encode(bundle, image)
     })?;
-    let decoded = observe(observer, Stage::SegmenterDecode, || {
+    observe(observer, Stage::SegmenterDecode, || {
         segment::decode_mask(bundle, image, overrides, &maps)
-    })?;
-    let style = overrides.focus.unwrap_or(bundle.manifest.focus.style);
+    })
+}
+
+/// Focuses and embeds one image whose region is known.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn read_region(
+    bundle: &Bundle,
+    image: &Image,
+    style: Style,
+    decoded: &DecodedMask,
+    observer: &mut dyn Observer,
+) -> Result<Reading, Stopped> {
     let (mask, batch) = observe(observer, Stage::Focus, || {
         let mask = decoded.logits.mask(image.width, image.height);
         let batch = whole_and_focused(bundle, image, style, &mask, &decoded.logits);

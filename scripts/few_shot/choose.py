@@ -1,0 +1,103 @@
+"""A method's setting and temperature, chosen on the training images alone by folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundling.head import softmax
+
+from .methods import Method
+from .metrics import balanced_accuracy
+from .probe import balanced_weights, cross_entropy
+from .sample import Exam, Predictor, Sample, Setting
+
+FOLDS = 4
+MOST = 240
+"""Images that a setting is chosen on, the same share of each class; all are trained on."""
+TEMPERATURES = np.geomspace(0.1, 20, 60)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the folds say."""
+
+    setting: Setting
+    blend: float = 1.0
+    temperature: float = 1.0
+
+
+def choose(method: Method, exam: Exam, sample: Sample) -> Chosen:
+    """The setting with the least log loss on folds that were not trained on, among those
+    that answer no worse than the prototypes; the method's first where a class has only
+    one image."""
+    if min(np.bincount(sample.labels, minlength=exam.classes)) < 2 or method.grid == ({},):
+        return Chosen(method.grid[0])
+    part = thinned(sample, exam.classes)
+    place = folds(part.labels)
+    zero = exam.alike(part.query)
+    weights = balanced_weights(part.labels, exam.classes)
+    floor = balanced_accuracy(zero.argmax(1) == part.labels, part.labels)
+    best, least = Chosen(method.grid[0]), np.inf
+    for setting in method.grid:
+        trained = unseen(method, exam, part, place, setting)
+        for blend in method.blends:
+            logits = (1 - blend) * zero + blend * trained
+            loss = cross_entropy(logits, part.labels, weights)
+            right = logits.argmax(1) == part.labels
+            if loss < least and balanced_accuracy(right, part.labels) >= floor:
+                least = loss
+                best = Chosen(setting, blend, temperature(logits, part.labels))
+    return best
+
+
+def fitted(method: Method, exam: Exam, sample: Sample, chosen: Chosen) -> Predictor:
+    """Probabilities of any sample, from a head trained on all of this one."""
+    trained = method.fit(exam, sample, chosen.setting)
+
+    def probabilities(s: Sample) -> np.ndarray:
+        logits = trained(s)
+        if chosen.blend != 1.0:
+            logits = (1 - chosen.blend) * exam.alike(s.query) + chosen.blend * logits
+        return softmax(logits / chosen.temperature)
+
+    return probabilities
+
+
+def thinned(sample: Sample, classes: int) -> Sample:
+    """The first images of each class, `MOST` together at most."""
+    if len(sample) <= MOST:
+        return sample
+    share = MOST / len(sample)
+    places = [np.flatnonzero(sample.labels == c) for c in range(classes)]
+    return sample.take(np.concatenate([p[: max(round(share * len(p)), 2)] for p in places]))
+
+
+def folds(labels: np.ndarray) -> np.ndarray:
+    """A fold for each image, so that each class is spread over all of them. The images of a
+    draw come in the order of their hashes, so this depends on nothing else."""
+    place = np.zeros(len(labels), int)
+    for c in np.unique(labels):
+        mine = np.flatnonzero(labels == c)
+        place[mine] = np.arange(len(mine)) % FOLDS
+    return place
+
+
+def unseen(
+    method: Method, exam: Exam, sample: Sample, place: np.ndarray, setting: Setting
+) -> np.ndarray:
+    """Logits of each image by a head that was not trained on its fold."""
+    logits = np.zeros((len(sample), exam.classes))
+    for fold in np.unique(place):
+        mine = place == fold
+        rest = sample.take(~mine)
+        logits[mine] = method.fit(exam, rest, setting)(sample.take(mine))
+    return logits
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Temperature scaling (Guo et al. 2017) on answers of folds that were not trained on; of
+    the images as they come, since calibration is not about balanced classes."""
+    even = np.full(len(labels), 1 / len(labels))
+    return float(min(TEMPERATURES, key=lambda t: cross_entropy(logits / t, labels, even)))
