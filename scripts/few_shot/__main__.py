@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 from bundling.focus import STYLES
 
 from . import embeddings, images, report, split, trials
-from .methods import METHODS
+from .methods import METHODS, Method
+from .projection import ProLip
 from .refused import Refused
 from .sample import Exam
 
@@ -102,6 +103,12 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="draws of each amount (3)")
     parser.add_argument("--methods", type=words(list(METHODS)), default=list(METHODS))
     parser.add_argument("--focus", type=words(styles), default=styles, help="focus styles")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        help="a bundle whose encoder ends before its last projection, projection.safetensors "
+        "beside it (starter leave_one_out makes both): that projection is trained too, prolip",
+    )
     parser.add_argument("--sweep-lambda", action="store_true", help="medfocus by lambda as well")
     parser.add_argument(
         "--split", type=Path, default=ROOT / "scripts/starter/split.json", help="test hashes"
@@ -133,8 +140,21 @@ def prepared(arguments: argparse.Namespace) -> trials.Setup:
     test = split.test_set(labelled, groups, arguments.split, len(classes))
     cache = ROOT / ".work/few-shot/embeddings"
     read = embeddings.read(labelled, arguments.focus, bundle, arguments.program, cache)
-    own_style = manifest["focus"]["style"]
-    return trials.Setup(name, exam, labelled, groups, test, read, own_style)
+    own_style, features = manifest["focus"]["style"], None
+    if arguments.features:
+        styles = [style for style in arguments.focus if style in ("none", own_style)]
+        place = arguments.features
+        features = embeddings.read(labelled, styles, place, arguments.program, cache)
+    return trials.Setup(name, exam, labelled, groups, test, read, features, own_style)
+
+
+def methods_of(arguments: argparse.Namespace) -> list[Method]:
+    """The methods that are asked for, and the one that needs the encoder's features."""
+    methods = [METHODS[name] for name in arguments.methods]
+    if arguments.features:
+        kept = load_file(arguments.features.with_name("projection.safetensors"))
+        methods.append(ProLip(kept["weight"].astype(np.float64)))
+    return methods
 
 
 def experiment(arguments: argparse.Namespace) -> None:
@@ -142,7 +162,9 @@ def experiment(arguments: argparse.Namespace) -> None:
     amounts = [split.Amount(fraction=f) for f in arguments.fractions]
     amounts += [split.Amount(shots=k) for k in arguments.shots]
     seeds = range(arguments.seeds)
-    plan = list(trials.planned(setup.own_style, arguments.focus, arguments.methods, amounts, seeds))
+    plan = list(
+        trials.planned(setup.own_style, arguments.focus, methods_of(arguments), amounts, seeds)
+    )
     if arguments.sweep_lambda:
         plan += trials.sweep(setup.own_style, amounts, seeds)
     outcome = trials.run(setup, plan)

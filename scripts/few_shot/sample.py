@@ -39,6 +39,8 @@ class Sample:
     whole: np.ndarray
     focused: np.ndarray
     labels: np.ndarray
+    features: np.ndarray | None = None
+    """What the encoder's last projection reads, `[N, 2, F]`, where that is known."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,4 +60,5 @@ class Sample:
             whole=self.whole[which],
             focused=self.focused[which],
             labels=self.labels[which],
+            features=None if self.features is None else self.features[which],
         )

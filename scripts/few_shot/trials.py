@@ -10,7 +10,7 @@ import numpy as np
 from .choose import choose, fitted
 from .embeddings import Readings, progress
 from .images import Labelled
-from .methods import METHODS, SWEEP, Method
+from .methods import SWEEP, Method
 from .metrics import figures
 from .sample import Exam, Sample
 from .split import Amount, draw
@@ -49,27 +49,33 @@ class Setup:
     groups: np.ndarray
     test: np.ndarray
     readings: Readings
+    features: Readings | None
+    """What the encoder's last projection reads, where a bundle that tells is given."""
     own_style: str
 
     def sample(self, style: str) -> Sample:
         labels = np.array([image.label for image in self.images])
-        return Sample(self.readings.whole, self.readings.focused[style], labels)
+        features = None
+        if self.features is not None and style in self.features.focused:
+            pair = self.features.whole, self.features.focused[style]
+            features = np.stack(pair, axis=1)
+        return Sample(self.readings.whole, self.readings.focused[style], labels, features)
 
 
 def planned(
-    own_style: str, styles: list[str], methods: list[str], amounts: list[Amount], seeds: range
+    own_style: str, styles: list[str], methods: list[Method], amounts: list[Amount], seeds: range
 ) -> Iterator[Trial]:
     """Every trial that is asked for."""
     for style in styles:
-        for name in methods:
-            if name not in EVERY_STYLE and style not in ("none", own_style):
+        for method in methods:
+            if method.name not in EVERY_STYLE and style not in ("none", own_style):
                 continue
-            if name == "zero_shot":
-                yield Trial(METHODS[name], style, Amount(fraction=0), 0)
+            if method.name == "zero_shot":
+                yield Trial(method, style, Amount(fraction=0), 0)
                 continue
             for amount in amounts:
                 for seed in seeds:
-                    yield Trial(METHODS[name], style, amount, seed)
+                    yield Trial(method, style, amount, seed)
 
 
 def sweep(style: str, amounts: list[Amount], seeds: range) -> Iterator[Trial]:

@@ -4,7 +4,7 @@ The starter's own encoder has seen the labels of every exam, so a head that is t
 few of them is no few-shot head. Here it is trained four times from scratch, each time
 without any image or label of one exam, without the near-duplicates of its images that
 other tasks hold, and without a task that asks the same question (`SAME_QUESTION`). What
-comes of it is a bundle an exam, `EXAM` under `--out`: this image encoder, the text tower's
+comes of it is a bundle an exam, `EXAM/bundle` under `--out`: this image encoder, the text tower's
 prototypes of the exam that was left out (its words stand in no text that was trained on,
 so they know little), and the shipped segmenter, which no class label ever reached.
 """
@@ -15,11 +15,13 @@ import argparse
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from bundling import known_answers
 from bundling.manifest import exam_tables, focus_table, reseal
@@ -97,7 +99,7 @@ class CompactTexts(Texts):
 def leave_out(
     exam: str, pictures: Pictures, arguments: argparse.Namespace, folder: Path
 ) -> dict[str, object]:
-    """Trains without `exam`, writes weights, bundle and record into `folder`."""
+    """Trains without `exam`, writes weights and record into `folder`; gives the record."""
     folder.mkdir(parents=True, exist_ok=True)
     tasks = tasks_without(exam)
     texts = CompactTexts(arguments.vocabulary, tasks)
@@ -127,26 +129,41 @@ def leave_out(
         **figures,
     }
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    model.load_state_dict(torch.load(folder / "clip.pt", weights_only=True))
-    every = CompactTexts(arguments.vocabulary, data.TASKS)
-    write_bundle(exam, model.eval(), every, arguments, folder)
     return record
 
 
+def write_bundles(exam: str, arguments: argparse.Namespace, folder: Path) -> None:
+    """`bundle`, with the prototypes of the exam that was left out, and `features`, whose
+    encoder ends before its last projection: with that projection beside it, an experiment
+    may train it further."""
+    tasks, texts = tasks_without(exam), CompactTexts(arguments.vocabulary, data.TASKS)
+    config = ClipConfig(vocabulary=texts.vocabulary)
+    clip = Clip(config, {task: len(labels) for task, labels in tasks.items()})
+    clip.load_state_dict(torch.load(folder / "clip.pt", weights_only=True))
+    clip.eval()
+    scale = float(clip.log_scale.exp().clamp(max=50))
+    prototypes = texts.prototypes(clip, exam)
+    write_bundle(exam, clip, Head(prototypes, scale), arguments, folder / "bundle")
+    save_file({"weight": clip.image.projection.weight.detach()}, folder / "projection.safetensors")
+    clip.image.projection = torch.nn.Identity()
+    clip.config = replace(config, embedding=config.width)
+    # Its head is never asked; a bundle must have one of the right size.
+    widened = torch.nn.functional.pad(prototypes, (0, config.width - config.embedding))
+    write_bundle(exam, clip, Head(widened, scale), arguments, folder / "features")
+
+
 def write_bundle(
-    exam: str, clip: Clip, texts: Texts, arguments: argparse.Namespace, folder: Path
+    exam: str, clip: Clip, head: Head, arguments: argparse.Namespace, bundle: Path
 ) -> None:
-    """The bundle of one exam: these prototypes and this encoder behind the shipped
-    segmenter."""
-    bundle = folder / "bundle"
+    """A bundle of one exam: this head and this encoder behind the shipped segmenter."""
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir()
     for graph in SEGMENTER:
         shutil.copyfile(arguments.bundle / graph, bundle / graph)
-    write_image_encoder(clip, folder / "image_encoder.onnx")
-    shutil.copyfile(folder / "image_encoder.onnx", bundle / "image_encoder.onnx")
-    scale = float(clip.log_scale.exp().clamp(max=50))
-    save_head(Head(texts.prototypes(clip, exam), scale), 1.0, bundle / f"heads/{exam}.safetensors")
+    graph = bundle.with_name("image_encoder.onnx")
+    write_image_encoder(clip, graph)
+    shutil.copyfile(graph, bundle / graph.name)
+    save_head(head, 1.0, bundle / f"heads/{exam}.safetensors")
     lines = [
         "# For experiments only: its encoder never saw this exam. Made by scripts/starter.",
         *graph_tables(f"without-{exam}", clip.config, Segmenter()),
@@ -167,10 +184,12 @@ def run(arguments: argparse.Namespace) -> None:
     masks = region_masks(arguments.bundle, pixels, out / "regions.npy")
     groups, validation = data.duplicate_groups(pixels), data.load_split(arguments.split)
     for exam in arguments.exams:
-        kept, held = pictures_without(exam, rows, groups, validation)
-        print(f"without {exam}: {len(kept)} images, {arguments.steps} steps", flush=True)
-        pictures = Pictures(rows, pixels, masks, kept, held)
-        print(json.dumps(leave_out(exam, pictures, arguments, out / exam)), flush=True)
+        if not arguments.export_only:
+            kept, held = pictures_without(exam, rows, groups, validation)
+            print(f"without {exam}: {len(kept)} images, {arguments.steps} steps", flush=True)
+            pictures = Pictures(rows, pixels, masks, kept, held)
+            print(json.dumps(leave_out(exam, pictures, arguments, out / exam)), flush=True)
+        write_bundles(exam, arguments, out / exam)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -182,4 +201,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate")
     parser.add_argument("--threads", type=int, default=1, help="of one training; run two beside")
     parser.add_argument("--float32", action="store_true", help="the towers in float32, slower")
+    parser.add_argument("--export-only", action="store_true", help="bundles from kept weights")
     add_vocabulary(parser)

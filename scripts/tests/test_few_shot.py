@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from few_shot.choose import choose, fitted
 from few_shot.descend import unit_and_back
 from few_shot.methods import METHODS, SWEEP
 from few_shot.probe import balanced_weights, fit_probe
+from few_shot.projection import ProLip
 from few_shot.refused import Refused
 from few_shot.sample import Exam, Sample
 
@@ -81,6 +83,18 @@ class Heads(unittest.TestCase):
         for method in METHODS.values():
             predict = fitted(method, exam, train, choose(method, exam, train))
             np.testing.assert_array_equal(predict(test), predict(hidden), method.name)
+
+    def test_the_projection_starts_as_it_was_and_learns(self) -> None:
+        exam, train = clusters(30, 0.05)
+        features = head.unit(np.random.default_rng(3).normal(size=(30, 2, 20)))
+        features[:, :, :CLASSES] += 2 * np.eye(CLASSES)[train.labels][:, None]
+        sample = replace(train, features=features)
+        start = np.random.default_rng(4).normal(size=(SIZE, 20))
+        stiff = ProLip(start).fit(exam, sample, {"penalty": 1e9})(sample)
+        pair = (head.unit(features[:, i] @ start.T) for i in (0, 1))
+        np.testing.assert_allclose(stiff, exam.alike(head.query(*pair)), atol=1e-3)
+        learnt = ProLip(start).fit(exam, sample, {"penalty": 0.01})(sample)
+        self.assertEqual((learnt.argmax(1) == sample.labels).mean(), 1.0)
 
     def test_one_image_a_class_is_enough_for_every_method(self) -> None:
         exam, train = clusters(CLASSES, 0.3)
