@@ -49,6 +49,9 @@ output:
 exit codes: 0 done, 1 the images or the bundle do not do, 2 wrong arguments,
             3 the program that reads the images fails
 
+few-shot is few-shot only with an encoder that never saw the labels: the starter bundle's has
+seen those of its own exams, the bundles of `starter leave_one_out` have not (docs/few-shot.md).
+
 examples:
   scripts/fewshot --bundle models/starter --images photos/ --exam breast3
   scripts/fewshot --bundle .work/leave-one-out/breast3/bundle --images ../shared/data/images \\
