@@ -3,8 +3,9 @@
 //! `whole` picture and of the `focused` one by focus style. Neither gate nor guard is asked:
 //! both are made from these numbers.
 //!
-//! `readings BUNDLE [STYLE...]`; without a style the bundle's own. The word `mask` is no focus
-//! style: it stands for the mask itself as the picture, the paper's ablation.
+//! `readings BUNDLE [STYLE...]`; without a style the bundle's own. Two words are no focus styles:
+//! `mask` is the mask itself as the picture, the paper's ablation; `centre` is the crop moved to
+//! the middle of the image, which tells what the region's place adds to a second, nearer look.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -19,6 +20,7 @@ use medfocus::pipeline::{self, Overrides, Timings};
 use medfocus::triage::unit;
 
 const MASK: &str = "mask";
+const CENTRE: &str = "centre";
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -56,16 +58,27 @@ fn embeddings(
     word: &str,
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let style = match word {
-        MASK => Style::None,
+        MASK | CENTRE => Style::None,
         word => word.parse().map_err(|why: String| anyhow!(why))?,
     };
     let mut timings = Timings::default();
     let reading = pipeline::read_region(bundle, image, style, region, &mut timings)?;
-    if word == MASK {
-        let shown = mask_alone(bundle, image, &reading.mask)?;
-        return Ok((reading.whole, shown));
-    }
-    Ok((reading.whole, reading.focused))
+    let focused = match word {
+        MASK => mask_alone(bundle, image, &reading.mask)?,
+        CENTRE => centre(bundle, image, &reading.mask)?,
+        _ => reading.focused,
+    };
+    Ok((reading.whole, focused))
+}
+
+/// The unit embedding of a crop as large as the region's own, from the middle of the image.
+fn centre(bundle: &Bundle, image: &Image, mask: &Mask) -> Result<Vec<f32>> {
+    let of = |part: u32, all: u32| f64::from(part) / f64::from(all);
+    let [_, _, w, h] = mask.bbox().unwrap_or([0, 0, image.width, image.height]);
+    let (w, h) = (of(w, image.width) / 2.0, of(h, image.height) / 2.0);
+    let region = [0.5 - w, 0.5 - h, 0.5 + w, 0.5 + h];
+    let [x0, y0, x1, y1] = bundle.manifest.focus.crop_region(region);
+    embedding(bundle, image, UnitBox { x0, y0, x1, y1 })
 }
 
 /// The unit embedding of the mask as a picture: white inside, black outside.
@@ -79,10 +92,15 @@ fn mask_alone(bundle: &Bundle, image: &Image, mask: &Mask) -> Result<Vec<f32>> {
         pixels: Pixels::Luma(white),
         ..image.clone()
     };
+    embedding(bundle, &picture, UnitBox::WHOLE)
+}
+
+/// The unit embedding of a part of a picture.
+fn embedding(bundle: &Bundle, picture: &Image, part: UnitBox) -> Result<Vec<f32>> {
     let encoder = &bundle.manifest.image_encoder;
     let side = encoder.input_size;
     let values = picture
-        .canvas(UnitBox::WHOLE, side)
+        .canvas(part, side)
         .normalised(encoder.mean, encoder.std);
     let output = bundle
         .image_encoder

@@ -23,7 +23,7 @@ from .refused import Refused
 from .sample import Exam
 
 ROOT = Path(__file__).resolve().parents[2]
-MASK = "mask"
+ABLATIONS = ["mask", "centre"]
 EPILOG = """
 images:
   a folder with one folder of images a class, named as the bundle names the classes; a CSV
@@ -39,8 +39,10 @@ methods:
   medfocus       the paper's L = lambda Lc + (1 - lambda) Le on the fusion head
 
 focus:
-  overlay, blur, crop, cutout, none; mask is the binary mask itself as the second picture.
-  The adapters and linear_probe are tried with none and the bundle's own style only.
+  overlay, blur, crop, cutout, none; two more are ablations: mask is the binary mask itself
+  as the second picture, centre the crop moved to the middle of the image.
+  zero_shot, text_probe and medfocus are tried with each of them at the fractions; the other
+  methods, and all of them at so many shots, with none and the bundle's own style only.
 
 output:
   rows (--json: one JSON object a line), and in --out rows.jsonl, table.md, table.csv,
@@ -95,7 +97,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    styles = [*STYLES, MASK]
+    styles = [*STYLES, *ABLATIONS]
     parser.add_argument("--bundle", type=Path, required=True, help="a bundle's folder")
     parser.add_argument("--images", type=Path, required=True, help="a folder or a CSV, see below")
     parser.add_argument("--exam", required=True, help="an exam of the bundle")

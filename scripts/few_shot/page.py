@@ -25,7 +25,7 @@ from .trials import EVERY_STYLE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, RESULTS = ROOT / "docs/few-shot.md", ROOT / ".work/few-shot"
-FOCUSED = [style for style in (*STYLES, "mask") if style != "none"]
+FOCUSED = [style for style in (*STYLES, "mask", "centre") if style != "none"]
 FEW = ("5 %", "10 %")
 LEARNT = [name for name in EVERY_STYLE if name != "zero_shot"]
 

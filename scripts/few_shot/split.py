@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from starter import data
 
@@ -41,9 +42,10 @@ class Amount:
 
 
 def near_duplicates(images: list[Labelled]) -> np.ndarray:
-    """A group number for each image."""
-    thumbnails = [data.read_grey(image.path, data.DUPLICATE_SIDE) for image in images]
-    return data.duplicate_groups(np.stack(thumbnails))
+    """A group number for each image, as the starter's split was grouped."""
+    side = (data.DUPLICATE_SIDE, data.DUPLICATE_SIDE)
+    greys = (Image.fromarray(data.read_grey(image.path)) for image in images)
+    return data.duplicate_groups(np.stack([np.asarray(grey.resize(side)) for grey in greys]))
 
 
 def rank(seed: str, sha256: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from .sample import Exam, Sample
 from .split import Amount, draw
 
 EVERY_STYLE = ("zero_shot", "text_probe", "medfocus")
-"""Methods that are tried with every focus style; the others with none and the bundle's."""
+"""Methods that are tried with every focus style, at shares of the images; all else is tried
+with none and with the bundle's own style only."""
 SWEPT = (5, 10)
 """Per cent of the training images with which lambda is swept."""
 
@@ -66,16 +68,13 @@ def planned(
     own_style: str, styles: list[str], methods: list[Method], amounts: list[Amount], seeds: range
 ) -> Iterator[Trial]:
     """Every trial that is asked for."""
-    for style in styles:
-        for method in methods:
-            if method.name not in EVERY_STYLE and style not in ("none", own_style):
-                continue
-            if method.name == "zero_shot":
-                yield Trial(method, style, Amount(fraction=0), 0)
-                continue
-            for amount in amounts:
-                for seed in seeds:
-                    yield Trial(method, style, amount, seed)
+    for style, method in product(styles, methods):
+        central = style in ("none", own_style)
+        if method.name == "zero_shot":
+            yield Trial(method, style, Amount(fraction=0), 0)
+        elif central or method.name in EVERY_STYLE:
+            chosen = [a for a in amounts if central or a.shots is None]
+            yield from (Trial(method, style, a, seed) for a, seed in product(chosen, seeds))
 
 
 def sweep(style: str, amounts: list[Amount], seeds: range) -> Iterator[Trial]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bundling import head
-from few_shot import images, metrics, split, vectors
+from few_shot import images, metrics, page, split, vectors
 from few_shot.bootstrap import Bootstrap
 from few_shot.choose import choose, fitted
 from few_shot.descend import unit_and_back
@@ -131,6 +131,36 @@ class Figures(unittest.TestCase):
         figures = metrics.figures(p, labels)
         for column, value in figures.items():
             self.assertAlmostEqual(bootstrap.of(column)(p)[0], value, places=4, msg=column)
+
+
+class Page(unittest.TestCase):
+    def results(self, focused: np.ndarray, plain: np.ndarray) -> page.Results:
+        labels = np.arange(len(plain)) % CLASSES
+        key = {"method": "medfocus", "fraction": 5, "seed": 0, "n_train": 9}
+        answers = {"crop": focused, "none": plain}
+        rows = [key | {"focus": style} | metrics.figures(p, labels) for style, p in answers.items()]
+        return page.Results(rows, np.stack([focused, plain]), Bootstrap(labels))
+
+    def test_a_paired_difference_of_the_same_answers_is_surely_none(self) -> None:
+        p = head.softmax(np.random.default_rng(0).normal(size=(30, CLASSES)))
+        mean, draws = self.results(p, p).gain("medfocus", "crop", "5 %")
+        self.assertEqual(mean, 0)
+        self.assertEqual(np.abs(draws).max(), 0)
+
+    def test_a_paired_difference_counts_what_only_one_gets_right(self) -> None:
+        right = np.eye(CLASSES)[np.arange(30) % CLASSES]
+        wrong = right.copy()
+        wrong[0] = np.roll(right[0], 1)
+        mean, draws = self.results(right, wrong).gain("medfocus", "crop", "5 %")
+        self.assertAlmostEqual(mean, 1 / 30, places=4)
+        self.assertGreaterEqual(draws.min(), 0)
+
+    def test_only_what_stands_between_the_marks_is_written(self) -> None:
+        before = "a\n<!-- t -->\nold\n<!-- /t -->\nb\n"
+        after = "a\n<!-- t -->\nnew\n<!-- /t -->\nb\n"
+        self.assertEqual(page.filled(before, "t", ["new"]), after)
+        with self.assertRaises(SystemExit):
+            page.filled(before, "u", ["new"])
 
 
 class Splits(unittest.TestCase):
