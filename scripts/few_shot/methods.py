@@ -46,7 +46,7 @@ class LinearProbe(Method):
     """Logistic regression on the embeddings, without the text side."""
 
     name = "linear_probe"
-    grid = tuple({"penalty": p} for p in (0.01, 0.1, 0.001, 0.0001))
+    grid = tuple({"penalty": p} for p in (0.01, 0.1, 0.001, 0.0001, 0.00001))
 
     def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
         offset = np.zeros((len(sample), exam.classes))
