@@ -1,12 +1,12 @@
-//! `medfocus engine audit|compare`: what each matrix product really runs in, and what that
-//! costs in accuracy.
+//! `medfocus engine audit|compare|digest`: what each matrix product really runs in, what that
+//! costs in accuracy, and whether this processor comes to what others do.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use medfocus::bundle;
-use medfocus::engine::{Arithmetic, Graph, Product};
+use medfocus::engine::{Arithmetic, Graph, Product, ProductDigest};
 
 use super::{Failure, put};
 
@@ -22,6 +22,8 @@ enum Action {
     Audit(Audit),
     /// Run a graph in int8 and in float on the same made-up input; say how far apart they are
     Compare(Compare),
+    /// Print a digest of each int8 product, on made-up rows: the same on every processor
+    Digest(Digest),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +52,21 @@ pub struct Audit {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct Digest {
+    /// Folder of a bundle, or one ONNX graph; the starter bundle where none is given
+    target: Option<PathBuf>,
+    /// Length of the axes that a graph leaves open
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    open: usize,
+    /// Quantise float weights too
+    #[arg(long)]
+    int8: bool,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// One graph of a target: its file name, itself, and the milliseconds it took to load.
 pub struct Loaded {
     pub name: String,
@@ -61,6 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.action {
         Action::Audit(arguments) => audit(arguments),
         Action::Compare(arguments) => compare(arguments),
+        Action::Digest(arguments) => digest(arguments),
     }
 }
 
@@ -86,6 +104,38 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
         }
     }
     if audit.json {
+        text = format!("{:#}\n", serde_json::Value::Array(json));
+    }
+    put(text.as_bytes())
+}
+
+/// The kernel stands nowhere in it, so that what two of them write can be compared as it is.
+fn digest(digest: &Digest) -> Result<(), Failure> {
+    let mut text = String::new();
+    let mut json = Vec::new();
+    for Loaded { name, graph, .. } in graphs(digest.target.clone(), None, arithmetic(digest.int8))?
+    {
+        let shapes = graph
+            .inputs(digest.open)
+            .into_iter()
+            .map(|(_, shape)| shape);
+        let digests = graph.digests(shapes.collect())?;
+        if digest.json {
+            json.push(serde_json::json!({ "graph": name, "products": digests }));
+            continue;
+        }
+        text += &format!("{name}: {} int8 products\n", digests.len());
+        for ProductDigest {
+            node,
+            shape,
+            digest,
+        } in digests
+        {
+            let [rows, inputs, outputs] = shape;
+            text += &format!("  {digest}  {rows} x {inputs} x {outputs}  {node}\n");
+        }
+    }
+    if digest.json {
         text = format!("{:#}\n", serde_json::Value::Array(json));
     }
     put(text.as_bytes())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::kernels::{Arithmetic, AttentionArithmetic, PackedLinear};
-use super::plan::{Plan, Source, Step, Weights, Work};
+use super::plan::{self, Plan, Source, Step, Weights, Work};
 
 /// One matrix product of a plan: a MatMul, Gemm or Conv of the graph, or the two of an
 /// attention together.
@@ -97,22 +97,19 @@ fn products_of(step: &Step, weights: &Weights, kernel: &'static str) -> Vec<Prod
         macs: macs as u64,
     };
     match &step.work {
-        Work::Product(work) => {
-            let layers = std::iter::once(&work.layer).chain(&work.second);
-            layers
-                .filter_map(|layer| {
-                    let packed = weights.get(&layer.weight)?;
-                    let (inputs, outputs) = (packed.inputs(), packed.outputs());
-                    Some(product(
-                        &layer.weight,
-                        operator(&step.work),
-                        vec![work.rows, inputs, outputs],
-                        arithmetic(packed),
-                        work.rows * inputs * outputs,
-                    ))
-                })
-                .collect()
-        }
+        Work::Product(work) => layers(work)
+            .filter_map(|layer| {
+                let packed = weights.get(&layer.weight)?;
+                let (inputs, outputs) = (packed.inputs(), packed.outputs());
+                Some(product(
+                    &layer.weight,
+                    operator(&step.work),
+                    vec![work.rows, inputs, outputs],
+                    arithmetic(packed),
+                    work.rows * inputs * outputs,
+                ))
+            })
+            .collect(),
         Work::Attention(attention) => {
             let shape = attention.shape;
             let heads = shape.batch * shape.heads;
@@ -132,6 +129,11 @@ fn products_of(step: &Step, weights: &Weights, kernel: &'static str) -> Vec<Prod
         }
         _ => Vec::new(),
     }
+}
+
+/// The layer of a product, or both.
+pub(super) fn layers(product: &plan::Product) -> impl Iterator<Item = &plan::Layer> {
+    std::iter::once(&product.layer).chain(&product.second)
 }
 
 fn arithmetic(weight: &PackedLinear) -> &'static str {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::audit::{self, Product, Profile};
 use super::cpu::{Lent, cpu, idle_floats};
+use super::digest::{self, ProductDigest};
 use super::kernels::{Cpu, Kernel, PackError, PackedLinear};
 use super::memory;
 use super::onnx::{self, Input, Matrix, MatrixValues, Refused, Source};
@@ -311,6 +312,16 @@ impl Graph {
         let cpu = kernel()?;
         let plan = self.plan(&cpu, shapes)?;
         Ok(audit::products(&plan, &self.weights, cpu.kernel().name()))
+    }
+
+    /// What every int8 product of a run with these input shapes comes to, on made-up rows.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`]: shapes that do not fit.
+    pub fn digests(&self, shapes: Vec<Vec<usize>>) -> Result<Vec<ProductDigest>, EngineError> {
+        let cpu = kernel()?;
+        let plan = self.plan(&cpu, shapes)?;
+        digest::digests(&plan, &self.weights, &cpu).map_err(|error| self.failed(error.to_string()))
     }
 
     /// Times runs with these inputs, step by step, after `warm_up` more.

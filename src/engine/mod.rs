@@ -8,7 +8,7 @@
 //! | `prepared` | nodes and packed weights in a file that is mapped |
 //! | [`Graph`] | all of it together, checked on the way in and out |
 //! | `audit`, `memory`, `cpu` | what runs in what; how much memory; what graphs share |
-//! | `reference` | this device's kernel against the scalar one |
+//! | `reference`, `digest` | this device's kernel against the scalar one; against other machines' |
 //!
 //! A [`Graph`] is checked against the inputs its caller expects before anything runs, and
 //! every output is checked to be finite. An int8 product that cannot run in int8 is
@@ -16,9 +16,11 @@
 
 mod audit;
 mod cpu;
+mod digest;
 mod floats;
 mod graph;
 pub mod kernels;
+mod made_up;
 mod memory;
 mod onnx;
 mod plan;
@@ -27,6 +29,7 @@ mod reference;
 
 pub use audit::{Product, Profile, StepTime, median};
 pub use cpu::set_threads;
+pub use digest::ProductDigest;
 pub use graph::{Arithmetic, EngineError, Expected, Graph, Side, Tensor};
 pub use memory::{available_memory, set_memory_budget};
 pub use prepared::Origin;

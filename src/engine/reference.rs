@@ -9,6 +9,7 @@ use super::kernels::{
     Activation, Cpu, Input, Kernel, KernelError, Linear, Order, Output, PackError, PackedLinear,
     Residual, ShapeError, linear,
 };
+use super::made_up::MadeUp;
 
 /// Rows, inputs and outputs: whole tiles of every kernel, tails on every side, a long sum.
 const SHAPES: [[usize; 3]; 4] = [[1, 7, 5], [19, 150, 33], [64, 256, 96], [3, 2048, 65]];
@@ -102,14 +103,8 @@ struct Layer {
 impl Layer {
     fn new(seed: u64, shape: [usize; 3]) -> Self {
         let [rows, inputs, outputs] = shape;
-        // Knuth's 64-bit linear congruential generator.
-        let mut state = seed;
-        let mut byte = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
+        let mut made_up = MadeUp::new(seed);
+        let mut byte = || made_up.byte();
         // The ends of the range, too: there kernels that saturate go wrong.
         let codes = (0..inputs * outputs)
             .map(|_| byte().cast_signed())

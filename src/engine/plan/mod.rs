@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use elementwise::Unary;
 use memory::Arena;
-pub(super) use step::{Source, Step, Weights, Work};
+pub(super) use step::{Layer, Product, Source, Step, Weights, Work};
 
 use step::Place;
 
