@@ -122,7 +122,10 @@ impl Device {
         let children: Vec<String> = threads.map(of_thread).collect();
         let is_worker = |pid: &&str| {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.split(|byte| *byte == 0).nth(1) == Some(b"run-cases")
+            // Not by its place: on an emulated CPU the emulator's own words come first.
+            command
+                .split(|byte| *byte == 0)
+                .any(|word| word == b"run-cases")
         };
         let children = children.join(" ");
         let worker = children.split_whitespace().find(is_worker)?;
