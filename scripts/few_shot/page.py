@@ -1,5 +1,5 @@
 """Fills the tables of `docs/few-shot.md` from what `scripts/fewshot` left, an exam a folder,
-and copies the plots: `python -m few_shot.page`. `scripts/fewshot-page` does all of it.
+and copies the plots: `python -m few_shot.page [IMAGES]`. `scripts/fewshot-page` does all of it.
 
 A table stands between `<!-- NAME -->` and `<!-- /NAME -->`; the words around it are written
 by hand and are never touched.
@@ -19,6 +19,7 @@ import numpy as np
 from bundling.exams import EXAMS
 from bundling.focus import STYLES
 
+from . import regions
 from .bootstrap import Bootstrap, Estimate
 from .report import PAPER, PAPER_FRACTIONS, amount_of
 from .trials import EVERY_STYLE
@@ -168,7 +169,10 @@ def filled(page: str, name: str, lines: list[str]) -> str:
 def main() -> None:
     results = {exam: Results.load(RESULTS / exam, i) for i, exam in enumerate(EXAMS)}
     page = PAGE.read_text()
-    page = filled(page, "encoders", encoders_table(ROOT / ".work/leave-one-out"))
+    encoders = ROOT / ".work/leave-one-out"
+    page = filled(page, "encoders", encoders_table(encoders))
+    images = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared/data/images"
+    page = filled(page, "regions", regions.table(images, np.load(encoders / "regions.npy")))
     page = filled(page, "focus", both_table(results))
     for method in LEARNT:
         page = filled(page, f"focus {method}", focus_table(results, method))
