@@ -6,7 +6,8 @@ without any image or label of one exam, without the near-duplicates of its image
 other tasks hold, and without a task that asks the same question (`SAME_QUESTION`). What
 comes of it is a bundle an exam, `EXAM/bundle` under `--out`: this image encoder, the text tower's
 prototypes of the exam that was left out (its words stand in no text that was trained on,
-so they know little), and the shipped segmenter, which no class label ever reached.
+so they know little), and the shipped segmenter, which no class label ever reached. Beside
+naming what it is shown, this encoder must describe it; `describe.py` says why.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from bundling.reference import Reference, upsample
 
 from . import data
 from .clip import Clip, ClipConfig
+from .describe import CLASS_SHARE, Describer
 from .export import STYLE, graph_tables, write_image_encoder
 from .sampler import MASK_SIDE, Sampler
 from .segmenter import Segmenter
@@ -41,6 +43,8 @@ SAME_QUESTION = {"covid3": ["cxr_extra"]}
 """Tasks that are left out with an exam: `cxr_extra` has COVID-19 and pneumonia too."""
 STYLES = {"none": 0.4, "crop": 0.3, "overlay": 0.12, "blur": 0.1, "cutout": 0.08}
 """Shares of the focus styles: more alike than the starter's, since they are compared."""
+DESCRIBED = 1000
+"""Images by which the description is scaled."""
 SEGMENTER = ("segmenter_encoder.onnx", "segmenter_decoder.onnx")
 
 
@@ -116,8 +120,12 @@ def leave_out(
     config = ClipConfig(vocabulary=texts.vocabulary)
     model = Clip(config, {task: len(labels) for task, labels in tasks.items()})
     sampler = Sampler(pictures.rows, pictures.pixels, pictures.masks, pictures.kept, tasks, STYLES)
+    some = np.random.default_rng(plan.seed).choice(sorted(pictures.kept), DESCRIBED)
+    describer = (
+        None if arguments.classes_alone else Describer(pictures.pixels[some], config.embedding)
+    )
     begin = time.monotonic()
-    figures = fit(model, texts, pictures, sampler, plan, folder / "clip.pt")
+    figures = fit(model, texts, pictures, sampler, plan, folder / "clip.pt", describer)
     record = {
         "left_out": sorted(data.TASKS.keys() - tasks.keys()),
         "images": len(pictures.kept),
@@ -125,6 +133,7 @@ def leave_out(
         "batch": plan.batch,
         "seed": plan.seed,
         "lambda": LAMBDA,
+        "class_share": 1.0 if arguments.classes_alone else CLASS_SHARE,
         "seconds": round(time.monotonic() - begin),
         **figures,
     }
@@ -195,11 +204,12 @@ def run(arguments: argparse.Namespace) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exams", nargs="+", choices=data.EXAMS, default=list(data.EXAMS))
     parser.add_argument("--out", type=Path, help="default: WORK/leave-one-out")
-    parser.add_argument("--steps", type=int, default=2800)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate")
     parser.add_argument("--threads", type=int, default=1, help="of one training; run two beside")
     parser.add_argument("--float32", action="store_true", help="the towers in float32, slower")
+    parser.add_argument("--classes-alone", action="store_true", help="without the description")
     parser.add_argument("--export-only", action="store_true", help="bundles from kept weights")
     add_vocabulary(parser)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,16 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
             corners = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]) / mask.shape[0]
             boxes[i] = focus.crop_box(*corners.tolist())
     return boxes
+
+
+class Batch(NamedTuple):
+    """Pictures `[B, 3, side, side]` in [0, 1], and what they are."""
+
+    image: Tensor
+    clean: Tensor
+    """The same before grey values and noise were changed."""
+    tasks: Tensor
+    classes: Tensor
 
 
 class Sampler:
@@ -51,8 +63,8 @@ class Sampler:
 
     def batch(
         self, size: int, side: int, random: np.random.Generator, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Images `[B, 3, side, side]` in [0, 1], task numbers and class numbers."""
+    ) -> Batch:
+        """`size` pictures of `side` pixels."""
         shares = np.array([SHARE[t] for t in self.tasks])
         tasks = random.choice(len(self.tasks), size, p=shares / shares.sum())
         classes = np.array([random.integers(len(self.members[self.tasks[t]])) for t in tasks])
@@ -77,11 +89,13 @@ class Sampler:
         theta = augment.compose(augment.crop_affine(boxes), theta)
         # Halved first: the warp samples four pixels, the device's resize averages all.
         source = F.avg_pool2d(self.pixels[pick].unsqueeze(1).float() / 255, 2)
-        image = augment.jitter(augment.warp(source, theta, side), generator, 0.6)
-        image = augment.erase(image, generator, 0.15).expand(-1, 3, -1, -1).clone()
+        clean = augment.warp(source, theta, side)
+        image = augment.erase(augment.jitter(clean, generator, 0.6), generator, 0.15)
+        image, clean = (x.expand(-1, 3, -1, -1).clone() for x in (image, clean))
         mask = (augment.warp(self.masks[pick].unsqueeze(1).float(), theta, side) > 0.5).float()
         for style in ("overlay", "blur", "cutout"):
             chosen = torch.from_numpy(styles == style)
             if chosen.any():
                 image[chosen] = focus.paint(style, image[chosen], mask[chosen])
-        return image, torch.from_numpy(tasks), torch.from_numpy(classes)
+                clean[chosen] = focus.paint(style, clean[chosen], mask[chosen])
+        return Batch(image, clean, torch.from_numpy(tasks), torch.from_numpy(classes))

@@ -24,7 +24,8 @@ from bundling.prompts import Tokenizer, text_prompts
 
 from . import data
 from .clip import Clip, ClipConfig
-from .sampler import MASK_SIDE, Sampler, boxes_of
+from .describe import CLASS_SHARE, Describer
+from .sampler import MASK_SIDE, Batch, Sampler, boxes_of
 from .segmenter import Segmenter
 from .train_segmenter import pixels_to_input, whole_box_masks
 
@@ -113,20 +114,21 @@ class Mix:
 def objective(
     model: Clip,
     texts: Texts,
-    image: Tensor,
-    tasks: Tensor,
-    classes: Tensor,
+    batch: Batch,
     random: np.random.Generator,
     bfloat16: bool = False,
+    describer: Describer | None = None,
 ) -> Tensor:
-    """L = lambda Lc + (1 - lambda) Le; the towers in bfloat16 where that is wanted."""
+    """L = lambda Lc + (1 - lambda) Le, and beside it the description's loss where there is a
+    describer; the towers in bfloat16 where that is wanted."""
+    tasks = batch.tasks
     mix = Mix.draw(tasks, random)
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        feature = model.image((mix(image) - 0.5) / 0.25)
+        feature = model.image((mix(batch.image) - 0.5) / 0.25)
         text = model.text(texts.sample(random))
     feature, text = feature.float(), F.normalize(text.float(), dim=1)
     names = list(texts.tasks)
-    index = torch.tensor([texts.first[names[t]] for t in tasks.tolist()]) + classes
+    index = torch.tensor([texts.first[names[t]] for t in tasks.tolist()]) + batch.classes
     target = mix(F.one_hot(index, len(text)).float())
     scale = model.log_scale.exp().clamp(max=50)
     lc = contrastive(F.normalize(feature, dim=1), text, target, scale)
@@ -141,7 +143,11 @@ def objective(
                 label_smoothing=SMOOTHING,
                 reduction="sum",
             )
-    return LAMBDA * lc + (1 - LAMBDA) * le / len(tasks)
+    loss = LAMBDA * lc + (1 - LAMBDA) * le / len(tasks)
+    if describer is None:
+        return loss
+    described = describer.loss(F.normalize(feature, dim=1), mix(describer.target(batch.clean)))
+    return CLASS_SHARE * loss + described
 
 
 @torch.no_grad()
@@ -222,7 +228,13 @@ class Pictures:
 
 
 def fit(
-    model: Clip, texts: Texts, pictures: Pictures, sampler: Sampler, plan: Plan, weights: Path
+    model: Clip,
+    texts: Texts,
+    pictures: Pictures,
+    sampler: Sampler,
+    plan: Plan,
+    weights: Path,
+    describer: Describer | None = None,
 ) -> dict[str, float]:
     """Trains `model` and writes its running average to `weights`; gives how that does on
     the images held back, by `validate`."""
@@ -235,7 +247,8 @@ def fit(
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(plan.averaging),
         use_buffers=True,
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
+    learnt = [*model.parameters(), *(describer.parameters() if describer else ())]
+    optimiser = torch.optim.AdamW(learnt, lr=plan.rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=plan.rate, total_steps=plan.steps, pct_start=0.08
     )
@@ -243,11 +256,11 @@ def fit(
     figures: dict[str, float] = {}
     for step in range(1, plan.steps + 1):
         side = 96 if step < plan.small * plan.steps else model.config.input_size
-        image, tasks, classes = sampler.batch(plan.batch, side, random, generator)
-        loss = objective(model, texts, image, tasks, classes, random, plan.bfloat16)
+        batch = sampler.batch(plan.batch, side, random, generator)
+        loss = objective(model, texts, batch, random, plan.bfloat16, describer)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimiser.step()
         schedule.step()
         average.update_parameters(model)
