@@ -4,14 +4,22 @@
 //! (`K` rows) and the trained `W`, `b`, `C`, `c`, scale `s` and temperature `t`:
 //!
 //! ```text
+//! q = unit((z_w + z_f) / 2)                     zero = s P q
 //! u = unit((z_w + z_f) / 2 + W [z_w; z_f] + b)
-//! logits = s P u + C u + c
+//! trained = s P u + C u + c  [+ alpha exp(-beta (1 - keys q)) values]
+//! logits = (1 - blend) zero + blend trained
 //! p = softmax(logits / t)
 //! ```
 //!
-//! trained with L = lambda Lc + (1 - lambda) Le (MedFocusCLIP, section 3).
+//! trained with L = lambda Lc + (1 - lambda) Le (MedFocusCLIP, section 3), or on the device
+//! from labelled cases ([`probe`](super::probe)). The key-value cache, the blend (1 where
+//! absent) and the thresholds of prediction sets are optional tensors of its file.
 
-use safetensors::{Dtype, SafeTensors};
+use super::cache::KeyValueCache;
+use super::probe::Probe;
+use super::reference::Reference;
+use super::sets::{Members, PredictionSets};
+use super::tensors::{File, Writer};
 
 /// A head whose file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,9 +40,17 @@ pub enum HeadError {
         /// The shape it should have.
         expected: Vec<usize>,
     },
-    /// A tensor holds a value that is no number, or a scale that is not above 0.
+    /// A tensor holds a value that is no number, or outside what it may be.
     #[error("tensor {0} holds a value that cannot be used")]
     Value(&'static str),
+    /// The exam asks for prediction sets that the head cannot give.
+    #[error("it has no prediction sets at coverage {asked}; it has {has}")]
+    Coverage {
+        /// What the exam asks for.
+        asked: String,
+        /// What there is.
+        has: String,
+    },
 }
 
 /// The head of one exam with `K` classes on embeddings of length `D`.
@@ -48,98 +64,418 @@ pub struct FusionHead {
     classifier_bias: Vec<f32>,
     logit_scale: f32,
     temperature: f32,
+    blend: f32,
+    cache: Option<KeyValueCache>,
+    sets: Option<PredictionSets>,
+    reference: Option<Reference>,
+}
+
+/// One case on its way through a head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Steps {
+    /// `u`, which the classifier sees.
+    pub fused: Vec<f32>,
+    /// The prototypes' own logits.
+    pub zero: Vec<f64>,
+    /// The trained logits.
+    pub trained: Vec<f64>,
 }
 
 impl FusionHead {
+    const BLEND: &str = "blend";
+
     /// Reads a head from the bytes of a safetensors file.
     ///
     /// # Errors
     /// [`HeadError`], which names the tensor.
     pub fn read(bytes: &[u8], classes: usize, dimension: usize) -> Result<Self, HeadError> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| HeadError::Format(e.to_string()))?;
-        let read = |name, shape: &[usize]| tensor(&file, name, shape);
-        let head = Self {
-            dimension,
-            prototypes: read("prototypes", &[classes, dimension])?,
-            fusion_weight: read("fusion.weight", &[dimension, 2 * dimension])?,
-            fusion_bias: read("fusion.bias", &[dimension])?,
-            classifier_weight: read("classifier.weight", &[classes, dimension])?,
-            classifier_bias: read("classifier.bias", &[classes])?,
-            logit_scale: read("logit_scale", &[1])?[0],
-            temperature: read("temperature", &[1])?[0],
+        let file = File::read(bytes)?;
+        let blend = if file.has(Self::BLEND) {
+            file.number(Self::BLEND, 0.0..=1.0)?
+        } else {
+            1.0
         };
-        if head.logit_scale <= 0.0 {
+        Ok(Self {
+            dimension,
+            prototypes: file.values("prototypes", &[classes, dimension])?,
+            fusion_weight: file.values("fusion.weight", &[dimension, 2 * dimension])?,
+            fusion_bias: file.values("fusion.bias", &[dimension])?,
+            classifier_weight: file.values("classifier.weight", &[classes, dimension])?,
+            classifier_bias: file.values("classifier.bias", &[classes])?,
+            logit_scale: file.number("logit_scale", f32::MIN_POSITIVE..)?,
+            temperature: file.number("temperature", f32::MIN_POSITIVE..)?,
+            blend,
+            cache: KeyValueCache::read(&file, classes, dimension)?,
+            sets: PredictionSets::read(&file, classes)?,
+            reference: Reference::read(&file, classes)?,
+        })
+    }
+
+    /// The head that prototypes alone make: rows of unit length.
+    ///
+    /// # Errors
+    /// [`HeadError`]: a prototype is of no length or no number, or the scale not above 0.
+    pub fn zero_shot(prototypes: &[Vec<f32>], logit_scale: f32) -> Result<Self, HeadError> {
+        let dimension = prototypes.first().map_or(0, Vec::len);
+        let units: Vec<f32> = prototypes.iter().flat_map(|row| unit(row)).collect();
+        let classes = prototypes.len();
+        let has_length = |row: &[f32]| (0.99..=1.01).contains(&dot(row, row));
+        if dimension == 0
+            || units.len() != classes * dimension
+            || !units.chunks_exact(dimension).all(has_length)
+        {
+            return Err(HeadError::Value("prototypes"));
+        }
+        if !(logit_scale.is_finite() && logit_scale > 0.0) {
             return Err(HeadError::Value("logit_scale"));
         }
-        if head.temperature <= 0.0 {
-            return Err(HeadError::Value("temperature"));
+        Ok(Self {
+            dimension,
+            prototypes: units,
+            fusion_weight: vec![0.0; 2 * dimension * dimension],
+            fusion_bias: vec![0.0; dimension],
+            classifier_weight: vec![0.0; classes * dimension],
+            classifier_bias: vec![0.0; classes],
+            logit_scale,
+            temperature: 1.0,
+            blend: 0.0,
+            cache: None,
+            sets: None,
+            reference: None,
+        })
+    }
+
+    /// The same head with a classifier that was trained on top of it, and another blend.
+    /// Prediction sets and reference were another head's: they are left out.
+    #[must_use]
+    pub fn with_probe(&self, probe: &Probe, blend: f64) -> Self {
+        let add = |to: &[f32], by: &[f64]| {
+            let sums = to.iter().zip(by).map(|(a, b)| (f64::from(*a) + b) as f32);
+            sums.collect()
+        };
+        Self {
+            classifier_weight: add(&self.classifier_weight, &probe.weight),
+            classifier_bias: add(&self.classifier_bias, &probe.bias),
+            blend: blend as f32,
+            sets: None,
+            reference: None,
+            ..self.clone()
         }
-        Ok(head)
+    }
+
+    /// The same head with another temperature; prediction sets were made for the one before
+    /// and are left out.
+    #[must_use]
+    pub fn with_temperature(&self, temperature: f64) -> Self {
+        Self {
+            temperature: temperature as f32,
+            sets: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same head with prediction sets, or without.
+    #[must_use]
+    pub fn with_sets(&self, sets: Option<PredictionSets>) -> Self {
+        Self {
+            sets,
+            ..self.clone()
+        }
+    }
+
+    /// The same head with what later answers are compared with.
+    #[must_use]
+    pub fn with_reference(&self, reference: Option<Reference>) -> Self {
+        Self {
+            reference,
+            ..self.clone()
+        }
+    }
+
+    /// Its file: the same bytes for the same head.
+    ///
+    /// # Errors
+    /// [`HeadError::Format`].
+    pub fn write(&self) -> Result<Vec<u8>, HeadError> {
+        let (classes, dimension) = (self.classes(), self.dimension);
+        let mut file = Writer::default();
+        file.put("prototypes", &[classes, dimension], &self.prototypes);
+        let square = [dimension, 2 * dimension];
+        file.put("fusion.weight", &square, &self.fusion_weight);
+        file.put("fusion.bias", &[dimension], &self.fusion_bias);
+        let rows = [classes, dimension];
+        file.put("classifier.weight", &rows, &self.classifier_weight);
+        file.put("classifier.bias", &[classes], &self.classifier_bias);
+        file.put("logit_scale", &[1], &[self.logit_scale]);
+        file.put("temperature", &[1], &[self.temperature]);
+        file.put(Self::BLEND, &[1], &[self.blend]);
+        if let Some(cache) = &self.cache {
+            cache.write(classes, dimension, &mut file);
+        }
+        if let Some(sets) = &self.sets {
+            sets.write(classes, &mut file);
+        }
+        if let Some(reference) = &self.reference {
+            reference.write(&mut file);
+        }
+        file.bytes()
+    }
+
+    /// How many classes it tells apart.
+    pub fn classes(&self) -> usize {
+        self.classifier_bias.len()
+    }
+
+    /// The length of the embeddings that it reads.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// What its logits are divided by.
+    pub fn temperature(&self) -> f64 {
+        f64::from(self.temperature)
+    }
+
+    /// The scale of the prototypes' logits.
+    pub fn logit_scale(&self) -> f32 {
+        self.logit_scale
+    }
+
+    /// How much of the trained logits is in the answer, beside the prototypes' own.
+    pub fn blend(&self) -> f64 {
+        f64::from(self.blend)
+    }
+
+    /// Its prediction sets, where it has any.
+    pub fn sets(&self) -> Option<&PredictionSets> {
+        self.sets.as_ref()
+    }
+
+    /// What later answers are compared with, where it has that.
+    pub fn reference(&self) -> Option<&Reference> {
+        self.reference.as_ref()
     }
 
     /// Logits `[K]`, before the temperature, of two unit embeddings.
     pub fn logits(&self, whole: &[f32], focused: &[f32]) -> Vec<f32> {
+        let Steps { zero, trained, .. } = self.steps(whole, focused);
+        let blended = blended(&zero, &trained, self.blend());
+        blended.into_iter().map(|logit| logit as f32).collect()
+    }
+
+    /// The same, with what it is made of.
+    pub fn steps(&self, whole: &[f32], focused: &[f32]) -> Steps {
         let joined = [whole, focused].concat();
-        let mixed: Vec<f32> = (0..self.dimension)
-            .map(|i| {
-                let row = &self.fusion_weight[i * joined.len()..(i + 1) * joined.len()];
-                0.5 * (whole[i] + focused[i]) + dot(row, &joined) + self.fusion_bias[i]
-            })
+        let middle: Vec<f32> = whole
+            .iter()
+            .zip(focused)
+            .map(|(w, f)| 0.5 * (w + f))
+            .collect();
+        let query = unit(&middle);
+        let rows = self.fusion_weight.chunks_exact(joined.len());
+        let mixed: Vec<f32> = rows
+            .zip(middle.iter().zip(&self.fusion_bias))
+            .map(|(row, (middle, bias))| middle + dot(row, &joined) as f32 + bias)
             .collect();
         let fused = unit(&mixed);
-        self.prototypes
-            .chunks_exact(self.dimension)
+        let scale = f64::from(self.logit_scale);
+        let prototypes = || self.prototypes.chunks_exact(self.dimension);
+        let zero: Vec<f64> = prototypes().map(|row| scale * dot(row, &query)).collect();
+        let mut trained: Vec<f64> = prototypes()
             .zip(self.classifier_weight.chunks_exact(self.dimension))
             .zip(&self.classifier_bias)
-            .map(|((p, c), bias)| self.logit_scale * dot(p, &fused) + dot(c, &fused) + bias)
-            .collect()
+            .map(|((p, c), bias)| scale * dot(p, &fused) + dot(c, &fused) + f64::from(*bias))
+            .collect();
+        if let Some(cache) = &self.cache {
+            cache.add(&query, &mut trained);
+        }
+        Steps {
+            fused,
+            zero,
+            trained,
+        }
     }
 
     /// Calibrated probabilities `[K]` of logits; they sum to 1.
     pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
-        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f64> = logits
-            .iter()
-            .map(|l| f64::from((l - top) / self.temperature).exp())
-            .collect();
-        let sum: f64 = powers.iter().sum();
-        powers.into_iter().map(|p| p / sum).collect()
+        let logits: Vec<f64> = logits.iter().map(|logit| f64::from(*logit)).collect();
+        softmax(&logits, self.temperature())
     }
+
+    /// The prediction set of a case with these probabilities; `None` where nothing is
+    /// claimed at this coverage.
+    pub fn prediction_set(&self, probabilities: &[f64], coverage: f64) -> Option<Members> {
+        self.sets.as_ref()?.members(probabilities, coverage)
+    }
+}
+
+/// The logits between the prototypes' own and the trained ones.
+pub(super) fn blended(zero: &[f64], trained: &[f64], blend: f64) -> Vec<f64> {
+    let pairs = zero.iter().zip(trained);
+    let mixed = pairs.map(|(zero, trained)| (1.0 - blend) * zero + blend * trained);
+    mixed.collect()
+}
+
+/// Probabilities that sum to 1.
+pub(super) fn softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
+    let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers = logits.iter().map(|l| ((l - top) / temperature).exp());
+    let powers: Vec<f64> = powers.collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|p| p / sum).collect()
 }
 
 /// The vector of length 1 with this direction; a zero vector stays zero.
 pub fn unit(vector: &[f32]) -> Vec<f32> {
     let length = dot(vector, vector).sqrt();
     let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-    vector.iter().map(|v| v * scale).collect()
+    let scaled = vector.iter().map(|v| (f64::from(*v) * scale) as f32);
+    scaled.collect()
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+/// In double precision: two implementations of the formula must agree to 1e-5.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let products = a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y));
+    products.sum()
 }
 
-fn tensor(
-    file: &SafeTensors<'_>,
-    name: &'static str,
-    expected: &[usize],
-) -> Result<Vec<f32>, HeadError> {
-    let view = file.tensor(name).map_err(|_| HeadError::Missing(name))?;
-    if view.dtype() != Dtype::F32 || view.shape() != expected {
-        let found = format!("{:?} {:?}", view.dtype(), view.shape());
-        return Err(HeadError::Shape {
-            name,
-            found,
-            expected: expected.to_vec(),
-        });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> FusionHead {
+        let prototypes = [vec![1.0, 0.0, 0.0], vec![0.0, 2.0, 0.0]];
+        FusionHead::zero_shot(&prototypes, 10.0).unwrap()
     }
-    let values: Vec<f32> = view
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
-    if values.iter().all(|v| v.is_finite()) {
-        Ok(values)
-    } else {
-        Err(HeadError::Value(name))
+
+    /// A head's file with some of its tensors replaced or added.
+    fn file(tensors: &[(&'static str, &[usize], &[f32])]) -> Vec<u8> {
+        let zeros = |count| vec![0.0; count];
+        let (square, rows) = (zeros(18), zeros(6));
+        let mut all: Vec<(&'static str, &[usize], &[f32])> = vec![
+            ("prototypes", &[2, 3], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+            ("fusion.weight", &[3, 6], &square),
+            ("fusion.bias", &[3], &[0.0; 3]),
+            ("classifier.weight", &[2, 3], &rows),
+            ("classifier.bias", &[2], &[0.0; 2]),
+            ("logit_scale", &[1], &[10.0]),
+            ("temperature", &[1], &[1.0]),
+        ];
+        all.retain(|(name, ..)| tensors.iter().all(|(other, ..)| other != name));
+        let mut writer = Writer::default();
+        for (name, shape, values) in all.iter().chain(tensors) {
+            writer.put(name, shape, values);
+        }
+        writer.bytes().unwrap()
+    }
+
+    fn read(tensors: &[(&'static str, &[usize], &[f32])]) -> Result<FusionHead, HeadError> {
+        FusionHead::read(&file(tensors), 2, 3)
+    }
+
+    const X: [f32; 3] = [0.6, 0.8, 0.0];
+
+    #[test]
+    fn a_file_of_before_answers_by_its_trained_logits() {
+        let old = read(&[("classifier.bias", &[2], &[1.0, -1.0])]).unwrap();
+        assert_eq!(old.blend(), 1.0);
+        assert_eq!(old.logits(&X, &X), [7.0, 7.0]);
+        let half = read(&[
+            ("classifier.bias", &[2], &[1.0, -1.0]),
+            ("blend", &[1], &[0.5]),
+        ]);
+        assert_eq!(half.unwrap().logits(&X, &X), [6.5, 7.5]);
+    }
+
+    #[test]
+    fn what_the_cache_remembers_is_added() {
+        let cached = read(&[
+            ("cache.keys", &[1, 3], &[0.6, 0.8, 0.0]),
+            ("cache.values", &[1, 2], &[0.0, 1.0]),
+            ("cache.alpha", &[1], &[2.0]),
+            ("cache.beta", &[1], &[5.0]),
+        ])
+        .unwrap();
+        let logits = cached.logits(&X, &X);
+        assert!((logits[0] - 6.0).abs() < 1e-6 && (logits[1] - 10.0).abs() < 1e-5);
+        let far = cached.logits(&[0.0, 0.0, 1.0], &[0.0, 0.0, 1.0]);
+        assert!((far[1] - 2.0 * (-5f32).exp()).abs() < 1e-6, "{far:?}");
+        assert_eq!(FusionHead::read(&cached.write().unwrap(), 2, 3), Ok(cached));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_the_tensors_name() {
+        let keys: (&'static str, &[usize], &[f32]) = ("cache.keys", &[1, 3], &[1.0, 0.0, 0.0]);
+        let values: (&'static str, &[usize], &[f32]) = ("cache.values", &[1, 2], &[0.0, 1.0]);
+        let (alpha, beta) = (
+            ("cache.alpha", &[1][..], &[1.0][..]),
+            ("cache.beta", &[1][..], &[1.0][..]),
+        );
+        let value = HeadError::Value;
+        let long: (&'static str, &[usize], &[f32]) = ("cache.keys", &[1, 3], &[1.0, 1.0, 0.0]);
+        let levels: (&'static str, &[usize], &[f32]) = ("conformal.levels", &[2], &[0.8, 0.9]);
+        for (tensors, error) in [
+            (vec![("blend", &[1][..], &[1.5][..])], value("blend")),
+            (vec![("temperature", &[1], &[0.0])], value("temperature")),
+            (
+                vec![("logit_scale", &[1], &[f32::NAN])],
+                value("logit_scale"),
+            ),
+            (vec![keys, values, alpha], HeadError::Missing("cache.beta")),
+            (vec![long, values, alpha, beta], value("cache.keys")),
+            (
+                vec![keys, values, alpha, ("cache.beta", &[1], &[1e6])],
+                value("cache.beta"),
+            ),
+            (vec![levels], HeadError::Missing("conformal.thresholds")),
+            (
+                vec![levels, ("conformal.thresholds", &[2], &[0.9, 0.8])],
+                value("conformal.thresholds"),
+            ),
+            (
+                vec![
+                    ("conformal.levels", &[1], &[1.0]),
+                    ("conformal.thresholds", &[1], &[0.9]),
+                ],
+                value("conformal.levels"),
+            ),
+        ] {
+            assert_eq!(read(&tensors).unwrap_err(), error);
+        }
+        let shape = read(&[keys, ("cache.values", &[2, 1], &[0.0, 1.0]), alpha, beta]);
+        assert!(matches!(
+            shape,
+            Err(HeadError::Shape {
+                name: "cache.values",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn every_part_comes_back_from_the_file() {
+        let probe = Probe {
+            weight: vec![0.5; 6],
+            bias: vec![0.25, -0.25],
+        };
+        let cases: Vec<Vec<f64>> = (0..40)
+            .map(|i| vec![0.5 + f64::from(i) / 100.0, 0.0])
+            .collect();
+        let sets = PredictionSets::fit(&cases, &[0; 40], &[0.8, 0.9]);
+        let full = head()
+            .with_probe(&probe, 0.75)
+            .with_temperature(1.5)
+            .with_sets(sets);
+        let back = FusionHead::read(&full.write().unwrap(), 2, 3).unwrap();
+        assert_eq!(back, full);
+        assert_eq!(back.write().unwrap(), full.write().unwrap());
+    }
+
+    #[test]
+    fn prototypes_of_no_length_make_no_head() {
+        for rows in [vec![vec![0.0; 3]], vec![vec![1.0], vec![1.0, 1.0]], vec![]] {
+            assert!(FusionHead::zero_shot(&rows, 10.0).is_err(), "{rows:?}");
+        }
+        assert!(FusionHead::zero_shot(&[vec![1.0]], 0.0).is_err());
     }
 }

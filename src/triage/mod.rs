@@ -1,12 +1,27 @@
-//! From embeddings to a calibrated answer: guard, fusion head, temperature, triage level.
+//! From embeddings to a calibrated answer: guard, fusion head, temperature, prediction set,
+//! triage level; and how a head is fitted to labelled cases and measured on them.
 //!
 //! Works on plain numbers; knows neither images nor graphs nor files.
 
+mod cache;
+mod folds;
 mod guard;
 mod head;
+mod measure;
+mod probe;
+mod reference;
+mod select;
+mod sets;
+mod tensors;
 
+pub use folds::folds;
 pub use guard::Guard;
-pub use head::{FusionHead, HeadError, unit};
+pub use head::{FusionHead, HeadError, Steps, unit};
+pub use measure::{Figures, Step, answered, figures, reliability, temperature};
+pub use probe::{Examples, Probe};
+pub use reference::{Moved, Reference};
+pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, answers, select};
+pub use sets::{COVERAGE, Members, PredictionSets, cases_needed, threshold};
 
 use crate::finding::TriageLevel;
 
