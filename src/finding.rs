@@ -211,6 +211,33 @@ pub struct ClassProbability {
     pub probability: f64,
 }
 
+/// The classes that a case may be of, so that the true one is among them as often as stated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictionSet {
+    /// How often the true class is among them, on cases like those it was calibrated on.
+    pub coverage: f64,
+    /// Whether that holds for the cases of each class, or only for all together.
+    pub by_class: bool,
+    /// Names of the classes in the bundle's order; none where no class fits.
+    pub classes: Vec<String>,
+}
+
+impl PredictionSet {
+    /// The classes for people, and `none` where there are none.
+    pub fn words(&self) -> String {
+        match self.classes.as_slice() {
+            [] => "none".to_owned(),
+            classes => classes.join(", "),
+        }
+    }
+
+    /// The coverage in per cent.
+    pub fn percent(&self) -> f64 {
+        // What a decimal number is not in binary is nobody's affair.
+        (self.coverage * 1e6).round() / 1e4
+    }
+}
+
 /// The answer to one exam's question for one image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -223,6 +250,8 @@ pub struct Finding {
     pub answer: usize,
     /// All classes in the bundle's order.
     pub probabilities: Vec<ClassProbability>,
+    /// The classes that it may be, where the exam's calibration allows to say so.
+    pub prediction_set: Option<PredictionSet>,
     /// How soon a person should look.
     pub triage_level: TriageLevel,
     /// The region that steered the answer.

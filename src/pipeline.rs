@@ -14,14 +14,14 @@ mod segment;
 
 use std::sync::Arc;
 
-use crate::bundle::{Bundle, Exam};
+use crate::bundle::{Bundle, Class, Exam};
 use crate::engine::{EngineError, Tensor};
 use crate::finding::{
-    Check, ClassProbability, Finding, MaskReport, Refusal, RefusalCode, TriageLevel,
+    Check, ClassProbability, Finding, MaskReport, PredictionSet, Refusal, RefusalCode, TriageLevel,
 };
 use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style};
 use crate::image::{Image, UnitBox};
-use crate::triage::{level, unit};
+use crate::triage::{COVERAGE, answered, level, sooner, unit};
 
 use admission::Checked;
 pub use admission::{admit, exam_of, look};
@@ -219,9 +219,7 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
     let values = exam
         .head
         .probabilities(&exam.head.logits(&reading.whole, &reading.focused));
-    let answer = (0..values.len())
-        .max_by(|&a, &b| values[a].total_cmp(&values[b]))
-        .unwrap_or(0);
+    let answer = answered(&values);
     let probabilities = spec
         .classes
         .iter()
@@ -232,16 +230,32 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             probability,
         })
         .collect();
-    let triage_level = level(
+    let unflagged = level(
         spec.classes[answer].triage_level,
         values[answer],
         spec.review_below,
     );
+    let flagged = flagged(&spec.classes, &values);
+    let triage_level = flagged.iter().fold(unflagged, |level, (class, _)| {
+        sooner(level, class.triage_level)
+    });
+    let mut reasons = reasons(image, reading, unflagged == TriageLevel::Review);
+    reasons.extend(flagged.into_iter().map(|(_, reason)| reason));
+    let prediction_set = prediction_set(exam, &values);
+    if prediction_set
+        .as_ref()
+        .is_some_and(|set| set.classes.is_empty())
+    {
+        reasons.push(
+            "no_class_fits: the case is like none that the exam was calibrated on".to_owned(),
+        );
+    }
     Finding {
         case: case_id(image, &spec.name),
         exam: spec.name.clone(),
         answer,
         probabilities,
+        prediction_set,
         triage_level,
         mask: MaskReport {
             bbox: reading.mask.bbox().unwrap_or_default(),
@@ -252,8 +266,35 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         focus: reading.style.word().to_owned(),
         gate: Check::Absent,
         guard: Check::Absent,
-        reasons: reasons(image, reading, triage_level == TriageLevel::Review),
+        reasons,
     }
+}
+
+/// The classes that are likely enough to be flagged, and why.
+fn flagged<'a>(classes: &'a [Class], values: &[f64]) -> Vec<(&'a Class, String)> {
+    let cases = classes.iter().zip(values);
+    let flag = |(class, value): (&'a Class, &f64)| {
+        let from = class.flag_from.filter(|from| value >= from)?;
+        let name = &class.name;
+        Some((
+            class,
+            format!("flagged: {name} {value:.3} is at or above {from:.3}"),
+        ))
+    };
+    cases.filter_map(flag).collect()
+}
+
+/// What is claimed of the classes that it may be; nothing where the head was not calibrated
+/// for it.
+fn prediction_set(exam: &Exam, values: &[f64]) -> Option<PredictionSet> {
+    let coverage = exam.spec.coverage.unwrap_or(COVERAGE);
+    let members = exam.head.prediction_set(values, coverage)?;
+    let name = |class: usize| exam.spec.classes[class].name.clone();
+    Some(PredictionSet {
+        coverage: members.coverage,
+        by_class: members.by_class,
+        classes: members.classes.into_iter().map(name).collect(),
+    })
 }
 
 /// The id of a case without a journal: the same bytes, frame and exam give the same id.

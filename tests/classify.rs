@@ -4,21 +4,8 @@ mod common;
 
 use std::path::Path;
 
-use common::{classify, copy_of_starter, medfocus, phantom, root};
+use common::{assert_valid, classify, copy_of_starter, medfocus, phantom, root};
 use serde_json::Value;
-
-fn schema() -> jsonschema::Validator {
-    let text = std::fs::read_to_string(root().join("docs/finding.schema.json")).unwrap();
-    jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
-}
-
-fn assert_valid(answer: &Value) {
-    let errors: Vec<String> = schema()
-        .iter_errors(answer)
-        .map(|e| format!("{}: {e}", e.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{errors:#?}");
-}
 
 /// Runs of a mask add up to its pixels, and to its area.
 fn assert_consistent(finding: &Value) {

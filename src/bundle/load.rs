@@ -134,12 +134,12 @@ impl Bundle {
             .iter()
             .map(|spec| {
                 let bytes = &checked.files[&spec.head];
-                let head = FusionHead::read(bytes, spec.classes.len(), encoder.embedding).map_err(
-                    |error| BundleError::Head {
+                let head = FusionHead::read(bytes, spec.classes.len(), encoder.embedding)
+                    .and_then(|head| head.covers(spec.coverage).map(|()| head))
+                    .map_err(|error| BundleError::Head {
                         path: checked.folder.join(&spec.head),
                         error,
-                    },
-                )?;
+                    })?;
                 let guard = spec.guard.as_ref().map(|guard| {
                     let bytes = &checked.files[&guard.file];
                     Guard::read(bytes, encoder.embedding, guard.up_to).map_err(|why| {

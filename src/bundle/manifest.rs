@@ -146,6 +146,10 @@ pub struct ExamSpec {
     pub head: String,
     /// Under this probability of the answered class, the level is `review`.
     pub review_below: f64,
+    /// How often the true class must be in the prediction set; 0.9 where absent, as far as
+    /// the head has sets at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
     /// The classes, in the order of the logits.
     pub classes: Vec<Class>,
 }
@@ -161,6 +165,24 @@ pub struct GuardSpec {
 }
 
 impl ExamSpec {
+    fn check_numbers(&self) -> Result<(), String> {
+        let flags = self.classes.iter().filter_map(|class| class.flag_from);
+        if !flags
+            .chain([self.review_below])
+            .all(|p| (0.0..=1.0).contains(&p))
+        {
+            let what = "review_below and flag_from are probabilities: 0 to 1";
+            return Err(format!("exam {}: {what}", self.name));
+        }
+        if self
+            .coverage
+            .is_some_and(|coverage| !(coverage > 0.0 && coverage < 1.0))
+        {
+            return Err(format!("exam {}: coverage lies between 0 and 1", self.name));
+        }
+        Ok(())
+    }
+
     /// What the exam asks of an image.
     pub fn gate(&self) -> ExamGate<'_> {
         ExamGate {
@@ -184,6 +206,10 @@ pub struct Class {
     pub label: String,
     /// How soon a person should look.
     pub triage_level: TriageLevel,
+    /// From this probability on a case is flagged: it is looked at as soon as the class
+    /// asks, whatever is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag_from: Option<f64>,
     /// The text prompts that its prototype is made from.
     pub text_prompts: Vec<String>,
 }
@@ -252,6 +278,7 @@ impl Manifest {
             if same > 1 {
                 return Err(format!("exam {} is there {same} times", exam.name));
             }
+            exam.check_numbers()?;
             let gate_knows =
                 |kind: &String| self.gate.as_ref().is_some_and(|g| g.kind(kind).is_some());
             match &exam.kind {

@@ -237,13 +237,28 @@ fn compact(case: u64, record: &Value) -> String {
         .map(|sides| sides.iter().map(ToString::to_string).collect())
         .unwrap_or_default();
     format!(
-        "{case} finding exam={} class={class} p={:.3} level={} area={:.3} box={} use={intended_use}",
+        "{case} finding exam={} class={class} p={:.3}{} level={} area={:.3} box={} use={intended_use}",
         word("exam"),
         number(&record["probabilities"][class]),
+        set(&record["prediction_set"]),
         word("triage_level"),
         number(&record["mask"]["area_fraction"]),
         bbox.join(","),
     )
+}
+
+/// The prediction set, where one is claimed.
+fn set(set: &Value) -> String {
+    let Some(classes) = set["classes"].as_array() else {
+        return String::new();
+    };
+    let words: Vec<&str> = classes.iter().filter_map(Value::as_str).collect();
+    let words = if words.is_empty() {
+        "none".to_owned()
+    } else {
+        words.join(",")
+    };
+    format!(" set={words} coverage={}", set["coverage"])
 }
 
 fn list(cases: &Cases) -> String {

@@ -60,6 +60,11 @@ pub fn hl7(case: &Case<'_>) -> String {
         let what = format!("{class}.p^Probability of {label}^99MEDFOCUS");
         observe("NM", &what, format!("{:.6}", p.probability));
     }
+    if let Some(set) = &finding.prediction_set {
+        let percent = set.percent();
+        let what = format!("set^Classes that hold the true one in {percent} % of cases^99MEDFOCUS");
+        observe("TX", &what, escaped(&set.words()));
+    }
     let level = finding.triage_level.word();
     observe(
         "CWE",

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Record, SOFTWARE};
 use crate::bundle::Class;
-use crate::finding::{Answer, Check, ClassProbability, Finding, MaskReport, TriageLevel};
+use crate::finding::{
+    Answer, Check, ClassProbability, Finding, MaskReport, PredictionSet, TriageLevel,
+};
 
 /// One answer as a JSON object.
 pub fn json(record: &Record<'_>) -> Value {
@@ -21,6 +23,9 @@ pub fn json(record: &Record<'_>) -> Value {
             put("exam", finding.exam.clone().into());
             put("class", finding.class().class.clone().into());
             put("probabilities", probabilities(finding));
+            if let Some(set) = &finding.prediction_set {
+                put("prediction_set", json!(set));
+            }
             put("triage_level", finding.triage_level.word().into());
             put("mask", json!(finding.mask));
             put("focus", finding.focus.clone().into());
@@ -92,6 +97,7 @@ pub fn restored(record: &Value, classes: &[Class]) -> Result<Finding, NotRestore
         exam: fields.exam,
         answer: answer.ok_or(NotRestored::Class(fields.class))?,
         probabilities,
+        prediction_set: fields.prediction_set,
         triage_level: fields.triage_level,
         mask: fields.mask,
         focus: fields.focus,
@@ -108,6 +114,8 @@ struct Fields {
     exam: String,
     class: String,
     probabilities: BTreeMap<String, f64>,
+    #[serde(default)]
+    prediction_set: Option<PredictionSet>,
     triage_level: TriageLevel,
     mask: MaskReport,
     focus: String,
@@ -136,6 +144,7 @@ mod tests {
             name: name.to_owned(),
             label: format!("Label of {name}"),
             triage_level: TriageLevel::Routine,
+            flag_from: None,
             text_prompts: Vec::new(),
         }
     }
@@ -151,6 +160,7 @@ mod tests {
             exam: "lung_tb2".to_owned(),
             answer: 1,
             probabilities: classes.iter().enumerate().map(probability).collect(),
+            prediction_set: None,
             triage_level: TriageLevel::Review,
             mask: MaskReport {
                 bbox: [1, 2, 3, 4],
@@ -188,6 +198,16 @@ mod tests {
         let finding = finding(&classes);
         let back = restored(&record(&finding), &classes).unwrap();
         assert_eq!(back, finding);
+        assert!(record(&finding).get("prediction_set").is_none());
+        let claims = Finding {
+            prediction_set: Some(PredictionSet {
+                coverage: 0.9,
+                by_class: true,
+                classes: vec!["normal".to_owned()],
+            }),
+            ..finding
+        };
+        assert_eq!(restored(&record(&claims), &classes).unwrap(), claims);
     }
 
     #[test]

@@ -81,6 +81,7 @@ fn classes(record: &Value, labels: &BTreeMap<String, String>) -> Vec<Class> {
         name: name.clone(),
         label: labels.get(name).unwrap_or(name).clone(),
         triage_level: TriageLevel::Review,
+        flag_from: None,
         text_prompts: Vec::new(),
     };
     names.map(class).collect()

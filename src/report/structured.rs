@@ -164,6 +164,12 @@ fn measurement_group(case: &Case<'_>) -> InMemDicomObject {
         );
         number_item(name, p.probability, code("1", "UCUM", "no units"))
     }));
+    if let Some(set) = &finding.prediction_set {
+        let percent = set.percent();
+        let name = format!("Classes that hold the true one in {percent} % of cases");
+        let name = own(&format!("{}.set", finding.exam), &name);
+        items.push(text_item("CONTAINS", name, &set.words()));
+    }
     let area = own("region.share", "Share of the image inside the region");
     items.push(number_item(
         area,

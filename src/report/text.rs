@@ -12,10 +12,14 @@ pub fn line(record: &Record<'_>) -> String {
     let source = record.source;
     match record.answer {
         Answer::Finding(f) => format!(
-            "{source}  {}  {} {:.3}  {}  region {:.1} %  [{}]{}",
+            "{source}  {}  {} {:.3}{}  {}  region {:.1} %  [{}]{}",
             f.exam,
             f.class().class,
             f.class().probability,
+            match &f.prediction_set {
+                Some(set) => format!("  {} %: {}", set.percent(), set.words()),
+                None => String::new(),
+            },
             f.triage_level.word(),
             f.mask.area_fraction * 100.0,
             record.intended_use.word(),
@@ -96,6 +100,17 @@ fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Opt
             text,
             "            {:<width$}  {bar}  {:.3}",
             p.class, p.probability
+        );
+    }
+    if let Some(set) = &f.prediction_set {
+        let (percent, each) = (
+            set.percent(),
+            if set.by_class { " of each class" } else { "" },
+        );
+        let words = set.words();
+        let _ = writeln!(
+            text,
+            "  set       {words}  (holds the true class in {percent} % of cases{each})"
         );
     }
     let [x, y, w, h] = f.mask.bbox;

@@ -251,6 +251,33 @@ impl FusionHead {
         self.sets.as_ref()
     }
 
+    /// Whether it can give the prediction sets that are asked for.
+    ///
+    /// # Errors
+    /// [`HeadError::Coverage`].
+    pub fn covers(&self, asked: Option<f64>) -> Result<(), HeadError> {
+        let Some(asked) = asked else {
+            return Ok(());
+        };
+        let has: Vec<f64> = self
+            .sets
+            .iter()
+            .flat_map(PredictionSets::coverages)
+            .collect();
+        if has.iter().any(|level| (level - asked).abs() < 1e-6) {
+            return Ok(());
+        }
+        let has: Vec<String> = has.iter().map(f64::to_string).collect();
+        Err(HeadError::Coverage {
+            asked: asked.to_string(),
+            has: if has.is_empty() {
+                "none".to_owned()
+            } else {
+                has.join(", ")
+            },
+        })
+    }
+
     /// What later answers are compared with, where it has that.
     pub fn reference(&self) -> Option<&Reference> {
         self.reference.as_ref()

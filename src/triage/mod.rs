@@ -35,6 +35,22 @@ pub fn level(class_level: TriageLevel, probability: f64, review_below: f64) -> T
     }
 }
 
+/// The level once a class is flagged: the sooner of the two, where to be unsure hurries more
+/// than to have found nothing.
+pub fn sooner(level: TriageLevel, flagged: TriageLevel) -> TriageLevel {
+    let haste = |level| match level {
+        TriageLevel::Routine => 0,
+        TriageLevel::Review => 1,
+        TriageLevel::Priority => 2,
+        TriageLevel::Urgent => 3,
+    };
+    if haste(flagged) > haste(level) {
+        flagged
+    } else {
+        level
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +59,14 @@ mod tests {
     fn unsure_answers_go_to_a_person() {
         assert_eq!(level(TriageLevel::Routine, 0.49, 0.5), TriageLevel::Review);
         assert_eq!(level(TriageLevel::Urgent, 0.5, 0.5), TriageLevel::Urgent);
+    }
+
+    #[test]
+    fn a_flag_only_ever_hurries() {
+        use TriageLevel::{Priority, Review, Routine, Urgent};
+        assert_eq!(sooner(Review, Urgent), Urgent);
+        assert_eq!(sooner(Review, Routine), Review);
+        assert_eq!(sooner(Routine, Review), Review);
+        assert_eq!(sooner(Urgent, Priority), Urgent);
     }
 }

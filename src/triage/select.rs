@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_cannot_be_bettered_stays_as_it_is() {
+    fn what_cannot_be_learnt_is_not_claimed() {
         let axis = |i: usize| (0..D).map(|j| f32::from(u8::from(i == j))).collect();
         let head = FusionHead::zero_shot(&[axis(0), axis(1), axis(2)], 10.0).unwrap();
         // Labels that have nothing to do with the embeddings.

@@ -99,3 +99,35 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Writes a file's hash into the manifest of a bundle, as its maker would.
+pub fn seal(bundle: &Path, file: &str) {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(std::fs::read(bundle.join(file)).expect("the file"));
+    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let manifest = bundle.join("bundle.toml");
+    let text = std::fs::read_to_string(&manifest).expect("the manifest");
+    let key = format!("\"{file}\" = ");
+    let lines = text.lines().map(|line| match line.strip_prefix(&key) {
+        Some(_) => format!("{key}\"{hash}\"\n"),
+        None => format!("{line}\n"),
+    });
+    std::fs::write(&manifest, lines.collect::<String>()).expect("the manifest is written");
+}
+
+/// Holds a value against a schema of `docs/`.
+pub fn assert_valid_by(schema: &str, value: &Value) {
+    let text = std::fs::read_to_string(root().join("docs").join(schema)).expect("the schema");
+    let schema = serde_json::from_str(&text).expect("JSON");
+    let schema = jsonschema::validator_for(&schema).expect("a schema");
+    let errors = schema.iter_errors(value);
+    let errors: Vec<String> = errors
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// Holds an answer against the schema of findings.
+pub fn assert_valid(answer: &Value) {
+    assert_valid_by("finding.schema.json", answer);
+}

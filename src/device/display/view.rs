@@ -282,6 +282,7 @@ mod tests {
                 class("glioma", "Glioma", 0.7),
                 class("new", "Something new", 0.3),
             ],
+            prediction_set: None,
             triage_level: TriageLevel::Urgent,
             mask: MaskReport {
                 bbox: [0, 0, 1, 1],

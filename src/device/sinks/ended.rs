@@ -121,6 +121,7 @@ impl Ended<'_> {
             label: name.clone(),
             // The finding's own stands in the record.
             triage_level: TriageLevel::Review,
+            flag_from: None,
             text_prompts: Vec::new(),
         };
         let probabilities = self.record["probabilities"].as_object();

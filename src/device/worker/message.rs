@@ -231,6 +231,7 @@ mod tests {
                 label: "Glioma".to_owned(),
                 probability: 0.1 + 0.2,
             }],
+            prediction_set: None,
             triage_level: TriageLevel::Urgent,
             mask: MaskReport {
                 bbox: [0, 0, 1, 1],

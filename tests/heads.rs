@@ -1,0 +1,237 @@
+//! Heads: every form of their file against Python (`scripts/few_shot/vectors.py`), and what
+//! the program says with prediction sets and flags in a bundle.
+
+mod common;
+
+use std::path::Path;
+
+use common::{classify, copy_of_starter, medfocus, phantom, root, seal};
+use medfocus::triage::{Examples, FusionHead, PredictionSets, Probe};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+
+const NEAR: f64 = 1e-5;
+
+fn vectors() -> Value {
+    let path = root().join("tests/vectors/heads/heads.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(numbers).collect(),
+        number => vec![number.as_f64().unwrap()],
+    }
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    numbers(value).into_iter().map(|v| v as f32).collect()
+}
+
+fn shape(value: &Value) -> Vec<usize> {
+    match value.as_array() {
+        Some(rows) => [vec![rows.len()], shape(&rows[0])].concat(),
+        None => Vec::new(),
+    }
+}
+
+/// The head whose file holds these tensors.
+fn head(tensors: &Value) -> FusionHead {
+    let tensors = tensors.as_object().unwrap();
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, value)| {
+            let bytes = floats(value).into_iter().flat_map(f32::to_le_bytes);
+            (name.clone(), shape(value), bytes.collect())
+        })
+        .collect();
+    let views = bytes.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
+        (name.as_str(), view)
+    });
+    let file = safetensors::serialize(views, None).unwrap();
+    let [classes, dimension] = shape(&tensors["prototypes"])[..] else {
+        panic!("prototypes have two sides");
+    };
+    FusionHead::read(&file, classes, dimension).unwrap()
+}
+
+fn rows(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().unwrap().iter()
+}
+
+fn near(found: &[f64], known: &[f64], what: &str) {
+    assert_eq!(found.len(), known.len(), "{what}");
+    for (found, known) in found.iter().zip(known) {
+        assert!(
+            (found - known).abs() < NEAR,
+            "{what}: {found}, known {known}"
+        );
+    }
+}
+
+#[test]
+fn heads_of_every_form_answer_as_in_python() {
+    let known = vectors();
+    let heads = known["heads"].as_object().unwrap();
+    assert!(heads.contains_key("fusion_cache_blended"));
+    for (name, known_head) in heads {
+        let head = head(&known_head["tensors"]);
+        let embeddings = rows(&known["whole"]).zip(rows(&known["focused"]));
+        let answers = rows(&known_head["logits"]).zip(rows(&known_head["probabilities"]));
+        for ((whole, focused), (logits, probabilities)) in embeddings.zip(answers) {
+            let found = head.logits(&floats(whole), &floats(focused));
+            let wide: Vec<f64> = found.iter().map(|l| f64::from(*l)).collect();
+            near(&wide, &numbers(logits), name);
+            near(&head.probabilities(&found), &numbers(probabilities), name);
+        }
+    }
+}
+
+#[test]
+fn a_probe_that_is_trained_here_is_the_one_that_python_trains() {
+    let known = vectors();
+    let start = head(&known["heads"]["prototypes"]["tensors"]);
+    let (mut features, mut offsets) = (Vec::new(), Vec::new());
+    for (whole, focused) in rows(&known["whole"]).zip(rows(&known["focused"])) {
+        let steps = start.steps(&floats(whole), &floats(focused));
+        features.extend(steps.fused.iter().map(|x| f64::from(*x)));
+        offsets.extend(steps.zero);
+    }
+    let labels: Vec<usize> = numbers(&known["labels"])
+        .iter()
+        .map(|l| *l as usize)
+        .collect();
+    let (classes, dimension) = (start.classes(), start.dimension());
+    let examples = Examples {
+        features: &features,
+        offsets: &offsets,
+        labels: &labels,
+        classes,
+    };
+    let penalty = known["penalty"].as_f64().unwrap();
+    let nothing = Probe::nothing(classes, dimension);
+    let trained = start.with_probe(&Probe::fit(&examples, penalty, &nothing, 1e-10), 1.0);
+    let embeddings = rows(&known["whole"]).zip(rows(&known["focused"]));
+    for ((whole, focused), logits) in embeddings.zip(rows(&known["heads"]["text_probe"]["logits"]))
+    {
+        let found = trained.logits(&floats(whole), &floats(focused));
+        let found: Vec<f64> = found.iter().map(|l| f64::from(*l)).collect();
+        near(&found, &numbers(logits), "text_probe");
+    }
+}
+
+const HEAD: &str = "heads/brain4.safetensors";
+
+/// Gives the exam brain4 prediction sets that hold every class likelier than `least`.
+fn with_sets(bundle: &Path, least: f64) {
+    let head = FusionHead::read(&std::fs::read(bundle.join(HEAD)).unwrap(), 4, 128).unwrap();
+    let cases = vec![vec![least, 1.0 - least, 0.0, 0.0]; 20];
+    let sets = PredictionSets::fit(&cases, &[0; 20], &[0.8, 0.9]);
+    let head = head.with_sets(sets).write().unwrap();
+    std::fs::write(bundle.join(HEAD), head).unwrap();
+    seal(bundle, HEAD);
+}
+
+/// Changes the manifest.
+fn edit(bundle: &Path, from: &str, to: &str) {
+    let path = bundle.join("bundle.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from}");
+    std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn a_finding_says_its_prediction_set_in_every_form() {
+    let bundle = copy_of_starter();
+    with_sets(bundle.path(), 0.1);
+    let path = bundle.path().to_str().unwrap();
+    let brain = phantom("brain.png");
+    let brain = brain.to_str().unwrap();
+    let (answers, code) = classify(&["--bundle", path, brain]);
+    assert_eq!(code, 0);
+    common::assert_valid(&answers[0]);
+    let set = &answers[0]["prediction_set"];
+    assert_eq!(set["coverage"], 0.9);
+    assert_eq!(set["by_class"], false);
+    // Meningioma 0.82 and no tumour 0.15 are likelier than a tenth.
+    assert_eq!(set["classes"], serde_json::json!(["meningioma", "notumor"]));
+    let files = tempfile::tempdir().unwrap();
+    let to = files.path().to_str().unwrap();
+    let output = medfocus(&[
+        "classify", "--bundle", path, brain, "--write", "hl7,sr", "--to", to,
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = "set       meningioma, notumor  (holds the true class in 90 % of cases)";
+    assert!(text.contains(line), "{text}");
+    let files = std::fs::read_dir(files.path()).unwrap();
+    for file in files.map(|file| file.unwrap().path()) {
+        let bytes = std::fs::read(&file).unwrap();
+        let holds = |words: &[u8]| bytes.windows(words.len()).any(|part| part == words);
+        assert!(holds(b"meningioma, notumor"), "{}", file.display());
+    }
+}
+
+#[test]
+fn coverage_is_the_exams_own_and_only_what_its_head_can_give() {
+    let bundle = copy_of_starter();
+    with_sets(bundle.path(), 0.1);
+    let path = bundle.path().to_str().unwrap();
+    let brain = phantom("brain.png");
+    let brain = brain.to_str().unwrap();
+    let head = "head = \"heads/brain4.safetensors\"";
+    edit(bundle.path(), head, &format!("{head}\ncoverage = 0.8"));
+    let (answers, _) = classify(&["--bundle", path, brain]);
+    assert_eq!(answers[0]["prediction_set"]["coverage"], 0.8);
+    edit(bundle.path(), "coverage = 0.8", "coverage = 0.95");
+    let output = medfocus(&["classify", "--bundle", path, brain]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        error.contains("no prediction sets at coverage 0.95; it has 0.8, 0.9"),
+        "{error}"
+    );
+    // The shipped exams that were not calibrated so claim nothing.
+    edit(bundle.path(), "coverage = 0.95", "");
+    with_sets(bundle.path(), 0.99);
+    let (answers, _) = classify(&["--bundle", path, brain]);
+    assert_eq!(
+        answers[0]["prediction_set"]["classes"],
+        serde_json::json!([])
+    );
+    assert!(
+        answers[0]["reasons"]
+            .to_string()
+            .contains("no_class_fits: ")
+    );
+}
+
+#[test]
+fn a_flag_hurries_what_another_answer_would_not() {
+    let bundle = copy_of_starter();
+    let path = bundle.path().to_str().unwrap();
+    let brain = phantom("brain.png");
+    let brain = brain.to_str().unwrap();
+    let glioma = "name = \"glioma\"\nlabel";
+    edit(
+        bundle.path(),
+        glioma,
+        "name = \"glioma\"\nflag_from = 0.01\nlabel",
+    );
+    let (answers, _) = classify(&["--bundle", path, brain]);
+    assert_eq!(answers[0]["class"], "meningioma");
+    assert_eq!(answers[0]["triage_level"], "urgent");
+    assert!(
+        answers[0]["reasons"]
+            .to_string()
+            .contains("flagged: glioma 0.0")
+    );
+    common::assert_valid(&answers[0]);
+    edit(bundle.path(), "flag_from = 0.01", "flag_from = 0.5");
+    let (answers, _) = classify(&["--bundle", path, brain]);
+    assert_eq!(answers[0]["triage_level"], "priority");
+    edit(bundle.path(), "flag_from = 0.5", "flag_from = 5.0");
+    let output = medfocus(&["classify", "--bundle", path, brain]);
+    assert_eq!(output.status.code(), Some(3));
+}
