@@ -17,6 +17,7 @@
 //! | [`triage`] | fusion head, calibration, triage level |
 //! | [`bundle`] | manifest, hashes, graphs and heads of one model bundle |
 //! | [`pipeline`] | the whole method on one page |
+//! | [`enroll`] | a clinic's own labelled cases, and what a bundle becomes with them |
 //! | [`self_test`] | the bundle's known answers, reproduced or not |
 //! | [`report`] | text, JSON, pictures, PDF, DICOM and HL7 |
 //! | [`journal`] | every case, durable before anyone is told |
@@ -33,6 +34,7 @@ pub mod control;
 pub mod device;
 mod durable;
 pub mod engine;
+pub mod enroll;
 pub mod finding;
 pub mod focus;
 pub mod gate;

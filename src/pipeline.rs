@@ -112,7 +112,7 @@ pub fn run<'a>(
     let look = refused(look(bundle, image))?;
     let admit = |exam: &Exam| {
         let look = look.as_ref().map_err(Clone::clone)?.as_ref();
-        let admitted = admit(bundle, exam, image, look);
+        let admitted = admit(bundle, &exam.spec, image, look);
         Checked::of(look.is_some(), admitted, overrides)
     };
     let admitted: Vec<_> = exams.iter().map(|exam| (*exam, admit(exam))).collect();
@@ -247,7 +247,8 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         .is_some_and(|set| set.classes.is_empty())
     {
         reasons.push(
-            "no_class_fits: the case is like none that the exam was calibrated on".to_owned(),
+            "no_class_fits: no class is likely enough for the coverage of the prediction set"
+                .to_owned(),
         );
     }
     Finding {

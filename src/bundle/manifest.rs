@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
+use super::{Calibrated, Enrolled};
 use crate::finding::TriageLevel;
 use crate::focus::{FocusSettings, Strategy};
 use crate::gate::{ExamGate, GateSpec};
@@ -150,6 +151,12 @@ pub struct ExamSpec {
     /// the head has sets at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
+    /// How a clinic trained it on its own cases, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled: Option<Enrolled>,
+    /// How a clinic calibrated it on its own cases, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<Calibrated>,
     /// The classes, in the order of the logits.
     pub classes: Vec<Class>,
 }
@@ -165,6 +172,11 @@ pub struct GuardSpec {
 }
 
 impl ExamSpec {
+    /// The head that it had before it was trained on a clinic's own cases.
+    pub fn start(&self) -> Option<&String> {
+        self.enrolled.as_ref()?.start.as_ref()
+    }
+
     fn check_numbers(&self) -> Result<(), String> {
         let flags = self.classes.iter().filter_map(|class| class.flag_from);
         if !flags
@@ -233,6 +245,24 @@ impl Manifest {
         [encoder, decoder, &self.image_encoder.graph]
     }
 
+    /// Whether an exam can be one of this bundle's.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub fn admits(&self, exam: &ExamSpec) -> Result<(), String> {
+        exam.check_numbers()?;
+        let gate_knows = |kind: &String| self.gate.as_ref().is_some_and(|g| g.kind(kind).is_some());
+        match &exam.kind {
+            Some(kind) if !gate_knows(kind) => {
+                Err(format!("exam {}: the gate knows no kind {kind}", exam.name))
+            }
+            None if self.gate.is_some() => {
+                Err(format!("exam {} names no kind of the gate's", exam.name))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.format != FORMAT {
             return Err(format!(
@@ -278,18 +308,7 @@ impl Manifest {
             if same > 1 {
                 return Err(format!("exam {} is there {same} times", exam.name));
             }
-            exam.check_numbers()?;
-            let gate_knows =
-                |kind: &String| self.gate.as_ref().is_some_and(|g| g.kind(kind).is_some());
-            match &exam.kind {
-                Some(kind) if !gate_knows(kind) => {
-                    return Err(format!("exam {}: the gate knows no kind {kind}", exam.name));
-                }
-                None if self.gate.is_some() => {
-                    return Err(format!("exam {} names no kind of the gate's", exam.name));
-                }
-                _ => {}
-            }
+            self.admits(exam)?;
         }
         if let Some(fault) = self.gate.as_ref().and_then(GateSpec::fault) {
             return Err(fault);
@@ -311,6 +330,7 @@ impl Manifest {
                     .filter_map(|exam| exam.guard.as_ref().map(|g| &g.file)),
             )
             .chain(self.gate.as_ref().map(|gate| &gate.graph))
+            .chain(self.exams.iter().filter_map(ExamSpec::start))
         {
             if !self.files.contains_key(file) {
                 return Err(format!("{file} is used but has no hash under [files]"));

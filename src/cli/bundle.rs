@@ -2,16 +2,17 @@
 
 mod signing;
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use medfocus::bundle::{self, Bundle, Store, Trust};
+use medfocus::bundle::{self, Bundle, ExamSpec, Store, Trust};
 use medfocus::gate::GateSpec;
 use medfocus::self_test;
 
 use super::state::StateFolder;
-use super::{Failure, put, trust};
+use super::{Failure, TELL, put, trust};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -86,8 +87,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     put(text.as_bytes())
 }
 
-const TELL: &str = "a device that runs takes it up on SIGHUP: systemctl reload medfocus";
-
 /// What is put in use has passed what a device would ask of it.
 fn install(folder: &Path, store: &Store, trust: &Trust) -> Result<String, Failure> {
     bundle::verify_trusted(folder, trust)?;
@@ -125,9 +124,14 @@ fn verify(folder: &Path, files: usize, bundle: &Bundle) -> Result<String, Failur
         Some(signed) => format!("signed with key {}: {}\n", signed.key, signed.comment),
         None => String::new(),
     };
+    let recomputed = bundle.known_answers.recomputed.iter();
+    let recomputed: String = recomputed
+        .map(|(exam, by)| format!("known answers of {exam} were made by {by}\n"))
+        .collect();
     Ok(format!(
         "{}: {} {} is whole: {files} files, {} exams, SHA-256 {}\n{signed}\
-         known answers: {} images reproduced; probabilities within {:.0e}, areas within {:.0e}\n",
+         known answers: {} images reproduced; probabilities within {:.0e}, areas within {:.0e}\n\
+         {recomputed}",
         folder.display(),
         bundle.id.name,
         bundle.id.version,
@@ -157,6 +161,30 @@ fn gate(gate: Option<&GateSpec>) -> Vec<String> {
             "                 - {} upright from {}, sharpness from {}",
             kind.name, kind.accept_from, kind.sharpness_from
         )
+    }));
+    lines
+}
+
+/// What a clinic did to an exam.
+fn local(exam: &ExamSpec) -> Vec<String> {
+    let cases = |counts: &BTreeMap<String, usize>| counts.values().sum::<usize>();
+    let mut lines = Vec::new();
+    if let Some(enrolled) = &exam.enrolled {
+        let (count, by, date) = (cases(&enrolled.cases), &enrolled.by, &enrolled.date);
+        lines.push(format!(
+            "                 enrolled {count} cases, {date}, signed off by {by}"
+        ));
+    }
+    if let Some(made) = &exam.calibrated {
+        let (count, by, date) = (cases(&made.cases), &made.by, &made.date);
+        lines.push(format!(
+            "                 calibrated on {count} cases, {date}, signed off by {by}"
+        ));
+    }
+    let flags = exam.classes.iter();
+    lines.extend(flags.filter_map(|class| {
+        let from = class.flag_from?;
+        Some(format!("                 flags {} from {from}", class.name))
     }));
     lines
 }
@@ -205,6 +233,7 @@ fn inspect(checked: &bundle::Checked) -> String {
             ),
             None => "                 guard none: answers whatever it is shown".to_owned(),
         });
+        lines.extend(local(exam));
     }
     if let Some(signed) = &checked.signed {
         let line = format!("  signed with    {}: {}", signed.key, signed.comment);

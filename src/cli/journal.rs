@@ -303,7 +303,7 @@ fn without(record: &Value, keys: &[&str]) -> Value {
 }
 
 /// Where the image of an answered case lies: kept, or where it lay.
-fn image_of(state: &Path, sha256: Option<&str>, order: &Order) -> PathBuf {
+pub(super) fn image_of(state: &Path, sha256: Option<&str>, order: &Order) -> PathBuf {
     let kept = sha256.map(|sha256| device::kept(state, sha256));
     let kept = kept.filter(|path| path.exists());
     kept.unwrap_or_else(|| PathBuf::from(&order.source))

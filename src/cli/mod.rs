@@ -6,14 +6,18 @@
 
 mod bench;
 mod bundle;
+mod calibrate;
 mod classify;
 mod decode_image;
 mod doctor;
+mod drift;
 mod engine;
+mod enroll;
 mod health;
 mod journal;
 mod limits;
 mod link;
+mod local;
 mod logging;
 mod manual;
 mod outputs;
@@ -73,6 +77,12 @@ enum Command {
     Health(health::Arguments),
     /// Show what the device did, verify its journal, run a case again
     Journal(journal::Arguments),
+    /// Add a clinic's own labelled cases to an exam and train its head
+    Enroll(enroll::Arguments),
+    /// Make an exam's probabilities and thresholds hold on a clinic's own cases
+    Calibrate(calibrate::Arguments),
+    /// Say whether an exam's answers have moved since it was calibrated
+    Drift(drift::Arguments),
     /// Verify, prepare or inspect a model bundle
     Bundle(bundle::Arguments),
     /// Show what the int8 engine does with a bundle
@@ -111,6 +121,8 @@ enum Failure {
     },
     /// The same, told by a device.
     Trouble(Trouble),
+    /// What was asked for is refused, with its own exit code.
+    Declined { trouble: Trouble, exit: u8 },
 }
 
 impl From<Trouble> for Failure {
@@ -198,7 +210,7 @@ impl Failure {
                 message,
                 cure,
             } => Some(Trouble::new(code, message, cure)),
-            Self::Trouble(trouble) => Some(trouble.clone()),
+            Self::Trouble(trouble) | Self::Declined { trouble, .. } => Some(trouble.clone()),
         }
     }
 
@@ -242,7 +254,12 @@ pub fn main() -> ExitCode {
     // A child decodes; whoever reads files starts such children.
     let decodes = matches!(
         command,
-        Command::Classify(_) | Command::Serve(_) | Command::RunCases(_) | Command::Journal(_)
+        Command::Classify(_)
+            | Command::Serve(_)
+            | Command::RunCases(_)
+            | Command::Journal(_)
+            | Command::Enroll(_)
+            | Command::Calibrate(_)
     );
     let isolated = match program() {
         _ if !decodes => Ok(()),
@@ -256,6 +273,9 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Enroll(arguments) => enroll::run(&arguments),
+        Command::Calibrate(arguments) => calibrate::run(&arguments),
+        Command::Drift(arguments) => drift::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
         Command::Engine(arguments) => engine::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -279,10 +299,16 @@ pub fn main() -> ExitCode {
             if let Some(trouble) = failure.trouble() {
                 eprintln!("error: {trouble}\ncure: {}", trouble.cure);
             }
-            ExitCode::from(3)
+            match failure {
+                Failure::Declined { exit, .. } => ExitCode::from(exit),
+                _ => ExitCode::from(3),
+            }
         }
     }
 }
+
+/// How a device that runs is told of another bundle.
+const TELL: &str = "a device that runs takes it up on SIGHUP: systemctl reload medfocus";
 
 /// Writes to standard output, at once: whoever reads a pipe sees each finding as it comes.
 fn put(text: &[u8]) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Which exam an image is for, and whether that exam may answer it: the gate before the
 //! models, the guard after them. Never answers anything.
 
-use crate::bundle::{Bundle, Exam};
+use crate::bundle::{Bundle, Exam, ExamSpec};
 use crate::engine::{EngineError, Tensor};
 use crate::finding::{Check, Finding, Refusal, RefusalCode};
 use crate::gate::{self, Kinds, Look, Measures};
@@ -44,11 +44,11 @@ pub fn look(bundle: &Bundle, image: &Image) -> Result<Option<Look>, EngineError>
 /// The gate's refusals; they name the image's fault and not its file.
 pub fn admit(
     bundle: &Bundle,
-    exam: &Exam,
+    exam: &ExamSpec,
     image: &Image,
     look: Option<&Look>,
 ) -> Result<(), Refusal> {
-    let asks = exam.spec.gate();
+    let asks = exam.gate();
     gate::fits(&asks, &image.said)?;
     match (&bundle.manifest.gate, look) {
         (Some(spec), Some(look)) => gate::judge(spec, &asks, look),

@@ -5,6 +5,7 @@
 //! intended use. Nothing here decides anything.
 
 mod case;
+mod curves;
 mod form;
 mod hl7;
 mod json;
@@ -20,6 +21,7 @@ mod structured;
 mod text;
 
 pub use case::{Case, NotWritten};
+pub use curves::{Curves, curves};
 pub use form::Form;
 pub use hl7::hl7;
 pub use json::{NotRestored, json, restored};

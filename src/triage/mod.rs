@@ -4,21 +4,25 @@
 //! Works on plain numbers; knows neither images nor graphs nor files.
 
 mod cache;
+mod calibrate;
 mod folds;
 mod guard;
 mod head;
 mod measure;
 mod probe;
+mod rates;
 mod reference;
 mod select;
 mod sets;
 mod tensors;
 
+pub use calibrate::{Calibration, SetFigures, calibrate, calibration_needs};
 pub use folds::folds;
 pub use guard::Guard;
-pub use head::{FusionHead, HeadError, Steps, unit};
+pub use head::{FusionHead, HeadError, Steps, prototypes, unit};
 pub use measure::{Figures, Step, answered, figures, reliability, temperature};
 pub use probe::{Examples, Probe};
+pub use rates::{OneClass, OperatingPoint, Rate};
 pub use reference::{Moved, Reference};
 pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, answers, select};
 pub use sets::{COVERAGE, Members, PredictionSets, cases_needed, threshold};

@@ -10,6 +10,7 @@ pub mod cable;
 pub mod console;
 pub mod device;
 pub mod dicom;
+pub mod labelled;
 #[cfg(unix)]
 pub mod pipe;
 #[cfg(unix)]

@@ -1,0 +1,132 @@
+//! `medfocus drift`: whether an exam's answers are still spread as they were when it was last
+//! fitted or calibrated. Reads classes and probabilities in the journal, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use medfocus::bundle::{self, Bundle, Store};
+use medfocus::device::Trouble;
+use medfocus::journal::{self, End};
+use medfocus::triage::{Moved, answered};
+use serde_json::{Value, json};
+
+use super::state::StateFolder;
+use super::{Failure, exam, put};
+
+/// Under this index nothing has moved; above the other, much has (as the index is read since
+/// Siddiqi 2006).
+const MOVED: [f64; 2] = [0.1, 0.25];
+/// Fewer answers say nothing.
+const LEAST: usize = 50;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Population stability index: under 0.1 steady, up to 0.25 worth a look, above it moved: other
+patients, another machine, another protocol. Calibrate again, or enroll.
+
+Exit codes: 0 steady or worth a look, 1 moved, or too few answers to say, 2 wrong usage, 3 the
+device cannot work.")]
+pub struct Arguments {
+    /// Exam that is looked at
+    #[arg(long, value_name = "NAME")]
+    exam: String,
+    /// How many of the last findings are looked at
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    last: usize,
+    /// Folder of the model bundle; where absent, the installed one, else the starter bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateFolder,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let state = arguments.state.path()?;
+    let installed = || Store::of(&state).current();
+    let folder = arguments.bundle.clone().or_else(installed);
+    let bundle = Bundle::load(&folder.map_or_else(bundle::find, Ok)?)?;
+    let exam = exam(&bundle, &arguments.exam)?;
+    let declined = |code, what: String, cure| Failure::Declined {
+        trouble: Trouble::new(code, what, cure),
+        exit: 1,
+    };
+    let reference = exam.head.reference().ok_or_else(|| {
+        let what = format!("exam {}: there is nothing to compare with", exam.spec.name);
+        declined(
+            "no_reference",
+            what,
+            "calibrate it first: medfocus calibrate",
+        )
+    })?;
+    let mut answers = Vec::new();
+    for case in journal::history(&state)?.cases().into_values() {
+        let Some(End::Answered { record, .. }) = case.end else {
+            continue;
+        };
+        // Another head's answers are spread in another way.
+        if record["bundle"]["sha256"] == json!(bundle.id.sha256) {
+            answers.extend(answer(&record, &exam.spec.name));
+        }
+    }
+    let last = answers.split_off(answers.len().saturating_sub(arguments.last));
+    if last.len() < LEAST {
+        let (has, name) = (last.len(), &exam.spec.name);
+        let what = format!("exam {name} has {has} findings by this bundle of at least {LEAST}");
+        return Err(declined("too_few_cases", what, "wait for more cases"));
+    }
+    let moved = reference.moved(&last);
+    let most = moved.top.max(moved.classes);
+    let verdict = match most {
+        most if most < MOVED[0] => "steady",
+        most if most <= MOVED[1] => "look",
+        _ => "moved",
+    };
+    let counts = (reference.cases(), last.len());
+    let said = match arguments.json {
+        true => in_json(&exam.spec.name, counts, moved, verdict),
+        false => in_text(&exam.spec.name, counts, moved, verdict),
+    };
+    put(said.as_bytes())?;
+    match verdict {
+        "moved" => Err(Failure::Refused),
+        _ => Ok(()),
+    }
+}
+
+/// The class and the probability that a record answers an exam with.
+fn answer(record: &Value, exam: &str) -> Option<(usize, f64)> {
+    if record["status"] != "finding" || record["exam"] != exam {
+        return None;
+    }
+    let values = record["probabilities"].as_object()?.values();
+    let values: Vec<f64> = values.filter_map(Value::as_f64).collect();
+    let class = answered(&values);
+    Some((class, *values.get(class)?))
+}
+
+fn in_text(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str) -> String {
+    let words = match verdict {
+        "steady" => "steady",
+        "look" => "worth a look",
+        _ => "moved: calibrate again, or enroll",
+    };
+    let (top, classes) = (moved.top, moved.classes);
+    format!(
+        "{exam}: the last {now} findings against {then} cases of the calibration\n  answered \
+         probability  {top:.3}\n  classes               {classes:.3}\n{words}\n"
+    )
+}
+
+fn in_json(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str) -> String {
+    let object = json!({
+        "exam": exam,
+        "reference_cases": then,
+        "findings": now,
+        "stability_index": { "probability": moved.top, "classes": moved.classes },
+        "verdict": verdict,
+    });
+    format!("{object:#}\n")
+}

@@ -1,0 +1,143 @@
+//! Embeddings that were made before, each under the hash of its image: another look at the
+//! same cases takes seconds. They are good for one way of making them only: models, focus and
+//! the exam's gate are in the folder's name.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::EnrollError;
+use crate::bundle::{Bundle, ExamSpec};
+use crate::durable;
+use crate::report::SOFTWARE;
+
+/// A folder of embeddings.
+#[derive(Debug)]
+pub struct Embeddings {
+    folder: PathBuf,
+    dimension: usize,
+    writes: bool,
+}
+
+/// Unit embeddings of the whole and of the focused image.
+pub type Pair = (Vec<f32>, Vec<f32>);
+
+impl Embeddings {
+    /// Those that a state folder keeps of a bundle's models for an exam. Without `writes`
+    /// none are added.
+    ///
+    /// # Errors
+    /// [`EnrollError::Io`]: the folder cannot be made.
+    pub fn open(
+        state: &Path,
+        bundle: &Bundle,
+        exam: &ExamSpec,
+        writes: bool,
+    ) -> Result<Self, EnrollError> {
+        let folder = state.join("embeddings").join(way(bundle, exam));
+        if writes {
+            make_private(&folder).map_err(EnrollError::io(&folder))?;
+        }
+        Ok(Self {
+            folder,
+            dimension: bundle.manifest.image_encoder.embedding,
+            writes,
+        })
+    }
+
+    /// The embeddings of the image of this hash; a damaged file is as good as none.
+    pub fn get(&self, sha256: &str) -> Option<Pair> {
+        let bytes = std::fs::read(self.folder.join(sha256)).ok()?;
+        let (values, hash) = bytes.split_at_checked(8 * self.dimension)?;
+        if hash != Sha256::digest(values).as_slice() {
+            return None;
+        }
+        let values = values.chunks_exact(4);
+        let mut values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let whole = values.by_ref().take(self.dimension).collect();
+        Some((whole, values.collect()))
+    }
+
+    /// Keeps the embeddings of an image.
+    ///
+    /// # Errors
+    /// [`EnrollError::Io`].
+    pub fn put(&self, sha256: &str, (whole, focused): &Pair) -> Result<(), EnrollError> {
+        if !self.writes {
+            return Ok(());
+        }
+        let values = whole.iter().chain(focused);
+        let mut bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+        let hash = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&hash);
+        let path = self.folder.join(sha256);
+        // Lost in a power failure, they are made again.
+        durable::swap(&path, &bytes).map_err(EnrollError::io(&path))
+    }
+}
+
+/// Makes a folder that nobody else may look into.
+pub(super) fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// A name for all that an embedding, and whether there is one, depends on.
+fn way(bundle: &Bundle, exam: &ExamSpec) -> String {
+    let manifest = &bundle.manifest;
+    let graphs = manifest.graphs().into_iter();
+    let graphs = graphs.chain(manifest.segmenter.mask_prompt.as_deref());
+    let graphs = graphs.chain(manifest.gate.as_ref().map(|gate| gate.graph.as_str()));
+    let hashes: Vec<&String> = graphs.map(|file| &manifest.files[file]).collect();
+    let parts = serde_json::json!([
+        SOFTWARE,
+        manifest.segmenter,
+        manifest.image_encoder,
+        manifest.focus,
+        manifest.gate,
+        exam.kind,
+        exam.modalities,
+        exam.body_parts,
+        exam.views,
+        exam.lateralities,
+        hashes,
+    ]);
+    let digest = Sha256::digest(parts.to_string().as_bytes());
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embeddings_come_back_to_the_bit_and_damaged_ones_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Embeddings {
+            folder: folder.path().to_owned(),
+            dimension: 3,
+            writes: true,
+        };
+        let pair = (vec![0.1, 0.2, 0.3], vec![-0.1, f32::MIN_POSITIVE, 1.0]);
+        kept.put("abc", &pair).unwrap();
+        assert_eq!(kept.get("abc"), Some(pair));
+        assert_eq!(kept.get("other"), None);
+        let path = folder.path().join("abc");
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(kept.get("abc"), None, "byte {at}");
+            std::fs::write(&path, &whole[..at]).unwrap();
+            assert_eq!(kept.get("abc"), None, "cut at {at}");
+        }
+    }
+}
