@@ -436,6 +436,54 @@ fn calibration_claims_sets_and_a_flag_of_cases_that_were_not_enrolled() {
     assert!(clinic.exam("lung_tb2").get("calibrated").is_none());
 }
 
+/// What a person says of cases that the device answered, whose images it keeps.
+#[test]
+fn cases_of_the_journal_are_labelled_by_their_numbers() {
+    use medfocus::journal::{Entry, Journal, Order};
+    use sha2::Digest;
+    let clinic = Clinic::new(0..7);
+    let (state, mut list) = (clinic.folder("state"), String::from("case,label\n"));
+    std::fs::create_dir_all(state.join("kept")).unwrap();
+    let (mut journal, _) = Journal::open(&state).unwrap();
+    let mut case = 0;
+    for class in ["normal", "tuberculosis"] {
+        for number in 0..7 {
+            case += 1;
+            let bytes = clinic.folder(&format!("labelled/{class}/{number}.png"));
+            let bytes = std::fs::read(bytes).unwrap();
+            let digest = sha2::Sha256::digest(&bytes);
+            let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            if number > 0 {
+                std::fs::write(state.join("kept").join(&sha256), bytes).unwrap();
+            }
+            let order = json!({ "source": "gone.png", "exam": null, "region": null });
+            let order: Order = serde_json::from_value(order).unwrap();
+            let (image, record) = (Some(sha256), json!({}));
+            journal.append(Entry::Accepted { case, order }).unwrap();
+            journal
+                .append(Entry::Answered {
+                    case,
+                    image,
+                    record,
+                })
+                .unwrap();
+            list += &format!("{case},{class}\n");
+        }
+    }
+    drop(journal);
+    std::fs::write(clinic.folder("cases.csv"), &list).unwrap();
+    let made = clinic.json("enroll", "cases.csv", &["--exam", "lung_tb2"]);
+    assert_eq!(made["cases"], json!({ "normal": 6, "tuberculosis": 6 }));
+    assert_eq!(made["left_out"], json!({ "image_gone": 2 }));
+    std::fs::write(clinic.folder("cases.csv"), list + "99,normal\n").unwrap();
+    let (code, _, error) = clinic.run("enroll", "cases.csv", &["--exam", "lung_tb2"]);
+    assert_eq!(code, 2);
+    assert!(
+        error.contains("line 16: the journal knows no case 99"),
+        "{error}"
+    );
+}
+
 /// A journal of findings of an exam, written as a device writes it.
 fn journal(clinic: &Clinic, tuberculosis: f64) {
     use medfocus::finding::BundleId;

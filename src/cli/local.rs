@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -166,6 +167,9 @@ fn listed(state: &Path, file: &Path, classes: &[String]) -> Result<Vec<Labelled>
 
 /// Writes the new version beside the installed ones and installs it.
 fn install(base: &Base, change: Change) -> Result<(Outline, PathBuf), Failure> {
+    // Of two at once, the second waits.
+    let held = File::open(&base.state).and_then(|state| state.lock().map(|()| state));
+    let _held = held.map_err(|error| Failure::write(&base.state.display().to_string(), &error))?;
     let part = base.state.join(".new-bundle");
     let sweep = || match std::fs::remove_dir_all(&part) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
