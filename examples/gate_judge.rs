@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let exam = bundle.exam(exam).ok_or("there is no such exam")?;
         let judged = image::read(Path::new(file)).and_then(|image| {
             let look = pipeline::look(&bundle, &image).expect("the gate's graph runs");
-            pipeline::admit(&bundle, exam, &image, look.as_ref())
+            pipeline::admit(&bundle, &exam.spec, &image, look.as_ref())
         });
         println!(
             "{}",

@@ -262,6 +262,9 @@ pub struct Finding {
     pub gate: Check,
     /// What the guard after them said.
     pub guard: Check,
+    /// How far the image lies from those that the exam was trained on, as a share of the
+    /// largest distance that is answered; `None` where the exam has no guard.
+    pub guard_distance: Option<f64>,
     /// What else a reader must know, as `code: sentence`.
     pub reasons: Vec<String>,
 }

@@ -127,9 +127,9 @@ pub fn run<'a>(
     let outcome = |exam: &Exam, admitted: Result<Checked, Refusal>| {
         let gate = admitted?;
         let (region, reading) = read.as_ref().map_err(Clone::clone)?;
-        let guarded = admission::guard(exam, reading);
-        let guard = Checked::of(exam.guard.is_some(), guarded, overrides)?;
         let finding = answer(exam, image, reading);
+        let guarded = admission::guard(exam, &finding);
+        let guard = Checked::of(exam.guard.is_some(), guarded, overrides)?;
         Ok((admission::with_checks(finding, gate, guard), region.clone()))
     };
     let outcomes = admitted.into_iter();
@@ -267,6 +267,7 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         focus: reading.style.word().to_owned(),
         gate: Check::Absent,
         guard: Check::Absent,
+        guard_distance: exam.guard.as_ref().map(|guard| guard.share(&reading.whole)),
         reasons,
     }
 }

@@ -502,6 +502,7 @@ fn journal(clinic: &Clinic, tuberculosis: f64) {
         let record = json!({
             "status": "finding", "exam": "lung_tb2",
             "probabilities": { "normal": 1.0 - p, "tuberculosis": p },
+            "guard_distance": 0.95,
             "bundle": { "sha256": sha256 },
         });
         journal.append(Entry::Accepted { case, order }).unwrap();
@@ -517,7 +518,7 @@ fn journal(clinic: &Clinic, tuberculosis: f64) {
 
 #[test]
 fn drift_is_seen_in_the_journal() {
-    let clinic = Clinic::new(0..8);
+    let clinic = Clinic::new(0..12);
     let state = clinic.folder("state");
     let drift = || {
         let state = state.to_str().unwrap();
@@ -528,7 +529,8 @@ fn drift_is_seen_in_the_journal() {
     };
     let (code, _, error) = drift();
     assert!(code == 1 && error.contains("no_reference"), "{error}");
-    clinic.enroll(&["--accept", "--by", BY]);
+    let accept = ["--exam", "lung_tb2", "--accept", "--by", BY];
+    clinic.json("calibrate", "labelled", &accept);
     journal(&clinic, 0.98);
     let (code, text, error) = drift();
     assert_eq!(code, 1, "{error}");
@@ -538,7 +540,12 @@ fn drift_is_seen_in_the_journal() {
         (&moved["reference_cases"], &moved["findings"]),
         (&json!(16), &json!(80))
     );
-    assert!(moved["stability_index"]["classes"].as_f64() > Some(0.25));
+    for index in ["classes", "guard_distance"] {
+        assert!(
+            moved["stability_index"][index].as_f64() > Some(0.25),
+            "{moved:#}"
+        );
+    }
 }
 
 #[test]

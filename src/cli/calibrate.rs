@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     leave_out_enrolled(&mut gathered, &Register::read(&base.state, &spec.name)?);
     let coverage = arguments.coverage.or(spec.coverage).unwrap_or(COVERAGE);
     let made = enough(spec, &gathered, coverage).and_then(|()| {
-        let made = calibrate(&found.head, &gathered.cases, coverage);
+        let made = calibrate(&found.head, found.guard.as_ref(), &gathered.cases, coverage);
         made.ok_or_else(|| too_few(&gathered, coverage))
     })?;
     let one = OneClass::of(&made.probabilities, &made.labels, class);

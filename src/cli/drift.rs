@@ -1,5 +1,6 @@
 //! `medfocus drift`: whether an exam's answers are still spread as they were when it was last
-//! fitted or calibrated. Reads classes and probabilities in the journal, and nothing else.
+//! calibrated. Reads classes, probabilities and the guard's distance in the journal, and nothing
+//! else.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use clap::Args;
 use medfocus::bundle::{self, Bundle, Store};
 use medfocus::device::Trouble;
 use medfocus::journal::{self, End};
-use medfocus::triage::{Moved, answered};
+use medfocus::triage::{Glance, Moved, answered};
 use serde_json::{Value, json};
 
 use super::state::StateFolder;
@@ -78,8 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(declined("too_few_cases", what, "wait for more cases"));
     }
     let moved = reference.moved(&last);
-    let most = moved.top.max(moved.classes);
-    let verdict = match most {
+    let verdict = match moved.most() {
         most if most < MOVED[0] => "steady",
         most if most <= MOVED[1] => "look",
         _ => "moved",
@@ -96,15 +96,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// The class and the probability that a record answers an exam with.
-fn answer(record: &Value, exam: &str) -> Option<(usize, f64)> {
+/// As much of a record as is counted, where it answers the exam.
+fn answer(record: &Value, exam: &str) -> Option<Glance> {
     if record["status"] != "finding" || record["exam"] != exam {
         return None;
     }
     let values = record["probabilities"].as_object()?.values();
     let values: Vec<f64> = values.filter_map(Value::as_f64).collect();
     let class = answered(&values);
-    Some((class, *values.get(class)?))
+    Some(Glance {
+        class,
+        probability: *values.get(class)?,
+        guard_distance: record["guard_distance"].as_f64(),
+    })
 }
 
 fn in_text(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str) -> String {
@@ -114,9 +118,13 @@ fn in_text(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str)
         _ => "moved: calibrate again, or enroll",
     };
     let (top, classes) = (moved.top, moved.classes);
+    let guard = match moved.guard {
+        Some(guard) => format!("\n  distance of the guard  {guard:.3}"),
+        None => String::new(),
+    };
     format!(
         "{exam}: the last {now} findings against {then} cases of the calibration\n  answered \
-         probability  {top:.3}\n  classes               {classes:.3}\n{words}\n"
+         probability   {top:.3}\n  classes                {classes:.3}{guard}\n{words}\n"
     )
 }
 
@@ -125,7 +133,11 @@ fn in_json(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str)
         "exam": exam,
         "reference_cases": then,
         "findings": now,
-        "stability_index": { "probability": moved.top, "classes": moved.classes },
+        "stability_index": {
+            "probability": moved.top,
+            "classes": moved.classes,
+            "guard_distance": moved.guard,
+        },
         "verdict": verdict,
     });
     format!("{object:#}\n")

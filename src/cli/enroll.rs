@@ -8,8 +8,7 @@ use clap::Args;
 use medfocus::bundle::{Enrolled, ExamSpec};
 use medfocus::enroll::{Change, EnrollError, Gathered, Register, new_exam};
 use medfocus::triage::{
-    CASES_NEEDED, FOLDS, Figures, FusionHead, LabelledCase, Reference, Selected, Start, answers,
-    prototypes, select,
+    CASES_NEEDED, FOLDS, Figures, FusionHead, LabelledCase, Selected, Start, prototypes, select,
 };
 use serde_json::json;
 
@@ -217,9 +216,8 @@ fn make(
         return Err(EnrollError::TooFew { lacking }.into());
     }
     let selected = select(cases, start).map_err(EnrollError::Head)?;
-    let reference = Reference::of(&answers(&selected.head, cases), spec.classes.len());
     Ok(Made {
-        head: selected.head.with_reference(reference),
+        head: selected.head.clone(),
         selected: Some(selected),
     })
 }

@@ -7,7 +7,7 @@ use crate::finding::{Check, Finding, Refusal, RefusalCode};
 use crate::gate::{self, Kinds, Look, Measures};
 use crate::image::{Image, UnitBox};
 
-use super::{Overrides, Reading};
+use super::Overrides;
 
 const NO_GATE: &str = "no_gate: nothing looked whether this is an image that the exam is for";
 const NO_GUARD: &str = "no_guard: nothing looked whether the exam was trained on such images";
@@ -60,14 +60,14 @@ pub fn admit(
 ///
 /// # Errors
 /// `out_of_distribution`.
-pub(super) fn guard(exam: &Exam, reading: &Reading) -> Result<(), Refusal> {
-    let Some(guard) = &exam.guard else {
+pub(super) fn guard(exam: &Exam, finding: &Finding) -> Result<(), Refusal> {
+    let (Some(guard), Some(share)) = (&exam.guard, finding.guard_distance) else {
         return Ok(());
     };
-    let distance = guard.distance(&reading.whole);
-    if distance <= guard.up_to() {
+    if share <= 1.0 {
         return Ok(());
     }
+    let distance = share * guard.up_to();
     Err(Refusal::new(
         RefusalCode::OutOfDistribution,
         format!(

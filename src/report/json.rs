@@ -31,6 +31,9 @@ pub fn json(record: &Record<'_>) -> Value {
             put("focus", finding.focus.clone().into());
             put("gate", json!(finding.gate));
             put("guard", json!(finding.guard));
+            if let Some(distance) = finding.guard_distance {
+                put("guard_distance", json!(distance));
+            }
             put("reasons", json!(finding.reasons));
         }
         Answer::Refusal {
@@ -103,6 +106,7 @@ pub fn restored(record: &Value, classes: &[Class]) -> Result<Finding, NotRestore
         focus: fields.focus,
         gate: fields.gate,
         guard: fields.guard,
+        guard_distance: fields.guard_distance,
         reasons: fields.reasons,
     })
 }
@@ -121,6 +125,8 @@ struct Fields {
     focus: String,
     gate: Check,
     guard: Check,
+    #[serde(default)]
+    guard_distance: Option<f64>,
     reasons: Vec<String>,
 }
 
@@ -174,6 +180,7 @@ mod tests {
             focus: "crop".to_owned(),
             gate: Check::Passed,
             guard: Check::Absent,
+            guard_distance: Some(0.25),
             reasons: vec!["unsure".to_owned()],
         }
     }

@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::folds::folds;
 use super::head::softmax;
-use super::measure::{Figures, Step, figures, reliability, temperature};
+use super::measure::{Figures, Step, answered, figures, reliability, temperature};
 use super::rates::Rate;
 use super::select::LabelledCase;
 use super::sets::{PredictionSets, cases_needed};
-use super::{FusionHead, Reference, answered};
+use super::{FusionHead, Glance, Guard, Reference};
 
 /// Of so many parts, the temperature is fitted on the first.
 const PARTS: usize = 3;
@@ -63,7 +63,12 @@ pub fn calibration_needs(coverage: f64) -> usize {
 
 /// Calibrates a head on these cases, which it was not trained on; `None` where they are too
 /// few for the coverage that is asked for.
-pub fn calibrate(head: &FusionHead, cases: &[LabelledCase], coverage: f64) -> Option<Calibration> {
+pub fn calibrate(
+    head: &FusionHead,
+    guard: Option<&Guard>,
+    cases: &[LabelledCase],
+    coverage: f64,
+) -> Option<Calibration> {
     let mut cases: Vec<&LabelledCase> = cases.iter().collect();
     cases.sort_by(|a, b| a.key.cmp(&b.key));
     let part = parts(&cases, PARTS);
@@ -101,9 +106,7 @@ pub fn calibrate(head: &FusionHead, cases: &[LabelledCase], coverage: f64) -> Op
     }
     let sets = PredictionSets::fit(&p, &labels, &coverages)?;
     sets.members(&p[0], coverage)?;
-    let top = |p: &Vec<f64>| (answered(p), p[answered(p)]);
-    let answered: Vec<(usize, f64)> = p.iter().map(top).collect();
-    let reference = Reference::of(&answered, head.classes());
+    let reference = Reference::of(&glances(guard, &measured, &p), head.classes());
     Some(Calibration {
         fitted_on: fitted_labels.len(),
         before: figures(&before, &labels)?,
@@ -114,6 +117,19 @@ pub fn calibrate(head: &FusionHead, cases: &[LabelledCase], coverage: f64) -> Op
         probabilities: p,
         labels,
     })
+}
+
+/// As much of the answers as later ones are compared by; of the images that the guard lets
+/// pass, since no other is answered.
+fn glances(guard: Option<&Guard>, cases: &[&LabelledCase], p: &[Vec<f64>]) -> Vec<Glance> {
+    let glance = |(case, p): (&&LabelledCase, &Vec<f64>)| Glance {
+        class: answered(p),
+        probability: p[answered(p)],
+        guard_distance: guard.map(|guard| guard.share(&case.whole)),
+    };
+    let all = cases.iter().zip(p).map(glance);
+    all.filter(|glance| glance.guard_distance.is_none_or(|share| share <= 1.0))
+        .collect()
 }
 
 /// The head with the temperature of these cases, or with its own where another is no better
@@ -219,7 +235,7 @@ mod tests {
 
     #[test]
     fn probabilities_become_what_they_say() {
-        let made = calibrate(&head(), &cases(900), 0.9).unwrap();
+        let made = calibrate(&head(), None, &cases(900), 0.9).unwrap();
         assert!(
             (made.head.temperature() - 3.0).abs() < 0.4,
             "{}",
@@ -254,8 +270,8 @@ mod tests {
     fn too_few_cases_calibrate_nothing() {
         let needed = calibration_needs(0.9);
         assert_eq!(needed, 14);
-        assert!(calibrate(&head(), &cases(needed - 4), 0.9).is_none());
-        assert!(calibrate(&head(), &cases(needed + 2), 0.9).is_some());
-        assert!(calibrate(&head(), &[], 0.9).is_none());
+        assert!(calibrate(&head(), None, &cases(needed - 4), 0.9).is_none());
+        assert!(calibrate(&head(), None, &cases(needed + 2), 0.9).is_some());
+        assert!(calibrate(&head(), None, &[], 0.9).is_none());
     }
 }

@@ -77,6 +77,11 @@ impl Guard {
         self.means.iter().map(to).fold(f64::INFINITY, f64::min)
     }
 
+    /// The same as a share of the largest distance that is answered.
+    pub fn share(&self, embedding: &[f32]) -> f64 {
+        self.distance(embedding) / self.up_to
+    }
+
     /// The largest distance that is answered.
     pub fn up_to(&self) -> f64 {
         self.up_to

@@ -23,8 +23,8 @@ pub use head::{FusionHead, HeadError, Steps, prototypes, unit};
 pub use measure::{Figures, Step, answered, figures, reliability, temperature};
 pub use probe::{Examples, Probe};
 pub use rates::{OneClass, OperatingPoint, Rate};
-pub use reference::{Moved, Reference};
-pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, answers, select};
+pub use reference::{Glance, Moved, Reference};
+pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, select};
 pub use sets::{COVERAGE, Members, PredictionSets, cases_needed, threshold};
 
 use crate::finding::TriageLevel;

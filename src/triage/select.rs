@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::folds::folds;
 use super::head::{blended, softmax};
-use super::measure::{Figures, answered, figures, temperature};
+use super::measure::{Figures, figures, temperature};
 use super::probe::{Examples, Probe};
 use super::{FusionHead, HeadError};
 
@@ -352,16 +352,6 @@ impl Parts {
             classes,
         }
     }
-}
-
-/// The answers of a head to cases: class and probability.
-pub fn answers(head: &FusionHead, cases: &[LabelledCase]) -> Vec<(usize, f64)> {
-    let answer = |case: &LabelledCase| {
-        let p = head.probabilities(&head.logits(&case.whole, &case.focused));
-        let class = answered(&p);
-        (class, p[class])
-    };
-    cases.iter().map(answer).collect()
 }
 
 #[cfg(test)]

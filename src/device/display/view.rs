@@ -296,6 +296,7 @@ mod tests {
             focus: "crop".to_owned(),
             gate: Check::Passed,
             guard: Check::Passed,
+            guard_distance: None,
             reasons: Vec::new(),
         };
         let image = Image {

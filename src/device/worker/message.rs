@@ -245,6 +245,7 @@ mod tests {
             focus: "crop".to_owned(),
             gate: Check::Passed,
             guard: Check::Forced,
+            guard_distance: Some(0.1 + 0.2),
             reasons: vec!["unsure: a person decides".to_owned()],
         };
         let thumbnail = Image {
