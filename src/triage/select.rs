@@ -21,12 +21,12 @@ pub const FOLDS: usize = 5;
 /// The fewest cases of each class that can be parted so.
 pub const CASES_NEEDED: usize = FOLDS;
 /// Penalties to choose from, the strongest first: each fit starts from the one before.
-const PENALTIES: [f64; 5] = [1.0, 0.1, 0.01, 0.001, 0.0001];
+const PENALTIES: [f64; 6] = [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001];
 /// Blends to choose from.
 const BLENDS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Lengths of the gradient that training ends at: to choose by, and to keep.
 const ROUGH: f64 = 1e-6;
-const FINE: f64 = 1e-10;
+const FINE: f64 = 1e-11;
 
 /// A labelled case.
 #[derive(Debug, Clone, PartialEq)]
