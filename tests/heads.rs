@@ -128,7 +128,7 @@ const HEAD: &str = "heads/brain4.safetensors";
 fn with_sets(bundle: &Path, least: f64) {
     let head = FusionHead::read(&std::fs::read(bundle.join(HEAD)).unwrap(), 4, 128).unwrap();
     let cases = vec![vec![least, 1.0 - least, 0.0, 0.0]; 20];
-    let sets = PredictionSets::fit(&cases, &[0; 20], &[0.8, 0.9]);
+    let sets = PredictionSets::fit(&cases, &[0; 20], &[0.8, 0.9], false);
     let head = head.with_sets(sets).write().unwrap();
     std::fs::write(bundle.join(HEAD), head).unwrap();
     seal(bundle, HEAD);

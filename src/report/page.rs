@@ -105,6 +105,13 @@ fn lines(case: &Case<'_>) -> Vec<String> {
         format!("bundle SHA-256 {}", case.bundle.sha256),
         format!("image SHA-256 {}", case.image.sha256),
     ];
+    if let Some(set) = &finding.prediction_set {
+        let (percent, words) = (set.percent(), set.words());
+        lines.insert(
+            1,
+            format!("Holds the true class in {percent} % of cases: {words}"),
+        );
+    }
     lines.extend(
         finding
             .reasons

@@ -104,7 +104,10 @@ pub fn calibrate(
         coverages.push(coverage);
         coverages.sort_by(f64::total_cmp);
     }
-    let sets = PredictionSets::fit(&p, &labels, &coverages)?;
+    let needed = cases_needed(coverage);
+    let has_enough = |class| labels.iter().filter(|label| **label == class).count() >= needed;
+    let by_class = (0..head.classes()).all(has_enough);
+    let sets = PredictionSets::fit(&p, &labels, &coverages, by_class)?;
     sets.members(&p[0], coverage)?;
     let reference = Reference::of(&glances(guard, &measured, &p), head.classes());
     Some(Calibration {
@@ -171,6 +174,7 @@ fn covered(
     labels: &[usize],
 ) -> Vec<SetFigures> {
     let part = parts(cases, FOLDS);
+    let by_class = sets.has_each_class();
     let figures = |coverage: f64| {
         let (mut hits, mut tried, mut classes) = (0, 0, 0);
         for fold in 0..FOLDS {
@@ -178,7 +182,7 @@ fn covered(
                 (0..cases.len()).partition(|case| part[*case] == fold);
             let others: Vec<Vec<f64>> = rest.iter().map(|case| p[*case].clone()).collect();
             let known: Vec<usize> = rest.iter().map(|case| labels[*case]).collect();
-            let Some(fitted) = PredictionSets::fit(&others, &known, &[coverage]) else {
+            let Some(fitted) = PredictionSets::fit(&others, &known, &[coverage], by_class) else {
                 continue;
             };
             for case in out {
@@ -192,7 +196,7 @@ fn covered(
         }
         SetFigures {
             coverage,
-            by_class: sets.has_each_class(),
+            by_class,
             covered: Rate::of(hits, tried),
             classes: classes as f64 / tried.max(1) as f64,
         }

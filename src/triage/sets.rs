@@ -23,7 +23,7 @@ pub struct PredictionSets {
     levels: Vec<f32>,
     /// One for each level.
     thresholds: Vec<f32>,
-    /// One for each level and class, where each class had cases enough.
+    /// One for each level and class, where it is to hold for each class.
     by_class: Option<Vec<f32>>,
 }
 
@@ -61,9 +61,14 @@ impl PredictionSets {
 
     /// Thresholds for these coverages from labelled cases that nothing was fitted to: their
     /// probabilities and classes. Coverages that so few cases do not allow are left out, so
-    /// `None` where no coverage is left; there are thresholds by class where each class has
-    /// the cases for each coverage that is left.
-    pub fn fit(probabilities: &[Vec<f64>], labels: &[usize], coverages: &[f64]) -> Option<Self> {
+    /// `None` where no coverage is left. With `by_class` there is a threshold for each class;
+    /// a class with too few cases for a coverage is then in every set of that coverage.
+    pub fn fit(
+        probabilities: &[Vec<f64>],
+        labels: &[usize],
+        coverages: &[f64],
+        by_class: bool,
+    ) -> Option<Self> {
         let classes = probabilities.first()?.len();
         let scores: Vec<f64> = probabilities
             .iter()
@@ -82,12 +87,12 @@ impl PredictionSets {
                 thresholds.push(rounded_up(threshold));
             }
         }
-        let by_class = levels.iter().flat_map(|level| {
-            (0..classes)
-                .map(|class| threshold(&of(class), f64::from(*level)).map(rounded_up))
-                .collect::<Vec<_>>()
-        });
-        let by_class = by_class.collect::<Option<Vec<f32>>>();
+        let of_class = |level: f32, class| {
+            let threshold = threshold(&of(class), f64::from(level));
+            threshold.map_or(1.0, rounded_up)
+        };
+        let each = |level: &f32| (0..classes).map(|class| of_class(*level, class)).collect();
+        let by_class = by_class.then(|| levels.iter().flat_map::<Vec<f32>, _>(each).collect());
         (!levels.is_empty()).then_some(Self {
             levels,
             thresholds,
@@ -218,17 +223,23 @@ mod tests {
         };
         let cases: Vec<Vec<f64>> = (0..100).map(p).collect();
         let labels = vec![0; 100];
-        let sets = PredictionSets::fit(&cases, &labels, &[0.8, 0.9, 0.995]).unwrap();
+        let sets = PredictionSets::fit(&cases, &labels, &[0.8, 0.9, 0.995], false).unwrap();
         assert_eq!(sets.coverages().collect::<Vec<_>>(), [0.8, 0.9]);
-        // The other classes had no case.
         assert!(!sets.has_each_class());
+        // The other classes had no case, and so are in every set.
+        let each = PredictionSets::fit(&cases, &labels, &[0.9], true).unwrap();
+        let members = each.members(&cases[0], 0.9).unwrap().classes;
+        assert!(members.contains(&1) && members.contains(&2));
         let covered = |coverage| {
             let members = |case: &Vec<f64>| sets.members(case, coverage).unwrap().classes;
             cases.iter().filter(|c| members(c).contains(&0)).count()
         };
         assert_eq!((covered(0.8), covered(0.9)), (81, 91));
         assert_eq!(sets.members(&cases[0], 0.95), None);
-        assert_eq!(PredictionSets::fit(&cases[..3], &labels, &[0.9]), None);
+        assert_eq!(
+            PredictionSets::fit(&cases[..3], &labels, &[0.9], false),
+            None
+        );
     }
 
     #[test]
@@ -238,7 +249,7 @@ mod tests {
         let hard = (0..20).map(|i| case(1.0 - (0.3 + f64::from(i) / 200.0)));
         let cases: Vec<Vec<f64>> = easy.chain(hard).collect();
         let labels: Vec<usize> = (0..40).map(|i| i / 20).collect();
-        let sets = PredictionSets::fit(&cases, &labels, &[0.9]).unwrap();
+        let sets = PredictionSets::fit(&cases, &labels, &[0.9], true).unwrap();
         let members = sets.members(&case(0.65), 0.9).unwrap();
         assert!(members.by_class);
         // 0.65 is too little for the easy class and enough against the hard one.

@@ -120,7 +120,7 @@ fn every_part_comes_back_from_the_file() {
     let cases: Vec<Vec<f64>> = (0..40)
         .map(|i| vec![0.5 + f64::from(i) / 100.0, 0.0])
         .collect();
-    let sets = PredictionSets::fit(&cases, &[0; 40], &[0.8, 0.9]);
+    let sets = PredictionSets::fit(&cases, &[0; 40], &[0.8, 0.9], true);
     let full = head()
         .with_probe(&probe, 0.75)
         .with_temperature(1.5)
