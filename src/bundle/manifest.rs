@@ -220,7 +220,8 @@ pub struct Class {
     pub triage_level: TriageLevel,
     /// From this probability on a case is flagged: it is looked at as soon as the class
     /// asks, whatever is answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // Not skipped where it is absent: the worker's protocol tells no fields apart.
+    #[serde(default)]
     pub flag_from: Option<f64>,
     /// The text prompts that its prototype is made from.
     pub text_prompts: Vec<String>,

@@ -228,21 +228,23 @@ fn gain(selected: Option<&Selected>) -> Result<(), EnrollError> {
         return Ok(());
     };
     let (before, after) = (selected.before, selected.after);
-    let fell = |what: &str, before: f64, after: f64| EnrollError::NoGain {
-        why: format!("cross-validated, {what} goes from {before:.3} to {after:.3}"),
-    };
     if selected.choice.penalty.is_none() {
         let why = "no training betters the head as it is".to_owned();
         return Err(EnrollError::NoGain { why });
     }
     if after.balanced_accuracy < before.balanced_accuracy {
         let (before, after) = (before.balanced_accuracy, after.balanced_accuracy);
-        return Err(fell("balanced accuracy", before, after));
+        let why = format!("cross-validated, balanced accuracy goes from {before:.3} to {after:.3}");
+        return Err(EnrollError::NoGain { why });
     }
-    let calibrated = selected.calibrated.log_loss;
-    if after.log_loss >= calibrated {
-        let what = "log loss beyond calibration";
-        return Err(fell(what, calibrated, after.log_loss));
+    let gain = selected.gain;
+    if !gain.is_beyond_chance() {
+        let (falls, error) = (gain.log_loss, gain.standard_error);
+        let why = format!(
+            "cross-validated, log loss falls by {falls:.3} beyond calibration; chance alone may do \
+             {error:.3}"
+        );
+        return Err(EnrollError::NoGain { why });
     }
     Ok(())
 }
@@ -327,6 +329,10 @@ fn in_text(
             ("calibrated", calibrated),
             ("after", after),
         ]);
+        text += &format!(
+            "  log loss falls by {:.3} beyond calibration, standard error {:.3}\n",
+            selected.gain.log_loss, selected.gain.standard_error
+        );
         let penalty = match selected.choice.penalty {
             Some(penalty) => format!("penalty {penalty}"),
             None => "as it is".to_owned(),
@@ -368,6 +374,7 @@ fn in_json(
         "before": before,
         "calibrated": calibrated,
         "after": after,
+        "gain": made.selected.as_ref().map(|selected| selected.gain),
         "head": {
             "penalty": choice.and_then(|choice| choice.penalty),
             "blend": made.head.blend(),

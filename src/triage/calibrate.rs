@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::folds::folds;
 use super::head::softmax;
-use super::measure::{Figures, Step, answered, figures, reliability, temperature};
+use super::measure::{Figures, Step, answered, figures, loss, reliability, temperature};
 use super::rates::Rate;
 use super::select::LabelledCase;
 use super::sets::{PredictionSets, cases_needed};
@@ -147,13 +147,13 @@ fn warmer(head: &FusionHead, logits: &[Vec<f64>], labels: &[usize], part: &[usiz
         };
         let ((known, known_labels), (out, out_labels)) = (cases(false), cases(true));
         let found = temperature(&known, &known_labels);
-        let loss = |temperature: f64| {
+        let cost = |temperature: f64| {
             let rows = out.iter().zip(&out_labels);
-            let losses = rows.map(|(row, label)| -softmax(row, temperature)[*label].ln());
+            let losses = rows.map(|(row, label)| loss(softmax(row, temperature)[*label]));
             losses.sum::<f64>()
         };
-        own += loss(head.temperature());
-        other += loss(found);
+        own += cost(head.temperature());
+        other += cost(found);
     }
     let found = temperature(logits, labels);
     let is_better = other < own;

@@ -45,17 +45,22 @@ pub fn answered(probabilities: &[f64]) -> usize {
     best
 }
 
+/// What a case costs whose own class has this probability.
+pub(super) fn loss(probability: f64) -> f64 {
+    -probability.max(LEAST).ln()
+}
+
 /// How good these answers are; `None` of no case.
 pub fn figures(probabilities: &[Vec<f64>], labels: &[usize]) -> Option<Figures> {
     let classes = probabilities.first()?.len();
     let (mut right, mut counts) = (vec![0.0; classes], vec![0.0; classes]);
-    let mut loss = 0.0;
+    let mut losses = 0.0;
     for (p, label) in probabilities.iter().zip(labels) {
         counts[*label] += 1.0;
         if answered(p) == *label {
             right[*label] += 1.0;
         }
-        loss -= p[*label].max(LEAST).ln();
+        losses += loss(p[*label]);
     }
     let cases = labels.len() as f64;
     let shares = right.iter().zip(&counts).filter(|(_, count)| **count > 0.0);
@@ -64,7 +69,7 @@ pub fn figures(probabilities: &[Vec<f64>], labels: &[usize]) -> Option<Figures> 
     Some(Figures {
         accuracy: right.iter().sum::<f64>() / cases,
         balanced_accuracy: shares.iter().sum::<f64>() / shares.len() as f64,
-        log_loss: loss / cases,
+        log_loss: losses / cases,
         ece: reliability(probabilities, labels).iter().map(gap).sum(),
     })
 }
@@ -92,7 +97,7 @@ pub fn reliability(probabilities: &[Vec<f64>], labels: &[usize]) -> Vec<Step> {
 pub fn temperature(logits: &[Vec<f64>], labels: &[usize]) -> f64 {
     let classes = logits.first().map_or(2, Vec::len);
     let slack = 1.0 / (labels.len() + classes) as f64;
-    let loss = |log: f64| -> f64 {
+    let cost = |log: f64| -> f64 {
         let cases = logits.iter().zip(labels);
         let losses = cases.map(|(row, label)| {
             let p = softmax(row, log.exp());
@@ -104,16 +109,16 @@ pub fn temperature(logits: &[Vec<f64>], labels: &[usize]) -> f64 {
     let golden = (5f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (0.05f64.ln(), 50f64.ln());
     let (mut left, mut right) = (high - golden * (high - low), low + golden * (high - low));
-    let (mut at_left, mut at_right) = (loss(left), loss(right));
+    let (mut at_left, mut at_right) = (cost(left), cost(right));
     for _ in 0..48 {
         if at_left <= at_right {
             (high, right, at_right) = (right, left, at_left);
             left = high - golden * (high - low);
-            at_left = loss(left);
+            at_left = cost(left);
         } else {
             (low, left, at_left) = (left, right, at_right);
             right = low + golden * (high - low);
-            at_right = loss(right);
+            at_right = cost(right);
         }
     }
     ((low + high) / 2.0).exp()

@@ -24,7 +24,7 @@ pub use measure::{Figures, Step, answered, figures, reliability, temperature};
 pub use probe::{Examples, Probe};
 pub use rates::{OneClass, OperatingPoint, Rate};
 pub use reference::{Glance, Moved, Reference};
-pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, select};
+pub use select::{CASES_NEEDED, Choice, FOLDS, Gain, LabelledCase, Selected, Start, select};
 pub use sets::{COVERAGE, Members, PredictionSets, cases_needed, threshold};
 
 use crate::finding::TriageLevel;

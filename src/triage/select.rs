@@ -10,9 +10,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::folds::folds;
 use super::head::{blended, softmax};
-use super::measure::{Figures, figures, temperature};
+use super::measure::{Figures, figures, loss, temperature};
 use super::probe::{Examples, Probe};
 use super::{FusionHead, HeadError};
 
@@ -78,6 +80,41 @@ pub struct Selected {
     pub calibrated: Figures,
     /// How good heads that are chosen and trained so are, cross-validated.
     pub after: Figures,
+    /// What training gains beyond that calibration.
+    pub gain: Gain,
+}
+
+/// By how much the log loss falls, case by case.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Gain {
+    /// On average.
+    pub log_loss: f64,
+    /// The standard error of that average: what chance alone may do.
+    pub standard_error: f64,
+}
+
+impl Gain {
+    /// From the losses of the same cases before and after.
+    fn of(before: &[f64], after: &[f64]) -> Self {
+        let cases = before.len() as f64;
+        let falls = || {
+            before
+                .iter()
+                .zip(after)
+                .map(|(before, after)| before - after)
+        };
+        let mean = falls().sum::<f64>() / cases;
+        let squares: f64 = falls().map(|fall| (fall - mean) * (fall - mean)).sum();
+        Self {
+            log_loss: mean,
+            standard_error: (squares / (cases - 1.0).max(1.0) / cases).sqrt(),
+        }
+    }
+
+    /// Whether it is more than chance alone may do.
+    pub fn is_beyond_chance(&self) -> bool {
+        self.log_loss > self.standard_error
+    }
 }
 
 /// Chooses, trains and measures a head. There are at least [`CASES_NEEDED`] cases of each
@@ -108,14 +145,19 @@ pub fn select(cases: &[LabelledCase], start: Start<'_>) -> Result<Selected, Head
     };
     let (_, logits) = bench.logits(&all, &held_out, choice, own);
     let temperature = temperature(&logits, &bench.labels);
+    let (calibrated, after) = (
+        bench.nested(&held_out, &[]),
+        bench.nested(&held_out, &PENALTIES),
+    );
     Ok(Selected {
+        gain: Gain::of(&calibrated.losses(), &after.losses()),
         head: head
             .with_probe(&trained, choice.blend)
             .with_temperature(temperature),
         choice,
         before: bench.before(&held_out),
-        calibrated: bench.nested(&held_out, &[]),
-        after: bench.nested(&held_out, &PENALTIES),
+        calibrated: calibrated.figures(),
+        after: after.figures(),
     })
 }
 
@@ -310,8 +352,8 @@ impl Bench<'_> {
 
     /// Each fold answered by what the others choose among these penalties, train and
     /// calibrate.
-    fn nested(&self, held_out: &HeldOut, penalties: &[f64]) -> Figures {
-        let (mut labels, mut p) = (Vec::new(), Vec::new());
+    fn nested(&self, held_out: &HeldOut, penalties: &[f64]) -> Nested {
+        let mut nested = Nested::default();
         for fold in 0..FOLDS {
             let all = 0..self.cases.len();
             let (mine, others): (Vec<usize>, Vec<usize>) =
@@ -321,10 +363,29 @@ impl Bench<'_> {
             let (known, logits) = self.logits(&others, held_out, choice, without);
             let temperature = temperature(&logits, &known);
             let (own, logits) = self.logits(&mine, held_out, choice, |fold| (fold, fold));
-            labels.extend(own);
-            p.extend(logits.iter().map(|row| softmax(row, temperature)));
+            nested.labels.extend(own);
+            let p = logits.iter().map(|row| softmax(row, temperature));
+            nested.probabilities.extend(p);
         }
-        figures(&p, &labels).unwrap_or(NONE)
+        nested
+    }
+}
+
+/// The answers of a cross-validation, fold by fold.
+#[derive(Default)]
+struct Nested {
+    labels: Vec<usize>,
+    probabilities: Vec<Vec<f64>>,
+}
+
+impl Nested {
+    fn figures(&self) -> Figures {
+        figures(&self.probabilities, &self.labels).unwrap_or(NONE)
+    }
+
+    fn losses(&self) -> Vec<f64> {
+        let cases = self.probabilities.iter().zip(&self.labels);
+        cases.map(|(p, label)| loss(p[*label])).collect()
     }
 }
 
