@@ -6,6 +6,7 @@
 mod cache;
 mod calibrate;
 mod folds;
+mod gain;
 mod guard;
 mod head;
 mod measure;
@@ -18,13 +19,14 @@ mod tensors;
 
 pub use calibrate::{Calibration, SetFigures, calibrate, calibration_needs};
 pub use folds::folds;
+pub use gain::Gain;
 pub use guard::Guard;
 pub use head::{FusionHead, HeadError, Steps, prototypes, unit};
 pub use measure::{Figures, Step, answered, figures, reliability, temperature};
 pub use probe::{Examples, Probe};
 pub use rates::{OneClass, OperatingPoint, Rate};
 pub use reference::{Glance, Moved, Reference};
-pub use select::{CASES_NEEDED, Choice, FOLDS, Gain, LabelledCase, Selected, Start, select};
+pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, select};
 pub use sets::{COVERAGE, Members, PredictionSets, cases_needed, threshold};
 
 use crate::finding::TriageLevel;

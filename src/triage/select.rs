@@ -10,9 +10,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::folds::folds;
+use super::gain::Gain;
 use super::head::{blended, softmax};
 use super::measure::{Figures, figures, loss, temperature};
 use super::probe::{Examples, Probe};
@@ -82,39 +81,6 @@ pub struct Selected {
     pub after: Figures,
     /// What training gains beyond that calibration.
     pub gain: Gain,
-}
-
-/// By how much the log loss falls, case by case.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Gain {
-    /// On average.
-    pub log_loss: f64,
-    /// The standard error of that average: what chance alone may do.
-    pub standard_error: f64,
-}
-
-impl Gain {
-    /// From the losses of the same cases before and after.
-    fn of(before: &[f64], after: &[f64]) -> Self {
-        let cases = before.len() as f64;
-        let falls = || {
-            before
-                .iter()
-                .zip(after)
-                .map(|(before, after)| before - after)
-        };
-        let mean = falls().sum::<f64>() / cases;
-        let squares: f64 = falls().map(|fall| (fall - mean) * (fall - mean)).sum();
-        Self {
-            log_loss: mean,
-            standard_error: (squares / (cases - 1.0).max(1.0) / cases).sqrt(),
-        }
-    }
-
-    /// Whether it is more than chance alone may do.
-    pub fn is_beyond_chance(&self) -> bool {
-        self.log_loss > self.standard_error
-    }
 }
 
 /// Chooses, trains and measures a head. There are at least [`CASES_NEEDED`] cases of each
