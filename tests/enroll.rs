@@ -241,7 +241,10 @@ fn what_is_no_gain_is_refused_and_what_the_exam_would_not_answer_left_out() {
     let (code, out, error) = clinic.run("enroll", "cases.csv", &["--exam", "lung_tb2"]);
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("no_gain"), "{error}");
-    assert!(out.contains("left out: not_found 1, wrong_modality 1"), "{out}");
+    assert!(
+        out.contains("left out: not_found 1, wrong_modality 1"),
+        "{out}"
+    );
     assert!(out.contains("nothing was changed\n"), "{out}");
     let kept = files_under(&clinic.folder("state/embeddings")).len();
     assert_eq!(kept, 24, "neither the breast nor the missing file");
