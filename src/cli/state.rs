@@ -37,11 +37,13 @@ pub fn sockets(state: &StateFolder) -> Result<Vec<PathBuf>, Failure> {
     if let Some(path) = variable("MEDFOCUS_SOCKET") {
         return Ok(vec![path]);
     }
-    let in_state = state.path()?.join(SOCKET);
+    let in_state = state.path().map(|folder| folder.join(SOCKET));
     if state.state.is_some() {
-        return Ok(vec![in_state]);
+        return Ok(vec![in_state?]);
     }
-    Ok(vec![Path::new(SERVICE).join(SOCKET), in_state])
+    // Whoever has no folder of their own, as a job of the system, still has the service's.
+    let service = Path::new(SERVICE).join(SOCKET);
+    Ok(std::iter::once(service).chain(in_state.ok()).collect())
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
