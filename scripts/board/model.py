@@ -47,7 +47,7 @@ class Graph:
 
     int8_macs: int
     float_macs: int
-    # By kernel.
+    # By kernel; none where nobody counted, and the time is a floor: that of the products alone.
     instructions: dict[str, int]
     weight_bytes: int
     arena_bytes: int
@@ -64,7 +64,7 @@ def milliseconds(graph: Graph, board: Board, loops: list[dict], threads: int) ->
     int8, int8_cost = rate(loops, board.kernel, board.model)
     floats, float_cost = rate(loops, "float", board.model)
     products = graph.int8_macs * int8_cost + graph.float_macs * float_cost
-    others = max(0.0, graph.instructions[board.kernel] - products)
+    others = max(0.0, graph.instructions.get(board.kernel, 0) - products)
     cycles = graph.int8_macs / int8 + graph.float_macs / floats + others / board.ipc
     gain = 1 + GAIN * (threads - 1)
     moved = graph.weight_bytes + 2 * graph.arena_bytes

@@ -36,7 +36,9 @@ pub(super) fn worker() -> Option<u32> {
         .collect();
     let is_worker = |pid: &u32| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        command.split(|byte| *byte == 0).nth(1) == Some(super::super::WORKER.as_bytes())
+        // Not by its place: another program's words come first where that one runs it.
+        let mut words = command.split(|byte| *byte == 0);
+        words.any(|word| word == super::super::WORKER.as_bytes())
     };
     children.into_iter().find(is_worker)
 }
