@@ -14,7 +14,7 @@ from .probe import balanced_weights, cross_entropy
 from .sample import Exam, Predictor, Sample, Setting
 
 FOLDS = 4
-MOST = 240
+MOST = 160
 """Images that a setting is chosen on, the same share of each class; all are trained on."""
 TEMPERATURES = np.geomspace(0.1, 20, 60)
 

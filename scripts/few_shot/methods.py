@@ -85,7 +85,7 @@ class TipAdapterF(Method):
     """The cache with its keys trained."""
 
     name = "tip_adapter_f"
-    grid = tuple({"alpha": a, "beta": b} for a, b in product((3.0, 10.0), (5.5, 1.0)))
+    grid = tuple({"alpha": a, "beta": b} for a, b in product((3.0, 10.0), (5.5,)))
     steps = 20
 
     def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
@@ -126,7 +126,7 @@ class ClipAdapter(Method):
 
     name = "clip_adapter"
     grid = tuple({"ratio": r, "penalty": p} for r, p in product((0.6, 0.2), (0.001, 0.0001)))
-    steps = 40
+    steps = 25
     seed = 0
 
     def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
@@ -169,7 +169,7 @@ class MedFocus(Method):
         *({"lambda": share, "penalty": 0.03} for share in (0.3, 0.0, 0.7, 1.0)),
         {"lambda": 0.3, "penalty": 0.003},
     )
-    steps = 30
+    steps = 20
 
     def __init__(self, share: float | None = None) -> None:
         """With `share` lambda is no choice, for the sweep over it."""

@@ -19,7 +19,7 @@ class ProLip(Method):
 
     name = "prolip"
     grid = tuple({"penalty": p} for p in (0.1, 1.0, 0.01))
-    steps = 30
+    steps = 20
 
     def __init__(self, projection: np.ndarray) -> None:
         # Embeddings are of unit length, so the scale is free: with this one a penalty means
