@@ -145,7 +145,7 @@ def encoders_table(folder: Path) -> list[str]:
         "| without | images | steps | seed | minutes | on the exams it saw |",
         "|" + "---|" * 6,
     ]
-    for exam in EXAMS:
+    for exam in (exam for exam in EXAMS if (folder / exam / "training.json").exists()):
         record = json.loads((folder / exam / "training.json").read_text())
         seen = [
             f"{key.removesuffix('_both')} {100 * value:.0f}"
@@ -167,7 +167,11 @@ def filled(page: str, name: str, lines: list[str]) -> str:
 
 
 def main() -> None:
-    results = {exam: Results.load(RESULTS / exam, i) for i, exam in enumerate(EXAMS)}
+    results = {
+        exam: Results.load(RESULTS / exam, i)
+        for i, exam in enumerate(EXAMS)
+        if (RESULTS / exam / "rows.jsonl").exists()
+    }
     page = PAGE.read_text()
     encoders = ROOT / ".work/leave-one-out"
     page = filled(page, "encoders", encoders_table(encoders))
