@@ -41,8 +41,8 @@ methods:
 focus:
   overlay, blur, crop, cutout, none; two more are ablations: mask is the binary mask itself
   as the second picture, centre the crop moved to the middle of the image.
-  zero_shot, text_probe and medfocus are tried with each of them at the fractions; the other
-  methods, and all of them at so many shots, with none and the bundle's own style only.
+  zero_shot, the probes and medfocus are tried with each of them at the fractions; the
+  adapters, and all methods at so many shots, with none and the bundle's own style only.
 
 output:
   rows (--json: one JSON object a line), and in --out rows.jsonl, table.md, table.csv,

@@ -88,24 +88,30 @@ def focus_table(results: dict[str, Results], method: str) -> list[str]:
         for amount in FEW:
             gains = [r.gain(method, style, amount) for r in results.values()]
             cells = [estimate(*gain).text() for gain in gains]
-            mean = float(np.mean([gain[0] for gain in gains]))
-            average = estimate(mean, np.mean([gain[1] for gain in gains], axis=0))
-            cells.append(f"**{average.text()}**")
+            cells.append(f"**{average(gains).text()}**")
             lines.append(f"| {style} | {amount} | {' | '.join(cells)} |")
     return lines
 
 
 def both_table(results: dict[str, Results]) -> list[str]:
-    """The average over exams, both amounts together: one number a style and method."""
-    lines = ["| focus | " + " | ".join(LEARNT) + " |", "|---|" + "---|" * len(LEARNT)]
+    """The average over exams, both amounts together: one number a style and method, and one
+    over the methods too."""
+    lines = ["| focus | " + " | ".join(LEARNT) + " | all three |", "|---|" + "---|" * 4]
     for style in FOCUSED:
-        cells = []
+        cells, every = [], []
         for method in LEARNT:
             gains = [r.gain(method, style, a) for r in results.values() for a in FEW]
-            mean = float(np.mean([gain[0] for gain in gains]))
-            cells.append(estimate(mean, np.mean([gain[1] for gain in gains], axis=0)).text())
+            every += gains
+            cells.append(average(gains).text())
+        cells.append(f"**{average(every).text()}**")
         lines.append(f"| {style} | {' | '.join(cells)} |")
     return lines
+
+
+def average(gains: list[tuple[float, np.ndarray]]) -> Estimate:
+    """Of means and their draws."""
+    mean = float(np.mean([gain[0] for gain in gains]))
+    return estimate(mean, np.mean([gain[1] for gain in gains], axis=0))
 
 
 def methods_table(results: Results, exam: str, style: str, column: str) -> list[str]:
@@ -167,19 +173,22 @@ def filled(page: str, name: str, lines: list[str]) -> str:
 
 
 def main() -> None:
-    results = {
-        exam: Results.load(RESULTS / exam, i)
-        for i, exam in enumerate(EXAMS)
-        if (RESULTS / exam / "rows.jsonl").exists()
-    }
+    results, focused = (
+        {
+            exam: Results.load(RESULTS / f"{exam}{end}", i)
+            for i, exam in enumerate(EXAMS)
+            if (RESULTS / f"{exam}{end}" / "rows.jsonl").exists()
+        }
+        for end in ("", "-focus")
+    )
     page = PAGE.read_text()
     encoders = ROOT / ".work/leave-one-out"
     page = filled(page, "encoders", encoders_table(encoders))
     images = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared/data/images"
     page = filled(page, "regions", regions.table(images, np.load(encoders / "regions.npy")))
-    page = filled(page, "focus", both_table(results))
+    page = filled(page, "focus", both_table(focused))
     for method in LEARNT:
-        page = filled(page, f"focus {method}", focus_table(results, method))
+        page = filled(page, f"focus {method}", focus_table(focused, method))
     for exam, one in results.items():
         page = filled(page, f"accuracy {exam}", methods_table(one, exam, "crop", "accuracy"))
         balanced = methods_table(one, exam, "crop", "balanced_accuracy")

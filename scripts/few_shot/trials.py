@@ -16,7 +16,7 @@ from .metrics import figures
 from .sample import Exam, Sample
 from .split import Amount, draw
 
-EVERY_STYLE = ("zero_shot", "text_probe", "medfocus")
+EVERY_STYLE = ("zero_shot", "linear_probe", "text_probe", "medfocus")
 """Methods that are tried with every focus style, at shares of the images; all else is tried
 with none and with the bundle's own style only."""
 SWEPT = (5, 10)
