@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import calls, flips, kills, others, power, soak
+from . import calls, clock, disk, flips, kills, power, receivers, second, soak, stuck
 
 BAD = ("lost", "twice", "failed")
 
@@ -28,13 +28,13 @@ def faults(quick: bool, seed: int) -> dict[str, Callable[[Path], Figures]]:
         "kill_9": lambda folder: kills.run(folder, times(1000, 15), seed),
         "power_loss": lambda folder: power.run(folder, 12 if quick else None, seed),
         "failing_calls": lambda folder: calls.run(folder, 12 if quick else None),
-        "full_disk": lambda folder: others.full(folder, times(10, 1)),
+        "full_disk": lambda folder: disk.run(folder, times(10, 1)),
         "journal_bit_flips": lambda folder: flips.journal(folder, times(2000, 50), seed),
         "bundle_bit_flips": lambda folder: flips.bundle(folder, times(400, 20), seed),
-        "stuck_inference": lambda folder: others.stuck(folder, times(20, 1)),
-        "receiver_away": lambda folder: others.away(folder, times(50, 4)),
-        "clock_set": lambda folder: others.clock(folder, times(60, 6)),
-        "second_device": others.second,
+        "stuck_inference": lambda folder: stuck.run(folder, times(20, 1)),
+        "receiver_away": lambda folder: receivers.run(folder, times(50, 4)),
+        "clock_set": lambda folder: clock.run(folder, times(60, 6)),
+        "second_device": second.run,
         "soak": lambda folder: soak.run(folder, times(5000, 150)),
     }
 

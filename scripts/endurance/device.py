@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,3 +158,13 @@ def fresh(folder: Path, name: str) -> Path:
     (folder / f"{name}.stderr").unlink(missing_ok=True)
     (folder / name).mkdir(parents=True)
     return folder / name
+
+
+def until(done: Callable[[], bool], seconds: float) -> bool:
+    """Whether it is so before so many seconds have passed."""
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
