@@ -106,6 +106,7 @@ fn screens_allocate_nothing() {
         storage: true,
         waiting: 1,
         answered: 2,
+        warning: "",
     };
     let before = ALLOCATIONS.with(Cell::get);
     let mut canvas = Canvas::over(PANEL.size, [Rgb888::BLACK; 128 * 64]).expect("as many pixels");

@@ -7,7 +7,7 @@ use firmware_host::wire::VERSION;
 use serde_json::Value;
 
 use super::cases::{Cases, State, Summary};
-use crate::journal::{Order, Priority, Verdict};
+use crate::journal::{Order, Priority};
 use crate::report::SOFTWARE;
 
 /// Cases that `CASE:LIST?` names.
@@ -181,11 +181,8 @@ fn status(cases: &Cases) -> String {
     if let Some(trouble) = &summary.trouble {
         status += &format!(" code={}", trouble.code);
     }
-    let checks = cases.checks();
-    let warned = checks.iter().filter(|c| c.verdict == Verdict::Warned);
-    let warned: Vec<&str> = warned.map(|check| check.name.as_str()).collect();
-    if !warned.is_empty() {
-        status += &format!(" warnings={}", warned.join(","));
+    if !summary.warnings.is_empty() {
+        status += &format!(" warnings={}", summary.warnings.join(","));
     }
     status += &format!(" use={}", cases.bundle().intended_use.word());
     if let Some(trouble) = &summary.trouble {

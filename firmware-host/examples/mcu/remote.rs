@@ -156,6 +156,7 @@ impl Remote {
             storage: self.storage,
             waiting: 0,
             answered: self.answered,
+            warning: "",
         };
         let frame = lay_out(
             &screen,

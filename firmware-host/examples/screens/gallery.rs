@@ -74,6 +74,7 @@ pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Picture)> {
         storage: true,
         waiting: 2,
         answered: 16,
+        warning: "",
     };
     let draw = |(name, screen, page): (String, Screen<'_>, Page)| {
         let frame = lay_out(&screen, page, &health, panel, language);

@@ -473,8 +473,11 @@ impl<'a> Sheet<'a> {
             (self.says(Word::Waiting), waiting),
             ("medfocus", Line::Plain(health.version)),
         ];
+        // A code, the same in every language; before all else, where there is one.
+        let warning = ("!", Line::Plain(health.warning));
+        let warning = Some(warning).filter(|_| !health.warning.is_empty());
         let height = self.line_height(kit.row);
-        for (name, value) in rows {
+        for (name, value) in warning.into_iter().chain(rows) {
             if room.height() < height {
                 return;
             }

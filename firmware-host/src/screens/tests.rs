@@ -71,6 +71,7 @@ fn health(use_: Use) -> Health<'static> {
         storage: false,
         waiting: 64,
         answered: 1_000_000,
+        warning: "images_short",
     }
 }
 

@@ -13,7 +13,7 @@ use super::standings::{Standing, Standings};
 use crate::device::sinks::{Dues, Spec};
 use crate::device::tally::Tally;
 use crate::device::trouble::Trouble;
-use crate::journal::{Because, Order, SelfCheck, Span};
+use crate::journal::{Because, Order, SelfCheck, Span, Verdict};
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct Summary {
     pub storage_fault: bool,
     /// Why no case is answered now; they are accepted and kept.
     pub trouble: Option<Arc<Trouble>>,
+    /// Codes of what needs a person before long.
+    pub warnings: Vec<String>,
 }
 
 /// What stands now.
@@ -134,6 +136,18 @@ impl Board {
             let state = State::Running;
             self.standings.set(case, Standing { state, ..standing });
         }
+    }
+
+    /// Codes of what needs a person before long: checks of the self-test, images that will
+    /// have to go, sinks that are held up.
+    pub fn warnings(&self) -> Vec<String> {
+        let warned = self.checks.iter().filter(|c| c.verdict == Verdict::Warned);
+        let mut warnings: Vec<String> = warned.map(|check| check.code.clone()).collect();
+        warnings.extend(self.images_short.then(|| "images_short".to_owned()));
+        let sinks = self.dues.accounts().into_iter();
+        let held_up = sinks.filter(|sink| sink.obstacle.is_some());
+        warnings.extend(held_up.map(|sink| format!("sink_{}", sink.name)));
+        warnings
     }
 
     /// These sinks work from now on.

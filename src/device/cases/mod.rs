@@ -410,6 +410,7 @@ impl Cases {
             answered: board.answered,
             storage_fault: board.storage_fault,
             trouble: board.trouble.clone(),
+            warnings: board.warnings(),
         }
     }
 

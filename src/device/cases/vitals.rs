@@ -21,7 +21,7 @@ pub(in crate::device) struct Vitals {
     /// The last self-test: when, why, and what it came to.
     pub tested: Option<(Timestamp, Because)>,
     pub checks: Arc<[SelfCheck]>,
-    pub images_short: bool,
+    pub warnings: Vec<String>,
     pub waiting: usize,
     pub running_for: Option<Duration>,
     pub answered: usize,
@@ -47,7 +47,7 @@ impl Cases {
             trouble: board.trouble.clone(),
             tested: board.tested,
             checks: Arc::clone(&board.checks),
-            images_short: board.images_short,
+            warnings: board.warnings(),
             waiting: board.waiting.len(),
             running_for: board.tally.running_for(),
             answered: board.answered,

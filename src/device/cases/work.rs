@@ -157,11 +157,6 @@ impl Cases {
         lock(&self.board).trouble.clone()
     }
 
-    /// What the last self-test came to, check by check.
-    pub fn checks(&self) -> Arc<[SelfCheck]> {
-        Arc::clone(&lock(&self.board).checks)
-    }
-
     /// Cases are answered from now on, by this bundle.
     pub(in crate::device) fn set_ready(&self, bundle: &Arc<Outline>) {
         let before = std::mem::replace(&mut *lock(&self.bundle), Arc::clone(bundle));

@@ -24,6 +24,7 @@ pub struct View {
     storage_fault: bool,
     waiting: usize,
     answered: usize,
+    warning: Option<String>,
 }
 
 #[derive(Debug)]
@@ -81,6 +82,7 @@ impl View {
             storage_fault: false,
             waiting: 0,
             answered: 0,
+            warning: None,
         }
     }
 
@@ -89,6 +91,7 @@ impl View {
         self.storage_fault = summary.storage_fault;
         self.waiting = summary.waiting;
         self.answered = summary.answered;
+        self.warning = summary.warnings.first().cloned();
     }
 
     /// Takes note of an event.
@@ -202,6 +205,7 @@ impl View {
             storage: !self.storage_fault,
             waiting: count(self.waiting),
             answered: count(self.answered),
+            warning: self.warning.as_deref().unwrap_or_default(),
         }
     }
 }

@@ -191,7 +191,7 @@ impl Snapshot {
         let disk = cases.room().bytes();
         Self {
             state: vitals.condition(),
-            warnings: vitals.warnings(),
+            warnings: vitals.warnings.clone(),
             trouble: vitals.trouble.as_deref().cloned(),
             written: Timestamp::now(),
             boot_id: process::boot_id(),
@@ -263,15 +263,6 @@ impl Vitals {
         } else {
             Condition::Ready
         }
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let warned = self.checks.iter().filter(|c| c.verdict == Verdict::Warned);
-        let mut warnings: Vec<String> = warned.map(|check| check.code.clone()).collect();
-        warnings.extend(self.images_short.then(|| "images_short".to_owned()));
-        let held_up = self.sinks.iter().filter(|sink| sink.obstacle.is_some());
-        warnings.extend(held_up.map(|sink| format!("sink_{}", sink.name)));
-        warnings
     }
 
     fn self_test(&self) -> Option<Tested> {
