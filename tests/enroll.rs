@@ -5,7 +5,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::labelled::chests;
-use common::{assert_valid, assert_valid_by, classify, copy_of_starter, medfocus, root, seal};
+use common::{
+    assert_valid, assert_valid_by, classify, copy_of_starter, embedding_length, medfocus, root,
+    seal,
+};
 use serde_json::{Value, json};
 
 const BY: &str = "A. Radiologist";
@@ -348,10 +351,12 @@ fn a_new_exam_is_made_from_images_or_from_prototypes_alone() {
 
     let other = Clinic::new(0..0);
     let prototypes = other.folder("prototypes.safetensors");
-    let rows: Vec<u8> = (0..256)
+    let length = embedding_length();
+    let rows: Vec<u8> = (0..2 * length)
         .flat_map(|i| f32::from(i as u8 % 7).to_le_bytes())
         .collect();
-    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![2, 128], &rows);
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![2, length], &rows);
     let bytes = safetensors::serialize([("prototypes", view.unwrap())], None).unwrap();
     std::fs::write(&prototypes, bytes).unwrap();
     let given = ["--prototypes", prototypes.to_str().unwrap()];

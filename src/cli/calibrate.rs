@@ -258,9 +258,13 @@ fn in_text(
         text += &format!("left out: {}\n", in_words(&gathered.left_out));
     }
     let (temperature, measured) = (made.head.temperature(), made.labels.len());
+    let temperature = match temperature == was {
+        true => format!("{was:.3} stays, another is no better"),
+        false => format!("{was:.3} to {temperature:.3}"),
+    };
+    let fitted = made.fitted_on;
     text += &format!(
-        "temperature {was:.3} to {temperature:.3} on {} of them; measured on the other {measured}:\n\n",
-        made.fitted_on
+        "temperature {temperature} on {fitted} of them; measured on the other {measured}:\n\n"
     );
     text += &table(&[("before", Some(made.before)), ("after", Some(made.after))]);
     text += "\nprediction sets, cross-validated (95 % intervals)\n";

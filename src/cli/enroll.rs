@@ -234,7 +234,7 @@ fn gain(selected: Option<&Selected>) -> Result<(), EnrollError> {
     }
     if after.balanced_accuracy < before.balanced_accuracy {
         let (before, after) = (before.balanced_accuracy, after.balanced_accuracy);
-        let why = format!("cross-validated, balanced accuracy goes from {before:.3} to {after:.3}");
+        let why = format!("cross-validated, balanced accuracy goes from {before:.4} to {after:.4}");
         return Err(EnrollError::NoGain { why });
     }
     let gain = selected.gain;

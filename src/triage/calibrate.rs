@@ -18,8 +18,11 @@ use super::{FusionHead, Glance, Guard, Reference};
 const PARTS: usize = 3;
 /// Coverages that are looked at in any case.
 const COVERAGES: [f64; 4] = [0.8, 0.9, 0.95, 0.99];
-/// Parts of the cross-validation that says how often sets hold the true class.
+/// Parts of the cross-validation that says whether another temperature is better.
 const FOLDS: usize = 5;
+/// Parts of the one that says how often sets hold the true class. Many, since with fewer cases
+/// than there are at last a class may be in every set.
+const SET_FOLDS: usize = 20;
 
 /// A calibrated head, and how it did.
 #[derive(Debug)]
@@ -173,11 +176,11 @@ fn covered(
     p: &[Vec<f64>],
     labels: &[usize],
 ) -> Vec<SetFigures> {
-    let part = parts(cases, FOLDS);
+    let part = parts(cases, SET_FOLDS);
     let by_class = sets.has_each_class();
     let figures = |coverage: f64| {
         let (mut hits, mut tried, mut classes) = (0, 0, 0);
-        for fold in 0..FOLDS {
+        for fold in 0..SET_FOLDS {
             let (out, rest): (Vec<usize>, Vec<usize>) =
                 (0..cases.len()).partition(|case| part[*case] == fold);
             let others: Vec<Vec<f64>> = rest.iter().map(|case| p[*case].clone()).collect();

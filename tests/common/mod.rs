@@ -101,6 +101,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The length of the starter bundle's embeddings.
+pub fn embedding_length() -> usize {
+    let text = std::fs::read_to_string(starter().join("bundle.toml")).expect("the manifest");
+    let manifest: toml::Table = toml::from_str(&text).expect("TOML");
+    let length = manifest["image_encoder"]["embedding"].as_integer();
+    usize::try_from(length.expect("a number")).expect("a length")
+}
+
 /// Writes a file's hash into the manifest of a bundle, as its maker would.
 pub fn seal(bundle: &Path, file: &str) {
     use sha2::Digest;
