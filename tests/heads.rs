@@ -122,6 +122,34 @@ fn a_probe_that_is_trained_here_is_the_one_that_python_trains() {
     }
 }
 
+#[test]
+fn a_spoilt_file_is_refused_or_read_and_nothing_else() {
+    let known = vectors();
+    let full = head(&known["heads"]["fusion_cache_blended"]["tensors"]);
+    let (classes, dimension) = (full.classes(), full.dimension());
+    let p: Vec<Vec<f64>> = (0..20).map(|_| vec![0.5, 0.3, 0.2]).collect();
+    let sets = PredictionSets::fit(&p, &[0; 20], &[0.8, 0.9], true);
+    let bytes = full.with_sets(sets).write().unwrap();
+    let whole = floats(rows(&known["whole"]).next().unwrap());
+    let mut refused = 0;
+    // The names and shapes of its tensors stand first.
+    let (header, rest) = bytes.split_at(1200);
+    for spoilt in common::spoilt(header, 8).take(3000) {
+        let file = [spoilt.as_slice(), rest].concat();
+        match FusionHead::read(&file, classes, dimension) {
+            Ok(head) => {
+                let p = head.probabilities(&head.logits(&whole, &whole));
+                assert_eq!(p.len(), classes);
+                head.prediction_set(&p, 0.9);
+            }
+            Err(_) => refused += 1,
+        }
+        let cut = header.len() + rest.len() * (refused % 97) / 97;
+        assert!(FusionHead::read(&bytes[..cut], classes, dimension).is_err());
+    }
+    assert!(refused > 1000, "{refused}");
+}
+
 const HEAD: &str = "heads/brain4.safetensors";
 
 /// Gives the exam brain4 prediction sets that hold every class likelier than `least`.
