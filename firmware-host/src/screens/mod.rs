@@ -189,7 +189,7 @@ pub struct Health<'a> {
     pub waiting: u32,
     /// Cases that were answered.
     pub answered: u32,
-    /// Code of what needs a person before long; empty where nothing does.
+    /// Name of what needs a person before long; empty where nothing does.
     pub warning: &'a str,
 }
 

@@ -65,7 +65,7 @@ pub struct Summary {
     pub storage_fault: bool,
     /// Why no case is answered now; they are accepted and kept.
     pub trouble: Option<Arc<Trouble>>,
-    /// Codes of what needs a person before long.
+    /// Names of what needs a person before long.
     pub warnings: Vec<String>,
 }
 
@@ -138,11 +138,11 @@ impl Board {
         }
     }
 
-    /// Codes of what needs a person before long: checks of the self-test, images that will
+    /// Names of what needs a person before long: checks of the self-test, images that will
     /// have to go, sinks that are held up.
     pub fn warnings(&self) -> Vec<String> {
         let warned = self.checks.iter().filter(|c| c.verdict == Verdict::Warned);
-        let mut warnings: Vec<String> = warned.map(|check| check.code.clone()).collect();
+        let mut warnings: Vec<String> = warned.map(|check| check.name.clone()).collect();
         warnings.extend(self.images_short.then(|| "images_short".to_owned()));
         let sinks = self.dues.accounts().into_iter();
         let held_up = sinks.filter(|sink| sink.obstacle.is_some());
