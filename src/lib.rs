@@ -41,6 +41,7 @@ pub mod gate;
 pub mod image;
 pub mod journal;
 pub mod pipeline;
+mod port;
 pub mod report;
 pub mod self_test;
 pub mod triage;

@@ -239,9 +239,15 @@ fn every_finding_once(count: u64, kills: u64) -> u64 {
     let arguments = ["--fetch", "--log", log.to_str().unwrap()];
     for kill in 1..=kills {
         let mut host = host(folder.path(), FAST, &arguments);
-        while kept() < count * kill / (kills + 1) {
+        let (mut last, mut since) = (kept(), Instant::now());
+        while last < count * kill / (kills + 1) {
             assert_eq!(host.try_wait().unwrap(), None, "the host goes on");
+            assert!(since.elapsed() < PATIENCE, "no more than {last} arrive");
             std::thread::sleep(Duration::from_millis(5));
+            let now = kept();
+            if now > last {
+                (last, since) = (now, Instant::now());
+            }
         }
         if kill % 2 == 0 {
             device.kill();

@@ -233,8 +233,7 @@ impl Client {
     }
 
     fn plug(&self) -> Result<Box<dyn serialport::SerialPort>, ClientError> {
-        let port = serialport::new(&self.path, self.baud).timeout(DEADLINE);
-        port.open().map_err(|error| ClientError::Port {
+        crate::port::open(&self.path, self.baud, DEADLINE).map_err(|error| ClientError::Port {
             port: self.path.clone(),
             error: error.into(),
         })

@@ -53,7 +53,7 @@ fn keep_open(path: &str, baud: u32, cases: &Cases) {
     let turning = cases.power().must_turn(path, STANDSTILL);
     loop {
         turning.turned();
-        match serialport::new(path, baud).timeout(DEADLINE).open() {
+        match crate::port::open(path, baud, DEADLINE) {
             Ok(mut port) => {
                 log::info!("{path}: open at {baud} baud");
                 missing = false;

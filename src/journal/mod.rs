@@ -18,15 +18,20 @@ pub use check::{Because, SelfCheck, Verdict};
 pub use entry::{Entry, LINK, Line, Order, Priority};
 pub use history::{CaseHistory, End, History, Verified, history, verify};
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chain::Link;
 use clock::{Clock, Set};
 use history::outline;
 use jiff::{SignedDuration, Timestamp};
 use reserve::Reserve;
+
+/// How long the lock of a device that was killed may last: a process that it had just begun
+/// holds it until that is a program of its own, which takes a busy machine milliseconds.
+const LINGERS: Duration = Duration::from_secs(2);
 
 /// The journal's file in the state folder.
 pub const FILE: &str = "journal.ndjson";
@@ -104,10 +109,7 @@ impl Journal {
             .append(true)
             .open(&path)
             .map_err(failed(&path))?;
-        file.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => JournalError::InUse { path: path.clone() },
-            std::fs::TryLockError::Error(error) => failed(&path)(error),
-        })?;
+        lock(&file, &path, LINGERS)?;
         let history = outline(&file).map_err(failed(&path))?;
         settle(&file, &history)
             // The folder's entry of a new file must last as well.
@@ -240,6 +242,24 @@ impl Reader {
             .and_then(|_| BufReader::new(&mut self.file).read_until(b'\n', &mut bytes))
             .and_then(|_| Ok(serde_json::from_slice(&bytes)?))
             .map_err(failed(&self.path))
+    }
+}
+
+/// Takes the journal for this process, and waits so long for the one that has it to end.
+fn lock(file: &File, path: &Path, patience: Duration) -> Result<(), JournalError> {
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if begin.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let path = path.to_owned();
+                return Err(JournalError::InUse { path });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(path)(error)),
+        }
     }
 }
 
@@ -390,8 +410,19 @@ mod tests {
     #[test]
     fn two_cannot_hold_it() {
         let folder = tempfile::tempdir().unwrap();
-        let _held = Journal::open(folder.path()).unwrap();
+        let held = Journal::open(folder.path()).unwrap();
         let second = Journal::open(folder.path());
         assert!(matches!(second, Err(JournalError::InUse { .. })));
+
+        // A process that a killed device had just begun lets go of it: that is waited for.
+        let path = folder.path().join(FILE);
+        let file = File::open(&path).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| lock(&file, &path, Duration::MAX));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!second.is_finished());
+            drop(held);
+            second.join().unwrap().unwrap();
+        });
     }
 }
