@@ -11,6 +11,21 @@ from collections.abc import Mapping
 import numpy as np
 
 CACHE = ("cache.keys", "cache.values", "cache.alpha", "cache.beta")
+Tensors = dict[str, np.ndarray]
+
+
+def plain(prototypes: np.ndarray, scale: float) -> Tensors:
+    """A head of prototypes alone: nothing was trained."""
+    classes, size = prototypes.shape
+    return {
+        "prototypes": prototypes,
+        "fusion.weight": np.zeros((size, 2 * size)),
+        "fusion.bias": np.zeros(size),
+        "classifier.weight": np.zeros((classes, size)),
+        "classifier.bias": np.zeros(classes),
+        "logit_scale": np.array([scale]),
+        "temperature": np.array([1.0]),
+    }
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +29,16 @@ class Chosen:
     temperature: float = 1.0
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A choice, and its answers to images that it was not trained on."""
+
+    chosen: Chosen
+    logits: np.ndarray
+    loss: float
+    """Class-balanced mean log loss, before the temperature."""
+
+
 def choose(method: Method, exam: Exam, sample: Sample) -> Chosen:
     """The setting with the least log loss on folds that were not trained on, among those
     that answer no worse than the prototypes; the method's first where a class has only
@@ -35,21 +46,28 @@ def choose(method: Method, exam: Exam, sample: Sample) -> Chosen:
     if min(np.bincount(sample.labels, minlength=exam.classes)) < 2 or method.grid == ({},):
         return Chosen(method.grid[0])
     part = thinned(sample, exam.classes)
-    place = folds(part.labels)
-    zero = exam.alike(part.query)
-    weights = balanced_weights(part.labels, exam.classes)
-    floor = balanced_accuracy(zero.argmax(1) == part.labels, part.labels)
-    best, least = Chosen(method.grid[0]), np.inf
+    found = tried(method, exam, part, folds(part.labels), method.blends)
+    best = min(found, key=lambda one: one.loss, default=None)
+    if best is None:
+        return Chosen(method.grid[0])
+    return replace(best.chosen, temperature=temperature(best.logits, part.labels))
+
+
+def tried(
+    method: Method, exam: Exam, sample: Sample, place: np.ndarray, blends: tuple[float, ...]
+) -> Iterator[Tried]:
+    """Every setting and blend that answers no worse than the prototypes, by folds."""
+    zero = exam.alike(sample.query)
+    weights = balanced_weights(sample.labels, exam.classes)
+    floor = balanced_accuracy(zero.argmax(1) == sample.labels, sample.labels)
     for setting in method.grid:
-        trained = unseen(method, exam, part, place, setting)
-        for blend in method.blends:
+        trained = unseen(method, exam, sample, place, setting)
+        for blend in blends:
             logits = (1 - blend) * zero + blend * trained
-            loss = cross_entropy(logits, part.labels, weights)
-            right = logits.argmax(1) == part.labels
-            if loss < least and balanced_accuracy(right, part.labels) >= floor:
-                least = loss
-                best = Chosen(setting, blend, temperature(logits, part.labels))
-    return best
+            right = logits.argmax(1) == sample.labels
+            if balanced_accuracy(right, sample.labels) >= floor:
+                loss = cross_entropy(logits, sample.labels, weights)
+                yield Tried(Chosen(setting, blend), logits, loss)
 
 
 def fitted(method: Method, exam: Exam, sample: Sample, chosen: Chosen) -> Predictor:

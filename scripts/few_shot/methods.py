@@ -11,6 +11,9 @@ from itertools import product
 
 import numpy as np
 
+from bundling import head
+from bundling.head import Tensors
+
 from .descend import Arrays, descend, loss_and_slope, unit_and_back
 from .probe import balanced_weights, fit_probe
 from .sample import Exam, Predictor, Sample, Setting
@@ -42,19 +45,33 @@ class ZeroShot(Method):
         return lambda s: exam.alike(s.query)
 
 
-class LinearProbe(Method):
+class InHead(Method):
+    """A method whose answer a head file can hold (`src/triage/head.rs`)."""
+
+    @abstractmethod
+    def tensors(self, exam: Exam, sample: Sample, setting: Setting) -> Tensors:
+        """Trains; those tensors of the head that are not as in one of prototypes alone."""
+
+    def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
+        made = head.plain(exam.prototypes, exam.scale) | self.tensors(exam, sample, setting)
+        return lambda s: head.logits(made, s.whole, s.focused)
+
+
+class LinearProbe(InHead):
     """Logistic regression on the embeddings, without the text side."""
 
     name = "linear_probe"
     grid = tuple({"penalty": p} for p in (0.01, 0.1, 0.001, 0.0001, 0.00001))
 
-    def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
+    def tensors(self, exam: Exam, sample: Sample, setting: Setting) -> Tensors:
         offset = np.zeros((len(sample), exam.classes))
         weight, bias = fit_probe(offset, sample.query, sample.labels, setting["penalty"])
-        return lambda s: s.query @ weight.T + bias
+        # The head adds the prototypes' answer, so it is taken away here.
+        weight = weight - exam.scale * exam.prototypes
+        return {"classifier.weight": weight, "classifier.bias": bias}
 
 
-class TextProbe(Method):
+class TextProbe(InHead):
     """The same on top of the prototypes' answer, blended with it: what `medfocus enroll`
     trains."""
 
@@ -62,13 +79,13 @@ class TextProbe(Method):
     grid = LinearProbe.grid
     blends = (1.0, 0.75, 0.5, 0.25, 0.0)
 
-    def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
+    def tensors(self, exam: Exam, sample: Sample, setting: Setting) -> Tensors:
         q = sample.query
         weight, bias = fit_probe(exam.alike(q), q, sample.labels, setting["penalty"])
-        return lambda s: exam.alike(s.query) + s.query @ weight.T + bias
+        return {"classifier.weight": weight, "classifier.bias": bias}
 
 
-class TipAdapter(Method):
+class TipAdapter(InHead):
     """A key-value cache of the training images (Zhang et al. 2022); nothing is trained."""
 
     name = "tip_adapter"
@@ -76,19 +93,18 @@ class TipAdapter(Method):
         {"alpha": a, "beta": b} for a, b in product((3.0, 1.0, 10.0, 30.0), (5.5, 1.0, 20.0))
     )
 
-    def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
-        keys, values = cache_of(exam, sample)
-        return cached(exam, keys, values, setting)
+    def tensors(self, exam: Exam, sample: Sample, setting: Setting) -> Tensors:
+        return cache_tensors(*cache_of(exam, sample), setting)
 
 
-class TipAdapterF(Method):
+class TipAdapterF(InHead):
     """The cache with its keys trained."""
 
     name = "tip_adapter_f"
     grid = tuple({"alpha": a, "beta": b} for a, b in product((3.0, 10.0), (5.5,)))
     steps = 20
 
-    def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
+    def tensors(self, exam: Exam, sample: Sample, setting: Setting) -> Tensors:
         keys, values = cache_of(exam, sample)
         alpha, beta = setting["alpha"], setting["beta"]
         q, labels = sample.query, sample.labels
@@ -101,7 +117,7 @@ class TipAdapterF(Method):
             return loss, [(alpha * beta * (slope @ values.T) * near).T @ q]
 
         (keys,) = descend(objective, [keys], self.steps)
-        return cached(exam, keys, values, setting)
+        return cache_tensors(keys, values, setting)
 
 
 def cache_of(exam: Exam, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -113,12 +129,9 @@ def cache_of(exam: Exam, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     return sample.query, np.eye(exam.classes)[sample.labels]
 
 
-def cached(exam: Exam, keys: np.ndarray, values: np.ndarray, setting: Setting) -> Predictor:
-    def answer(s: Sample) -> np.ndarray:
-        nearness = np.exp(-setting["beta"] * (1 - s.query @ keys.T))
-        return exam.alike(s.query) + setting["alpha"] * nearness @ values
-
-    return answer
+def cache_tensors(keys: np.ndarray, values: np.ndarray, setting: Setting) -> Tensors:
+    numbers = {f"cache.{name}": np.array([setting[name]]) for name in ("alpha", "beta")}
+    return {"cache.keys": keys, "cache.values": values} | numbers
 
 
 class ClipAdapter(Method):
@@ -160,7 +173,7 @@ class ClipAdapter(Method):
         return answer
 
 
-class MedFocus(Method):
+class MedFocus(InHead):
     """The paper's objective on the fusion head: L = lambda Lc + (1 - lambda) Le, where Lc
     compares the fused embedding with the prototypes and Le is the classifier's."""
 
@@ -177,7 +190,7 @@ class MedFocus(Method):
             self.name = f"medfocus_lambda_{share:g}"
             self.grid = tuple({"lambda": share, "penalty": p} for p in (0.03, 0.003))
 
-    def fit(self, exam: Exam, sample: Sample, setting: Setting) -> Predictor:
+    def tensors(self, exam: Exam, sample: Sample, setting: Setting) -> Tensors:
         size, classes = exam.prototypes.shape[1], exam.classes
         share, penalty = setting["lambda"], setting["penalty"]
         # What is learnt of `fusion` lies where the samples lie: fewer numbers, same answer.
@@ -207,14 +220,13 @@ class MedFocus(Method):
 
         start = [np.zeros(s) for s in ((size, len(axes)), (size,), (classes, size), (classes,))]
         fusion, shift, classifier, bias = descend(objective, start, self.steps)
-        fusion = fusion @ axes
-
-        def answer(s: Sample) -> np.ndarray:
-            u, _ = unit_and_back(0.5 * (s.whole + s.focused) + s.joined @ fusion.T + shift)
-            # With lambda = 1 the classifier was never trained, and is still zero.
-            return u @ sp.T + u @ classifier.T + bias
-
-        return answer
+        # With lambda = 1 the classifier was never trained, and is still zero.
+        return {
+            "fusion.weight": fusion @ axes,
+            "fusion.bias": shift,
+            "classifier.weight": classifier,
+            "classifier.bias": bias,
+        }
 
 
 METHODS: dict[str, Method] = {

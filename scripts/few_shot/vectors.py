@@ -13,20 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from bundling import head
+from bundling.head import Tensors
 
 from .probe import fit_probe
 
 FILE = Path(__file__).resolve().parents[2] / "tests/vectors/heads/heads.json"
 SEED, COUNT, SIZE, CLASSES = 20261126, 40, 16, 3
-PENALTY = 0.02
+PENALTY, SCALE = 0.02, 12.5
 ABOUT = (
     "Heads on unit embeddings: logits before the temperature, probabilities after it. "
     "text_probe minimises sum_i w_i (-log softmax(s P q_i + C q_i + c)[y_i]) + penalty/2 |C|^2 "
     "with w_i = 1 / (classes * images of y_i's class), q = unit((whole + focused) / 2), c not "
     "penalised and of sum 0. Made by scripts/few_shot/vectors.py."
 )
-
-Tensors = dict[str, np.ndarray]
 
 
 def embeddings(
@@ -39,24 +38,11 @@ def embeddings(
     return labels, whole.round(6), focused.round(6)
 
 
-def plain(prototypes: np.ndarray) -> Tensors:
-    """A head of prototypes alone."""
-    return {
-        "prototypes": prototypes,
-        "fusion.weight": np.zeros((SIZE, 2 * SIZE)),
-        "fusion.bias": np.zeros(SIZE),
-        "classifier.weight": np.zeros((CLASSES, SIZE)),
-        "classifier.bias": np.zeros(CLASSES),
-        "logit_scale": np.array([12.5]),
-        "temperature": np.array([1.0]),
-    }
-
-
 def forms(
     random: np.random.Generator, prototypes: np.ndarray, labels: np.ndarray, q: np.ndarray
 ) -> dict[str, Tensors]:
     """A head of every form that a file may have."""
-    zero = plain(prototypes)
+    zero = head.plain(prototypes, SCALE)
     fusion = zero | {
         "fusion.weight": 0.2 * random.normal(size=(SIZE, 2 * SIZE)),
         "fusion.bias": 0.1 * random.normal(size=SIZE),

@@ -10,6 +10,7 @@ STEPS = {
     "split": "groups near-duplicates and writes the validation list",
     "train_segmenter": "trains the reduced SAM2",
     "train_clip": "trains the reduced CLIP on whole and focused images",
+    "fine_tune": "trains a bundle's image encoder further, from its own graph",
     "export": "writes graphs, prototypes, known answers and manifest as a bundle",
     "train_head": "trains the bundle's fusion heads on its own embeddings and calibrates them",
     "train_gate": "trains the gate that looks at an image before the exams do",

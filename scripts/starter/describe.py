@@ -42,9 +42,13 @@ def describe(picture: Tensor) -> Tensor:
 class Describer(nn.Module):
     """Predicts descriptions from unit embeddings; thrown away after training."""
 
-    def __init__(self, pixels: np.ndarray, embedding: int) -> None:
-        """The description's scale and main axes are those of `pixels [N, S, S]`."""
+    def __init__(
+        self, pixels: np.ndarray, embedding: int, class_share: float = CLASS_SHARE
+    ) -> None:
+        """The description's scale and main axes are those of `pixels [N, S, S]`;
+        `class_share` weighs the classes' loss beside it."""
         super().__init__()
+        self.class_share = class_share
         picture = torch.from_numpy(pixels).unsqueeze(1).float() / 255
         size = (96, 96)
         small = F.interpolate(picture, size=size, mode="bilinear", antialias=True)

@@ -20,25 +20,28 @@ PROGRAM = Path(__file__).resolve().parents[2] / "target/release/examples/reading
 
 
 def readings(arguments: argparse.Namespace) -> tuple[list[data.Row], np.ndarray]:
-    """The exams' images, and their unit embeddings `[N, 2, D]` (whole, focused) by
-    `cargo run --release --example readings`; made once for these graphs and this program."""
+    """The exams' images, and their unit embeddings `[N, 2, D]` (whole, focused)."""
     rows = [row for row in data.load_rows(arguments.images) if row.task in data.EXAMS]
-    sources = [PROGRAM, *sorted(arguments.bundle.glob("*.onnx"))]
-    key = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    cache = arguments.work / "readings.npz"
+    files = [arguments.images / row.file for row in rows]
+    return rows, read(arguments.bundle, files, arguments.work / "readings.npz")
+
+
+def read(bundle: Path, files: list[Path], cache: Path) -> np.ndarray:
+    """Unit embeddings `[N, 2, D]` of these files by `cargo run --release --example readings`;
+    made once for these files, these graphs and this program."""
+    sources = [PROGRAM, *sorted(bundle.glob("*.onnx"))]
+    names = "\n".join(map(str, files))
+    parts = [*(path.read_bytes() for path in sources), names.encode()]
+    key = hashlib.sha256(b"".join(parts)).hexdigest()
     if cache.exists():
         with np.load(cache) as made:
             if str(made["key"]) == key:
-                return rows, made["embeddings"]
+                return made["embeddings"]
     output = subprocess.run(
-        [PROGRAM, arguments.bundle],
-        input="\n".join(str(arguments.images / row.file) for row in rows),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
+        [PROGRAM, bundle], input=names, stdout=subprocess.PIPE, text=True, check=True
     )
     lines = [json.loads(line) for line in output.stdout.splitlines()]
     pairs = [(line["whole"], *line["focused"].values()) for line in lines]
     embeddings = np.array(pairs, np.float32)
     np.savez(cache, key=key, embeddings=embeddings)
-    return rows, embeddings
+    return embeddings

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bundling import known_answers
+from bundling.head import plain
 from bundling.manifest import exam_tables, focus_table, reseal
 from bundling.manifest import write as write_manifest
 from bundling.quantise import quantise_weights
@@ -25,7 +26,6 @@ from . import data, gate
 from .clip import Clip, ClipConfig
 from .segmenter import Segmenter
 from .train_clip import Texts, add_vocabulary
-from .train_head import Head
 from .train_head import save as save_head
 
 VERSION = "0.1.0"
@@ -195,8 +195,8 @@ def run(arguments: argparse.Namespace) -> None:
             (bundle / f"{name}.onnx").write_bytes((graphs / f"{name}.onnx").read_bytes())
         texts, scale = Texts(arguments.vocabulary), float(clip.log_scale.exp().clamp(max=50))
         for task in data.EXAMS:
-            head = Head(texts.prototypes(clip, task), scale)
-            save_head(head, 1.0, bundle / f"heads/{task}.safetensors")
+            head = plain(texts.prototypes(clip, task).numpy(), scale)
+            save_head(head, bundle / f"heads/{task}.safetensors")
         record = {n: json.loads((work / f"{n}.json").read_text()) for n in ("segmenter", "clip")}
         arguments.training.write_text(json.dumps(record, indent=1) + "\n")
         write_manifest(bundle, manifest(config, segmenter))

@@ -25,6 +25,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bundling import known_answers
+from bundling.head import Tensors, plain
 from bundling.manifest import exam_tables, focus_table, reseal
 from bundling.manifest import write as write_manifest
 from bundling.reference import Reference, upsample
@@ -36,7 +37,6 @@ from .export import STYLE, graph_tables, write_image_encoder
 from .sampler import MASK_SIDE, Sampler
 from .segmenter import Segmenter
 from .train_clip import LAMBDA, Pictures, Plan, Texts, add_vocabulary, fit
-from .train_head import Head
 from .train_head import save as save_head
 
 SAME_QUESTION = {"covid3": ["cxr_extra"]}
@@ -152,17 +152,17 @@ def write_bundles(exam: str, arguments: argparse.Namespace, folder: Path) -> Non
     clip.eval()
     scale = float(clip.log_scale.exp().clamp(max=50))
     prototypes = texts.prototypes(clip, exam)
-    write_bundle(exam, clip, Head(prototypes, scale), arguments, folder / "bundle")
+    write_bundle(exam, clip, plain(prototypes.numpy(), scale), arguments, folder / "bundle")
     save_file({"weight": clip.image.projection.weight.detach()}, folder / "projection.safetensors")
     clip.image.projection = torch.nn.Identity()
     clip.config = replace(config, embedding=config.width)
     # Its head is never asked; a bundle must have one of the right size.
     widened = torch.nn.functional.pad(prototypes, (0, config.width - config.embedding))
-    write_bundle(exam, clip, Head(widened, scale), arguments, folder / "features")
+    write_bundle(exam, clip, plain(widened.numpy(), scale), arguments, folder / "features")
 
 
 def write_bundle(
-    exam: str, clip: Clip, head: Head, arguments: argparse.Namespace, bundle: Path
+    exam: str, clip: Clip, head: Tensors, arguments: argparse.Namespace, bundle: Path
 ) -> None:
     """A bundle of one exam: this head and this encoder behind the shipped segmenter."""
     shutil.rmtree(bundle, ignore_errors=True)
@@ -172,7 +172,7 @@ def write_bundle(
     graph = bundle.with_name("image_encoder.onnx")
     write_image_encoder(clip, graph)
     shutil.copyfile(graph, bundle / graph.name)
-    save_head(head, 1.0, bundle / f"heads/{exam}.safetensors")
+    save_head(head, bundle / f"heads/{exam}.safetensors")
     lines = [
         "# For experiments only: its encoder never saw this exam. Made by scripts/starter.",
         *graph_tables(f"without-{exam}", clip.config, Segmenter()),

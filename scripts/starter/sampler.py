@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,20 @@ SHARE = {"covid3": 0.13, "lung_tb2": 0.2, "brain4": 0.32, "breast3": 0.22, "cxr_
 """Share of each task in a batch; within a task all classes are drawn alike."""
 STYLE_SHARE = {"none": 0.45, "crop": 0.45, "overlay": 0.06, "blur": 0.02, "cutout": 0.02}
 MASK_SIDE = 128
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How far a picture may be changed before it is learnt from."""
+
+    degrees: float = 12
+    shift: float = 0.08
+    scale: tuple[float, float] = (0.82, 1.12)
+    aspect: float = 0.12
+    grey: float = 0.6
+    """Strength of the changes of grey values, blur and noise."""
+    erased: float = 0.15
+    """Share of the images that lose a rectangle."""
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
@@ -49,6 +64,8 @@ class Sampler:
         keep: set[int],
         tasks: dict[str, list[str]],
         styles: dict[str, float] = STYLE_SHARE,
+        shares: dict[str, float] = SHARE,
+        changes: Changes = Changes(),
     ) -> None:
         self.pixels, self.masks = torch.from_numpy(pixels), torch.from_numpy(masks)
         self.boxes = torch.from_numpy(boxes_of(masks))
@@ -59,14 +76,16 @@ class Sampler:
             ]
             for task, labels in tasks.items()
         }
-        self.tasks, self.styles = list(tasks), styles
+        self.tasks, self.styles, self.changes = list(tasks), styles, changes
+        of_tasks = np.array([shares[task] for task in tasks])
+        self.shares = of_tasks / of_tasks.sum()
 
     def batch(
         self, size: int, side: int, random: np.random.Generator, generator: torch.Generator
     ) -> Batch:
         """`size` pictures of `side` pixels."""
-        shares = np.array([SHARE[t] for t in self.tasks])
-        tasks = random.choice(len(self.tasks), size, p=shares / shares.sum())
+        changes = self.changes
+        tasks = random.choice(len(self.tasks), size, p=self.shares)
         classes = np.array([random.integers(len(self.members[self.tasks[t]])) for t in tasks])
         pick = torch.tensor(
             [
@@ -80,17 +99,18 @@ class Sampler:
         theta = augment.random_affine(
             size,
             generator,
-            degrees=12,
-            shift=0.08,
-            scale=(0.82, 1.12),
-            aspect=0.12,
+            degrees=changes.degrees,
+            shift=changes.shift,
+            scale=changes.scale,
+            aspect=changes.aspect,
             flip=torch.ones(size, dtype=torch.bool),
         )
         theta = augment.compose(augment.crop_affine(boxes), theta)
         # Halved first: the warp samples four pixels, the device's resize averages all.
         source = F.avg_pool2d(self.pixels[pick].unsqueeze(1).float() / 255, 2)
         clean = augment.warp(source, theta, side)
-        image = augment.erase(augment.jitter(clean, generator, 0.6), generator, 0.15)
+        grey = augment.jitter(clean, generator, changes.grey)
+        image = augment.erase(grey, generator, changes.erased)
         image, clean = (x.expand(-1, 3, -1, -1).clone() for x in (image, clean))
         mask = (augment.warp(self.masks[pick].unsqueeze(1).float(), theta, side) > 0.5).float()
         for style in ("overlay", "blur", "cutout"):

@@ -24,7 +24,7 @@ from bundling.prompts import Tokenizer, text_prompts
 
 from . import data
 from .clip import Clip, ClipConfig
-from .describe import CLASS_SHARE, Describer
+from .describe import Describer
 from .sampler import MASK_SIDE, Batch, Sampler, boxes_of
 from .segmenter import Segmenter
 from .train_segmenter import pixels_to_input, whole_box_masks
@@ -147,7 +147,7 @@ def objective(
     if describer is None:
         return loss
     described = describer.loss(F.normalize(feature, dim=1), mix(describer.target(batch.clean)))
-    return CLASS_SHARE * loss + described
+    return describer.class_share * loss + described
 
 
 @torch.no_grad()

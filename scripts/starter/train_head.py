@@ -1,189 +1,260 @@
-"""Trains the fusion head of each exam on a bundle's own embeddings and calibrates it.
+"""Chooses, trains and calibrates the head of each exam on a bundle's own embeddings.
 
 A bundle in, the same bundle with better heads out: the built program reads the images, so
-that a head is fitted to what the device will see. A head starts as the prototypes' own
-answer (zero weights; see `src/triage/head.rs` for the formula) and is trained with
-L = lambda Lc + (1 - lambda) Le on the training images. It replaces the prototypes' answer
-only where cross-validation finds it better beyond chance; the encoder has seen these
-images, and a head that merely fits what the encoder remembers does worse on new ones. The
-temperature is fitted on the validation split.
+that a head is fitted to what the device will see. The forms are those of the few-shot
+experiment that a head file can hold, each blended with the prototypes' own answer; one of
+them is chosen where cross-validation on the training images finds its log loss better than
+the prototypes' beyond chance. The encoder has seen these images, so it is asked of changed
+views of them (`views`) as well, and the views of an image are never parted. Even so it
+remembers them: the head that the bundle came with stays unless the chosen one does better
+on the validation split too, by more than twice the standard error. Temperature, prediction
+sets and drift reference are of that split (`calibrate`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.numpy import load_file, save_file
 
-from bundling import known_answers
+from bundling import head, known_answers
+from bundling.head import Tensors
 from bundling.manifest import reseal
+from few_shot.choose import Chosen, temperature, tried
+from few_shot.methods import METHODS, InHead
+from few_shot.metrics import balanced_accuracy, figures
+from few_shot.probe import balanced_weights
+from few_shot.sample import Exam, Sample
 
-from . import data, device
-from .train_clip import LAMBDA, balanced_accuracy
+from . import calibrate, data, device, views
+from .gate import distances
 
-PENALTIES = [1.0, 0.1, 0.01]
-"""Weight decays that cross-validation chooses from."""
-STEPS = 150
-
-
-class Head(nn.Module):
-    """The fusion head; without training, the prototypes' own answer."""
-
-    def __init__(self, prototypes: Tensor, scale: float) -> None:
-        super().__init__()
-        classes, size = prototypes.shape
-        self.register_buffer("prototypes", prototypes)
-        self.register_buffer("scale", torch.tensor(scale))
-        self.fusion = nn.Linear(2 * size, size)
-        self.classifier = nn.Linear(size, classes)
-        for layer in (self.fusion, self.classifier):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, whole: Tensor, focused: Tensor) -> tuple[Tensor, Tensor]:
-        joined = torch.cat([whole, focused], dim=1)
-        fused = F.normalize(0.5 * (whole + focused) + self.fusion(joined), dim=1)
-        alike = self.scale * fused @ self.prototypes.T
-        return alike + self.classifier(fused), alike
+FORMS = ("text_probe", "medfocus", "tip_adapter")
+"""Of `few_shot.methods`. The linear probe is none: it forgets the text, and `text_probe` with
+a small penalty comes to the same."""
+BLENDS = (0.25, 0.5, 0.75, 1.0)
+FOLDS = 5
 
 
-def fit(
-    whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor, scale: float, penalty: float
-) -> Head:
-    """A head trained on these unit embeddings with classes weighted alike."""
-    head = Head(prototypes, scale)
-    weight = 1 / torch.bincount(real, minlength=len(prototypes)).clamp(min=1).float()
-    weight = weight / weight.mean()
-    optimiser = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=penalty)
-    for _ in range(STEPS):
-        logits, alike = head(whole, focused)
-        lc = F.cross_entropy(alike, real, weight)
-        le = F.cross_entropy(logits, real, weight, label_smoothing=0.05)
-        optimiser.zero_grad()
-        (LAMBDA * lc + (1 - LAMBDA) * le).backward()
-        optimiser.step()
-    return head.eval()
+@dataclass(frozen=True)
+class Choice:
+    """What the folds say of an exam; without a form the prototypes answer alone."""
+
+    form: str | None = None
+    chosen: Chosen = field(default_factory=lambda: Chosen({}, blend=0.0))
+    gain: float = 0.0
+    """Of the class-balanced mean log loss over the prototypes', each at its temperature."""
+    error: float = 0.0
+    """Standard error of the gain."""
 
 
-def gain(right: np.ndarray, before: np.ndarray, real: np.ndarray) -> tuple[float, float]:
-    """By how much balanced accuracy grows from answers `before` to `right` (truths an
-    image), and the standard error of that paired difference."""
-    counts = np.bincount(real)
-    share = len(real) / (np.count_nonzero(counts) * counts[real])
-    difference = share * (right.astype(float) - before.astype(float))
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(real)))
+@dataclass(frozen=True)
+class Lesson:
+    """One exam's training images, every view of them a row, and the image of each row."""
+
+    sample: Sample
+    image: np.ndarray
 
 
-def choose_penalty(
-    whole: Tensor, focused: Tensor, real: Tensor, prototypes: Tensor, scale: float
-) -> float | None:
-    """The weight decay whose five-fold answers gain most over the prototypes' own;
-    `None` where no gain exceeds its standard error."""
-    folds = np.random.default_rng(7).integers(5, size=len(real))
+def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative log probabilities of the truths, at the temperature that suits them all."""
+    p = head.softmax(logits / temperature(logits, labels))
+    return -np.log(p[np.arange(len(p)), labels])
 
-    def right(penalty: float) -> np.ndarray:
-        answers = np.zeros(len(real), int)
-        for fold in range(5):
-            mine = torch.from_numpy(folds == fold)
-            parts = (whole[~mine], focused[~mine], real[~mine])
-            head = fit(*parts, prototypes, scale, penalty)
-            answers[folds == fold] = answer(head, whole[mine], focused[mine])
-        return answers == real.numpy()
 
-    before = answer(Head(prototypes, scale), whole, focused) == real.numpy()
-    best, highest = None, 0.0
-    for penalty in PENALTIES:
-        more, error = gain(right(penalty), before, real.numpy())
-        if more > max(error, highest):
-            best, highest = penalty, more
+def gain_of(lesson: Lesson, before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """By how much the class-balanced loss falls, and the standard error of that over images,
+    of which all views count as one."""
+    weights = balanced_weights(lesson.sample.labels, lesson.sample.labels.max() + 1)
+    by_image = np.bincount(lesson.image, weights * (before - after))
+    return float(by_image.sum()), float(by_image.std(ddof=1) * len(by_image) ** 0.5)
+
+
+def choose(exam: Exam, lesson: Lesson, groups: np.ndarray) -> Choice:
+    """The form, setting and blend with the least loss, where it gains over the prototypes
+    more than its standard error. Near-duplicates share a fold."""
+    sample = lesson.sample
+    place = np.random.default_rng(7).integers(FOLDS, size=groups.max() + 1)[groups]
+    zero = losses(exam.alike(sample.query), sample.labels)
+    best = Choice()
+    for form in FORMS:
+        for one in tried(METHODS[form], exam, sample, place, BLENDS):
+            gain, error = gain_of(lesson, zero, losses(one.logits, sample.labels))
+            if gain > max(error, best.gain):
+                best = Choice(form, one.chosen, gain, error)
     return best
 
 
-@torch.no_grad()
-def answer(head: Head, whole: Tensor, focused: Tensor) -> np.ndarray:
-    """Class numbers."""
-    return head(whole, focused)[0].argmax(1).numpy()
+def trained(exam: Exam, sample: Sample, choice: Choice) -> Tensors:
+    """The head of this choice, trained on all of the sample."""
+    made = head.plain(exam.prototypes, exam.scale)
+    if choice.form is None:
+        return made
+    method = METHODS[choice.form]
+    assert isinstance(method, InHead)
+    made |= method.tensors(exam, sample, choice.chosen.setting)
+    return made | {"blend": np.array([choice.chosen.blend])}
 
 
-def fit_temperature(logits: Tensor, real: Tensor) -> float:
-    """Temperature scaling (Guo et al. 2017): the minimum of the cross-entropy."""
-    grid = torch.logspace(-1, 1.3, 200)
-    return float(min(grid, key=lambda t: F.cross_entropy(logits / t, real).item()))
+@dataclass(frozen=True)
+class Held:
+    """One exam's validation images."""
+
+    sample: Sample
+    names: list[str]
+    guard_shares: np.ndarray
 
 
-def calibration_error(probabilities: np.ndarray, real: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error of the answered class over equal-width bins."""
-    top, right = probabilities.max(1), probabilities.argmax(1) == real
-    place = np.minimum((top * bins).astype(int), bins - 1)
-    gaps = [
-        abs(top[place == b].mean() - right[place == b].mean()) * (place == b).mean()
-        for b in np.unique(place)
-    ]
-    return float(sum(gaps))
+def unseen(tensors: Tensors, held: Held) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits of the validation images, their probabilities by temperatures that they had no
+    part in, and the parts of that."""
+    logits = head.logits(tensors, held.sample.whole, held.sample.focused)
+    place = calibrate.folds(held.names, held.sample.labels)
+    return logits, calibrate.cross_fitted(logits, held.sample.labels, place), place
 
 
-def train(
-    whole: Tensor, focused: Tensor, real: Tensor, held: Tensor, prototypes: Tensor, scale: float
-) -> tuple[Head, float, dict[str, float | None]]:
-    """One exam's head, its temperature, and how it does on the validation split."""
-    parts = (whole[~held], focused[~held], real[~held], prototypes, scale)
-    penalty = choose_penalty(*parts)
-    head = Head(prototypes, scale) if penalty is None else fit(*parts, penalty)
-    with torch.no_grad():
-        logits = head(whole[held], focused[held])[0]
-    temperature = fit_temperature(logits, real[held])
-    probabilities = (logits / temperature).softmax(1).numpy()
-    answers, truth = probabilities.argmax(1), real[held].numpy()
-    figures = {
-        "weight_decay": penalty,
-        "temperature": round(temperature, 4),
-        "balanced_accuracy": round(balanced_accuracy(answers, truth), 4),
-        "ece": round(calibration_error(probabilities, truth), 4),
+@dataclass(frozen=True)
+class Compared:
+    """A new head beside the one that the bundle came with, on images that neither was
+    trained on."""
+
+    gain: float
+    """By how much its class-balanced log loss is less."""
+    error: float
+    """Standard error of the gain."""
+    balanced_accuracy: float
+    """Of the new head."""
+    is_better: bool
+    """Whether the gain is beyond chance, and balanced accuracy no lower."""
+
+
+def compared(made: Tensors, before: Tensors, held: Held) -> Compared:
+    labels = held.sample.labels
+    own, other = (unseen(tensors, held)[1] for tensors in (before, made))
+    true = np.arange(len(labels)), labels
+    lesson = Lesson(held.sample, np.arange(len(labels)))
+    gain, error = gain_of(lesson, -np.log(own[true]), -np.log(other[true]))
+    was, now = (balanced_accuracy(p.argmax(1) == labels, labels) for p in (own, other))
+    return Compared(gain, error, now, gain > 2 * error and now >= was)
+
+
+def calibrated(tensors: Tensors, held: Held) -> tuple[Tensors, dict[str, object]]:
+    """The head with all that `calibrate` adds, and how it does on the validation split."""
+    labels = held.sample.labels
+    logits, p, place = unseen(tensors, held)
+    fitted = calibrate.fit_temperature(logits, labels)
+    sets = calibrate.sets(p, labels)
+    made = tensors | {"temperature": np.array([fitted])} | sets
+    made |= calibrate.reference(head.softmax(logits / fitted), held.guard_shares)
+    levels = [round(float(level), 6) for level in sets["conformal.levels"]]
+    stated = [coverage_figures(p, labels, place, level) for level in levels]
+    return made, {"temperature": round(fitted, 4), **figures(p, labels), "sets": stated}
+
+
+def coverage_figures(
+    p: np.ndarray, labels: np.ndarray, place: np.ndarray, level: float
+) -> dict[str, float]:
+    hits, size = calibrate.coverage_of(p, labels, place, level)
+    low, high = calibrate.binomial_interval(hits / len(labels), len(labels))
+    return {
+        "stated": level,
+        "held": round(hits / len(labels), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "classes": round(size, 3),
     }
-    return head, temperature, figures
 
 
-def save(head: Head, temperature: float, path: Path) -> None:
+def save(tensors: Tensors, path: Path) -> None:
     """The file that `src/triage/head.rs` reads."""
-    tensors = {
-        "prototypes": head.prototypes,
-        "fusion.weight": head.fusion.weight.detach(),
-        "fusion.bias": head.fusion.bias.detach(),
-        "classifier.weight": head.classifier.weight.detach(),
-        "classifier.bias": head.classifier.bias.detach(),
-        "logit_scale": head.scale.reshape(1),
-        "temperature": torch.tensor([temperature]),
-    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: t.float().contiguous() for name, t in tensors.items()}, path)
+    named = {n: np.ascontiguousarray(v, np.float32) for n, v in tensors.items()}
+    save_file(named, path)
+
+
+ADDED = ("temperature", "conformal.", "reference.")
+
+
+def own_part(tensors: Tensors) -> Tensors:
+    """A head without what `calibrate` adds."""
+    kept = {n: v.astype(np.float64) for n, v in tensors.items() if not n.startswith(ADDED)}
+    return kept | {"temperature": np.array([1.0])}
+
+
+def form_in_words(tensors: Tensors, choice: Choice | None) -> str:
+    """What answers; `None` for the head that the bundle came with."""
+    if choice is not None and choice.form is not None:
+        return f"{choice.form}, blend {choice.chosen.blend:g}"
+    trained = tensors["classifier.weight"].any() or tensors["fusion.weight"].any()
+    return "the fusion head of before" if trained else "prototypes alone"
+
+
+def guards_of(bundle: Path) -> dict[str, float]:
+    """The largest distance that each exam's guard answers."""
+    exams = tomllib.loads((bundle / "bundle.toml").read_text())["exams"]
+    return {exam["name"]: exam["guard"]["up_to"] for exam in exams if "guard" in exam}
 
 
 def run(arguments: argparse.Namespace) -> None:
     bundle: Path = arguments.bundle
-    torch.manual_seed(0)
     rows, embeddings = device.readings(arguments)
-    pairs = torch.from_numpy(embeddings)
     validation = data.load_split(arguments.split)
+    every_row = data.load_rows(arguments.images)
+    pixels = data.load_pixels(arguments.images, every_row, arguments.work / "pixels.npy")
+    groups = data.duplicate_groups(pixels[[row.task in data.EXAMS for row in every_row]])
+    seen = [i for i, row in enumerate(rows) if row.sha256 not in validation]
+    pictures = [embeddings[seen]] + [
+        views.readings(arguments, [rows[i] for i in seen], number)
+        for number in range(1, arguments.views + 1)
+    ]
+    up_to, record = guards_of(bundle), {}
     for task in data.EXAMS:
-        mine = torch.tensor([row.task == task for row in rows])
-        real = torch.tensor([row.class_index for row in rows if row.task == task])
-        held = torch.tensor([row.sha256 in validation for row in rows if row.task == task])
         path = bundle / f"heads/{task}.safetensors"
-        before = load_file(path)
-        whole, focused = pairs[mine].unbind(1)
-        scale = float(before["logit_scale"][0])
-        head, temperature, figures = train(whole, focused, real, held, before["prototypes"], scale)
-        save(head, temperature, path)
-        print(task, json.dumps(figures), flush=True)
+        before = own_part(load_file(path))
+        exam = Exam(before["prototypes"], float(before["logit_scale"][0]))
+        mine = np.array([k for k, i in enumerate(seen) if rows[i].task == task])
+        labels = np.array([rows[seen[k]].class_index for k in mine])
+        every = np.concatenate([view[mine] for view in pictures]).astype(np.float64)
+        image = np.tile(np.arange(len(mine)), len(pictures))
+        sample = Sample(every[:, 0], every[:, 1], labels[image])
+        _, group = np.unique([groups[seen[k]] for k in mine], return_inverse=True)
+        choice = choose(exam, Lesson(sample, image), group[image])
+        out = [i for i, r in enumerate(rows) if r.task == task and r.sha256 in validation]
+        pairs = embeddings[out].astype(np.float64)
+        guard = load_file(bundle / f"guards/{task}.safetensors")
+        held = Held(
+            Sample(pairs[:, 0], pairs[:, 1], np.array([rows[i].class_index for i in out])),
+            [rows[i].sha256 for i in out],
+            distances(guard, pairs[:, 0]) / up_to[task],
+        )
+        made = trained(exam, sample, choice)
+        outcome = compared(made, before, held)
+        finished, result = calibrated(made if outcome.is_better else before, held)
+        save(finished, path)
+        record[task] = {
+            "form": form_in_words(finished, choice if outcome.is_better else None),
+            "tried": {
+                "form": choice.form or "prototypes",
+                **choice.chosen.setting,
+                "blend": choice.chosen.blend,
+                "folds": [round(choice.gain, 4), round(choice.error, 4)],
+                "validation": [round(outcome.gain, 4), round(outcome.error, 4)],
+                "balanced_accuracy": round(outcome.balanced_accuracy, 5),
+            },
+            **result,
+        }
+        print(task, json.dumps(record[task]), flush=True)
+    arguments.heads.write_text(json.dumps(record, indent=1) + "\n")
     known_answers.write(bundle, arguments.phantoms)
     reseal(bundle)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It needs no more than every step does."""
+    views.add_arguments(parser)
+    here = Path(__file__).resolve().parent
+    parser.add_argument("--heads", type=Path, default=here / "heads.json", help="the record")
