@@ -18,6 +18,7 @@ STEPS = {
     "gate_table": "measures gate and guard on the validation images",
     "evaluate": "runs the built program over the validation images and writes the model card",
     "leave_one_out": "pre-trains the reduced CLIP without one exam, for few-shot experiments",
+    "adapt": "trains an encoder itself on few images, by LoRA and in full",
     "phantoms": "draws the phantom images that the repository ships",
     "vectors": "writes the reference vectors that the Rust tests compare with",
 }
