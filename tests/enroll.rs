@@ -9,6 +9,7 @@ use common::{
     assert_valid, assert_valid_by, classify, copy_of_starter, embedding_length, medfocus, root,
     seal,
 };
+use medfocus::triage::FusionHead;
 use serde_json::{Value, json};
 
 const BY: &str = "A. Radiologist";
@@ -524,25 +525,42 @@ fn journal(clinic: &Clinic, tuberculosis: f64) {
     }
 }
 
+/// Takes away what the answers of the exam lung_tb2 are compared with.
+fn forget_reference(bundle: &Path) {
+    const HEAD: &str = "heads/lung_tb2.safetensors";
+    let bytes = std::fs::read(bundle.join(HEAD)).unwrap();
+    let head = FusionHead::read(&bytes, 2, embedding_length()).unwrap();
+    assert!(head.reference().is_some());
+    let bytes = head.with_reference(None).write().unwrap();
+    std::fs::write(bundle.join(HEAD), bytes).unwrap();
+    seal(bundle, HEAD);
+}
+
 #[test]
 fn drift_is_seen_in_the_journal() {
     let clinic = Clinic::new(0..12);
     let state = clinic.folder("state");
-    let drift = || {
-        let state = state.to_str().unwrap();
-        let output = medfocus(&["drift", "--exam", "lung_tb2", "--state", state, "--json"]);
+    let drift = |more: &[&str]| {
+        let state = ["--state", state.to_str().unwrap(), "--json"];
+        let output = medfocus(&[&["drift", "--exam", "lung_tb2"], &state[..], more].concat());
         let text = String::from_utf8(output.stdout).unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         (output.status.code().unwrap(), text, error)
     };
-    let (code, _, error) = drift();
+    let without = copy_of_starter();
+    forget_reference(without.path());
+    let (code, _, error) = drift(&["--bundle", without.path().to_str().unwrap()]);
     assert!(code == 1 && error.contains("no_reference"), "{error}");
+    // The shipped exams are calibrated.
+    let (code, _, error) = drift(&[]);
+    assert!(code == 1 && error.contains("too_few_cases"), "{error}");
     let accept = ["--exam", "lung_tb2", "--accept", "--by", BY];
     clinic.json("calibrate", "labelled", &accept);
     journal(&clinic, 0.98);
-    let (code, text, error) = drift();
+    let (code, text, error) = drift(&[]);
     assert_eq!(code, 1, "{error}");
     let moved: Value = serde_json::from_str(&text).unwrap();
+    assert_valid_by("drift.schema.json", &moved);
     assert_eq!(moved["verdict"], "moved");
     assert_eq!(
         (&moved["reference_cases"], &moved["findings"]),

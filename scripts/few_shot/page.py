@@ -7,10 +7,10 @@ by hand and are never touched.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from .report import PAPER, PAPER_FRACTIONS, amount_of
 from .trials import EVERY_STYLE
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE, RESULTS = ROOT / "docs/few-shot.md", ROOT / ".work/few-shot"
+PAGE = "few-shot.md"
 FOCUSED = [style for style in (*STYLES, "mask", "centre") if style != "none"]
 FEW = ("5 %", "10 %")
 LEARNT = [name for name in EVERY_STYLE if name != "zero_shot"]
@@ -168,37 +168,47 @@ def filled(page: str, name: str, lines: list[str]) -> str:
     """The page with another table between the marks of this name."""
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(page):
-        raise SystemExit(f"{PAGE} has no place for the table {name}")
+        raise SystemExit(f"the page has no place for the table {name}")
     return pattern.sub(lambda m: m[1] + "\n".join(lines) + "\n" + m[2], page)
 
 
+def arguments_of(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="few_shot.page", description=__doc__)
+    parser.add_argument("images", nargs="?", type=Path, default=ROOT.parent / "shared/data/images")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the page lies")
+    parser.add_argument("--results", type=Path, default=ROOT / ".work/few-shot")
+    parser.add_argument("--encoders", type=Path, default=ROOT / ".work/leave-one-out")
+    return parser.parse_args(argv)
+
+
 def main() -> None:
+    arguments = arguments_of(None)
+    docs, found, encoders = arguments.docs, arguments.results, arguments.encoders
     results, focused = (
         {
-            exam: Results.load(RESULTS / f"{exam}{end}", i)
+            exam: Results.load(found / f"{exam}{end}", i)
             for i, exam in enumerate(EXAMS)
-            if (RESULTS / f"{exam}{end}" / "rows.jsonl").exists()
+            if (found / f"{exam}{end}" / "rows.jsonl").exists()
         }
         for end in ("", "-focus")
     )
-    page = PAGE.read_text()
-    encoders = ROOT / ".work/leave-one-out"
+    page = (docs / PAGE).read_text()
     page = filled(page, "encoders", encoders_table(encoders))
-    images = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared/data/images"
-    page = filled(page, "regions", regions.table(images, np.load(encoders / "regions.npy")))
+    masks = np.load(encoders / "regions.npy")
+    page = filled(page, "regions", regions.table(arguments.images, masks))
     page = filled(page, "focus", both_table(focused))
     for method in LEARNT:
         page = filled(page, f"focus {method}", focus_table(focused, method))
+    (docs / "few-shot").mkdir(exist_ok=True)
     for exam, one in results.items():
         page = filled(page, f"accuracy {exam}", methods_table(one, exam, "crop", "accuracy"))
         balanced = methods_table(one, exam, "crop", "balanced_accuracy")
         page = filled(page, f"balanced {exam}", balanced)
-        (PAGE.parent / "few-shot").mkdir(exist_ok=True)
-        shutil.copyfile(RESULTS / exam / "accuracy.svg", PAGE.parent / f"few-shot/{exam}.svg")
-        shutil.copyfile(RESULTS / exam / "table.csv", PAGE.parent / f"few-shot/{exam}.csv")
+        shutil.copyfile(found / exam / "accuracy.svg", docs / f"few-shot/{exam}.svg")
+        shutil.copyfile(found / exam / "table.csv", docs / f"few-shot/{exam}.csv")
     page = filled(page, "lambda", lambda_table(results))
-    PAGE.write_text(page)
+    (docs / PAGE).write_text(page)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

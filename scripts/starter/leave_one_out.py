@@ -150,7 +150,7 @@ def write_bundles(exam: str, arguments: argparse.Namespace, folder: Path) -> Non
     clip = Clip(config, {task: len(labels) for task, labels in tasks.items()})
     clip.load_state_dict(torch.load(folder / "clip.pt", weights_only=True))
     clip.eval()
-    scale = float(clip.log_scale.exp().clamp(max=50))
+    scale = float(clip.log_scale.detach().exp().clamp(max=50))
     prototypes = texts.prototypes(clip, exam)
     write_bundle(exam, clip, plain(prototypes.numpy(), scale), arguments, folder / "bundle")
     save_file({"weight": clip.image.projection.weight.detach()}, folder / "projection.safetensors")
