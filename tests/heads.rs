@@ -150,6 +150,18 @@ fn a_spoilt_file_is_refused_or_read_and_nothing_else() {
     assert!(refused > 1000, "{refused}");
 }
 
+#[test]
+fn the_starters_exams_are_calibrated() {
+    for (exam, classes) in [("covid3", 3), ("lung_tb2", 2), ("brain4", 4), ("breast3", 3)] {
+        let path = root().join(format!("models/starter/heads/{exam}.safetensors"));
+        let head = std::fs::read(path).unwrap();
+        let head = FusionHead::read(&head, classes, embedding_length()).unwrap();
+        assert_eq!(head.covers(Some(0.9)), Ok(()), "{exam}");
+        assert!(head.sets().unwrap().has_each_class(), "{exam}");
+        assert!(head.reference().unwrap().cases() >= 40, "{exam}");
+    }
+}
+
 const HEAD: &str = "heads/brain4.safetensors";
 
 /// Gives the exam brain4 prediction sets that hold every class likelier than `least`.
