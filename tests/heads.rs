@@ -152,7 +152,12 @@ fn a_spoilt_file_is_refused_or_read_and_nothing_else() {
 
 #[test]
 fn the_starters_exams_are_calibrated() {
-    for (exam, classes) in [("covid3", 3), ("lung_tb2", 2), ("brain4", 4), ("breast3", 3)] {
+    for (exam, classes) in [
+        ("covid3", 3),
+        ("lung_tb2", 2),
+        ("brain4", 4),
+        ("breast3", 3),
+    ] {
         let path = root().join(format!("models/starter/heads/{exam}.safetensors"));
         let head = std::fs::read(path).unwrap();
         let head = FusionHead::read(&head, classes, embedding_length()).unwrap();
