@@ -200,56 +200,86 @@ def guards_of(bundle: Path) -> dict[str, float]:
     return {exam["name"]: exam["guard"]["up_to"] for exam in exams if "guard" in exam}
 
 
+@dataclass(frozen=True)
+class Read:
+    """What the program reads off all exams' images."""
+
+    rows: list[data.Row]
+    embeddings: np.ndarray
+    views: list[np.ndarray]
+    """Of the images in `seen`, as they are and changed."""
+    seen: list[int]
+    """The training images."""
+    groups: np.ndarray
+    """Near-duplicates share a number."""
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Read:
+        rows, embeddings = device.readings(arguments)
+        validation = data.load_split(arguments.split)
+        seen = [i for i, row in enumerate(rows) if row.sha256 not in validation]
+        every = data.load_rows(arguments.images)
+        pixels = data.load_pixels(arguments.images, every, arguments.work / "pixels.npy")
+        groups = data.duplicate_groups(pixels[[row.task in data.EXAMS for row in every]])
+        of_seen = [rows[i] for i in seen]
+        numbers = range(1, arguments.views + 1)
+        changed = [views.readings(arguments, of_seen, number) for number in numbers]
+        return cls(rows, embeddings, [embeddings[seen], *changed], seen, groups)
+
+    def lesson(self, task: str) -> tuple[Lesson, np.ndarray]:
+        """An exam's training images and the group of each row."""
+        mine = np.array([k for k, i in enumerate(self.seen) if self.rows[i].task == task])
+        labels = np.array([self.rows[self.seen[k]].class_index for k in mine])
+        pairs = np.concatenate([view[mine] for view in self.views]).astype(np.float64)
+        image = np.tile(np.arange(len(mine)), len(self.views))
+        _, group = np.unique([self.groups[self.seen[k]] for k in mine], return_inverse=True)
+        return Lesson(Sample(pairs[:, 0], pairs[:, 1], labels[image]), image), group[image]
+
+    def held(self, task: str, guard: Tensors, up_to: float) -> Held:
+        """An exam's validation images."""
+        hidden = set(range(len(self.rows))) - set(self.seen)
+        out = sorted(i for i in hidden if self.rows[i].task == task)
+        pairs = self.embeddings[out].astype(np.float64)
+        labels = np.array([self.rows[i].class_index for i in out])
+        far = distances(guard, pairs[:, 0]) / up_to
+        sample = Sample(pairs[:, 0], pairs[:, 1], labels)
+        return Held(sample, [self.rows[i].sha256 for i in out], far)
+
+
+def remake(before: Tensors, lesson: Lesson, groups: np.ndarray, held: Held) -> tuple[Tensors, dict]:
+    """An exam's head, chosen, trained and calibrated, and the record of that."""
+    before = own_part(before)
+    exam = Exam(before["prototypes"], float(before["logit_scale"][0]))
+    choice = choose(exam, lesson, groups)
+    made = trained(exam, lesson.sample, choice)
+    outcome = compared(made, before, held)
+    finished, result = calibrated(made if outcome.is_better else before, held)
+    record = {
+        "form": form_in_words(finished, choice if outcome.is_better else None),
+        "tried": {
+            "form": choice.form or "prototypes",
+            **choice.chosen.setting,
+            "blend": choice.chosen.blend,
+            "folds": [round(choice.gain, 4), round(choice.error, 4)],
+            "validation": [round(outcome.gain, 4), round(outcome.error, 4)],
+            "balanced_accuracy": round(outcome.balanced_accuracy, 5),
+        },
+        **result,
+    }
+    return finished, record
+
+
 def run(arguments: argparse.Namespace) -> None:
     bundle: Path = arguments.bundle
-    rows, embeddings = device.readings(arguments)
-    validation = data.load_split(arguments.split)
-    every_row = data.load_rows(arguments.images)
-    pixels = data.load_pixels(arguments.images, every_row, arguments.work / "pixels.npy")
-    groups = data.duplicate_groups(pixels[[row.task in data.EXAMS for row in every_row]])
-    seen = [i for i, row in enumerate(rows) if row.sha256 not in validation]
-    pictures = [embeddings[seen]] + [
-        views.readings(arguments, [rows[i] for i in seen], number)
-        for number in range(1, arguments.views + 1)
-    ]
-    up_to, record = guards_of(bundle), {}
+    read, up_to, records = Read.of(arguments), guards_of(bundle), {}
     for task in data.EXAMS:
         path = bundle / f"heads/{task}.safetensors"
-        before = own_part(load_file(path))
-        exam = Exam(before["prototypes"], float(before["logit_scale"][0]))
-        mine = np.array([k for k, i in enumerate(seen) if rows[i].task == task])
-        labels = np.array([rows[seen[k]].class_index for k in mine])
-        every = np.concatenate([view[mine] for view in pictures]).astype(np.float64)
-        image = np.tile(np.arange(len(mine)), len(pictures))
-        sample = Sample(every[:, 0], every[:, 1], labels[image])
-        _, group = np.unique([groups[seen[k]] for k in mine], return_inverse=True)
-        choice = choose(exam, Lesson(sample, image), group[image])
-        out = [i for i, r in enumerate(rows) if r.task == task and r.sha256 in validation]
-        pairs = embeddings[out].astype(np.float64)
         guard = load_file(bundle / f"guards/{task}.safetensors")
-        held = Held(
-            Sample(pairs[:, 0], pairs[:, 1], np.array([rows[i].class_index for i in out])),
-            [rows[i].sha256 for i in out],
-            distances(guard, pairs[:, 0]) / up_to[task],
-        )
-        made = trained(exam, sample, choice)
-        outcome = compared(made, before, held)
-        finished, result = calibrated(made if outcome.is_better else before, held)
-        save(finished, path)
-        record[task] = {
-            "form": form_in_words(finished, choice if outcome.is_better else None),
-            "tried": {
-                "form": choice.form or "prototypes",
-                **choice.chosen.setting,
-                "blend": choice.chosen.blend,
-                "folds": [round(choice.gain, 4), round(choice.error, 4)],
-                "validation": [round(outcome.gain, 4), round(outcome.error, 4)],
-                "balanced_accuracy": round(outcome.balanced_accuracy, 5),
-            },
-            **result,
-        }
-        print(task, json.dumps(record[task]), flush=True)
-    arguments.heads.write_text(json.dumps(record, indent=1) + "\n")
+        held = read.held(task, guard, up_to[task])
+        head_of_task, records[task] = remake(load_file(path), *read.lesson(task), held)
+        save(head_of_task, path)
+        print(task, json.dumps(records[task]), flush=True)
+    arguments.heads.write_text(json.dumps(records, indent=1) + "\n")
     known_answers.write(bundle, arguments.phantoms)
     reseal(bundle)
 
