@@ -6,7 +6,9 @@ fixed, and L = lambda Lc + (1 - lambda) Le is the one of `train_clip`, with the 
 of `describe` beside it. Focus is shown as the device shows it: half of the pictures whole,
 half the crop. The steps are fixed beforehand and the weights' running average is kept, so
 that the validation split chooses nothing. A bundle comes of it under `--out`: this encoder,
-the bundle's own segmenter, prototypes and manifest; `train_head` makes its heads.
+the bundle's own segmenter, prototypes and manifest; its guards are still the old encoder's.
+Where it is better (docs/few-shot.md says how the starter's fared), `gate` and `train_head`
+make the rest.
 """
 
 from __future__ import annotations
@@ -128,7 +130,7 @@ def run(arguments: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = data.load_rows(arguments.images)
     pixels = data.load_pixels(arguments.images, rows, work / "pixels.npy")
-    masks = region_masks(arguments.bundle, pixels, work / "leave-one-out/regions.npy")
+    masks = region_masks(arguments.bundle, pixels, out / "regions.npy")
     validation = data.load_split(arguments.split)
     held = [i for i, row in enumerate(rows) if row.sha256 in validation]
     pictures = Pictures(rows, pixels, masks, set(range(len(rows))) - set(held), held)
@@ -159,7 +161,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="default: WORK/fine-tune")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-4, help="the highest learning rate")
