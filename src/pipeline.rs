@@ -27,9 +27,6 @@ use admission::Checked;
 pub use admission::{admit, exam_of, look};
 pub use progress::{Observer, Stage, Timings, observe};
 
-/// The cure where a graph needs more memory than it may take.
-pub const MORE_MEMORY: &str = "allow more memory, end other programs, or use a smaller bundle";
-
 /// What the user asks for instead of the bundle's own choice.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
@@ -70,7 +67,7 @@ impl From<EngineError> for Stopped {
             EngineError::Budget { .. } => Self::Refused(Refusal::new(
                 RefusalCode::Budget,
                 error.to_string(),
-                MORE_MEMORY,
+                error.cure(),
             )),
             error => Self::Engine(error),
         }

@@ -4,6 +4,7 @@
 //! build, computes the right thing with them. Never changes anything.
 
 use crate::bundle::{Bundle, KnownImage};
+use crate::engine::MORE_MEMORY;
 use crate::finding::RefusalCode;
 use crate::pipeline::{self, Overrides, Stopped, Timings};
 
@@ -60,7 +61,7 @@ impl SelfTestError {
     /// The way out.
     pub fn cure(&self) -> &'static str {
         if self.lacks_memory() {
-            pipeline::MORE_MEMORY
+            MORE_MEMORY
         } else {
             "copy the program and the bundle again; if it stays, do not use this device"
         }

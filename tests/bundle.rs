@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
 
 use common::{copy_of_starter, medfocus, starter};
 
@@ -167,6 +168,26 @@ fn a_graph_in_the_wrong_place_is_refused_by_what_it_wants() {
         other_head,
         &["brain4.safetensors", "prototypes", "[2, 128]", "[4, 128]"],
     );
+}
+
+#[test]
+fn a_kernel_that_cannot_be_had_is_no_fault_of_the_bundle() {
+    let output = Command::new(env!("CARGO_BIN_EXE_medfocus"))
+        .args(["bundle", "verify"])
+        .arg(starter())
+        .env("MEDFOCUS_KERNEL", "mmx")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    for part in [
+        "\"mmx\"",
+        "scalar",
+        "(kernel)",
+        "cure: unset MEDFOCUS_KERNEL",
+    ] {
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
 }
 
 #[test]

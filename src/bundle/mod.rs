@@ -142,6 +142,7 @@ impl BundleError {
             Self::Unsigned { .. } => "bundle_unsigned",
             Self::Signature { .. } => "bundle_signature",
             Self::Unwritable { .. } => "bundle_unwritable",
+            Self::Graph { error, .. } if of_this_machine(error) => error.code(),
             Self::Graph { .. } => "bundle_graph",
             Self::Known { .. } => "bundle_known_answers",
             Self::Head { .. } => "bundle_head",
@@ -163,9 +164,18 @@ impl BundleError {
             Self::Manifest { .. } => "use a bundle made for this version of medfocus",
             Self::Unwritable { .. } => "check the folder, the right to write and the space left",
             Self::Unlisted { .. } => "remove the file, or make the bundle again with it",
+            Self::Graph { error, .. } if of_this_machine(error) => error.cure(),
             Self::Graph { .. } | Self::Head { .. } | Self::Guard { .. } | Self::Known { .. } => {
                 "make the bundle again with its own script"
             }
         }
     }
+}
+
+/// Whether this machine is the reason, and not the graph.
+fn of_this_machine(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::Kernel { .. } | EngineError::Budget { .. }
+    )
 }

@@ -41,7 +41,6 @@ use medfocus::device::{self, Trouble};
 use medfocus::engine::EngineError;
 use medfocus::image;
 use medfocus::journal::JournalError;
-use medfocus::pipeline::MORE_MEMORY;
 use medfocus::self_test::SelfTestError;
 
 const AFTER: &str = "\
@@ -179,21 +178,10 @@ impl From<ClientError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        let (code, cure) = match error {
-            EngineError::Kernel { .. } => (
-                "kernel",
-                "unset MEDFOCUS_KERNEL, or name a kernel that this CPU can run",
-            ),
-            EngineError::Budget { .. } => ("budget", MORE_MEMORY),
-            _ => (
-                "engine",
-                "run `medfocus bundle verify`; if it passes, report this with the message",
-            ),
-        };
         Self::Device {
-            code,
+            code: error.code(),
+            cure: error.cure(),
             message: error.to_string(),
-            cure,
         }
     }
 }

@@ -135,6 +135,31 @@ pub enum EngineError {
     },
 }
 
+/// The way out where memory is wanting.
+pub const MORE_MEMORY: &str = "allow more memory, end other programs, or use a smaller bundle";
+
+impl EngineError {
+    /// Stable code for scripts.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Kernel { .. } => "kernel",
+            Self::Budget { .. } => "budget",
+            _ => "engine",
+        }
+    }
+
+    /// The way out.
+    #[must_use]
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::Kernel { .. } => "unset MEDFOCUS_KERNEL, or name a kernel that this CPU can run",
+            Self::Budget { .. } => MORE_MEMORY,
+            _ => "run `medfocus bundle verify`; if it passes, report this with the message",
+        }
+    }
+}
+
 /// What the products of a graph run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arithmetic {

@@ -30,7 +30,7 @@ mod reference;
 pub use audit::{Product, Profile, StepTime, median};
 pub use cpu::set_threads;
 pub use digest::ProductDigest;
-pub use graph::{Arithmetic, EngineError, Expected, Graph, Side, Tensor};
+pub use graph::{Arithmetic, EngineError, Expected, Graph, MORE_MEMORY, Side, Tensor};
 pub use memory::{available_memory, set_memory_budget};
 pub use prepared::Origin;
 pub use reference::{Compared, ReferenceError, compare_with_reference};

@@ -38,7 +38,7 @@ proptest! {
 
     #[test]
     fn int8_linear_is_the_definition_to_the_bit(
-        rows in 1usize..40, inputs in 1usize..150, outputs in 1usize..100, seed: u64,
+        rows in below(40), inputs in below(150), outputs in below(100), seed: u64,
         first in any::<bool>(),
     ) {
         let shape = [outputs, inputs];
@@ -62,7 +62,7 @@ proptest! {
 
     #[test]
     fn float_linear_is_the_definition(
-        rows in 1usize..40, inputs in 1usize..100, outputs in 1usize..100, seed: u64,
+        rows in below(40), inputs in below(100), outputs in below(100), seed: u64,
     ) {
         let x = values(seed, rows * inputs);
         let weights = values(seed + 1, outputs * inputs);

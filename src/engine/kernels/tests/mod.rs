@@ -51,12 +51,19 @@ fn codes(seed: u64, count: usize) -> Vec<i8> {
     values(seed, count).into_iter().map(code).collect()
 }
 
+/// The sizes that a property tries, below `most`: Miri takes some thousand times as long.
+const fn below(most: usize) -> std::ops::Range<usize> {
+    1..if cfg!(miri) { 8 } else { most }
+}
+
+/// Every kernel with two threads; with one under Miri, where a thread that waits for work
+/// keeps the other from doing it, and the pool has tests of its own.
 fn cpus() -> Vec<Cpu> {
     let kernels = Kernel::available();
     assert_eq!(kernels.last().map(|k| k.name()), Some("scalar"));
     kernels
         .into_iter()
-        .map(|kernel| Cpu::new(kernel, 2))
+        .map(|kernel| Cpu::new(kernel, if cfg!(miri) { 1 } else { 2 }))
         .collect()
 }
 
