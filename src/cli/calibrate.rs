@@ -14,7 +14,7 @@ use medfocus::triage::{
 };
 use serde_json::json;
 
-use super::local::{self, Settled, counted, in_words, table, today};
+use super::local::{self, Settled, cases_text, counted, table, today};
 use super::{Failure, exam, put};
 
 #[derive(Debug, Args)]
@@ -151,7 +151,7 @@ fn leave_out_enrolled(gathered: &mut Gathered, register: &Register) {
 
 /// Two of each class are there to be parted.
 fn enough(spec: &ExamSpec, gathered: &Gathered, coverage: f64) -> Result<(), EnrollError> {
-    let counts = counted(spec, gathered.cases.iter().map(|case| case.label));
+    let counts = counted(spec, &gathered.cases);
     let lacking = counts.into_iter().filter(|(_, count)| *count < 2);
     let mut lacking: Vec<_> = lacking.map(|(class, count)| (class, count, 2)).collect();
     if gathered.cases.len() < calibration_needs(coverage) {
@@ -213,7 +213,7 @@ fn change(
         exam.classes[curve.class].flag_from = Some(chosen.threshold);
     }
     exam.coverage = arguments.coverage.or(spec.coverage);
-    let counts = counted(spec, gathered.cases.iter().map(|case| case.label));
+    let counts = counted(spec, &gathered.cases);
     exam.calibrated = Some(Calibrated {
         by: arguments.local.by.clone().unwrap_or_default(),
         date: today(),
@@ -250,13 +250,7 @@ fn in_text(
     curve: &Curve,
     settled: &Settled,
 ) -> String {
-    let counts = counted(spec, gathered.cases.iter().map(|case| case.label));
-    let cases = gathered.cases.len();
-    let by_class = in_words(counts.iter().map(|(class, n)| (class, n)));
-    let mut text = format!("{}: {cases} cases: {by_class}\n", spec.name);
-    if !gathered.left_out.is_empty() {
-        text += &format!("left out: {}\n", in_words(&gathered.left_out));
-    }
+    let mut text = cases_text(spec, gathered);
     let (temperature, measured) = (made.head.temperature(), made.labels.len());
     let temperature = match temperature == was {
         true => format!("{was:.3} stays, another is no better"),
@@ -308,15 +302,7 @@ fn in_json(
     curve: &Curve,
     settled: &Settled,
 ) -> String {
-    let counts = counted(spec, gathered.cases.iter().map(|case| case.label));
-    let counts: serde_json::Map<_, _> = counts
-        .into_iter()
-        .map(|(class, count)| (class, count.into()))
-        .collect();
-    let mut object = json!({
-        "exam": spec.name,
-        "cases": counts,
-        "left_out": gathered.left_out,
+    let said = json!({
         "fitted_on": made.fitted_on,
         "measured_on": made.labels.len(),
         "temperature": { "before": was, "after": made.head.temperature() },
@@ -329,10 +315,7 @@ fn in_json(
         "thresholds": shown(curve),
         "flag_from": curve.chosen.map(|point| point.threshold),
     });
-    if let (Some(to), Some(from)) = (object.as_object_mut(), settled.json().as_object()) {
-        to.extend(from.clone());
-    }
-    format!("{object:#}\n")
+    local::object(spec, gathered, said, settled)
 }
 
 fn draw(

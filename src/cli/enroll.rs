@@ -12,7 +12,7 @@ use medfocus::triage::{
 };
 use serde_json::json;
 
-use super::local::{self, Base, Settled, counted, in_words, table, today};
+use super::local::{self, Base, Settled, cases_text, counted, table, today};
 use super::{Failure, exam, put};
 
 #[derive(Debug, Args)]
@@ -207,7 +207,7 @@ fn make(
         Origin::Head(head, _) => Start::Head(head),
         Origin::Cases(start) => *start,
     };
-    let counts = counted(spec, cases.iter().map(|case| case.label));
+    let counts = counted(spec, cases);
     let lacking = counts
         .into_iter()
         .filter(|(_, count)| *count < CASES_NEEDED);
@@ -265,7 +265,7 @@ fn change(
         Origin::Cases(_) => None,
     };
     let choice = made.selected.as_ref().map(|selected| selected.choice);
-    let counts = counted(spec, gathered.cases.iter().map(|case| case.label));
+    let counts = counted(spec, &gathered.cases);
     let enrolled = Enrolled {
         by: arguments.local.by.clone().unwrap_or_default(),
         date: today(),
@@ -309,16 +309,7 @@ fn in_text(
     [gathering, training]: [f64; 2],
     settled: &Settled,
 ) -> String {
-    let counts = counted(spec, gathered.cases.iter().map(|case| case.label));
-    let mut text = format!(
-        "{}: {} cases: {}\n",
-        spec.name,
-        gathered.cases.len(),
-        in_words(counts.iter().map(|(class, n)| (class, n)))
-    );
-    if !gathered.left_out.is_empty() {
-        text += &format!("left out: {}\n", in_words(&gathered.left_out));
-    }
+    let mut text = cases_text(spec, gathered);
     let (embedded, known) = (gathered.embedded, gathered.known);
     text += &format!("embedded: {embedded} now, {known} before, in {gathering:.1} s\n");
     if let Some(selected) = &made.selected {
@@ -358,17 +349,9 @@ fn in_json(
     [gathering, training]: [f64; 2],
     settled: &Settled,
 ) -> String {
-    let counts = counted(spec, gathered.cases.iter().map(|case| case.label));
-    let counts: serde_json::Map<_, _> = counts
-        .into_iter()
-        .map(|(class, count)| (class, count.into()))
-        .collect();
     let [before, calibrated, after] = figures(made);
     let choice = made.selected.as_ref().map(|selected| selected.choice);
-    let mut object = json!({
-        "exam": spec.name,
-        "cases": counts,
-        "left_out": gathered.left_out,
+    let said = json!({
         "embedded": { "now": gathered.embedded, "before": gathered.known },
         "folds": FOLDS,
         "before": before,
@@ -382,8 +365,5 @@ fn in_json(
         },
         "seconds": { "embedding": gathering, "training": training },
     });
-    if let (Some(to), Some(from)) = (object.as_object_mut(), settled.json().as_object()) {
-        to.extend(from.clone());
-    }
-    format!("{object:#}\n")
+    local::object(spec, gathered, said, settled)
 }

@@ -13,8 +13,8 @@ use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Store};
 use medfocus::device::Trouble;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
 use medfocus::journal::{self, CaseHistory};
-use medfocus::triage::Figures;
-use serde_json::{Value, json};
+use medfocus::triage::{Figures, LabelledCase};
+use serde_json::{Map, Value, json};
 
 use super::journal::image_of;
 use super::printer::bar;
@@ -251,7 +251,7 @@ impl Settled {
     }
 
     /// For programs: the keys that say what became of it.
-    pub fn json(&self) -> Value {
+    fn json(&self) -> Value {
         match self {
             Self::NoGain => json!({ "status": "no_gain", "bundle": null }),
             Self::Proposed => json!({ "status": "proposed", "bundle": null }),
@@ -275,17 +275,46 @@ pub fn today() -> String {
 }
 
 /// Cases by class, in the bundle's order.
-pub fn counted(exam: &ExamSpec, labels: impl Iterator<Item = usize>) -> Vec<(String, usize)> {
+pub fn counted(exam: &ExamSpec, cases: &[LabelledCase]) -> Vec<(String, usize)> {
     let names = exam.classes.iter().map(|class| (class.name.clone(), 0));
     let mut counts: Vec<(String, usize)> = names.collect();
-    for label in labels {
-        counts[label].1 += 1;
+    for case in cases {
+        counts[case.label].1 += 1;
     }
     counts
 }
 
+/// For people: which cases were had, and which were left out; what a text begins with.
+pub fn cases_text(exam: &ExamSpec, gathered: &Gathered) -> String {
+    let counts = counted(exam, &gathered.cases);
+    let by_class = in_words(counts.iter().map(|(class, count)| (class, count)));
+    let (name, cases) = (&exam.name, gathered.cases.len());
+    let mut text = format!("{name}: {cases} cases: {by_class}\n");
+    if !gathered.left_out.is_empty() {
+        text += &format!("left out: {}\n", in_words(&gathered.left_out));
+    }
+    text
+}
+
+/// For programs: the cases, what a command says of them, and what became of it.
+pub fn object(exam: &ExamSpec, gathered: &Gathered, said: Value, settled: &Settled) -> String {
+    let counts = counted(exam, &gathered.cases).into_iter();
+    let counts: Map<_, _> = counts.map(|(class, count)| (class, count.into())).collect();
+    let cases = json!({
+        "exam": exam.name,
+        "cases": counts,
+        "left_out": gathered.left_out,
+    });
+    let parts = [cases, said, settled.json()];
+    let keys = parts.iter().filter_map(Value::as_object).flatten();
+    let object: Map<_, _> = keys
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    format!("{:#}\n", Value::from(object))
+}
+
 /// `glioma 12, meningioma 9`.
-pub fn in_words<'a, N: std::fmt::Display + 'a>(
+fn in_words<'a, N: std::fmt::Display + 'a>(
     counts: impl IntoIterator<Item = (N, &'a usize)>,
 ) -> String {
     let words = counts.into_iter();
