@@ -145,6 +145,29 @@ def lambda_table(results: dict[str, Results]) -> list[str]:
     return lines
 
 
+def tuned_table(results: dict[str, Results], tuned: dict[str, Results]) -> list[str]:
+    """Balanced accuracy where the encoder itself is trained, beside heads on the same draws,
+    and by how much that differs from `text_probe`, paired."""
+    lines = [
+        "| exam | images | linear_probe | text_probe | prolip | lora | full "
+        "| lora less text_probe | full less text_probe |",
+        "|" + "---|" * 9,
+    ]
+    for exam, own in tuned.items():
+        heads, style = results[exam], own.rows[0]["focus"]
+        for amount in dict.fromkeys(amount_of(row) for row in own.rows):
+            key = style, amount, "balanced_accuracy"
+            means = {m: heads.mean(m, *key) for m in ("linear_probe", "text_probe", "prolip")}
+            means |= {m: own.mean(m, *key) for m in ("lora", "full")}
+            base, apart = heads.draws("text_probe", style, amount), []
+            for method in ("lora", "full"):
+                draws = own.bootstrap.over_seeds(own.draws(method, style, amount) - base)
+                apart.append(estimate(means[method] - means["text_probe"], draws).text())
+            cells = [f"{100 * mean:.1f}" for mean in means.values()] + apart
+            lines.append(f"| {exam} | {amount} | {' | '.join(cells)} |")
+    return lines
+
+
 def encoders_table(folder: Path) -> list[str]:
     """What each encoder was trained on, and how it does on the exams that it has seen."""
     lines = [
@@ -184,13 +207,13 @@ def arguments_of(argv: list[str] | None) -> argparse.Namespace:
 def main() -> None:
     arguments = arguments_of(None)
     docs, found, encoders = arguments.docs, arguments.results, arguments.encoders
-    results, focused = (
+    results, focused, tuned = (
         {
             exam: Results.load(found / f"{exam}{end}", i)
             for i, exam in enumerate(EXAMS)
             if (found / f"{exam}{end}" / "rows.jsonl").exists()
         }
-        for end in ("", "-focus")
+        for end in ("", "-focus", "-encoder")
     )
     page = (docs / PAGE).read_text()
     page = filled(page, "encoders", encoders_table(encoders))
@@ -206,6 +229,7 @@ def main() -> None:
         page = filled(page, f"balanced {exam}", balanced)
         shutil.copyfile(found / exam / "accuracy.svg", docs / f"few-shot/{exam}.svg")
         shutil.copyfile(found / exam / "table.csv", docs / f"few-shot/{exam}.csv")
+    page = filled(page, "tuned", tuned_table(results, tuned))
     page = filled(page, "lambda", lambda_table(results))
     (docs / PAGE).write_text(page)
 

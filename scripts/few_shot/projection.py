@@ -1,7 +1,7 @@
-"""The one row that trains the encoder itself: its last projection (ProLIP, Fahes et al. 2025).
+"""The one row here that trains the encoder: its last projection (ProLIP, Fahes et al. 2025).
 
-The other ways of training an encoder further (LoRA, all of it) need its weights in PyTorch
-and are not tried here.
+The other ways of training an encoder further (LoRA, all of it) need its weights in PyTorch:
+`starter/adapt.py` has them.
 """
 
 from __future__ import annotations
