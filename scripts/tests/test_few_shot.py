@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import unittest
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from few_shot.descend import unit_and_back
 from few_shot.methods import METHODS, SWEEP
 from few_shot.probe import balanced_weights, fit_probe
 from few_shot.projection import ProLip
+from few_shot.reduce import reduced
 from few_shot.refused import Refused
 from few_shot.sample import Exam, Sample
 
@@ -206,6 +208,19 @@ class Splits(unittest.TestCase):
             set(split.draw(self.images, self.groups, self.test, amount, seed)) for seed in (0, 1)
         )
         self.assertNotEqual(one, two)
+
+    def test_a_reduced_manifest_has_so_many_of_each_label_whatever_their_order(self) -> None:
+        rows = [
+            {"task": task, "label": label, "source_sha256": f"{task}{label}{i}"}
+            for task, label in (("x", "a"), ("x", "b"), ("y", "a"))
+            for i in range(9)
+        ]
+        kept = reduced(rows, 4)
+        counts = Counter((row["task"], row["label"]) for row in kept)
+        self.assertEqual(set(counts.values()), {4})
+        self.assertEqual(len(counts), 3)
+        again = reduced(rows[::-1], 4)
+        self.assertEqual(kept, again[::-1])
 
     def test_what_does_not_do_is_refused_with_the_reason(self) -> None:
         with self.assertRaisesRegex(Refused, "no class of exam: b"):
