@@ -31,6 +31,18 @@ class Changes:
     erased: float = 0.15
     """Share of the images that lose a rectangle."""
 
+    def affine(self, count: int, generator: torch.Generator) -> Tensor:
+        """As many maps of the picture's place and shape, any of them turned over."""
+        return augment.random_affine(
+            count,
+            generator,
+            degrees=self.degrees,
+            shift=self.shift,
+            scale=self.scale,
+            aspect=self.aspect,
+            flip=torch.ones(count, dtype=torch.bool),
+        )
+
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
     """What `crop` shows for each mask, in the unit square; all of it where it is empty."""
@@ -96,15 +108,7 @@ class Sampler:
         styles = random.choice(list(self.styles), size, p=list(self.styles.values()))
         crops = torch.from_numpy(styles == "crop")
         boxes = torch.where(crops[:, None], self.boxes[pick], torch.tensor([0.0, 0, 1, 1]))
-        theta = augment.random_affine(
-            size,
-            generator,
-            degrees=changes.degrees,
-            shift=changes.shift,
-            scale=changes.scale,
-            aspect=changes.aspect,
-            flip=torch.ones(size, dtype=torch.bool),
-        )
+        theta = changes.affine(size, generator)
         theta = augment.compose(augment.crop_affine(boxes), theta)
         # Halved first: the warp samples four pixels, the device's resize averages all.
         source = F.avg_pool2d(self.pixels[pick].unsqueeze(1).float() / 255, 2)

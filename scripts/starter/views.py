@@ -23,15 +23,7 @@ BATCH = 64
 def draw(pixels: np.ndarray, generator: torch.Generator) -> np.ndarray:
     """One changed view of each grey image, uint8 `[N, S, S]`."""
     n, side = len(pixels), pixels.shape[-1]
-    theta = augment.random_affine(
-        n,
-        generator,
-        degrees=MILD.degrees,
-        shift=MILD.shift,
-        scale=MILD.scale,
-        aspect=MILD.aspect,
-        flip=torch.ones(n, dtype=torch.bool),
-    )
+    theta = MILD.affine(n, generator)
     seen = augment.warp(torch.from_numpy(pixels).unsqueeze(1).float() / 255, theta, side)
     shaded = augment.jitter(seen, generator, MILD.grey)
     return (shaded[:, 0] * 255).round().to(torch.uint8).numpy()
