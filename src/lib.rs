@@ -9,6 +9,7 @@
 //!
 //! | room | what it is for |
 //! |---|---|
+//! | [`sha256`] | what content is known by |
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
 //! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
@@ -44,4 +45,5 @@ pub mod pipeline;
 mod port;
 pub mod report;
 pub mod self_test;
+pub mod sha256;
 pub mod triage;

@@ -49,6 +49,8 @@ pub enum Command<'a> {
     ChooseExam(&'a str),
     /// `CASE:RUN "path"`: answer for an image; gives the case's number.
     Run(&'a str),
+    /// `CASE:RERun id`: answer a case's image again, as a new case; gives its number.
+    Rerun(u64),
     /// `CASE:ROI x,y,w,h`: look here in the next case; without numbers, nowhere special.
     Region(Option<[u32; 4]>),
     /// `CASE:PRIority word`: how much the next case hurries.
@@ -69,7 +71,7 @@ pub enum Command<'a> {
 
 /// What `HELP?` answers.
 pub const HELP: &str = "*IDN? *TST? *OPC? *CLS *RST SYST:ERR? SYST:VERS? SYST:ECHO ON|OFF STAT? \
-    EXAM? EXAM:LIST? EXAM name CASE:RUN \"path\" CASE:ROI [x,y,w,h] \
+    EXAM? EXAM:LIST? EXAM name CASE:RUN \"path\" CASE:RER id CASE:ROI [x,y,w,h] \
     CASE:PRI routine|urgent|stat CASE:STAT? id CASE:RES? id[,JSON] CASE:LIST? CASE:ABOR \
     DISP:PAGE n HELP?";
 
@@ -148,6 +150,7 @@ fn command<'a>(header: &str, rest: &'a str) -> Result<Command<'a>, Fault> {
         () if is("EXAM:LIST?") => bare(Command::ExamList),
         () if is("EXAM") => text(rest).map(Command::ChooseExam),
         () if is("CASE:RUN") => text(rest).map(Command::Run),
+        () if is("CASE:RERun") => number(rest).map(Command::Rerun),
         () if is("CASE:ROI") => region(rest).map(Command::Region),
         () if is("CASE:PRIority") => text(rest).map(Command::Priority),
         () if is("CASE:STATus?") => number(rest).map(Command::CaseStatus),
@@ -295,6 +298,7 @@ mod tests {
             "EXAM:LIST?",
             "EXAM lung_tb2",
             "CASE:RUN \"a b.png\"",
+            "CASE:RER 7",
             "CASE:ROI 1,2,3,4",
             "CASE:PRI stat",
             "CASE:STAT? 7",

@@ -56,6 +56,15 @@ pub enum Fault {
     NoSuchImage,
     /// Another line sends this image.
     ImageBusy,
+    /// The number of a request was used before, for another image, exam or option.
+    RequestReused {
+        /// The highest number that its asker has used: one above it is free.
+        highest: u64,
+    },
+    /// The file was written to while it was copied.
+    ImageUnsteady,
+    /// The file could not be copied in time.
+    ImageTimeout,
     /// A message that is none, or came where it does not belong.
     Message,
 }
@@ -88,6 +97,9 @@ impl Fault {
             Self::ImageDamaged => 31,
             Self::NoSuchImage => 32,
             Self::ImageBusy => 33,
+            Self::RequestReused { .. } => 34,
+            Self::ImageUnsteady => 35,
+            Self::ImageTimeout => -365,
             Self::Message => 40,
         }
     }
@@ -121,6 +133,13 @@ impl Fault {
             Self::ImageDamaged => "Image damaged; it was forgotten, send it again",
             Self::NoSuchImage => "No such image; send it first",
             Self::ImageBusy => "Another line sends this image; wait for it",
+            Self::RequestReused { .. } => {
+                "Request number in use for another image, exam or option; take a higher one"
+            }
+            Self::ImageUnsteady => "The file is still being written; ask again when it is whole",
+            Self::ImageTimeout => {
+                "Time out error; the file was not read in time, nothing was accepted"
+            }
             Self::Message => "Message out of place; the other end speaks another protocol",
         }
     }

@@ -69,6 +69,53 @@ pub enum Request<'a> {
         /// The case.
         case: u64,
     },
+    /// Who this host is, said first on each link. From then on its requests are its own,
+    /// whatever line they come on, and each answer is preceded by a [`Report::About`]. A
+    /// device of before there was this message refuses it; that does no harm.
+    Client {
+        /// Drawn by chance, once for as long as the host's request numbers do not start again.
+        identity: u64,
+    },
+    /// [`Request::Run`] with everything that a case can be asked.
+    RunWith {
+        /// The host's number for this request: the same one is the same case.
+        request: u64,
+        /// The image's SHA-256.
+        image: Digest,
+        /// The exam; where absent, what the image itself asks for.
+        exam: Option<&'a str>,
+        /// Where to look: `[x, y, width, height]` in the image's pixels.
+        region: Option<[u32; 4]>,
+        /// How much it hurries.
+        priority: Priority,
+        /// The patient's age in whole years.
+        age: Option<u8>,
+        /// The patient's sex.
+        sex: Option<Sex>,
+    },
+}
+
+/// How much a case hurries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Priority {
+    /// In its turn.
+    #[default]
+    Routine,
+    /// Before what is routine.
+    Urgent,
+    /// At once.
+    Stat,
+}
+
+/// A patient's sex, as DICOM's Patient's Sex (0010,0040) has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sex {
+    /// `F`.
+    Female,
+    /// `M`.
+    Male,
+    /// `O`.
+    Other,
 }
 
 /// What the device says.
@@ -164,6 +211,13 @@ pub enum Report<'a> {
         code: &'a str,
         /// What the user can do about it.
         cure: &'a str,
+    },
+    /// Which image the answer that follows is about; said to hosts that told who they are.
+    About {
+        /// The case.
+        case: u64,
+        /// The image's SHA-256.
+        image: Digest,
     },
 }
 
@@ -302,6 +356,16 @@ mod tests {
             },
             Request::Fetch,
             Request::Taken { case: 1 },
+            Request::Client { identity: u64::MAX },
+            Request::RunWith {
+                request: 1,
+                image: [0; 32],
+                exam: Some(text),
+                region: Some([1, 2, 3, 4]),
+                priority: Priority::Stat,
+                age: Some(34),
+                sex: Some(Sex::Other),
+            },
         ];
         for (number, request) in requests.iter().enumerate() {
             let bytes = pack(request).unwrap();
@@ -356,6 +420,10 @@ mod tests {
             Report::SafeState {
                 code: text,
                 cure: text,
+            },
+            Report::About {
+                case: 1,
+                image: [1; 32],
             },
         ];
         for (number, report) in reports.iter().enumerate() {

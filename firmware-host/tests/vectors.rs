@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use firmware_host::message::{self, Finding, Report, Request, Step};
+use firmware_host::message::{self, Finding, Priority, Report, Request, Sex, Step};
 use firmware_host::wire::{Packet, Run, Splitter, pack};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -133,6 +133,27 @@ fn some_requests() -> Vec<Request<'static>> {
         run(Some("brain4"), Some([0, 1, 300, 70_000])),
         Request::Fetch,
         Request::Taken { case: 300 },
+        Request::Client {
+            identity: 0xfedc_ba98_7654_3210,
+        },
+        Request::RunWith {
+            request: 1,
+            image,
+            exam: Some("lung_tb2"),
+            region: None,
+            priority: Priority::Urgent,
+            age: Some(34),
+            sex: Some(Sex::Female),
+        },
+        Request::RunWith {
+            request: 2,
+            image,
+            exam: None,
+            region: Some([0, 1, 300, 70_000]),
+            priority: Priority::Routine,
+            age: None,
+            sex: None,
+        },
     ]
 }
 
@@ -197,6 +218,7 @@ fn some_reports() -> Vec<Report<'static>> {
             code: "bundle_hash",
             cure: "copy the bundle again",
         },
+        Report::About { case: 300, image },
     ]
 }
 

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from .postcard import (
     BOOLEAN,
@@ -64,7 +65,38 @@ class Taken:
     case: int
 
 
-Request = Console | Put | Chunk | Run | Fetch | Taken
+@dataclass(frozen=True)
+class Identity:
+    """Who this host is, said first on each link."""
+
+    identity: int
+
+
+class Priority(IntEnum):
+    ROUTINE = 0
+    URGENT = 1
+    STAT = 2
+
+
+class Sex(IntEnum):
+    FEMALE = 0
+    MALE = 1
+    OTHER = 2
+
+
+@dataclass(frozen=True)
+class RunWith:
+    request: int
+    image: bytes
+    exam: str | None = None
+    region: Region | None = None
+    priority: Priority = Priority.ROUTINE
+    #: In whole years.
+    age: int | None = None
+    sex: Sex | None = None
+
+
+Request = Console | Put | Chunk | Run | Fetch | Taken | Identity | RunWith
 REQUESTS: Kinds[Request] = Kinds(
     (Console, TEXT),
     (Put, SHA256, U32),
@@ -72,6 +104,8 @@ REQUESTS: Kinds[Request] = Kinds(
     (Run, U64, SHA256, option(TEXT), option(REGION)),
     (Fetch,),
     (Taken, U64),
+    (Identity, U64),
+    (RunWith, U64, SHA256, option(TEXT), option(REGION), U8, option(U8), option(U8)),
 )
 
 
@@ -198,10 +232,18 @@ class SafeState:
     cure: str
 
 
+@dataclass(frozen=True)
+class About:
+    """Which image the answer that follows is about."""
+
+    case: int
+    image: bytes
+
+
 Answer = Finding | Refusal | Aborted
 Report = (
     Hello | ConsoleText | Wanted | Stored | Accepted | Refused | Progress | StorageFault
-    | Finding | Refusal | Aborted | Fetched | SafeState
+    | Finding | Refusal | Aborted | Fetched | SafeState | About
 )  # fmt: skip
 REPORTS: Kinds[Report] = Kinds(
     (Hello, U64, TEXT, TEXT, TEXT),
@@ -217,6 +259,7 @@ REPORTS: Kinds[Report] = Kinds(
     (Aborted, U64),
     (Fetched,),
     (SafeState, TEXT, TEXT),
+    (About, U64, SHA256),
 )
 
 

@@ -63,6 +63,19 @@ def request_of(said: Said) -> messages.Request:
             return messages.Fetch()
         case {"Taken": fields}:
             return messages.Taken(**fields)
+        case {"Client": fields}:
+            return messages.Identity(**fields)
+        case {"RunWith": fields}:
+            region, sex = fields["region"], fields["sex"]
+            return messages.RunWith(
+                fields["request"],
+                bytes(fields["image"]),
+                fields["exam"],
+                None if region is None else tuple(region),
+                messages.Priority[fields["priority"].upper()],
+                fields["age"],
+                None if sex is None else messages.Sex[sex.upper()],
+            )
     raise ValueError(said)
 
 
@@ -104,6 +117,8 @@ def report_of(said: Said) -> messages.Report:
             return messages.Fetched()
         case {"SafeState": fields}:
             return messages.SafeState(**fields)
+        case {"About": fields}:
+            return messages.About(fields["case"], bytes(fields["image"]))
     raise ValueError(said)
 
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Because, SelfCheck};
+use super::{Because, Order, SelfCheck};
 use crate::finding::BundleId;
 
 /// How much a case hurries: a higher one is answered before a lower one.
@@ -46,23 +46,6 @@ impl FromStr for Priority {
             .find(|priority| priority.word().eq_ignore_ascii_case(word))
             .ok_or_else(|| format!("'{word}' is no priority: routine, urgent or stat"))
     }
-}
-
-/// What a case is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// The image's path on this device.
-    pub source: String,
-    /// The exam; `None` for what the image itself asks for.
-    pub exam: Option<String>,
-    /// Where to look: `[x, y, width, height]` in the image's own pixels.
-    pub region: Option<[u32; 4]>,
-    /// The number by which a host asked for it; asked again, it is the same case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<u64>,
-    /// How much it hurries; old entries do not say.
-    #[serde(default)]
-    pub priority: Priority,
 }
 
 /// The sink that a host on a serial link is: it takes every case that ended.
@@ -177,15 +160,20 @@ pub enum Entry {
         /// Its number.
         case: u64,
     },
+    /// The image of an answered case came again: the sinks that are chosen now owe it again.
+    CameAgain {
+        /// Its number.
+        case: u64,
+    },
 }
 
 impl Entry {
-    /// Leaves out what only readers of answers and self-tests want: of a record its outcome and
-    /// source stay.
+    /// Leaves out what only readers of answers and self-tests want: of a record its outcome,
+    /// code and source stay.
     pub(super) fn shorten(&mut self) {
         match self {
             Self::Answered { record, .. } => {
-                let kept = ["status", "source"];
+                let kept = ["status", "source", "code"];
                 if let Some(record) = record.as_object_mut() {
                     record.retain(|key, _| kept.contains(&key.as_str()));
                 }
@@ -212,7 +200,8 @@ impl Entry {
             | Self::Aborted { case }
             | Self::Delivered { case, .. }
             | Self::Declined { case, .. }
-            | Self::Purged { case } => Some(*case),
+            | Self::Purged { case }
+            | Self::CameAgain { case } => Some(*case),
         }
     }
 }

@@ -68,8 +68,8 @@ pub fn verify(folder: &Path) -> Result<Verified, JournalError> {
 /// What became of one case.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CaseHistory {
-    /// What it is asked, and when it was taken on; `None` where that entry is damaged.
-    pub accepted: Option<(Order, Timestamp)>,
+    /// How it was taken on; `None` where that entry is damaged.
+    pub accepted: Option<Acceptance>,
     /// How often it began to run and was not put back.
     pub starts: usize,
     /// How it ended; `None` where it has not.
@@ -82,6 +82,17 @@ pub struct CaseHistory {
     pub owed: BTreeSet<String>,
     /// Whether its image is kept no longer.
     pub is_purged: bool,
+}
+
+/// How a case was taken on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acceptance {
+    /// What it is asked.
+    pub order: Order,
+    /// When.
+    pub time: Timestamp,
+    /// Where the entry lies.
+    pub span: Span,
 }
 
 /// How a case ended.
@@ -136,7 +147,9 @@ impl History {
                 | Entry::SelfTested { .. }
                 | Entry::ClockSet { .. }
                 | Entry::Sinks { .. } => {}
-                Entry::Accepted { order, .. } => case.accepted = Some((order, time)),
+                Entry::Accepted { order, .. } => {
+                    case.accepted = Some(Acceptance { order, time, span });
+                }
                 Entry::Started { .. } => case.starts += 1,
                 Entry::Returned { .. } => case.starts = case.starts.saturating_sub(1),
                 Entry::Answered { image, record, .. } => {
@@ -162,6 +175,10 @@ impl History {
                     case.declined.insert(sink, code);
                 }
                 Entry::Purged { .. } => case.is_purged = true,
+                Entry::CameAgain { .. } => {
+                    case.owed.extend(chosen.iter().cloned());
+                    case.is_purged = false;
+                }
             }
         }
         cases
@@ -257,7 +274,7 @@ fn walk_with(file: &File, take: &mut dyn FnMut(Line, Span)) -> std::io::Result<H
                 // A newline is no part of the chain, and the only byte that can be mended.
                 history.note_damage(if ends { line.seq - 1 } else { line.seq });
                 (history.last, unknown) = (line.seq, 0);
-                take(line, Span(history.end));
+                take(line, Span::at(history.end));
             }
             None => unknown += chain::lines_in(&bytes),
         }
@@ -283,7 +300,7 @@ mod tests {
     fn case_of(lines: &[&str]) -> CaseHistory {
         let line = |(i, text): (usize, &&str)| {
             let text = format!(r#"{{"seq":{i},"time":"2026-01-01T00:00:00Z",{text}}}"#);
-            let place = Span(0);
+            let place = Span::at(0);
             (serde_json::from_str(&text).unwrap(), place)
         };
         let history = History {

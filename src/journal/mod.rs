@@ -12,14 +12,17 @@ mod check;
 mod clock;
 mod entry;
 mod history;
+mod order;
 mod reserve;
 
 pub use check::{Because, SelfCheck, Verdict};
-pub use entry::{Entry, LINK, Line, Order, Priority};
-pub use history::{CaseHistory, End, History, Verified, history, verify};
+pub use entry::{Entry, LINK, Line, Priority};
+pub use history::{Acceptance, CaseHistory, End, History, Verified, history, verify};
+pub use order::{Asker, Bound, FileId, Identity, Order, RequestId};
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -38,7 +41,18 @@ pub const FILE: &str = "journal.ndjson";
 
 /// Where a line begins in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(u64);
+// One more than that, so that an absent one takes no room of its own.
+pub struct Span(NonZeroU64);
+
+impl Span {
+    fn at(offset: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(offset))
+    }
+
+    fn offset(self) -> u64 {
+        self.0.get() - 1
+    }
+}
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -204,7 +218,7 @@ impl Journal {
             let _ = self.file.set_len(self.end);
             failed(&self.path)(error)
         })?;
-        let span = Span(self.end);
+        let span = Span::at(self.end);
         self.end += bytes.len() as u64;
         (self.last, self.link) = (line.seq, link);
         Ok(span)
@@ -238,7 +252,7 @@ impl Reader {
     pub fn read(&mut self, span: Span) -> Result<Line, JournalError> {
         let mut bytes = Vec::new();
         self.file
-            .seek(SeekFrom::Start(span.0))
+            .seek(SeekFrom::Start(span.offset()))
             .and_then(|_| BufReader::new(&mut self.file).read_until(b'\n', &mut bytes))
             .and_then(|_| Ok(serde_json::from_slice(&bytes)?))
             .map_err(failed(&self.path))
@@ -284,8 +298,8 @@ mod tests {
                 source: "a\n\"b.png".to_owned(),
                 exam: Some("brain4".to_owned()),
                 region: Some([1, 2, 3, 4]),
-                request: None,
                 priority: Priority::Urgent,
+                ..Order::default()
             },
         }
     }
