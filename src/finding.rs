@@ -35,6 +35,8 @@ impl TriageLevel {
 pub enum RefusalCode {
     /// No such file, or no right to read it.
     NotFound,
+    /// A folder, a pipe, a socket or a device, and no file.
+    NotAFile,
     /// The bytes are of no image format that is read here.
     UnsupportedFormat,
     /// An image format, but the file is damaged or cut short.
@@ -92,6 +94,7 @@ impl RefusalCode {
     pub fn word(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
+            Self::NotAFile => "not_a_file",
             Self::UnsupportedFormat => "unsupported_format",
             Self::Unreadable => "unreadable",
             Self::TooSmall => "too_small",

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medfocus::client::{
     Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Task, Watcher,
 };
-use medfocus::finding::RefusalCode;
+use medfocus::image::open::NoFile;
 use serde_json::{Value, json};
 
 use super::{Failure, put, sources};
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let request = chance.hash_one(number);
         match Task::read(file, arguments.exam.as_deref(), arguments.region, request) {
             Ok(task) => tasks.push(task),
-            Err(error) => missing.push(not_found(file, &error)),
+            Err(why) => missing.push(unread(file, &why)),
         }
     }
     let patience = Duration::from_secs(arguments.patience);
@@ -114,15 +114,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// An image that cannot be read here is refused, as `classify` refuses it; others are sent.
-fn not_found(file: &Path, error: &ClientError) -> Answer {
+fn unread(file: &Path, why: &NoFile) -> Answer {
     Answer {
         outcome: Outcome::Refusal,
         record: json!({
             "case": null,
             "source": file.display().to_string(),
             "status": "refusal",
-            "code": RefusalCode::NotFound.word(),
-            "cure": error.cure(),
+            "code": why.code().word(),
+            "cure": why.cure(),
         }),
     }
 }

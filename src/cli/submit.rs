@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use medfocus::client::Control;
 use medfocus::control::{Refused, Submit, Waited, Words};
-use medfocus::finding::RefusalCode;
+use medfocus::image::open::{self, NoFile};
 use medfocus::journal::Priority;
 use medfocus::report::Restored;
 use serde_json::{Value, json};
@@ -137,11 +137,11 @@ impl Desk<'_> {
         let mut pending = VecDeque::new();
         for (number, file) in files.iter().enumerate() {
             let source = file.display().to_string();
-            let image = match std::fs::read(file) {
+            let image = match open::bytes(file) {
                 Ok(image) => image,
-                Err(error) => {
+                Err(why) => {
                     self.drain(&mut pending)?;
-                    self.not_found(&source, &error)?;
+                    self.unread(&source, &why)?;
                     continue;
                 }
             };
@@ -243,13 +243,13 @@ impl Desk<'_> {
             .suspend(|| self.printer.print(&record, Some(&title)))
     }
 
-    fn not_found(&mut self, source: &str, error: &std::io::Error) -> Result<(), Failure> {
+    fn unread(&mut self, source: &str, why: &NoFile) -> Result<(), Failure> {
         self.refused(
             source,
             Refused {
-                code: RefusalCode::NotFound.word().to_owned(),
-                message: format!("cannot be read: {error}"),
-                cure: "check the path and the right to read it".to_owned(),
+                code: why.code().word().to_owned(),
+                message: why.to_string(),
+                cure: why.cure().to_owned(),
                 retry_ms: None,
             },
         )

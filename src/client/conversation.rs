@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Client, ClientError, Heard};
+use crate::image::open::{self, NoFile};
 
 /// An image that is to be answered.
 #[derive(Debug)]
@@ -54,17 +55,14 @@ impl Task {
     /// Reads an image file; `request` is a number that no other task had.
     ///
     /// # Errors
-    /// [`ClientError::File`].
+    /// [`NoFile`].
     pub fn read(
         path: &Path,
         exam: Option<&str>,
         region: Option<[u32; 4]>,
         request: u64,
-    ) -> Result<Self, ClientError> {
-        let bytes = std::fs::read(path).map_err(|error| ClientError::File {
-            path: path.to_owned(),
-            error,
-        })?;
+    ) -> Result<Self, NoFile> {
+        let bytes = open::bytes(path)?;
         Ok(Self {
             path: path.to_owned(),
             image: Sha256::digest(&bytes).into(),

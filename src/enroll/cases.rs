@@ -3,7 +3,6 @@
 //! trains nothing: it is left out and counted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -12,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::embeddings::Pair;
 use super::{Embeddings, EnrollError, Labelled, Register};
 use crate::bundle::{Bundle, ExamSpec};
-use crate::finding::RefusalCode;
 use crate::image;
+use crate::image::open::{NoFile, open_image};
 use crate::pipeline::{self, Overrides, Stopped, Timings};
 use crate::triage::LabelledCase;
 
@@ -53,9 +52,12 @@ pub fn gather(
             gathered.leave_out("image_gone");
             continue;
         };
-        let Ok(sha256) = hash(path) else {
-            gathered.leave_out(RefusalCode::NotFound.word());
-            continue;
+        let sha256 = match hash(path) {
+            Ok(sha256) => sha256,
+            Err(why) => {
+                gathered.leave_out(why.code().word());
+                continue;
+            }
         };
         match classes.insert(sha256.clone(), case.class) {
             Some(before) if before == case.class => gathered.leave_out("twice"),
@@ -98,8 +100,8 @@ pub fn gather(
 }
 
 /// The hash of a file.
-fn hash(path: &Path) -> std::io::Result<String> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
+fn hash(path: &Path) -> Result<String, NoFile> {
+    let (mut file, mut hash) = (open_image(path)?, Sha256::new());
     let mut bytes = vec![0; 1 << 16];
     loop {
         match file.read(&mut bytes)? {

@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::read::{MAX_DECODED_BYTES, decode_frame, unreadable};
-use super::{FrameChoice, Image, Origin, Pixels, Said, dicom};
+use super::{FrameChoice, Image, Origin, Pixels, Said, dicom, open};
 use crate::finding::{Refusal, RefusalCode};
 
 /// Address space of a child.
@@ -109,40 +109,43 @@ pub fn decode_as_child(wanted: Wanted) -> std::io::Result<()> {
     bound(Resource::Core, 0)?;
     // A decoder's panic is told as a refusal; its words could hold the file's.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    let bytes = open::bytes_of(std::io::stdin().lock());
     let mut out = std::io::stdout().lock();
     let frame = match wanted {
         Wanted::Picture(frame) => frame,
         Wanted::Priority => {
-            serde_json::to_writer(&mut out, &dicom::priority(&bytes))?;
+            let priority = bytes.ok().and_then(|bytes| dicom::priority(&bytes));
+            serde_json::to_writer(&mut out, &priority)?;
             return out.flush();
         }
     };
-    let decoded = decode_frame(&bytes, NAME, frame);
-    drop(bytes);
+    let decoded = bytes.map_err(|why| why.refusal(NAME));
+    let decoded = decoded.and_then(|bytes| decode_frame(&bytes, NAME, frame));
     let (head, pixels) = match decoded {
-        Ok(image) => {
-            let (is_rgb, pixels) = match image.pixels {
-                Pixels::Luma(bytes) => (false, bytes),
-                Pixels::Rgb(bytes) => (true, bytes),
-            };
-            let head = Head::Image {
-                width: image.width,
-                height: image.height,
-                is_rgb,
-                said: image.said,
-                sha256: image.sha256,
-                origin: image.origin,
-            };
-            (head, pixels)
-        }
+        Ok(image) => told(image),
         Err(refusal) => (Head::Refusal(refusal), Vec::new()),
     };
     serde_json::to_writer(&mut out, &head)?;
     out.write_all(b"\n")?;
     out.write_all(&pixels)?;
     out.flush()
+}
+
+/// An image as it is written: its head, and its pixels.
+fn told(image: Image) -> (Head, Vec<u8>) {
+    let (is_rgb, pixels) = match image.pixels {
+        Pixels::Luma(bytes) => (false, bytes),
+        Pixels::Rgb(bytes) => (true, bytes),
+    };
+    let head = Head::Image {
+        width: image.width,
+        height: image.height,
+        is_rgb,
+        said: image.said,
+        sha256: image.sha256,
+        origin: image.origin,
+    };
+    (head, pixels)
 }
 
 fn bound(resource: Resource, most: u64) -> std::io::Result<()> {

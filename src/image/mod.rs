@@ -7,6 +7,7 @@ mod clean;
 pub mod dicom;
 mod isolated;
 mod jpeg;
+pub mod open;
 mod read;
 mod resize;
 mod tiff_palette;

@@ -10,6 +10,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use sha2::{Digest, Sha256};
 
+use super::open::{self, NoFile};
 use super::{FrameChoice, Image, Pixels, Said, dicom, isolated, jpeg, tiff_palette};
 use crate::finding::{Refusal, RefusalCode};
 
@@ -22,12 +23,16 @@ pub const MAX_DECODED_BYTES: u64 = 96 << 20;
 /// Most bytes that a file may have.
 pub const MAX_FILE_BYTES: u64 = 96 << 20;
 
+/// The way out where an image is too large.
+pub(super) const SMALLER: &str =
+    "export the image at a smaller size; 2,000 pixels a side are plenty";
+
 const FORMATS: &str = "DICOM, PNG, JPEG, PGM/PPM, TIFF or BMP";
 
 /// Reads one image file; of several frames, the middle one.
 ///
 /// # Errors
-/// A refusal with the code `not_found`, `unsupported_format`, `unreadable`,
+/// A refusal with the code `not_found`, `not_a_file`, `unsupported_format`, `unreadable`,
 /// `too_small`, `too_large` or `blank`; its message names the file.
 pub fn read(path: &Path) -> Result<Image, Refusal> {
     read_frame(path, FrameChoice::default())
@@ -40,43 +45,23 @@ pub fn read(path: &Path) -> Result<Image, Refusal> {
 /// As [`read`], and `no_such_frame`.
 pub fn read_frame(path: &Path, frame: FrameChoice) -> Result<Image, Refusal> {
     let name = path.display().to_string();
-    let cannot = |error: std::io::Error| {
-        Refusal::new(
-            RefusalCode::NotFound,
-            format!("{name}: cannot be read: {error}"),
-            "check the path and the right to read it",
-        )
-    };
-    let about = std::fs::metadata(path).map_err(cannot)?;
-    if about.is_file() && about.len() > MAX_FILE_BYTES {
-        return Err(too_large(
-            &name,
-            format!("the file has {} bytes", about.len()),
-        ));
-    }
-    if let Some(program) = isolated::program() {
-        let file = std::fs::File::open(path).map_err(cannot)?;
-        // Opening a folder succeeds; reading it does not.
-        if about.is_dir() {
-            return Err(cannot(std::io::ErrorKind::IsADirectory.into()));
+    let no_file = |why: NoFile| why.refusal(&name);
+    match isolated::program() {
+        Some(program) => {
+            let file = open::open_image(path).map_err(no_file)?;
+            isolated::decode(program, file, frame, &name)
         }
-        return isolated::decode(program, file, frame, &name);
+        None => decode_frame(&open::bytes(path).map_err(no_file)?, &name, frame),
     }
-    let bytes = std::fs::read(path).map_err(cannot)?;
-    decode_frame(&bytes, &name, frame)
 }
 
 /// The Requested Procedure Priority (0040,1003) of a DICOM file, as it is written; `None`
 /// where there is none or the file cannot be read.
 pub fn priority(path: &Path) -> Option<String> {
-    let about = std::fs::metadata(path).ok()?;
-    if !about.is_file() || about.len() > MAX_FILE_BYTES {
-        return None;
-    }
     if let Some(program) = isolated::program() {
-        return isolated::priority(program, std::fs::File::open(path).ok()?);
+        return isolated::priority(program, open::open_image(path).ok()?);
     }
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = open::bytes(path).ok()?;
     catch_unwind(|| dicom::priority(&bytes)).ok()?
 }
 
@@ -84,7 +69,7 @@ pub fn priority(path: &Path) -> Option<String> {
 /// refusal calls them.
 ///
 /// # Errors
-/// As [`read`], but for `not_found`.
+/// As [`read`], but for `not_found` and `not_a_file`.
 pub fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
     decode_frame(bytes, name, FrameChoice::default())
 }
@@ -92,7 +77,7 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
 /// Reads one frame of an image file's bytes, in this process.
 ///
 /// # Errors
-/// As [`read_frame`], but for `not_found`.
+/// As [`read_frame`], but for `not_found` and `not_a_file`.
 pub fn decode_frame(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
     if bytes.is_empty() {
         return Err(unreadable(name, "the file is empty"));
@@ -235,7 +220,7 @@ pub(super) fn too_large(name: &str, what: String) -> Refusal {
             "{name}: {what}; at most {MAX_SIDE} pixels a side and {} MiB decoded are read",
             MAX_DECODED_BYTES >> 20
         ),
-        "export the image at a smaller size; 2,000 pixels a side are plenty",
+        SMALLER,
     )
 }
 

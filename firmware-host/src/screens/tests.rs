@@ -16,9 +16,10 @@ use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
 
-const CODES: [&str; 30] = [
+const CODES: [&str; 31] = [
     "budget",
     "not_found",
+    "not_a_file",
     "unsupported_format",
     "unreadable",
     "too_small",

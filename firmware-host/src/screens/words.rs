@@ -344,6 +344,13 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Picha haikupatikana. Itume tena.",
             "छवि नहीं मिली। फिर से भेजें।",
         ],
+        "not_a_file" => [
+            "This is no file. Save the image as a file.",
+            "Ce n'est pas un fichier. Enregistrez l'image.",
+            "No es un archivo. Guarde la imagen como archivo.",
+            "Hii si faili. Hifadhi picha kama faili.",
+            "यह फ़ाइल नहीं है। छवि को फ़ाइल में सहेजें।",
+        ],
         "unsupported_format" => [
             "Unknown file type. Export it as PNG, JPEG or TIFF.",
             "Format inconnu. Exportez en PNG, JPEG ou TIFF.",

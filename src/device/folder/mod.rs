@@ -28,6 +28,7 @@ use sha2::{Digest as _, Sha256};
 use super::cases::{Cases, State};
 use super::config::{After, Watched};
 use super::images::{Begun, LARGEST, Upload};
+use crate::image::open::{NoFile, open};
 use crate::journal::Order;
 use found::files;
 use hint::Hint;
@@ -164,7 +165,7 @@ impl Watch {
             return Err(Stays::Refused(Fault::TooManyWaiting));
         }
         let path = self.folder.path.join(name);
-        let mut file = File::open(&path)?;
+        let mut file = open(&path).map_err(NoFile::into_io)?;
         let (digest, size) = digest(&mut file)?;
         if Mark::of(&file.metadata()?) != mark {
             return Ok(None);
