@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::finding::BundleId;
-use crate::journal::Priority;
+use crate::journal::{Identity, Priority};
 
 /// The socket's name in its folder.
 pub const SOCKET: &str = "medfocus.sock";
@@ -32,6 +32,12 @@ pub enum Request {
         /// How long the device may wait for it, at most 60.
         #[serde(default = "longest_wait")]
         seconds: u32,
+    },
+    /// Answer an ended case's image again, by the bundle that is in use now, as a new case.
+    /// Answered by [`Accepted`].
+    Rerun {
+        /// The case.
+        case: u64,
     },
     /// What the device does. Answered by [`Status`].
     Status,
@@ -58,7 +64,12 @@ pub struct Submit {
     /// How much it hurries.
     #[serde(default)]
     pub priority: Priority,
-    /// A number of the client's own: asked again with it, it is the same case.
+    /// Who the client is, as 16 hexadecimal digits: drawn by chance once for as long as its
+    /// request numbers do not start again. One that tells none is known by its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Identity>,
+    /// A number of the client's own: the same number with the same image, exam and options is
+    /// the same case; with anything else it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<u64>,
 }
@@ -154,6 +165,9 @@ pub struct Refused {
     /// When to ask again, in milliseconds; absent where asking again does not help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
+    /// The highest request number that the client has used, where one was used twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest: Option<u64>,
 }
 
 /// An answer as its line.
@@ -199,11 +213,15 @@ mod tests {
             exam: None,
             region: None,
             priority: Priority::Stat,
+            client: Some(Identity(255)),
             request: Some(7),
         };
         assert_eq!(
-            read(r#"{"do":"submit","size":5,"sha256":"ab","priority":"stat","request":7}"#)
-                .unwrap(),
+            read(
+                r#"{"do":"submit","size":5,"sha256":"ab","priority":"stat",
+                "client":"00000000000000ff","request":7}"#
+            )
+            .unwrap(),
             Request::Submit(submit)
         );
         let wait = Request::Wait {
@@ -212,11 +230,14 @@ mod tests {
         };
         assert_eq!(read(r#"{"do":"wait","case":3}"#).unwrap(), wait);
         assert_eq!(read(r#"{"do":"status"}"#).unwrap(), Request::Status);
+        let rerun = Request::Rerun { case: 3 };
+        assert_eq!(read(r#"{"do":"rerun","case":3}"#).unwrap(), rerun);
         for wrong in [
             r#"{"do":"fly"}"#,
             r#"{"do":"wait","case":3,"second":1}"#,
             r#"{"do":"submit","size":5,"sha256":"ab","exams":"a"}"#,
             r#"{"do":"wait","case":-3}"#,
+            r#"{"do":"submit","size":5,"sha256":"ab","client":"7"}"#,
             "[]",
             "",
         ] {
@@ -235,6 +256,7 @@ mod tests {
             message: "too many wait".to_owned(),
             cure: "ask again".to_owned(),
             retry_ms: Some(500),
+            highest: None,
         };
         let line = pack::<Accepted>(Err(&refused));
         assert_eq!(unpack::<Accepted>(&line).unwrap(), Err(refused));

@@ -81,6 +81,8 @@ pub enum RefusalCode {
     BurnedIn,
     /// A prompt lies outside this image.
     PromptOutside,
+    /// The image is not the one that was accepted.
+    ImageChanged,
     /// The device has not the memory that this image's answer takes.
     Budget,
     /// The answer took longer than a case may take.
@@ -117,10 +119,22 @@ impl RefusalCode {
             Self::OutOfDistribution => "out_of_distribution",
             Self::BurnedIn => "burned_in",
             Self::PromptOutside => "prompt_outside",
+            Self::ImageChanged => "image_changed",
             Self::Budget => "budget",
             Self::Deadline => "deadline",
             Self::DeviceFault => "device_fault",
         }
+    }
+}
+
+impl RefusalCode {
+    /// Whether it lies in the device and not in the image: the same image may be answered
+    /// another time.
+    pub fn lies_in_device(self) -> bool {
+        matches!(
+            self,
+            Self::ImageChanged | Self::Budget | Self::Deadline | Self::DeviceFault
+        )
     }
 }
 

@@ -90,7 +90,13 @@ mod tests {
         assert_eq!(text.parse(), Ok(hash));
         assert_eq!(text.to_uppercase().parse(), Ok(hash));
         assert_eq!(hash.short(), 0xba78_16bf_8f01_cfea);
-        for wrong in ["", "ba78", &format!("{text}0"), &"g".repeat(64), &"+1".repeat(32)] {
+        for wrong in [
+            "",
+            "ba78",
+            &format!("{text}0"),
+            &"g".repeat(64),
+            &"+1".repeat(32),
+        ] {
             assert_eq!(wrong.parse::<Sha256>(), Err(NoSha256), "{wrong}");
         }
     }

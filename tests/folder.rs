@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::console::Cable;
 use common::device::{Device, PATIENCE};
+use common::hold::Hold;
 use common::phantom;
-use common::pipe::Pipe;
 use sha2::{Digest, Sha256};
 
 /// A device that watches `in`, and its console.
@@ -51,13 +51,16 @@ impl Place {
     }
 
     /// Gives the one worker something to wait for.
-    fn hold(&mut self) -> Pipe {
-        let pipe = Pipe::lay(&self.home.path().join("pipe"));
-        let case = self.console.ask(&format!("CASE:RUN \"{}\"", pipe.path()));
+    fn hold(&mut self) -> Hold {
+        let hold = Hold::worker(&self.device);
+        let brain = phantom("brain.png");
+        let case = self
+            .console
+            .ask(&format!("CASE:RUN \"{}\"", brain.display()));
         let running = format!("{case} running");
         self.console
             .wait_for(&format!("CASE:STAT? {case}"), &running);
-        pipe
+        hold
     }
 
     fn accepted(&self) -> usize {
@@ -148,7 +151,7 @@ fn a_file_that_is_written_slowly_is_taken_whole() {
 #[test]
 fn a_power_failure_between_acceptance_and_move_makes_no_second_case() {
     let mut place = Place::start("");
-    let pipe = place.hold();
+    let hold = place.hold();
     place.put("a.png", &read(phantom("brain.png")).unwrap());
     wait_until("accepted", || place.accepted() == 2);
     assert!(place.at("a.png").is_file(), "it has no answer yet");
@@ -156,7 +159,7 @@ fn a_power_failure_between_acceptance_and_move_makes_no_second_case() {
     // Accepted after the file was met again: the folder is looked at oldest first.
     place.put("b.png", &read(phantom("breast.png")).unwrap());
     wait_until("accepted", || place.accepted() >= 3);
-    pipe.let_go();
+    hold.let_go();
     wait_until("answered", || place.at("taken/2-a.png").is_file());
     wait_until("answered", || place.at("taken/3-b.png").is_file());
     assert_eq!(place.accepted(), 3);
@@ -168,7 +171,7 @@ fn a_power_failure_between_acceptance_and_move_makes_no_second_case() {
 #[test]
 fn files_wait_in_the_folder_while_the_queue_is_full() {
     let mut place = Place::start("[queue]\nmost_waiting = 2\n");
-    let pipe = place.hold();
+    let hold = place.hold();
     for number in 0..6 {
         place.put(
             &format!("{number}.txt"),
@@ -176,7 +179,7 @@ fn files_wait_in_the_folder_while_the_queue_is_full() {
         );
     }
     place.console.wait_for("STAT?", "running case=1 waiting=2 ");
-    pipe.let_go();
+    hold.let_go();
     for number in 0..6 {
         let name = format!("{number}.txt");
         wait_until("put away", || !place.at(&name).exists());
@@ -186,20 +189,24 @@ fn files_wait_in_the_folder_while_the_queue_is_full() {
     let events = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
     let before_the_first_end = events.take_while(|entry| entry["event"] != "answered");
     let accepted = before_the_first_end.filter(|entry| entry["event"] == "accepted");
-    assert_eq!(accepted.count(), 3, "the pipe and two that wait");
+    assert_eq!(
+        accepted.count(),
+        3,
+        "the one that is held and two that wait"
+    );
     assert_eq!(place.accepted(), 7);
 }
 
 #[test]
 fn a_stick_that_is_pulled_and_comes_back_goes_on() {
     let mut place = Place::start("");
-    let pipe = place.hold();
+    let hold = place.hold();
     place.put("a.png", &read(phantom("brain.png")).unwrap());
     wait_until("accepted", || place.accepted() == 2);
     let (here, away) = (place.at(""), place.home.path().join("away"));
     rename(&here, &away).unwrap();
     wait_until("noticed", || place.device.log().contains("No such file"));
-    pipe.let_go();
+    hold.let_go();
     assert_eq!(
         place.console.wait_for_end("2"),
         "2 finding",

@@ -11,15 +11,13 @@ use std::time::Instant;
 
 use common::device::{Device, PATIENCE};
 use common::{medfocus, phantom, pty};
-use medfocus::journal::{CaseHistory, Entry, FILE, Journal, Order, Priority, history};
+use medfocus::journal::{CaseHistory, Entry, FILE, Journal, Order, history};
 
 fn accepted(case: u64, source: &Path) -> Entry {
     let order = Order {
         source: source.display().to_string(),
         exam: Some("brain4".to_owned()),
-        region: None,
-        request: None,
-        priority: Priority::default(),
+        ..Order::default()
     };
     Entry::Accepted { case, order }
 }

@@ -12,16 +12,14 @@ use common::console::Cable;
 use common::device::{Device, PATIENCE};
 use common::receivers::dead_port;
 use common::{medfocus, phantom};
-use medfocus::journal::{Entry, Journal, Order, Priority, history};
+use medfocus::journal::{Entry, Journal, Order, history};
 use sha2::{Digest, Sha256};
 
 fn accepted(case: u64, source: &Path) -> Entry {
     let order = Order {
         source: source.display().to_string(),
         exam: Some("brain4".to_owned()),
-        region: None,
-        request: None,
-        priority: Priority::Routine,
+        ..Order::default()
     };
     Entry::Accepted { case, order }
 }

@@ -14,7 +14,7 @@ use common::cable::{Cable, GOOD, Quality};
 use common::device::{Device, PATIENCE};
 use common::{phantom, pty, root};
 use firmware_host::wire::{Packet, Run, Splitter, pack};
-use medfocus::journal::{Entry, Journal, Order, Priority};
+use medfocus::journal::{Entry, Journal, Order};
 use serde_json::Value;
 
 /// A pseudo-terminal has no rate; the link's patience follows from this.
@@ -212,9 +212,7 @@ fn findings(folder: &Path, count: u64) {
         let order = Order {
             source: "x.png".to_owned(),
             exam: Some("brain4".to_owned()),
-            region: None,
-            request: None,
-            priority: Priority::default(),
+            ..Order::default()
         };
         journal.append(Entry::Accepted { case, order }).unwrap();
         let image = None;

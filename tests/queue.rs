@@ -5,8 +5,8 @@ mod common;
 
 use common::console::Cable;
 use common::device::Device;
+use common::hold::Hold;
 use common::phantom;
-use common::pipe::Pipe;
 
 const CONFIG: &str = "[queue]\nmost_waiting = 3\n[[serial]]\nport = \"PORT\"\n";
 
@@ -40,10 +40,10 @@ fn began(folder: &std::path::Path) -> Vec<u64> {
 #[test]
 fn what_hurries_goes_first_and_is_let_in_where_others_are_not() {
     let folder = tempfile::tempdir().unwrap();
-    let pipe = Pipe::lay(&folder.path().join("pipe"));
     let (mut device, mut console) = start(folder.path());
+    let hold = Hold::worker(&device);
     let run = format!("CASE:RUN \"{}\"", phantom("brain.png").display());
-    assert_eq!(console.ask(&format!("CASE:RUN \"{}\"", pipe.path())), "1");
+    assert_eq!(console.ask(&run), "1");
     console.wait_for("CASE:STAT? 1", "1 running");
     for case in 2..=4 {
         assert_eq!(console.ask(&run), case.to_string());
@@ -59,7 +59,7 @@ fn what_hurries_goes_first_and_is_let_in_where_others_are_not() {
     assert_eq!(console.ask("CASE:PRIORITY STAT"), "OK");
     assert_eq!(console.ask(&run), "6");
     assert!(console.ask("STAT?").contains(" waiting=5 "));
-    pipe.let_go();
+    hold.let_go();
     assert_eq!(console.wait_for_end("4"), "4 finding");
     assert_eq!(began(folder.path()), [1, 6, 5, 2, 3, 4]);
     assert_eq!(console.ask(&run), "7", "there is room again");
@@ -69,17 +69,17 @@ fn what_hurries_goes_first_and_is_let_in_where_others_are_not() {
 #[test]
 fn what_hurries_still_does_after_the_power_failed() {
     let folder = tempfile::tempdir().unwrap();
-    let pipe = Pipe::lay(&folder.path().join("pipe"));
     let (mut device, mut console) = start(folder.path());
-    assert_eq!(console.ask(&format!("CASE:RUN \"{}\"", pipe.path())), "1");
+    let hold = Hold::worker(&device);
     let run = format!("CASE:RUN \"{}\"", phantom("brain.png").display());
+    assert_eq!(console.ask(&run), "1");
     for (case, priority) in [(2, "routine"), (3, "stat"), (4, "urgent")] {
         assert_eq!(console.ask(&format!("CASE:PRI {priority}")), "OK");
         assert_eq!(console.ask(&run), case.to_string());
     }
     device.kill();
+    hold.let_go();
     let (mut device, mut console) = start(folder.path());
-    pipe.let_go();
     assert_eq!(console.wait_for_end("2"), "2 finding");
     assert_eq!(began(folder.path()), [3, 4, 1, 2]);
     device.kill();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::device::{Device, PATIENCE};
 use common::receivers::{acknowledgement, archive, control_id, dead_port, hl7};
 use common::{phantom, pty, root};
-use medfocus::journal::{CaseHistory, Entry, Journal, Order, Priority, history};
+use medfocus::journal::{CaseHistory, Entry, Journal, Order, history};
 
 /// A device with cases that wait, and where it keeps them.
 struct Bench {
@@ -29,9 +29,7 @@ impl Bench {
             let order = Order {
                 source: image.display().to_string(),
                 exam: Some("brain4".to_owned()),
-                region: None,
-                request: None,
-                priority: Priority::Routine,
+                ..Order::default()
             };
             journal.append(Entry::Accepted { case, order }).unwrap();
         }

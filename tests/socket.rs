@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use common::console::Cable;
 use common::device::{Device, PATIENCE};
-use common::pipe::Pipe;
+use common::hold::Hold;
 use common::{classify, phantom, root};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -57,13 +57,16 @@ impl Place {
     }
 
     /// Gives the one worker something to wait for.
-    fn hold(&mut self) -> Pipe {
-        let pipe = Pipe::lay(&self.home.path().join("pipe"));
-        let case = self.console.ask(&format!("CASE:RUN \"{}\"", pipe.path()));
+    fn hold(&mut self) -> Hold {
+        let hold = Hold::worker(&self.device);
+        let brain = phantom("brain.png");
+        let case = self
+            .console
+            .ask(&format!("CASE:RUN \"{}\"", brain.display()));
         let running = format!("{case} running");
         self.console
             .wait_for(&format!("CASE:STAT? {case}"), &running);
-        pipe
+        hold
     }
 }
 
@@ -185,7 +188,7 @@ fn without_a_device_there_is_no_answer() {
 #[test]
 fn a_full_queue_says_when_to_ask_again_and_higher_priorities_come_in() {
     let mut place = Place::start("[queue]\nmost_waiting = 2\n");
-    let pipe = place.hold();
+    let hold = place.hold();
     let brain = std::fs::read(phantom("brain.png")).unwrap();
     let mut client = place.client();
     for case in 2..=3 {
@@ -215,7 +218,7 @@ fn a_full_queue_says_when_to_ask_again_and_higher_priorities_come_in() {
         (&status["waiting"], &status["case"]),
         (&3.into(), &1.into())
     );
-    pipe.let_go();
+    hold.let_go();
     let output = patient.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
@@ -303,7 +306,7 @@ fn what_is_wrong_is_told_by_a_code_and_the_next_request_works() {
 #[test]
 fn a_case_outlives_the_device_that_was_asked_for_it() {
     let mut place = Place::start("");
-    let pipe = place.hold();
+    let hold = place.hold();
     let brain = name("brain.png");
     let client = place.command().args([&brain, "--wait"]).spawn().unwrap();
     let begin = Instant::now();
@@ -313,7 +316,7 @@ fn a_case_outlives_the_device_that_was_asked_for_it() {
     }
     place.device.kill();
     (place.device, place.console) = switch_on(place.home.path(), "");
-    pipe.let_go();
+    hold.let_go();
     let output = client.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let same = common::medfocus(&["classify", &brain]);
@@ -324,7 +327,7 @@ fn a_case_outlives_the_device_that_was_asked_for_it() {
 #[test]
 fn the_configuration_is_read_again_on_request() {
     let mut place = Place::start("[queue]\nmost_waiting = 1\n");
-    let pipe = place.hold();
+    let hold = place.hold();
     let brain = std::fs::read(phantom("brain.png")).unwrap();
     let mut client = place.client();
     assert_eq!(client.submit(&brain, &json!({}))["case"], 2);
@@ -351,7 +354,7 @@ fn the_configuration_is_read_again_on_request() {
     assert_eq!(reloaded, changes);
     assert_eq!(client.submit(&brain, &json!({}))["case"], 3);
     assert_eq!(place.device.journal("configured").len(), 2);
-    pipe.let_go();
+    hold.let_go();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use common::bench::Bench;
 use common::console::Cable;
 use common::device::{Device, PATIENCE};
 use common::phantom;
-use medfocus::journal::{Entry, Journal, Order, Priority};
+use medfocus::journal::{Entry, Journal, Order};
 use rustix::process::{Signal, kill_process};
 
 /// No test waits so long: a case that ends by it has not been waited for.
@@ -86,9 +86,7 @@ fn a_case_that_was_put_back_often_is_not_taken_for_what_ends_the_device() {
     let order = Order {
         source: phantom("brain.png").display().to_string(),
         exam: Some("brain4".to_owned()),
-        region: None,
-        request: None,
-        priority: Priority::Routine,
+        ..Order::default()
     };
     journal.append(Entry::Accepted { case: 1, order }).unwrap();
     for _ in 0..5 {

@@ -342,6 +342,6 @@ fn draw(
         note: &note,
     });
     let name = path.display().to_string();
-    let png = report::png(&picture).map_err(|error| Failure::write(&name, &error))?;
+    let png = report::png(&picture, None).map_err(|error| Failure::write(&name, &error))?;
     std::fs::write(path, png).map_err(|error| Failure::write(&name, &error))
 }

@@ -161,14 +161,15 @@ fn classify(
 ) -> Result<bool, Failure> {
     let source = file.display().to_string();
     let mut timings = Timings::new();
-    let mut print = |answer: &Answer, title: Option<&str>, timings: &Timings| {
-        let record = record(bundle, &source, answer, timings);
-        progress.suspend(|| printer.print(&record, title))
-    };
+    let mut print =
+        |image: Option<&str>, answer: &Answer, title: Option<&str>, timings: &Timings| {
+            let record = record(bundle, (&source, image), answer, timings);
+            progress.suspend(|| printer.print(&record, title))
+        };
     let (image, exams) = match decode(bundle, asked, (file, frame), &mut timings) {
         Ok(parts) => parts,
-        Err(undecided) => {
-            print(&undecided, None, &timings)?;
+        Err((image, undecided)) => {
+            print(image.as_deref(), &undecided, None, &timings)?;
             return Ok(true);
         }
     };
@@ -200,7 +201,12 @@ fn classify(
                 };
                 write_files(arguments, file, several, &case)?;
                 let answer = Answer::Finding(Box::new(finding));
-                print(&answer, Some(&exam.spec.title), &timings)?;
+                print(
+                    Some(&image.sha256),
+                    &answer,
+                    Some(&exam.spec.title),
+                    &timings,
+                )?;
             }
             Err(refusal) => {
                 any_refused = true;
@@ -210,7 +216,7 @@ fn classify(
                     exam: Some(name),
                     refusal: refusal.about(&source),
                 };
-                print(&answer, None, &timings)?;
+                print(Some(&image.sha256), &answer, None, &timings)?;
             }
         }
     }
@@ -242,40 +248,46 @@ fn write_files(
         let failed =
             |error: &dyn std::fmt::Display| Failure::write(&path.display().to_string(), error);
         let picture = report::overlay(case).map_err(|error| failed(&error))?;
-        let picture = report::png(&picture).map_err(|error| failed(&error))?;
+        let picture =
+            report::png(&picture, Some(&case.image.sha256)).map_err(|error| failed(&error))?;
         std::fs::write(&path, picture).map_err(|error| failed(&error))?;
     }
     arguments.outputs.write(case)
 }
 
-/// The image, and the exams that it is asked; a refusal where no exam can be asked.
+/// The image, and the exams that it is asked; a refusal where no exam can be asked, with the
+/// image's SHA-256 where it could be read.
 fn decode<'a>(
     bundle: &'a Bundle,
     asked: &Asked<'a>,
     (file, frame): (&Path, FrameChoice),
     timings: &mut Timings,
-) -> Result<(Image, Vec<&'a Exam>), Answer> {
+) -> Result<(Image, Vec<&'a Exam>), (Option<String>, Answer)> {
     let image = pipeline::observe(timings, Stage::Decode, || image::read_frame(file, frame));
     let image = image.map_err(|refusal| {
         let exam = match asked {
             Asked::These(exams) if exams.len() == 1 => Some(exams[0].spec.name.clone()),
             _ => None,
         };
-        Answer::Refusal {
+        let answer = Answer::Refusal {
             case: None,
             exam,
             refusal,
-        }
+        };
+        (None, answer)
     })?;
     let exams = match asked {
         Asked::These(exams) => exams.clone(),
         Asked::WhatTheImageSays => {
             let name = file.display().to_string();
             let exam = pipeline::exam_of(bundle, &image, &name);
-            vec![exam.map_err(|refusal| Answer::Refusal {
-                case: Some(pipeline::case_id(&image, "none")),
-                exam: None,
-                refusal,
+            vec![exam.map_err(|refusal| {
+                let answer = Answer::Refusal {
+                    case: Some(pipeline::case_id(&image, "none")),
+                    exam: None,
+                    refusal,
+                };
+                (Some(image.sha256.clone()), answer)
             })?]
         }
     };
@@ -284,13 +296,15 @@ fn decode<'a>(
 
 fn record<'a>(
     bundle: &'a Bundle,
-    source: &'a str,
+    (source, image): (&'a str, Option<&'a str>),
     answer: &'a Answer,
     timings: &'a Timings,
 ) -> Record<'a> {
     let intended_use = bundle.manifest.intended_use;
     Record {
         source,
+        image,
+        rerun_of: None,
         answer,
         intended_use,
         bundle: &bundle.id,

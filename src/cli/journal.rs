@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use medfocus::bundle::{self, Bundle};
 use medfocus::device::{self, run_case};
-use medfocus::journal::{self, CaseHistory, End, History, Order};
+use medfocus::journal::{self, Acceptance, CaseHistory, End, History, Order};
 use medfocus::pipeline::Timings;
 use serde_json::{Value, json};
 
@@ -201,11 +201,11 @@ fn list(cases: &BTreeMap<u64, CaseHistory>, last: usize) -> Result<(), Failure> 
 }
 
 fn order(case: &CaseHistory) -> Option<&Order> {
-    case.accepted.as_ref().map(|(order, _)| order)
+    case.accepted.as_ref().map(|accepted| &accepted.order)
 }
 
 fn accepted(case: &CaseHistory) -> Option<Timestamp> {
-    case.accepted.as_ref().map(|(_, time)| *time)
+    case.accepted.as_ref().map(|accepted| accepted.time)
 }
 
 /// The sinks that have the answer safe.
@@ -302,11 +302,12 @@ fn without(record: &Value, keys: &[&str]) -> Value {
     record
 }
 
-/// Where the image of an answered case lies: kept, or where it lay.
+/// Where the image of an answered case lies: kept, in the store, or where it lay.
 pub(super) fn image_of(state: &Path, sha256: Option<&str>, order: &Order) -> PathBuf {
-    let kept = sha256.map(|sha256| device::kept(state, sha256));
-    let kept = kept.filter(|path| path.exists());
-    kept.unwrap_or_else(|| PathBuf::from(&order.source))
+    let own = |sha256| [device::kept(state, sha256), device::stored(state, sha256)];
+    let mut own = sha256.map(own).into_iter().flatten();
+    let own = own.find(|path| path.exists());
+    own.unwrap_or_else(|| PathBuf::from(&order.source))
 }
 
 fn replay(
@@ -325,7 +326,7 @@ fn replay(
     else {
         return Err(Failure::Usage(format!("case {number} has no answer")));
     };
-    let Some((order, _)) = case.accepted else {
+    let Some(Acceptance { order, .. }) = case.accepted else {
         return Err(Failure::Device {
             code: "replay",
             message: format!("case {number}: the entry that says what was asked is damaged"),

@@ -1,6 +1,5 @@
 //! `medfocus link`: a host that talks to a device over a serial port.
 
-use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use clap::{Args, ValueEnum};
 use firmware_host::message::Step;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medfocus::client::{
-    Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Task, Watcher,
+    Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Requests, Task, Watcher,
 };
 use medfocus::image::open::NoFile;
 use serde_json::{Value, json};
@@ -79,11 +78,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(nothing.to_owned()));
     }
     let log = arguments.log.as_deref().map(Log::open).transpose()?;
-    // By chance, so that no other run on this device had these.
-    let chance = RandomState::new();
+    let mut requests = Requests::draw();
     let (mut tasks, mut missing) = (Vec::new(), Vec::new());
-    for (number, file) in files.iter().enumerate() {
-        let request = chance.hash_one(number);
+    for file in &files {
+        let request = requests.next_number();
         match Task::read(file, arguments.exam.as_deref(), arguments.region, request) {
             Ok(task) => tasks.push(task),
             Err(why) => missing.push(unread(file, &why)),
@@ -102,7 +100,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         desk.answer(answer)?;
     }
     let lines = arguments.console.clone();
-    let ended = Conversation::new(&mut client, &mut desk, tasks, lines, fetch).run();
+    let identity = requests.identity();
+    let ended = Conversation::new(&mut client, &mut desk, tasks, lines, fetch, identity).run();
     desk.bar.finish_and_clear();
     client.close();
     match ended {

@@ -155,8 +155,8 @@ fn listed(state: &Path, file: &Path, classes: &[String]) -> Result<Vec<Labelled>
         let case = known.as_ref().and_then(|cases| cases.get(&number));
         let case = case.ok_or_else(|| format!("the journal knows no case {number}"))?;
         let path = match (&case.end, &case.accepted) {
-            (Some(journal::End::Answered { image, .. }), Some((order, _))) => {
-                Some(image_of(state, image.as_deref(), order))
+            (Some(journal::End::Answered { image, .. }), Some(accepted)) => {
+                Some(image_of(state, image.as_deref(), &accepted.order))
             }
             _ => None,
         };

@@ -1,19 +1,18 @@
 //! `medfocus submit`: images to the device that runs on this computer.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use medfocus::client::Control;
-use medfocus::control::{Refused, Submit, Waited, Words};
+use medfocus::client::{ClientError, Control, Requests};
+use medfocus::control::{Accepted, Refused, Request, Submit, Waited, Words};
 use medfocus::image::open::{self, NoFile};
 use medfocus::journal::Priority;
 use medfocus::report::Restored;
+use medfocus::sha256::Sha256;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::printer::{Format, Printer, bar};
 use super::state::StateFolder;
@@ -35,11 +34,16 @@ Examples:
   medfocus submit chest.png --exam covid3 --wait
   medfocus submit slice.dcm --priority stat --wait --format json
   medfocus submit folder/ --wait --format ndjson > findings.ndjson
+  medfocus submit --rerun 17 --wait
   case=$(medfocus submit chest.png)")]
 pub struct Arguments {
     /// Images, or folders of them
-    #[arg(required = true)]
+    #[arg(required_unless_present = "rerun")]
     images: Vec<PathBuf>,
+    /// Answer the image of this ended case again, by the bundle that is in use now, as a new
+    /// case; may be given several times
+    #[arg(long, value_name = "CASE", conflicts_with_all = ["images", "exam", "priority", "region"])]
+    rerun: Vec<u64>,
     /// Exam to answer; where absent, the one that the image itself asks for
     #[arg(long, value_name = "NAME")]
     exam: Option<String>,
@@ -69,14 +73,16 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let files = sources::expand(&arguments.images);
-    if files.is_empty() {
+    let count = files.len() + arguments.rerun.len();
+    if count == 0 {
         return Err(Failure::Usage("the folders hold no image".to_owned()));
     }
     let mut desk = Desk {
         arguments,
         control: reached(arguments)?,
-        printer: Printer::new(arguments.format, files.len() > 1, false),
-        bar: bar(if arguments.wait { files.len() } else { 0 }),
+        requests: Requests::draw(),
+        printer: Printer::new(arguments.format, count > 1, false),
+        bar: bar(if arguments.wait { count } else { 0 }),
         any_refused: false,
     };
     let ended = desk.work(&files);
@@ -114,9 +120,27 @@ fn reached(arguments: &Arguments) -> Result<Control, Failure> {
     missing
 }
 
-/// An image whose case was accepted.
+/// What is asked of the device.
+enum Asked {
+    /// To answer an image of this name.
+    Image { source: String, sha256: Sha256 },
+    /// To answer a case's image again.
+    Again { case: u64 },
+}
+
+impl Asked {
+    /// What people call it.
+    fn name(&self) -> String {
+        match self {
+            Self::Image { source, .. } => source.clone(),
+            Self::Again { case } => format!("case {case} again"),
+        }
+    }
+}
+
+/// A case that was accepted.
 struct Pending {
-    source: String,
+    asked: Asked,
     case: u64,
 }
 
@@ -124,6 +148,7 @@ struct Pending {
 struct Desk<'a> {
     arguments: &'a Arguments,
     control: Control,
+    requests: Requests,
     printer: Printer,
     bar: ProgressBar,
     any_refused: bool,
@@ -132,10 +157,12 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// Keeps the device's queue filled, and takes the answers in the images' order.
     fn work(&mut self, files: &[PathBuf]) -> Result<(), Failure> {
-        // By chance, so that no other client had these.
-        let chance = RandomState::new();
         let mut pending = VecDeque::new();
-        for (number, file) in files.iter().enumerate() {
+        for case in self.arguments.rerun.clone() {
+            let answer = self.control.ask(&Request::Rerun { case }, &[])?;
+            self.take_on(&mut pending, Asked::Again { case }, answer)?;
+        }
+        for file in files {
             let source = file.display().to_string();
             let image = match open::bytes(file) {
                 Ok(image) => image,
@@ -145,34 +172,42 @@ impl Desk<'_> {
                     continue;
                 }
             };
-            let submit = self.submission(&image, chance.hash_one(number));
-            match self.control.submit(&submit, &image)? {
-                Ok(accepted) if self.arguments.wait => {
-                    let case = accepted.case;
-                    pending.push_back(Pending { source, case });
-                    if pending.len() == AHEAD {
-                        self.take_first(&mut pending)?;
-                    }
-                }
-                Ok(accepted) => self.accepted(&source, accepted.case)?,
-                Err(refused) => {
-                    self.drain(&mut pending)?;
-                    self.refused(&source, refused)?;
-                }
-            }
+            let sha256 = Sha256::of(&image);
+            let submit = Submit {
+                size: image.len() as u64,
+                sha256: sha256.to_string(),
+                exam: self.arguments.exam.clone(),
+                region: self.arguments.region,
+                priority: self.arguments.priority,
+                client: Some(self.requests.identity()),
+                request: Some(self.requests.next_number()),
+            };
+            let answer = self.control.submit(&submit, &image)?;
+            self.take_on(&mut pending, Asked::Image { source, sha256 }, answer)?;
         }
         self.drain(&mut pending)
     }
 
-    fn submission(&self, image: &[u8], request: u64) -> Submit {
-        let digest = Sha256::digest(image);
-        Submit {
-            size: image.len() as u64,
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            exam: self.arguments.exam.clone(),
-            region: self.arguments.region,
-            priority: self.arguments.priority,
-            request: Some(request),
+    /// What the device said to a request: its case is waited for, where that is wanted.
+    fn take_on(
+        &mut self,
+        pending: &mut VecDeque<Pending>,
+        asked: Asked,
+        answer: Result<Accepted, Refused>,
+    ) -> Result<(), Failure> {
+        match answer {
+            Ok(Accepted { case }) if self.arguments.wait => {
+                pending.push_back(Pending { asked, case });
+                if pending.len() == AHEAD {
+                    self.take_first(pending)?;
+                }
+                Ok(())
+            }
+            Ok(Accepted { case }) => self.accepted(&asked.name(), case),
+            Err(refused) => {
+                self.drain(pending)?;
+                self.refused(&asked.name(), refused)
+            }
         }
     }
 
@@ -185,17 +220,17 @@ impl Desk<'_> {
 
     /// Waits for the first of the images that were accepted, however long it takes.
     fn take_first(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), Failure> {
-        let Some(Pending { source, case }) = pending.pop_front() else {
+        let Some(Pending { asked, case }) = pending.pop_front() else {
             return Ok(());
         };
         loop {
             let waited = match self.control.wait(case, LOOK)? {
                 Ok(waited) => waited,
-                Err(refused) => return self.refused(&source, refused),
+                Err(refused) => return self.refused(&asked.name(), refused),
             };
             if !["waiting", "running"].contains(&waited.state.as_str()) {
                 self.bar.inc(1);
-                return self.ended(&source, waited);
+                return self.ended(&asked, waited);
             }
         }
     }
@@ -209,7 +244,8 @@ impl Desk<'_> {
         self.printer.print_json(&answer)
     }
 
-    fn ended(&mut self, source: &str, waited: Waited) -> Result<(), Failure> {
+    fn ended(&mut self, asked: &Asked, waited: Waited) -> Result<(), Failure> {
+        let source = &asked.name();
         let Waited {
             case,
             record,
@@ -228,7 +264,13 @@ impl Desk<'_> {
             return self.bar.suspend(|| self.printer.print_json(&answer));
         };
         self.any_refused |= record["status"] != "finding";
-        call_it(&mut record, source);
+        if let Asked::Image { source, sha256 } = asked {
+            if record["image_sha256"] != sha256.to_string() {
+                let path = PathBuf::from(source);
+                return Err(ClientError::OtherImage { path, case }.into());
+            }
+            call_it(&mut record, source);
+        }
         if !self.printer.is_text() {
             return self.bar.suspend(|| self.printer.print_json(&record));
         }
@@ -238,6 +280,7 @@ impl Desk<'_> {
             message: format!("case {case}: the device's answer is not understood: {error}"),
             cure: "use the program and the device of the same release",
         })?;
+        let source = record["source"].as_str().unwrap_or(source);
         let record = restored.record(source);
         self.bar
             .suspend(|| self.printer.print(&record, Some(&title)))
@@ -251,6 +294,7 @@ impl Desk<'_> {
                 message: why.to_string(),
                 cure: why.cure().to_owned(),
                 retry_ms: None,
+                highest: None,
             },
         )
     }

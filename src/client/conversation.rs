@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Client, ClientError, Heard};
 use crate::image::open::{self, NoFile};
+use crate::journal::Identity;
 
 /// An image that is to be answered.
 #[derive(Debug)]
@@ -131,6 +132,17 @@ pub enum Fetch {
     Follow,
 }
 
+/// Whether the device knows who this host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Introduction {
+    /// It is still to be told, on this link.
+    Owed,
+    /// It was told.
+    Said,
+    /// It was told, and knows no hosts: it is of before there was this message.
+    NotKnown,
+}
+
 /// Tasks, lines and answers over one client.
 pub struct Conversation<'a> {
     client: &'a mut Client,
@@ -142,6 +154,10 @@ pub struct Conversation<'a> {
     /// The front line was said, and what came of its answer.
     said: Option<String>,
     hello: Map<String, Value>,
+    identity: Identity,
+    introduction: Introduction,
+    /// The image of the answer that comes next.
+    about: Option<(u64, Digest)>,
     /// [`Request::Fetch`] is still to be said on this link.
     owes_fetch: bool,
     /// Answers that are safe here, and of which the device does not know.
@@ -156,6 +172,7 @@ impl<'a> Conversation<'a> {
         tasks: Vec<Task>,
         lines: Vec<String>,
         fetch: Fetch,
+        identity: Identity,
     ) -> Self {
         Self {
             client,
@@ -166,6 +183,9 @@ impl<'a> Conversation<'a> {
             fetched: fetch == Fetch::Own,
             said: None,
             hello: Map::new(),
+            identity,
+            introduction: Introduction::Owed,
+            about: None,
             owes_fetch: false,
             taken: VecDeque::new(),
         }
@@ -205,6 +225,7 @@ impl<'a> Conversation<'a> {
     /// On a new link the device knows nothing of what was being asked.
     fn begin(&mut self) {
         self.owes_fetch = self.fetch != Fetch::Own;
+        (self.introduction, self.about) = (Introduction::Owed, None);
         self.said = None;
         // The device sends again what it does not know to be safe.
         self.taken.clear();
@@ -219,6 +240,13 @@ impl<'a> Conversation<'a> {
     }
 
     fn speak(&mut self) {
+        if self.introduction == Introduction::Owed {
+            let Identity(identity) = self.identity;
+            if !self.client.say(&Request::Client { identity }) {
+                return;
+            }
+            self.introduction = Introduction::Said;
+        }
         while let Some(&case) = self.taken.front()
             && self.client.say(&Request::Taken { case })
         {
@@ -319,6 +347,7 @@ impl<'a> Conversation<'a> {
             }
             Report::Aborted { case } => return self.answer(case, Outcome::Aborted, &json!({})),
             Report::Fetched => self.fetched = true,
+            Report::About { case, image } => self.about = Some((case, image)),
         }
         Ok(())
     }
@@ -351,7 +380,13 @@ impl<'a> Conversation<'a> {
         number: i16,
         text: &str,
     ) -> Result<(), ClientError> {
+        let is_unknown_message = request.is_none() && number == Fault::Message.number();
+        if is_unknown_message && self.introduction == Introduction::Said {
+            self.introduction = Introduction::NotKnown;
+            return Ok(());
+        }
         let concerned = self.tasks.iter_mut().find(|task| match request {
+            None if is_unknown_message => task.state == State::Asked,
             Some(request) => task.request == request && task.state == State::Asked,
             None => matches!(task.state, State::Put | State::Sending(_)),
         });
@@ -384,6 +419,13 @@ impl<'a> Conversation<'a> {
 
     fn answer(&mut self, case: u64, outcome: Outcome, said: &Value) -> Result<(), ClientError> {
         let task = self.tasks.iter_mut().find(|task| task.is_case(case));
+        let about = self.about.take().filter(|(about, _)| *about == case);
+        if let (Some(task), Some((_, image))) = (&task, &about)
+            && task.image != *image
+        {
+            let path = task.path.clone();
+            return Err(ClientError::OtherImage { path, case });
+        }
         let mut record = self.hello.clone();
         record.insert("case".into(), case.to_string().into());
         let source = task.as_ref().map(|task| task.path.display().to_string());
@@ -395,6 +437,12 @@ impl<'a> Conversation<'a> {
         };
         record.insert("status".into(), status.into());
         record.extend(said.as_object().cloned().unwrap_or_default());
+        if let Some((_, image)) = about {
+            record.insert(
+                "image_sha256".into(),
+                crate::sha256::Sha256(image).to_string().into(),
+            );
+        }
         if let Some(task) = task {
             task.state = State::Done;
         }

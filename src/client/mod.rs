@@ -8,6 +8,7 @@
 mod control;
 mod conversation;
 mod log;
+mod requests;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{ErrorKind, Read, Write};
@@ -21,6 +22,7 @@ use firmware_host::wire::{Damage, Run, Splitter, VERSION};
 pub use control::Control;
 pub use conversation::{Answer, Conversation, Fetch, Outcome, Task, Watcher};
 pub use log::Log;
+pub use requests::Requests;
 
 /// For bytes to be taken by the line.
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -67,6 +69,14 @@ pub enum ClientError {
         /// The socket.
         path: PathBuf,
     },
+    /// The device answers about another image than it was given.
+    #[error("{}: the device's answer, case {case}, is about another image", path.display())]
+    OtherImage {
+        /// The image that was sent.
+        path: PathBuf,
+        /// The device's case.
+        case: u64,
+    },
     /// A file of this computer fails.
     #[error("{}: {error}", path.display())]
     File {
@@ -90,6 +100,7 @@ impl ClientError {
             Self::Port { .. } => "port",
             Self::Silent { .. } => "silent",
             Self::Version { .. } | Self::Answer { .. } => "protocol",
+            Self::OtherImage { .. } => "other_image",
             Self::Socket { .. } => "no_device",
             Self::File { .. } | Self::InUse { .. } => "file",
         }
@@ -106,6 +117,9 @@ impl ClientError {
             Self::Socket { .. } => {
                 "start it with `medfocus serve`, or name its socket with --socket and have the \
                  right to it"
+            }
+            Self::OtherImage { .. } => {
+                "do not use the answer; send the image again and report this"
             }
             Self::File { .. } => "check the path, the right to it and the space left",
             Self::InUse { .. } => "end the other program, or name another file",

@@ -111,15 +111,16 @@ impl Console {
                     source: path.to_owned(),
                     exam: self.chosen.exam.clone(),
                     region: self.chosen.region,
-                    request: None,
                     priority: self.chosen.priority,
+                    ..Order::default()
                 };
-                let case = cases.accept(order)?;
+                let case = cases.run_file(order)?;
                 // Both are of one image; the next case has another.
                 self.chosen.region = None;
                 self.chosen.priority = Priority::default();
                 Ok(case.to_string())
             }
+            Command::Rerun(case) => Ok(cases.rerun(case)?.to_string()),
             Command::Region(region) => {
                 self.chosen.region = region;
                 ok()
@@ -222,10 +223,11 @@ fn result(case: u64, form: Form, cases: &Cases) -> Result<String, Fault> {
 fn compact(case: u64, record: &Value) -> String {
     let word = |key: &str| record[key].as_str().unwrap_or("-");
     let intended_use = word("intended_use");
+    let whose = whose(record);
     if word("status") != "finding" {
         let cure = word("cure").replace('"', "'");
         let code = word("code");
-        return format!("{case} refusal code={code} use={intended_use} cure=\"{cure}\"");
+        return format!("{case} refusal code={code}{whose} use={intended_use} cure=\"{cure}\"");
     }
     let class = word("class");
     let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
@@ -234,7 +236,7 @@ fn compact(case: u64, record: &Value) -> String {
         .map(|sides| sides.iter().map(ToString::to_string).collect())
         .unwrap_or_default();
     format!(
-        "{case} finding exam={} class={class} p={:.3}{} level={} area={:.3} box={} use={intended_use}",
+        "{case} finding exam={} class={class} p={:.3}{} level={} area={:.3} box={}{whose} use={intended_use}",
         word("exam"),
         number(&record["probabilities"][class]),
         set(&record["prediction_set"]),
@@ -242,6 +244,23 @@ fn compact(case: u64, record: &Value) -> String {
         number(&record["mask"]["area_fraction"]),
         bbox.join(","),
     )
+}
+
+/// What the answer is about and by whom: the image, the case that was answered before, and
+/// another bundle that is in use by now.
+fn whose(record: &Value) -> String {
+    let mut words = String::new();
+    if let Some(image) = record["image_sha256"].as_str() {
+        words += &format!(" image={image}");
+    }
+    if let Some(before) = record["rerun_of"].as_str() {
+        words += &format!(" rerun_of={before}");
+    }
+    let in_use = &record["bundle_in_use"];
+    if let (Some(name), Some(version)) = (in_use["name"].as_str(), in_use["version"].as_str()) {
+        words += &format!(" bundle_in_use={name}/{version}");
+    }
+    words
 }
 
 /// The prediction set, where one is claimed.

@@ -18,13 +18,13 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// A line of so many bits a second, on which nothing was said.
-    pub fn new(cases: &'a Cases, baud: u32) -> Self {
+    /// A line of this name and of so many bits a second, on which nothing was said.
+    pub fn new(cases: &'a Cases, name: &str, baud: u32) -> Self {
         Self {
             cases,
             splitter: Splitter::default(),
             console: Console::default(),
-            link: Link::new(cases, baud),
+            link: Link::new(cases, name, baud),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use firmware_host::fault::Fault;
 use firmware_host::link::{Change, Endpoint, Millis, Role};
 use firmware_host::message::{
-    CLASSES, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
+    self, CLASSES, Digest, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
 };
 use firmware_host::wire::{Damage, Packet};
 use serde_json::Value;
@@ -20,9 +20,10 @@ use super::console::Console;
 use super::events::{Event, Health, Listener};
 use super::images::{Begun, Upload};
 use super::line::checked;
-use crate::journal::{Order, Priority};
+use crate::journal::{Asker, Identity, Order, Priority, RequestId};
 use crate::pipeline::Stage;
 use crate::report::SOFTWARE;
+use crate::sha256::Sha256;
 
 /// Bytes that may wait to be sent before more is asked for: replies come in order, and the
 /// host does not get ahead of them.
@@ -39,6 +40,10 @@ const SENTENCE: usize = 256;
 #[derive(Debug)]
 pub struct Link<'a> {
     cases: &'a Cases,
+    /// The line's name: what a host is known by that tells no identity.
+    line: String,
+    /// The host's identity, once it told one.
+    host: Option<Identity>,
     endpoint: Endpoint,
     inbox: Inbox,
     outgoing: VecDeque<u8>,
@@ -58,9 +63,11 @@ pub struct Link<'a> {
 
 impl<'a> Link<'a> {
     /// No link yet.
-    pub fn new(cases: &'a Cases, baud: u32) -> Self {
+    pub fn new(cases: &'a Cases, line: &str, baud: u32) -> Self {
         Self {
             cases,
+            line: line.to_owned(),
+            host: None,
             endpoint: Endpoint::new(Role::Device, baud),
             inbox: Inbox::default(),
             outgoing: VecDeque::new(),
@@ -124,6 +131,7 @@ impl<'a> Link<'a> {
         self.trouble = None;
         self.fetching = false;
         self.owes_fetched = false;
+        self.host = None;
     }
 
     fn begin(&mut self) {
@@ -173,10 +181,14 @@ impl<'a> Link<'a> {
     }
 
     fn refuse(&mut self, request: Option<u64>, fault: Fault) {
+        let mut text = fault.text().to_owned();
+        if let Fault::RequestReused { highest } = fault {
+            text += &format!("; the highest in use is {highest}");
+        }
         self.say(&Report::Refused {
             request,
             number: fault.number(),
-            text: fault.text(),
+            text: &text,
         });
     }
 
@@ -206,23 +218,54 @@ impl<'a> Link<'a> {
                 region,
             } => {
                 let order = Order {
-                    source: self.cases.images().path(&image).display().to_string(),
                     exam: exam.map(str::to_owned),
                     region,
-                    request: Some(request),
-                    // The protocol's messages have no place for another.
-                    priority: Priority::Routine,
+                    ..Order::default()
                 };
-                match self.cases.run_stored(order, &image) {
-                    Ok(case) => self.accepted(request, case),
-                    Err(fault) => self.refuse(Some(request), fault),
-                }
+                self.run(request, &image, order);
             }
+            Request::RunWith {
+                request,
+                image,
+                exam,
+                region,
+                priority,
+                age: _,
+                sex: _,
+            } => {
+                let order = Order {
+                    exam: exam.map(str::to_owned),
+                    region,
+                    priority: priority_of(priority),
+                    ..Order::default()
+                };
+                self.run(request, &image, order);
+            }
+            Request::Client { identity } => self.host = Some(Identity(identity)),
             Request::Fetch => {
                 self.fetching = true;
                 self.owes_fetched = true;
             }
             Request::Taken { case } => self.taken(case),
+        }
+    }
+
+    fn run(&mut self, request: u64, image: &Digest, order: Order) {
+        let asker = match self.host {
+            Some(identity) => Asker::Host(identity),
+            None => Asker::Line(self.line.clone()),
+        };
+        let order = Order {
+            source: self.cases.images().path(image).display().to_string(),
+            request: Some(RequestId {
+                asker,
+                number: request,
+            }),
+            ..order
+        };
+        match self.cases.run_stored(order, image) {
+            Ok(case) => self.accepted(request, case),
+            Err(fault) => self.refuse(Some(request), fault),
         }
     }
 
@@ -316,6 +359,7 @@ impl<'a> Link<'a> {
     }
 
     fn say_answer(&mut self, case: u64) {
+        self.say_image(case);
         match self.cases.answer(case) {
             Ok(Some(record)) => match finding(&record) {
                 Some(finding) => self.say(&Report::Finding { case, finding }),
@@ -329,6 +373,21 @@ impl<'a> Link<'a> {
             Ok(None) => self.say(&Report::Aborted { case }),
             // The journal cannot be read now: the answer waits for another link.
             Err(fault) => self.refuse(None, fault),
+        }
+    }
+}
+
+impl Link<'_> {
+    /// Which image an answer is about, for hosts that know the message.
+    fn say_image(&mut self, case: u64) {
+        if self.host.is_none() {
+            return;
+        }
+        match self.cases.image_hash(case) {
+            Ok(Some(Sha256(image))) => self.say(&Report::About { case, image }),
+            Ok(None) => {}
+            // The answer says that the journal cannot be read, or comes without it.
+            Err(fault) => log::warn!("case {case}: its image's hash is not known: {fault}"),
         }
     }
 }
@@ -355,6 +414,14 @@ fn progress(event: &Event) -> Option<Report<'static>> {
         _ => return None,
     };
     Some(Report::Progress { case, step })
+}
+
+fn priority_of(priority: message::Priority) -> Priority {
+    match priority {
+        message::Priority::Routine => Priority::Routine,
+        message::Priority::Urgent => Priority::Urgent,
+        message::Priority::Stat => Priority::Stat,
+    }
 }
 
 fn word<'r>(record: &'r Value, key: &str) -> &'r str {

@@ -40,6 +40,7 @@ pub use console::Console;
 pub use display::{Displays, GlassError, place};
 pub use events::{Event, Events, Found, Health, Listener};
 pub use health::boot_id;
+pub use images::path as stored;
 pub use in_hand::case as case_in_hand;
 pub use kept::{Keeping, path as kept};
 pub use power::Power;

@@ -1,6 +1,6 @@
-//! One case through the pipeline: an order becomes what came of it, and that the record that
-//! goes to the journal and the event that is told. Nothing here waits, writes or tells:
-//! that is [`Cases`](super::Cases)'s, once the record is durable.
+//! One case through the pipeline: an order and its image come in, a finding or a refusal comes
+//! out, about that image and no other. Called by the worker, and by `journal replay`. Nothing
+//! here waits, writes or tells: that is [`Cases`](super::Cases)'s, once the record is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -13,10 +13,10 @@ use super::events::{Event, Found};
 use super::in_hand;
 use super::worker::Lost;
 use crate::bundle::{Bundle, Exam, Outline};
-use crate::finding::{Answer, Refusal, RefusalCode};
+use crate::finding::{Answer, Finding, Refusal, RefusalCode};
 use crate::focus::Prompt;
-use crate::image::{self, Image};
-use crate::journal::Order;
+use crate::image::{self, FrameChoice, Image};
+use crate::journal::{Bound, Order};
 use crate::pipeline::{self, Observer, Overrides, Stage, Timings};
 use crate::report::{self, Record};
 
@@ -38,6 +38,9 @@ pub fn case(
     path: &Path,
     observer: &mut dyn Observer,
 ) -> Ran {
+    if let Some(ran) = Ran::unreadable(order) {
+        return ran;
+    }
     let _in_hand = in_hand::take(case);
     let started = Instant::now();
     let mut image = None;
@@ -48,7 +51,7 @@ pub fn case(
         "case {case}: {:.0} ms",
         started.elapsed().as_secs_f64() * 1e3
     );
-    Ran { image, outcome }
+    Ran { image, outcome }.held_to(order)
 }
 
 impl Ran {
@@ -64,7 +67,48 @@ impl Ran {
     /// A case that is not run again, since it ended the device before.
     pub(super) fn given_up(order: &Order) -> Self {
         let why = "the device ended each time it ran this case";
-        Self::refused(fault(&order.source, why))
+        Self::refused(fault(&order.source, why)).held_to(order)
+    }
+
+    /// A case of whose image nothing could be read when it was accepted; `None` where there
+    /// is something to run.
+    fn unreadable(order: &Order) -> Option<Self> {
+        match &order.image {
+            Some(Bound::Unreadable(refusal)) => Some(Self::refused((**refusal).clone())),
+            _ => None,
+        }
+    }
+
+    /// The same, as an answer about the image that was accepted, and about no other.
+    #[must_use]
+    pub(super) fn held_to(self, order: &Order) -> Self {
+        let accepted = match &order.image {
+            Some(Bound::Stored(sha256)) => sha256.to_string(),
+            // What is too large to be answered and was answered was another image.
+            Some(Bound::TooLarge(_)) if self.image.is_some() => return Self::changed(order, None),
+            _ => return self,
+        };
+        match &self.image {
+            Some(read) if *read != accepted => Self::changed(order, Some(accepted)),
+            // A finding is about an image that was read.
+            None if self.outcome.is_ok() => Self::changed(order, Some(accepted)),
+            _ => Self {
+                image: Some(accepted),
+                ..self
+            },
+        }
+    }
+
+    fn changed(order: &Order, image: Option<String>) -> Self {
+        let refusal = Refusal::new(
+            RefusalCode::ImageChanged,
+            format!("{}: it is another image than was accepted", order.source),
+            "give the image to the device again",
+        );
+        Self {
+            image,
+            outcome: Err(refusal),
+        }
     }
 
     fn refused(refusal: Refusal) -> Self {
@@ -77,7 +121,7 @@ impl Ran {
     /// The answer as `--format json` writes it.
     pub fn record(&self, bundle: &Outline, case: u64, order: &Order, timings: &Timings) -> Value {
         let answer = match &self.outcome {
-            Ok(found) => Answer::Finding(Box::new(found.finding.clone())),
+            Ok(found) => Answer::Finding(Box::new(with_claim(&found.finding, order))),
             Err(refusal) => Answer::Refusal {
                 case: Some(case.to_string()),
                 exam: order.exam.clone(),
@@ -86,6 +130,8 @@ impl Ran {
         };
         report::json(&Record {
             source: &order.source,
+            image: self.image.as_deref(),
+            rerun_of: order.rerun_of,
             answer: &answer,
             intended_use: bundle.intended_use,
             bundle: &bundle.id,
@@ -115,7 +161,9 @@ fn answer(
     sha256: &mut Option<String>,
     observer: &mut dyn Observer,
 ) -> Result<Found, Refusal> {
-    let image = pipeline::observe(observer, Stage::Decode, || image::read(path))?;
+    let image = pipeline::observe(observer, Stage::Decode, || {
+        image::read_frame_as(path, &order.source, FrameChoice::default())
+    })?;
     *sha256 = Some(image.sha256.clone());
     let exam = exam(bundle, order, &image)?;
     let overrides = Overrides {
@@ -148,6 +196,17 @@ fn exam<'a>(bundle: &'a Bundle, order: &Order, image: &Image) -> Result<&'a Exam
     })
 }
 
+/// The finding; where its sender called other content by the same UID, it says so.
+fn with_claim(finding: &Finding, order: &Order) -> Finding {
+    let mut finding = finding.clone();
+    finding.reasons.extend(order.same_claim_as.map(|case| {
+        format!(
+            "uid_reused: case {case} has other content under the same SOP Instance UID; look at both"
+        )
+    }));
+    finding
+}
+
 fn prompt([x, y, width, height]: [u32; 4]) -> Prompt {
     Prompt::Box {
         x: x as f32,
@@ -163,4 +222,53 @@ fn fault(source: &str, why: &str) -> Refusal {
         format!("{source}: {why}"),
         "run the self-test (*TST?); if it passes, keep the image and report this",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sha256::Sha256;
+
+    fn order(image: Bound) -> Order {
+        Order {
+            source: "a.png".to_owned(),
+            image: Some(image),
+            ..Order::default()
+        }
+    }
+
+    fn ran(image: Option<Sha256>) -> Ran {
+        Ran {
+            image: image.map(|sha256| sha256.to_string()),
+            outcome: Err(Refusal::new(
+                RefusalCode::Blurred,
+                "a.png: not sharp",
+                "again",
+            )),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_about_the_image_that_was_accepted_or_is_none() {
+        let (mine, other) = (Sha256::of(b"mine"), Sha256::of(b"other"));
+        let stored = order(Bound::Stored(mine));
+        let large = order(Bound::TooLarge(mine));
+        for (order, read, code, image) in [
+            (&stored, Some(mine), RefusalCode::Blurred, Some(mine)),
+            (&stored, None, RefusalCode::Blurred, Some(mine)),
+            (&stored, Some(other), RefusalCode::ImageChanged, Some(mine)),
+            (&large, None, RefusalCode::Blurred, None),
+            (&large, Some(other), RefusalCode::ImageChanged, None),
+            (
+                &Order::default(),
+                Some(other),
+                RefusalCode::Blurred,
+                Some(other),
+            ),
+        ] {
+            let held = ran(read).held_to(order);
+            assert_eq!(held.outcome.unwrap_err().code, code, "{order:?} {read:?}");
+            assert_eq!(held.image, image.map(|sha256| sha256.to_string()));
+        }
+    }
 }

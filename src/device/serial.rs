@@ -37,7 +37,7 @@ pub enum Port {
 pub fn talk(port: &Port, cases: &Cases) {
     match port {
         Port::Standard => {
-            let mut line = Line::new(cases, STANDARD_BAUD);
+            let mut line = Line::new(cases, "-", STANDARD_BAUD);
             let turning = cases.power().must_turn("standard input", STANDSTILL);
             if let Err(error) = converse(&mut line, &mut standard(), &turning) {
                 log::error!("standard input and output: {error}");
@@ -48,7 +48,7 @@ pub fn talk(port: &Port, cases: &Cases) {
 }
 
 fn keep_open(path: &str, baud: u32, cases: &Cases) {
-    let mut line = Line::new(cases, baud);
+    let mut line = Line::new(cases, path, baud);
     let mut missing = false;
     let turning = cases.power().must_turn(path, STANDSTILL);
     loop {

@@ -229,7 +229,8 @@ impl Supervisor {
             events: self.cases.events(),
             timings: Timings::new(),
         };
-        let ran = worker.run(case, order, &mut progress);
+        let image = self.cases.place(order);
+        let ran = worker.run(case, order, &image, &mut progress);
         let timings = progress.timings;
         match ran {
             Ok(ran) => {

@@ -21,7 +21,7 @@ pub use dicom::Origin;
 pub use isolated::{Wanted, decode_as_child, isolate};
 pub use read::{
     MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, MIN_SIDE, decode, decode_frame, priority, read,
-    read_frame,
+    read_frame, read_frame_as,
 };
 pub use resize::{Canvas, UnitBox};
 

@@ -44,14 +44,21 @@ pub fn read(path: &Path) -> Result<Image, Refusal> {
 /// # Errors
 /// As [`read`], and `no_such_frame`.
 pub fn read_frame(path: &Path, frame: FrameChoice) -> Result<Image, Refusal> {
-    let name = path.display().to_string();
-    let no_file = |why: NoFile| why.refusal(&name);
+    read_frame_as(path, &path.display().to_string(), frame)
+}
+
+/// The same; refusals call the file by another name, as that of a copy's original.
+///
+/// # Errors
+/// As [`read_frame`].
+pub fn read_frame_as(path: &Path, name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
+    let no_file = |why: NoFile| why.refusal(name);
     match isolated::program() {
         Some(program) => {
             let file = open::open_image(path).map_err(no_file)?;
-            isolated::decode(program, file, frame, &name)
+            isolated::decode(program, file, frame, name)
         }
-        None => decode_frame(&open::bytes(path).map_err(no_file)?, &name, frame),
+        None => decode_frame(&open::bytes(path).map_err(no_file)?, name, frame),
     }
 }
 

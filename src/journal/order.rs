@@ -227,7 +227,11 @@ mod tests {
             ("nothing", |_| {}, true),
             ("source", |order| order.source = "b.png".to_owned(), true),
             ("priority", |order| order.priority = Priority::Stat, true),
-            ("image", |order| order.image = Some(Bound::Stored(Sha256::of(b"b"))), false),
+            (
+                "image",
+                |order| order.image = Some(Bound::Stored(Sha256::of(b"b"))),
+                false,
+            ),
             ("exam", |order| order.exam = None, false),
             ("region", |order| order.region = Some([0, 0, 1, 1]), false),
             (

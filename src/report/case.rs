@@ -1,8 +1,10 @@
 //! What every form of a finding is written from, and what may be written of whose image it
 //! is.
 //!
-//! UIDs are made from source, exam and bundle: sent twice, or made again after a power
-//! failure, an output is the same instance.
+//! UIDs are made from the image, the program, the bundle and the whole finding: sent twice, or
+//! made again after a power failure, an output is the same instance; one that says anything
+//! else, as after another prompt, is another instance, so that an archive never keeps a stale
+//! one in its place.
 
 use dicom_core::header::Tag;
 use sha2::{Digest, Sha256};
@@ -73,12 +75,29 @@ impl Case<'_> {
     /// A UID for `what`: 2.25 and 128 bits of a hash (PS3.5, B.2), marked as a UUID of
     /// one's own making (RFC 9562, version 8).
     pub(super) fn uid(&self, what: &str) -> String {
-        let (image, exam, bundle) = (&self.image.sha256, &self.finding.exam, &self.bundle.sha256);
-        let frame = self.image.said.frame.map_or(1, |(frame, _)| frame);
-        hashed_uid(&format!(
-            "{what} {image} {frame} {exam} {bundle} {}",
-            self.deidentify
+        let (bundle, deidentify) = (&self.bundle.sha256, self.deidentify);
+        let finding = self.said();
+        self.uid_of_image(&format!(
+            "{what} {SOFTWARE} {bundle} {deidentify} {finding}"
         ))
+    }
+
+    /// A UID for what all answers about one image share.
+    pub(super) fn uid_of_image(&self, what: &str) -> String {
+        let image = &self.image.sha256;
+        let frame = self.image.said.frame.map_or(1, |(frame, _)| frame);
+        hashed_uid(&format!("{what} {image} {frame} {}", self.deidentify))
+    }
+
+    /// All that the finding says. Labels follow from the bundle, which may have been replaced
+    /// when an output is made again.
+    fn said(&self) -> String {
+        let mut finding = self.finding.clone();
+        for class in &mut finding.probabilities {
+            class.label.clear();
+        }
+        // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+        serde_json::to_string(&finding).unwrap_or_default()
     }
 
     /// Program and bundle.

@@ -74,6 +74,11 @@ pub fn hl7(case: &Case<'_>) -> String {
     for note in &finding.reasons {
         observe("TX", "note^Note^99MEDFOCUS", escaped(note));
     }
+    observe(
+        "TX",
+        "image.sha256^SHA-256 of the image's file^99MEDFOCUS",
+        case.image.sha256.clone(),
+    );
     let maker = format!("{}. {}", case.maker(), case.limits());
     observe("TX", "limits^Limits of use^99MEDFOCUS", escaped(&maker));
     segments.join("\r") + "\r"

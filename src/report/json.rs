@@ -50,6 +50,12 @@ pub fn json(record: &Record<'_>) -> Value {
             put("cure", refusal.cure.clone().into());
         }
     }
+    if let Some(image) = record.image {
+        put("image_sha256", image.into());
+    }
+    if let Some(case) = record.rerun_of {
+        put("rerun_of", case.to_string().into());
+    }
     put("intended_use", record.intended_use.word().into());
     put("software", SOFTWARE.into());
     put("bundle", json!(record.bundle));
@@ -188,6 +194,8 @@ mod tests {
     fn record(finding: &Finding) -> Value {
         json(&Record {
             source: "a.png",
+            image: Some("00"),
+            rerun_of: None,
             answer: &Answer::Finding(Box::new(finding.clone())),
             intended_use: IntendedUse::Demonstration,
             bundle: &BundleId {

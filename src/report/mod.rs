@@ -44,6 +44,10 @@ use crate::pipeline::Timings;
 pub struct Record<'a> {
     /// The path as it was given.
     pub source: &'a str,
+    /// SHA-256 of the image's file; `None` where it could not be read.
+    pub image: Option<&'a str>,
+    /// The case of a device whose image is answered again.
+    pub rerun_of: Option<u64>,
     /// The answer.
     pub answer: &'a Answer,
     /// What the bundle may be used for.

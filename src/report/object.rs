@@ -76,7 +76,7 @@ impl Case<'_> {
         match known {
             Some(uid) if self.deidentify => hashed_uid(uid),
             Some(uid) => uid.to_owned(),
-            None => self.uid("study"),
+            None => self.uid_of_image("study"),
         }
     }
 

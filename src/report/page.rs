@@ -1,8 +1,6 @@
 //! The one-page report: the overlay picture, large, with where it comes from and what it
 //! is not for under it. No word of the patient is on it.
 
-use std::io::Cursor;
-
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::ascii::FONT_10X20;
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
@@ -64,15 +62,24 @@ pub fn page(case: &Case<'_>) -> Result<RgbImage, NotWritten> {
     Ok(page.0)
 }
 
-/// A picture as a PNG file.
+/// A picture as a PNG file, which says of the image of which SHA-256 it was made.
 ///
 /// # Errors
 /// [`NotWritten::Encoding`].
-pub fn png(picture: &RgbImage) -> Result<Vec<u8>, NotWritten> {
-    let mut file = Cursor::new(Vec::new());
-    let written = picture.write_to(&mut file, image::ImageFormat::Png);
-    written.map_err(|error| NotWritten::Encoding(error.to_string()))?;
-    Ok(file.into_inner())
+pub fn png(picture: &RgbImage, image: Option<&str>) -> Result<Vec<u8>, NotWritten> {
+    let failed = |error: png::EncodingError| NotWritten::Encoding(error.to_string());
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, picture.width(), picture.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    if let Some(sha256) = image {
+        let (keyword, text) = ("image_sha256".to_owned(), sha256.to_owned());
+        encoder.add_text_chunk(keyword, text).map_err(failed)?;
+    }
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(picture).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(file)
 }
 
 /// The picture at the largest size that there is room for.

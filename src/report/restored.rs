@@ -15,6 +15,8 @@ use crate::pipeline::Timings;
 #[derive(Debug)]
 pub struct Restored {
     answer: Answer,
+    image: Option<String>,
+    rerun_of: Option<u64>,
     intended_use: IntendedUse,
     bundle: BundleId,
     timings: Timings,
@@ -22,6 +24,11 @@ pub struct Restored {
 
 #[derive(Deserialize)]
 struct Around {
+    /// Records of before there was this key have none.
+    #[serde(default)]
+    image_sha256: Option<String>,
+    #[serde(default)]
+    rerun_of: Option<String>,
     intended_use: IntendedUse,
     bundle: BundleId,
 }
@@ -56,6 +63,8 @@ impl Restored {
         };
         Ok(Self {
             answer,
+            image: around.image_sha256,
+            rerun_of: around.rerun_of.and_then(|case| case.parse().ok()),
             intended_use: around.intended_use,
             bundle: around.bundle,
             timings: Timings::new(),
@@ -66,6 +75,8 @@ impl Restored {
     pub fn record<'a>(&'a self, source: &'a str) -> Record<'a> {
         Record {
             source,
+            image: self.image.as_deref(),
+            rerun_of: self.rerun_of,
             answer: &self.answer,
             intended_use: self.intended_use,
             bundle: &self.bundle,
@@ -102,6 +113,8 @@ mod tests {
         };
         let record = Record {
             source: "a.png",
+            image: Some("00"),
+            rerun_of: Some(6),
             answer: &Answer::Refusal {
                 case: Some("7".to_owned()),
                 exam: None,

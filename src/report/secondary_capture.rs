@@ -33,9 +33,10 @@ pub fn secondary_capture(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
             tags::DERIVATION_DESCRIPTION,
             VR::ST,
             format!(
-                "{}: region and finding of exam {} drawn over the image. {}",
+                "{}: region and finding of exam {} drawn over the image of SHA-256 {}. {}",
                 case.maker(),
                 case.finding.exam,
+                case.image.sha256,
                 case.limits()
             ),
         ),

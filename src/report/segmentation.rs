@@ -51,6 +51,11 @@ pub fn segmentation(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
             tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
             vec![frame(source)],
         ),
+        text(
+            tags::DERIVATION_DESCRIPTION,
+            VR::ST,
+            format!("SHA-256 of the image's file: {}", case.image.sha256),
+        ),
         number(tags::ROWS, side(rows)?),
         number(tags::COLUMNS, side(columns)?),
         pixels(case, columns, rows),

@@ -215,6 +215,11 @@ fn evaluations(case: &Case<'_>) -> InMemDicomObject {
             own(&format!("triage.{level}"), level),
         ),
         text_item("CONTAINS", own("limits", "Limits of use"), &case.limits()),
+        text_item(
+            "CONTAINS",
+            own("image.sha256", "SHA-256 of the image's file"),
+            &case.image.sha256,
+        ),
     ];
     let notes = case.finding.reasons.iter();
     items.extend(notes.map(|note| text_item("CONTAINS", own("note", "Note"), note)));

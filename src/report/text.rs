@@ -55,6 +55,12 @@ pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> Str
             let _ = writeln!(text, "  {stage:<18}{ms:>8.1} ms");
         }
     }
+    if let Some(image) = record.image {
+        let _ = writeln!(text, "  image     SHA-256 {image}");
+    }
+    if let Some(case) = record.rerun_of {
+        let _ = writeln!(text, "  again     the image of case {case}, answered again");
+    }
     let _ = writeln!(
         text,
         "  bundle    {} {}: for {} only, not for care",

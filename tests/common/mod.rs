@@ -10,9 +10,9 @@ pub mod cable;
 pub mod console;
 pub mod device;
 pub mod dicom;
+#[cfg(target_os = "linux")]
+pub mod hold;
 pub mod labelled;
-#[cfg(unix)]
-pub mod pipe;
 #[cfg(unix)]
 pub mod pty;
 pub mod receivers;

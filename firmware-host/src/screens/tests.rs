@@ -16,8 +16,9 @@ use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
 
-const CODES: [&str; 31] = [
+const CODES: [&str; 32] = [
     "budget",
+    "image_changed",
     "not_found",
     "not_a_file",
     "unsupported_format",

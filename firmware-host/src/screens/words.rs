@@ -351,6 +351,13 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Hii si faili. Hifadhi picha kama faili.",
             "यह फ़ाइल नहीं है। छवि को फ़ाइल में सहेजें।",
         ],
+        "image_changed" => [
+            "The image was changed. Send it again.",
+            "L'image a été changée. Renvoyez-la.",
+            "La imagen fue cambiada. Envíela de nuevo.",
+            "Picha imebadilishwa. Itume tena.",
+            "छवि बदल गई। फिर से भेजें।",
+        ],
         "unsupported_format" => [
             "Unknown file type. Export it as PNG, JPEG or TIFF.",
             "Format inconnu. Exportez en PNG, JPEG ou TIFF.",

@@ -2,18 +2,21 @@
 //! journal and tells nobody; [`Cases`](super::Cases) holds it under a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::queue::Queue;
 use super::standings::{Standing, Standings};
+use crate::device::images::place;
 use crate::device::sinks::{Dues, Spec};
 use crate::device::tally::Tally;
 use crate::device::trouble::Trouble;
-use crate::journal::{Because, Order, SelfCheck, Span, Verdict};
+use crate::finding::RefusalCode;
+use crate::journal::{Asker, Because, Order, RequestId, SelfCheck, Span, Verdict};
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +33,46 @@ pub enum State {
     Aborted,
 }
 
-impl State {
-    /// What a record ends its case in.
-    pub(super) fn of(record: &Value) -> Self {
-        if record["status"] == "finding" {
-            Self::Finding
+/// How a case ended, as far as the board needs to know.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::device) struct Ending {
+    pub state: State,
+    /// Where the answer lies.
+    answer: Option<Span>,
+    /// It is a refusal that lay in the device: of the same image, another may come.
+    lies_in_device: bool,
+}
+
+impl Ending {
+    /// In a record, which lies there.
+    pub fn answered(record: &Value, span: Span) -> Self {
+        let state = if record["status"] == "finding" {
+            State::Finding
         } else {
-            Self::Refusal
+            State::Refusal
+        };
+        let code = RefusalCode::deserialize(&record["code"]);
+        Self {
+            state,
+            answer: Some(span),
+            lies_in_device: code.is_ok_and(RefusalCode::lies_in_device),
         }
+    }
+
+    /// It was dropped before it ran.
+    pub fn aborted() -> Self {
+        Self {
+            state: State::Aborted,
+            answer: None,
+            lies_in_device: false,
+        }
+    }
+}
+
+impl State {
+    /// Whether there is nothing more to come.
+    pub fn has_ended(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running)
     }
 
     /// The word on the line.
@@ -72,8 +107,13 @@ pub struct Summary {
 /// What stands now.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    /// Cases by the number that a host asked for them with.
-    pub requests: BTreeMap<u64, u64>,
+    /// Cases by the [key](Asker::key) of who asked for them and its number.
+    pub requests: BTreeMap<(u64, u64), u64>,
+    /// By the start of an instance UID's hash, the first case whose sender gave it, and the
+    /// number of that request.
+    pub claims: BTreeMap<u64, (u64, u64)>,
+    /// Ended cases whose image was accepted again.
+    pub rerun: BTreeSet<u64>,
     /// How many a host has taken since the device started.
     pub delivered: u64,
     /// Those of them that some link is sending.
@@ -81,6 +121,8 @@ pub(super) struct Board {
     pub standings: Standings,
     pub waiting: Queue,
     pub running: Option<u64>,
+    /// What the running case is asked.
+    pub in_work: Option<Order>,
     pub answered: usize,
     /// The last write to the journal failed.
     pub storage_failed: bool,
@@ -113,29 +155,55 @@ pub(super) struct Tests {
 }
 
 impl Board {
-    pub fn note_request(&mut self, case: u64, order: &Order) {
-        if let Some(request) = order.request {
-            self.requests.insert(request, case);
+    /// What an order is known by from now on.
+    pub fn note_order(&mut self, case: u64, order: &Order) {
+        self.rerun.extend(order.rerun_of);
+        let Some(RequestId { asker, number }) = &order.request else {
+            return;
+        };
+        self.requests.insert((asker.key(), *number), case);
+        if let Some(claim) = &order.claim {
+            self.claims.entry(claim.short()).or_insert((case, *number));
         }
     }
 
-    pub fn wait(&mut self, case: u64, order: Order) {
+    /// The highest number that this asker has used.
+    pub fn highest(&self, asker: &Asker) -> u64 {
+        let key = asker.key();
+        let used = self.requests.range((key, 0)..=(key, u64::MAX));
+        used.last().map_or(0, |((_, number), _)| *number)
+    }
+
+    pub fn wait(&mut self, case: u64, order: Order, accepted: Option<Span>) {
         self.waiting.push(case, order);
+        self.recall(case, accepted);
+    }
+
+    /// A case of which no more is known than where its acceptance lies.
+    pub fn recall(&mut self, case: u64, accepted: Option<Span>) {
         let standing = Standing {
             state: State::Waiting,
+            accepted,
             answer: None,
             is_undelivered: false,
+            lies_in_device: false,
         };
         self.standings.set(case, standing);
     }
 
     /// A case that waited runs.
-    pub fn begin(&mut self, case: u64) {
-        self.running = Some(case);
+    pub fn begin(&mut self, case: u64, order: &Order) {
+        (self.running, self.in_work) = (Some(case), Some(order.clone()));
         if let Some(standing) = self.standings.get(case).copied() {
             let state = State::Running;
             self.standings.set(case, Standing { state, ..standing });
         }
+    }
+
+    /// Whether a case that waits or runs has its image there.
+    pub fn wants(&self, state: &Path, image: &Path) -> bool {
+        let is_there = |order: &Order| place(state, order) == image;
+        self.waiting.any(is_there) || self.in_work.as_ref().is_some_and(is_there)
     }
 
     /// Names of what needs a person before long: checks of the self-test, images that will
@@ -157,14 +225,28 @@ impl Board {
         self.dues.choose(specs, state);
     }
 
-    pub fn end(&mut self, case: u64, state: State, answer: Option<Span>) {
-        self.answered += usize::from(answer.is_some());
+    pub fn end(&mut self, case: u64, ending: Ending) {
+        if self.running == Some(case) {
+            (self.running, self.in_work) = (None, None);
+        }
+        self.answered += usize::from(ending.answer.is_some());
+        let before = self.standings.get(case);
         let standing = Standing {
-            state,
-            answer,
+            state: ending.state,
+            accepted: before.and_then(|before| before.accepted),
+            answer: ending.answer,
             is_undelivered: true,
+            lies_in_device: ending.lies_in_device,
         };
         self.standings.set(case, standing);
-        self.dues.ended(case, state);
+        self.dues.ended(case, ending.state);
+    }
+
+    /// Whether this case's image must not go yet: a sink needs it, or it may be answered after
+    /// all.
+    pub fn awaits_image(&self, case: u64) -> bool {
+        let standing = self.standings.get(case);
+        let is_unanswered = standing.is_some_and(|standing| standing.lies_in_device);
+        (is_unanswered && !self.rerun.contains(&case)) || self.dues.awaits_image(case)
     }
 }

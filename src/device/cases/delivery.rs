@@ -66,7 +66,7 @@ impl Cases {
                 number: case,
                 time,
                 image,
-                record,
+                record: self.told(record),
             }),
             Ok(_) => Err(Fault::Storage),
             Err(error) => {
@@ -110,6 +110,26 @@ impl Cases {
             lock(&self.board).dues.settle(sink, case, is_delivered);
         }
         self.look_after_images();
+        Ok(())
+    }
+
+    /// The image of an answered case came again: every sink that takes the answer owes it once
+    /// more; durable when this returns.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`]; then nothing is owed again.
+    pub(super) fn owe_again(&self, case: u64) -> Result<(), Fault> {
+        let written = lock(&self.ledger).journal.append(Entry::CameAgain { case });
+        if let Err(error) = written {
+            self.storage_failed(&error);
+            return Err(Fault::Storage);
+        }
+        let mut board = lock(&self.board);
+        if let Some(state) = board.standings.get(case).map(|standing| standing.state) {
+            board.dues.ended(case, state);
+        }
+        drop(board);
+        self.owing.notify_all();
         Ok(())
     }
 

@@ -4,6 +4,8 @@
 //! Lock order here: kept, ledger, board.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -12,12 +14,14 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use jiff::Timestamp;
 
-use super::{Cases, State, lock};
-use crate::device::images::Begun;
+use super::{Cases, lock};
+use crate::device::images::{self, Begun, place};
 use crate::device::kept::{Doomed, Kept};
-use crate::journal::{Entry, JournalError, Order};
+use crate::journal::{Bound, Entry, JournalError, Order};
+use crate::sha256::Sha256;
 
-/// Folders in the state folder that images are given into.
+/// Folders in the state folder that images are given into. Entries of before there was one
+/// store have images of DICOM senders where they were received.
 const SOURCES: [&str; 2] = ["images", "dicom"];
 
 /// How often images and room are looked after at least.
@@ -27,7 +31,8 @@ const ROUND: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::device) struct Spent {
     pub case: u64,
-    pub source: PathBuf,
+    /// Where it lies.
+    pub place: PathBuf,
     /// Its hash, and since when it is kept; `None` where there is nothing to keep.
     pub image: Option<(String, Timestamp)>,
 }
@@ -45,7 +50,7 @@ impl<'a> Leftovers<'a> {
     }
 
     pub fn has(&self, spent: &Spent) -> bool {
-        self.keeps(spent) || (owns(self.state, &spent.source) && spent.source.exists())
+        self.keeps(spent) || (owns(self.state, &spent.place) && spent.place.exists())
     }
 
     fn keeps(&self, spent: &Spent) -> bool {
@@ -64,8 +69,8 @@ impl<'a> Leftovers<'a> {
     }
 }
 
-fn owns(state: &Path, source: &Path) -> bool {
-    let given = |folder| source.parent() == Some(state.join(folder).as_path());
+fn owns(state: &Path, image: &Path) -> bool {
+    let given = |folder| image.parent() == Some(state.join(folder).as_path());
     SOURCES.into_iter().any(given)
 }
 
@@ -99,54 +104,89 @@ impl Cases {
         });
         self.release(&Spent {
             case,
-            source: PathBuf::from(&order.source),
+            place: place(&self.state, order),
             image: sha256.map(|sha256| (sha256, since)),
         });
     }
 
-    /// The image of a case came once more: where the case has ended, it is spent again.
-    pub(in crate::device) fn release_again(&self, case: u64, source: &Path) {
-        if matches!(
-            self.state(case),
-            Ok(State::Waiting | State::Running) | Err(_)
-        ) {
-            return;
-        }
+    /// The image of an ended case came once more: it is spent again.
+    pub(super) fn release_again(&self, case: u64, image_place: &Path) {
         let ended = self.ended(case).ok();
         let image = ended.and_then(|ended| ended.image.zip(Some(ended.time)));
         self.release(&Spent {
             case,
-            source: source.to_owned(),
+            place: image_place.to_owned(),
             image,
         });
+    }
+
+    /// Copies an open file into the store. The outer error is the file's.
+    ///
+    /// # Errors
+    /// Those of [`Images::copy`](crate::device::images::Images::copy).
+    pub(in crate::device) fn copy_image(
+        &self,
+        file: &mut File,
+    ) -> std::io::Result<Result<Bound, Fault>> {
+        self.images.copy(file, &self.room)
+    }
+
+    /// An image was stored: where no case waits for it, it goes again.
+    pub(in crate::device) fn forget_unwanted(&self, sha256: &Sha256) {
+        let image = self.images.path(&sha256.0);
+        if !image.exists() {
+            return;
+        }
+        // No case is accepted for it meanwhile.
+        let _ledger = lock(&self.ledger);
+        if !lock(&self.board).wants(&self.state, &image)
+            && let Err(error) = std::fs::remove_file(image)
+        {
+            log::warn!("an image that no case is for stays in the store: {error}");
+        }
+    }
+
+    /// Puts a kept image into the store, to be answered again.
+    ///
+    /// # Errors
+    /// [`Fault::NoSuchImage`] where it is kept no longer, [`Fault::Storage`].
+    pub(super) fn bring_back(&self, sha256: &Sha256) -> Result<(), Fault> {
+        let kept = lock(&self.kept);
+        let path = kept.path(&sha256.to_string());
+        if self.images.holds(&sha256.0) {
+            return Ok(());
+        }
+        self.images.link_as(&path, sha256).map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                return Fault::NoSuchImage;
+            }
+            log::error!("images: {error}");
+            Fault::Storage
+        })
     }
 
     /// Keeps the image of an ended case, or removes it, unless another case waits for it
     /// where it lies. Images that were not given into the state folder are left alone.
     pub(in crate::device) fn release(&self, spent: &Spent) {
-        let Spent {
-            case,
-            source,
-            image,
-        } = spent;
-        if !self.owns(source) || !source.exists() {
+        let Spent { case, place, image } = spent;
+        if !self.owns(place) || !place.exists() {
             return;
         }
         let mut kept = lock(&self.kept);
         // No case is accepted for it meanwhile.
         let _ledger = lock(&self.ledger);
         let board = lock(&self.board);
-        let is_wanted = board.waiting.wants(&source.to_string_lossy());
-        let is_needed = kept.keeps() || board.dues.awaits_image(*case);
+        let is_wanted = board.wants(&self.state, place);
+        let is_needed = kept.keeps() || board.awaits_image(*case);
         drop(board);
         let done = match image.as_ref().filter(|_| is_needed) {
             Some((sha256, since)) => {
-                let adopted = kept.adopt(sha256, source, is_wanted);
+                let adopted = kept.adopt(sha256, place, is_wanted);
                 kept.remember(*case, sha256, *since);
                 adopted
             }
             None if is_wanted => Ok(()),
-            None => std::fs::remove_file(source),
+            None => std::fs::remove_file(place),
         };
         if let Err(error) = done {
             // The next start tries again.
@@ -199,8 +239,10 @@ impl Cases {
     /// Where the image of an answered case lies.
     pub(in crate::device) fn image_of(&self, sha256: Option<&str>, source: &Path) -> PathBuf {
         let kept = sha256.map(|sha256| lock(&self.kept).path(sha256));
-        let kept = kept.filter(|path| path.exists());
-        kept.unwrap_or_else(|| source.to_owned())
+        let stored = sha256.map(|sha256| images::path(&self.state, sha256));
+        let mut own = kept.into_iter().chain(stored);
+        let own = own.find(|path| path.exists());
+        own.unwrap_or_else(|| source.to_owned())
     }
 
     /// Removes the images that are kept no longer.
@@ -213,7 +255,7 @@ impl Cases {
         };
         let lacking = self.room.lacking();
         let mut board = lock(&self.board);
-        let is_awaited = |case| board.dues.awaits_image(case);
+        let is_awaited = |case| board.awaits_image(case);
         let (all, is_short) = (
             kept.doomed(now, lacking, is_awaited),
             kept.is_short(now, is_awaited),

@@ -5,6 +5,7 @@
 //! Events are told under the board's lock, so that they come in the order of what
 //! happened.
 
+mod accept;
 mod board;
 mod delivery;
 mod keeping;
@@ -21,10 +22,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use firmware_host::fault::Fault;
-use firmware_host::message::Digest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use board::Board;
+pub(super) use board::Ending;
 pub use board::{State, Summary};
 use keeping::Leftovers;
 use past::Past;
@@ -33,7 +34,7 @@ pub(super) use vitals::Vitals;
 pub(super) use work::Task;
 
 use super::events::{Event, Events, Health};
-use super::images::Images;
+use super::images::{Images, place};
 use super::kept::{self, Keeping, Kept};
 use super::power::Power;
 use super::room::Room;
@@ -41,6 +42,7 @@ use super::sinks::Spec;
 use super::{config, identity, lock};
 use crate::bundle::Outline;
 use crate::journal::{Entry, Journal, JournalError, LINK, Line, Order, Priority, Reader};
+use crate::sha256::Sha256;
 
 #[derive(Debug)]
 struct Ledger {
@@ -80,6 +82,8 @@ pub struct Cases {
     power: Arc<Power>,
     /// Cases of one priority that may wait at once.
     most_waiting: AtomicUsize,
+    /// Files that are being copied into the store.
+    copying: Arc<AtomicUsize>,
 }
 
 impl Cases {
@@ -107,7 +111,7 @@ impl Cases {
         let in_kept = || in_folder(state.join(kept::FOLDER));
         let mut kept = Kept::open(state, afterwards.keeping).map_err(in_kept())?;
         let leftovers = Leftovers::of(state, &kept).map_err(in_kept())?;
-        let mut past = Past::of(history.cases(), |spent| leftovers.has(spent));
+        let mut past = Past::of(state, history.cases(), |spent| leftovers.has(spent));
         delivery::note_chosen(&mut journal, &chosen, &afterwards.sinks)?;
         past.board.choose_sinks(afterwards.sinks);
         past.give_up(&mut journal, &bundle)?;
@@ -120,12 +124,12 @@ impl Cases {
             log::warn!("journal: {} cases wait again", open.len());
         }
         leftovers.recall(&mut kept, &spent).map_err(in_kept())?;
-        let waiting = open.values().map(|(order, _)| PathBuf::from(&order.source));
-        let ended = spent.iter().map(|spent| spent.source.clone());
-        let images = Images::open(state.join("images"), &waiting.chain(ended).collect())
+        let waiting = open.values().map(|open| place(state, &open.order));
+        let ended = spent.iter().map(|spent| spent.place.clone());
+        let images = Images::open(state, &waiting.chain(ended).collect())
             .map_err(in_folder(state.join("images")))?;
-        for (case, (order, _)) in open {
-            board.wait(case, order);
+        for (case, open) in open {
+            board.wait(case, open.order, Some(open.span));
         }
         let cases = Self {
             state: state.to_owned(),
@@ -144,6 +148,7 @@ impl Cases {
             events,
             power,
             most_waiting: AtomicUsize::new(config::Queue::MOST_WAITING as usize),
+            copying: Arc::default(),
         };
         // Power failed between an end and what follows from it.
         for spent in &spent {
@@ -181,6 +186,11 @@ impl Cases {
         &self.state
     }
 
+    /// Where the image of an order lies.
+    pub(in crate::device) fn place(&self, order: &Order) -> PathBuf {
+        place(&self.state, order)
+    }
+
     /// The disk that the state folder lies on.
     pub(in crate::device) fn room(&self) -> &Room {
         &self.room
@@ -201,83 +211,10 @@ impl Cases {
         Arc::clone(&lock(&self.bundle))
     }
 
-    /// The case that was accepted for this request.
-    pub fn requested(&self, request: u64) -> Option<u64> {
-        lock(&self.board).requests.get(&request).copied()
-    }
-
     /// Whether another case of this priority may wait now.
     pub fn may_wait(&self, priority: Priority) -> bool {
         let most = self.most_waiting.load(Ordering::Relaxed);
         lock(&self.board).waiting.has_room(priority, most)
-    }
-
-    /// Accepts a case for an image that came over a line; a request that was accepted
-    /// before is the same case.
-    ///
-    /// # Errors
-    /// [`Fault::IllegalParameter`] for an exam that there is not, [`Fault::NoSuchImage`],
-    /// and those of [`Cases::accept`].
-    pub fn run_stored(&self, order: Order, image: &Digest) -> Result<u64, Fault> {
-        if let Some(case) = order.request.and_then(|request| self.requested(request)) {
-            return Ok(case);
-        }
-        let exam = order.exam.as_deref();
-        if exam.is_some_and(|name| self.bundle().exam(name).is_none()) {
-            return Err(Fault::IllegalParameter);
-        }
-        if !self.images.holds(image) {
-            return Err(Fault::NoSuchImage);
-        }
-        self.accept(order)
-    }
-
-    /// Accepts a case; its number is durable when this returns.
-    ///
-    /// # Errors
-    /// [`Fault::TooManyWaiting`], [`Fault::NoSuchImage`], [`Fault::Stopping`],
-    /// [`Fault::StorageFull`] or [`Fault::Storage`]; then nothing was accepted.
-    pub fn accept(&self, order: Order) -> Result<u64, Fault> {
-        if !self.power.is_on() {
-            return Err(Fault::Stopping);
-        }
-        let most_waiting = self.most_waiting.load(Ordering::Relaxed);
-        let mut ledger = lock(&self.ledger);
-        {
-            let board = lock(&self.board);
-            if let Some(case) = order.request.and_then(|r| board.requests.get(&r)) {
-                return Ok(*case);
-            }
-            if !board.waiting.has_room(order.priority, most_waiting) {
-                return Err(Fault::TooManyWaiting);
-            }
-        }
-        self.has_room(0)?;
-        // An image that was given to the device may have been taken away meanwhile.
-        let source = Path::new(&order.source);
-        if self.owns(source) && !source.exists() {
-            return Err(Fault::NoSuchImage);
-        }
-        let case = ledger.next;
-        let written = ledger.journal.append(Entry::Accepted {
-            case,
-            order: order.clone(),
-        });
-        if let Err(error) = written {
-            drop(ledger);
-            self.storage_failed(&error);
-            return Err(Fault::Storage);
-        }
-        ledger.next += 1;
-        let mut board = lock(&self.board);
-        board.note_request(case, &order);
-        board.wait(case, order);
-        board.tally.accepted(case);
-        self.events.tell(&Event::Accepted { case });
-        drop(board);
-        drop(ledger);
-        self.arrived.notify_one();
-        Ok(case)
     }
 
     /// Drops the cases that wait; gives how many.
@@ -298,7 +235,7 @@ impl Cases {
                 return Err(Fault::Storage);
             }
             let mut board = lock(&self.board);
-            board.end(case, State::Aborted, None);
+            board.end(case, Ending::aborted());
             board.tally.aborted(case);
             self.events.tell(&Event::Aborted { case });
             drop(board);
@@ -339,12 +276,36 @@ impl Cases {
                         record, case: read, ..
                     },
                 ..
-            }) if read == case => Ok(Some(record)),
+            }) if read == case => Ok(Some(self.told(record))),
             Ok(_) => Err(Fault::Storage),
             Err(error) => {
                 self.storage_failed(&error);
                 Err(Fault::Storage)
             }
+        }
+    }
+
+    /// A record as it is told: where another bundle is in use by now, it says so.
+    fn told(&self, mut record: Value) -> Value {
+        let in_use = &self.bundle().id;
+        if record["bundle"]["sha256"] != in_use.sha256.as_str() {
+            record["bundle_in_use"] = json!(in_use);
+        }
+        record
+    }
+
+    /// SHA-256 of the image that a case is about; `None` where none could be read.
+    ///
+    /// # Errors
+    /// [`Fault::NoSuchCase`], [`Fault::Storage`].
+    pub fn image_hash(&self, case: u64) -> Result<Option<Sha256>, Fault> {
+        match self.order(case)?.sha256() {
+            Some(sha256) => Ok(Some(sha256)),
+            // An old order names none; its answer does.
+            None => Ok(self
+                .ended(case)
+                .ok()
+                .and_then(|ended| ended.image?.parse().ok())),
         }
     }
 

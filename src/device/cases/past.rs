@@ -1,13 +1,16 @@
 //! What the journal says of the time before this start, folded to a board.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::board::{Board, State};
+use super::board::{Board, Ending};
 use super::keeping::Spent;
 use crate::bundle::Outline;
+use crate::device::images::place;
 use crate::device::run::Ran;
-use crate::journal::{CaseHistory, End, Entry, Journal, JournalError, LINK, Order};
+use crate::journal::{
+    Acceptance, CaseHistory, End, Entry, Journal, JournalError, LINK, Order, Span,
+};
 use crate::pipeline::Timings;
 
 /// A case may begin so often without an end, as when the power fails, before it is taken for
@@ -18,15 +21,27 @@ const MOST_STARTS: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Past {
     pub board: Board,
-    /// Cases that have no end, and how often each began.
-    pub open: BTreeMap<u64, (Order, usize)>,
+    /// Cases that have no end.
+    pub open: BTreeMap<u64, Open>,
     /// Images that may still be here.
     pub spent: Vec<Spent>,
 }
 
+/// A case that has no end.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub order: Order,
+    /// Where its acceptance lies.
+    pub span: Span,
+    /// How often it began.
+    starts: usize,
+}
+
 impl Spent {
-    fn of(case: u64, history: &CaseHistory) -> Option<Self> {
-        let (source, image) = match history.end.as_ref()? {
+    fn of(state: &Path, case: u64, history: &CaseHistory) -> Option<Self> {
+        let accepted = history.accepted.as_ref();
+        let ordered = accepted.map(|accepted| place(state, &accepted.order));
+        let (place, image) = match history.end.as_ref()? {
             End::Answered {
                 image,
                 steady,
@@ -34,38 +49,45 @@ impl Spent {
                 ..
             } => {
                 let image = image.clone().filter(|_| !history.is_purged);
-                (record["source"].as_str()?, image.zip(Some(*steady)))
+                // Where the order is damaged, the answer says where the image lay.
+                let said = || record["source"].as_str().map(PathBuf::from);
+                (ordered.or_else(said)?, image.zip(Some(*steady)))
             }
-            End::Aborted { .. } => (history.accepted.as_ref()?.0.source.as_str(), None),
+            End::Aborted { .. } => (ordered?, None),
         };
-        Some(Self {
-            case,
-            source: PathBuf::from(source),
-            image,
-        })
+        Some(Self { case, place, image })
     }
 }
 
 impl Past {
     /// Of the images, those that `may_be_here`.
-    pub fn of(cases: BTreeMap<u64, CaseHistory>, may_be_here: impl Fn(&Spent) -> bool) -> Self {
+    pub fn of(
+        state: &Path,
+        cases: BTreeMap<u64, CaseHistory>,
+        may_be_here: impl Fn(&Spent) -> bool,
+    ) -> Self {
         let mut past = Self::default();
         for (number, case) in cases {
-            if let Some((order, _)) = &case.accepted {
-                past.board.note_request(number, order);
+            if let Some(Acceptance { order, span, .. }) = &case.accepted {
+                past.board.note_order(number, order);
+                past.board.recall(number, Some(*span));
             }
-            let spent = Spent::of(number, &case);
+            let spent = Spent::of(state, number, &case);
             past.spent.extend(spent.filter(&may_be_here));
             match case.end {
                 // Where the order is damaged, there is nothing to run; the number stays.
                 None => {
-                    let open = case.accepted.map(|(order, _)| (order, case.starts));
+                    let open = case.accepted.map(|accepted| Open {
+                        order: accepted.order,
+                        span: accepted.span,
+                        starts: case.starts,
+                    });
                     past.open.extend(open.map(|open| (number, open)));
                 }
                 Some(End::Answered { span, record, .. }) => {
-                    past.board.end(number, State::of(&record), Some(span));
+                    past.board.end(number, Ending::answered(&record, span));
                 }
-                Some(End::Aborted { .. }) => past.board.end(number, State::Aborted, None),
+                Some(End::Aborted { .. }) => past.board.end(number, Ending::aborted()),
             }
             if case.delivered.contains(LINK) {
                 past.board.standings.deliver(number);
@@ -79,17 +101,18 @@ impl Past {
 
     /// Refuses the cases that began so often without an end: each took the device down.
     pub fn give_up(&mut self, journal: &mut Journal, bundle: &Outline) -> Result<(), JournalError> {
-        let hopeless = |_: &u64, (_, starts): &mut (Order, usize)| *starts >= MOST_STARTS;
-        for (case, (order, _)) in self.open.extract_if(.., hopeless) {
+        let hopeless = |_: &u64, open: &mut Open| open.starts >= MOST_STARTS;
+        for (case, Open { order, .. }) in self.open.extract_if(.., hopeless) {
             log::error!("case {case}: the device ended {MOST_STARTS} times while it ran; refused");
-            let record = Ran::given_up(&order).record(bundle, case, &order, &Timings::new());
+            let ran = Ran::given_up(&order);
+            let record = ran.record(bundle, case, &order, &Timings::new());
             let entry = Entry::Answered {
                 case,
-                image: None,
-                record,
+                image: ran.image,
+                record: record.clone(),
             };
             let span = journal.append(entry)?;
-            self.board.end(case, State::Refusal, Some(span));
+            self.board.end(case, Ending::answered(&record, span));
         }
         Ok(())
     }

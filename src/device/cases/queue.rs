@@ -57,9 +57,9 @@ impl Queue {
         self.waiting.pop_first()
     }
 
-    /// Whether a case waits for this image.
-    pub fn wants(&self, source: &str) -> bool {
-        self.waiting.values().any(|order| order.source == source)
+    /// Whether a case waits whose order is such a one.
+    pub fn any(&self, is: impl Fn(&Order) -> bool) -> bool {
+        self.waiting.values().any(is)
     }
 }
 
@@ -71,10 +71,8 @@ mod tests {
     fn order(priority: Priority) -> Order {
         Order {
             source: "a.png".to_owned(),
-            exam: None,
-            region: None,
-            request: None,
             priority,
+            ..Order::default()
         }
     }
 
@@ -122,9 +120,10 @@ mod tests {
     fn a_case_that_was_taken_off_and_put_back_keeps_its_place() {
         let mut queue = queue(&[Routine, Routine]);
         let (case, order) = queue.pop_oldest().unwrap();
-        assert_eq!((case, queue.len(), queue.wants("a.png")), (1, 1, true));
+        let is_same = |order: &Order| order.source == "a.png";
+        assert_eq!((case, queue.len(), queue.any(is_same)), (1, 1, true));
         queue.push(case, order);
         assert_eq!(turns(&mut queue), [1, 2]);
-        assert!(!queue.wants("a.png"));
+        assert!(!queue.any(is_same));
     }
 }

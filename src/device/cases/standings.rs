@@ -8,17 +8,21 @@ use crate::journal::Span;
 /// Neighbouring numbers that share one allocation.
 const CHUNK: u64 = 256;
 
-/// A case's state, the place of its answer, and whether a host still has to take it.
+/// A case's state, where its acceptance and its answer lie, and what is still to be done.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     pub state: State,
+    pub accepted: Option<Span>,
     pub answer: Option<Span>,
+    /// A host still has to take the answer.
     pub is_undelivered: bool,
+    /// It is a refusal that lay in the device: of the same image, another may come.
+    pub lies_in_device: bool,
 }
 
 impl Standing {
     pub fn is_ended(&self) -> bool {
-        !matches!(self.state, State::Waiting | State::Running)
+        self.state.has_ended()
     }
 }
 
@@ -115,8 +119,10 @@ mod tests {
     fn ended(is_undelivered: bool) -> Standing {
         Standing {
             state: State::Finding,
+            accepted: None,
             answer: None,
             is_undelivered,
+            lies_in_device: false,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use firmware_host::fault::Fault;
 use jiff::Timestamp;
 
-use super::{Cases, State};
+use super::{Cases, Ending};
 use crate::bundle::Outline;
 use crate::device::events::{Event, Health};
 use crate::device::lock;
@@ -55,7 +55,7 @@ impl Cases {
         }
         let (case, order) = board.waiting.next()?;
         board.tally.started();
-        board.begin(case);
+        board.begin(case, &order);
         self.events.tell(&Event::Started { case });
         Some(Task::Case(case, order))
     }
@@ -83,19 +83,19 @@ impl Cases {
         timings: &Timings,
         bundle: &Outline,
     ) {
+        let ran = ran.held_to(order);
         let record = ran.record(bundle, case, order, timings);
-        let (state, image) = (State::of(&record), ran.image.clone());
+        let image = ran.image.clone();
         let code = record["code"].as_str().map(str::to_owned);
         let Some(span) = self.store(&Entry::Answered {
             case,
             image: image.clone(),
-            record,
+            record: record.clone(),
         }) else {
             return;
         };
         let mut board = lock(&self.board);
-        board.running = None;
-        board.end(case, state, Some(span));
+        board.end(case, Ending::answered(&record, span));
         board.tally.answered(case, code.as_deref());
         self.events.tell(&ran.event(case));
         drop(board);

@@ -1,16 +1,23 @@
-//! Instances of the inbox become cases, what hurries first, as many as may wait. What
-//! becomes of a case is no business of this side.
+//! Received instances become cases, what hurries first, as many as may wait: each goes from
+//! the inbox into the image store and is a case by its content. What becomes of a case is no
+//! business of this side.
+//!
+//! A SOP Instance UID is a sender's claim: other content under a UID that is known is a case of
+//! its own, which says so. Names of patients go to no log here, nor do UIDs.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use firmware_host::fault::Fault;
+
 use super::Options;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Name};
 use crate::device::Cases;
 use crate::image;
-use crate::journal::{Order, Priority};
+use crate::journal::{Asker, Bound, Order, Priority, RequestId};
+use crate::sha256::Sha256;
 
 /// Between two looks at the inbox.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -31,23 +38,15 @@ pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
 /// What is known of the inbox's instances.
 #[derive(Default)]
 struct Instances {
-    /// Those that became cases.
-    taken: BTreeMap<PathBuf, u64>,
-    /// The others that were looked into.
+    /// Those that were looked into and have no case yet.
     hurry: BTreeMap<PathBuf, Priority>,
 }
 
 impl Instances {
     fn feed(&mut self, options: &Options, inbox: &Inbox, cases: &Cases) -> std::io::Result<()> {
         let there = inbox.instances()?;
-        self.taken
-            .retain(|path, _| there.binary_search(path).is_ok());
         self.hurry
             .retain(|path, _| there.binary_search(path).is_ok());
-        for (path, case) in &self.taken {
-            // An instance that was sent again after its case had ended.
-            cases.release_again(*case, path);
-        }
         self.look_into(&there);
         self.take(options, cases);
         Ok(())
@@ -55,11 +54,9 @@ impl Instances {
 
     /// Looks how much new instances hurry.
     fn look_into(&mut self, there: &[PathBuf]) {
-        let is_known =
-            |path: &PathBuf| self.taken.contains_key(path) || self.hurry.contains_key(path);
         // A few at a time: to look into one takes a process.
-        let new = there.iter().filter(|path| !is_known(path)).take(LOOKED_AT);
-        let new: Vec<PathBuf> = new.cloned().collect();
+        let new = there.iter().filter(|path| !self.hurry.contains_key(*path));
+        let new: Vec<PathBuf> = new.take(LOOKED_AT).cloned().collect();
         for path in new {
             let priority = priority_of(image::priority(&path).as_deref());
             self.hurry.insert(path, priority);
@@ -72,20 +69,83 @@ impl Instances {
         waiting.sort_by_key(|(_, priority)| Reverse(*priority));
         for (path, priority) in waiting {
             let order = Order {
-                source: path.display().to_string(),
                 exam: options.exam.clone(),
-                region: None,
-                request: Inbox::request(&path),
                 priority,
+                ..Order::default()
             };
             // Too many wait, or the disk refuses: this one and those after it wait here.
-            let Ok(case) = cases.accept(order) else {
+            if !cases.may_wait(priority) || accept(&path, order, cases).is_err() {
                 return;
-            };
+            }
             self.hurry.remove(&path);
-            self.taken.insert(path, case);
         }
     }
+}
+
+/// The case of an instance, which leaves the inbox once that is durable.
+fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
+    let (claim, content) = match Inbox::name(path) {
+        Some(Name::Content { claim, content }) => (Some(claim), Some(content)),
+        // A program of before there was one store may have accepted it: it runs where it lies.
+        Some(Name::Claim(number)) => match old_case(number, path, cases) {
+            Some(case) => return Ok(case),
+            None => (None, None),
+        },
+        None => (None, None),
+    };
+    let failed = |error: std::io::Error| {
+        log::error!("dicom: an instance cannot be taken into the store: {error}");
+        Fault::Storage
+    };
+    let sha256 = cases.images().link(path).map_err(failed)?;
+    // One whose name says nothing is told by its bytes alone.
+    let number = number_of(&content.unwrap_or(sha256), order.exam.as_deref());
+    let order = Order {
+        source: path.display().to_string(),
+        image: Some(Bound::Stored(sha256)),
+        request: Some(RequestId {
+            asker: Asker::Dicom,
+            number,
+        }),
+        same_claim_as: claim.and_then(|claim| cases.same_claim(&claim, number)),
+        claim,
+        ..order
+    };
+    let case = match cases.requested(&order)? {
+        Some(known) => cases.came_again(known, order)?,
+        None => {
+            if let Some(other) = order.same_claim_as {
+                log::warn!(
+                    "dicom: other content came under the SOP Instance UID of case {other}; it is a \
+                     case of its own"
+                );
+            }
+            cases.accept(order)?
+        }
+    };
+    std::fs::remove_file(path).map_err(failed)?;
+    Ok(case)
+}
+
+/// The case that was accepted for a file of the inbox while it was named by its UID alone; its
+/// file leaves the inbox when it ends.
+fn old_case(number: u64, path: &Path, cases: &Cases) -> Option<u64> {
+    let old = Order {
+        source: path.display().to_string(),
+        request: Some(RequestId {
+            asker: Asker::Unknown,
+            number,
+        }),
+        ..Order::default()
+    };
+    let case = cases.requested(&old).ok()??;
+    (!cases.state(case).ok()?.has_ended()).then_some(case)
+}
+
+/// The same content in the same exam has the same number.
+fn number_of(content: &Sha256, exam: Option<&str>) -> u64 {
+    let words = format!("{content} {}", exam.unwrap_or_default());
+    Sha256::of(words.as_bytes()).short()
 }
 
 /// What a Requested Procedure Priority (PS3.3, C.4.11) is here.

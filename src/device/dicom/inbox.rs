@@ -1,5 +1,6 @@
-//! Received instances, each in a file named by the hash of its SOP Instance UID: sent
-//! twice, it is stored once.
+//! Received instances, each in a file named by the hash of its SOP Instance UID and by that of
+//! its content: sent twice, it is stored once, and other content under the same UID is beside
+//! it.
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -7,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dicom_object::FileMetaTableBuilder;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
 use crate::device::room::Room;
+use crate::sha256::Sha256;
 
 /// Most bytes of one instance.
 const LARGEST: u64 = 96 << 20;
@@ -31,10 +33,28 @@ pub struct Inbox {
 #[derive(Debug)]
 pub(super) struct Incoming {
     path: PathBuf,
-    whole: PathBuf,
+    claim: Sha256,
+    /// Of class, UID, transfer syntax and data set: what this program writes around them may
+    /// change with its version.
+    content: sha2::Sha256,
     file: BufWriter<File>,
     room: u64,
     done: bool,
+}
+
+/// What the name of a file in the inbox says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    /// The hashes of UID and content.
+    Content {
+        /// Of the SOP Instance UID.
+        claim: Sha256,
+        /// Of the object.
+        content: Sha256,
+    },
+    /// Half of the hash of the UID alone, as programs of before named it; the number by which
+    /// they asked for its case.
+    Claim(u64),
 }
 
 /// What an instance is, before its data set.
@@ -82,11 +102,18 @@ impl Inbox {
         Ok(paths)
     }
 
-    /// The number by which the case of an instance is asked for: asked again, it is the
-    /// same case.
-    pub(super) fn request(path: &Path) -> Option<u64> {
+    /// What a file's name says; `None` where somebody else named it.
+    pub(super) fn name(path: &Path) -> Option<Name> {
         let name = path.file_stem()?.to_str()?;
-        u64::from_str_radix(name.get(..16)?, 16).ok()
+        if let Some((claim, content)) = name.split_once('-') {
+            return Some(Name::Content {
+                claim: claim.parse().ok()?,
+                content: content.parse().ok()?,
+            });
+        }
+        let is_old = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(name.get(..16)?, 16).ok();
+        number.filter(|_| is_old).map(Name::Claim)
     }
 
     /// Begins to store an instance.
@@ -95,9 +122,6 @@ impl Inbox {
             return Err(ErrorKind::StorageFull.into());
         }
         let room = MOST.saturating_sub(self.used()?).min(LARGEST);
-        let digest = Sha256::digest(about.instance.as_bytes());
-        let name: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
-        let whole = self.folder.join(name).with_extension(WHOLE);
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(number.to_string()).with_extension(PART);
         let meta = FileMetaTableBuilder::new()
@@ -110,9 +134,15 @@ impl Inbox {
         file.write_all(&[0; 128])?;
         file.write_all(b"DICM")?;
         meta.write(&mut file).map_err(std::io::Error::other)?;
+        let content = [&about.class, &about.instance, &about.transfer_syntax]
+            .into_iter()
+            .fold(sha2::Sha256::new(), |hash, word| {
+                hash.chain_update(word).chain_update([0])
+            });
         Ok(Incoming {
             path,
-            whole,
+            claim: Sha256::of(about.instance.as_bytes()),
+            content,
             file,
             room,
             done: false,
@@ -134,6 +164,7 @@ impl Incoming {
     pub(super) fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let left = self.room.checked_sub(bytes.len() as u64);
         self.room = left.ok_or(ErrorKind::StorageFull)?;
+        self.content.update(bytes);
         self.file.write_all(bytes)
     }
 
@@ -141,9 +172,11 @@ impl Incoming {
     pub(super) fn finish(mut self) -> std::io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
-        std::fs::rename(&self.path, &self.whole)?;
+        let content = Sha256::from(self.content.clone());
+        let name = format!("{}-{content}.{WHOLE}", self.claim);
+        std::fs::rename(&self.path, self.path.with_file_name(name))?;
         self.done = true;
-        let folder = self.whole.parent().unwrap_or(Path::new("."));
+        let folder = self.path.parent().unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     }
 }
@@ -183,11 +216,32 @@ mod tests {
         }
         let instances = inbox.instances().unwrap();
         assert_eq!(instances.len(), 1);
-        assert!(Inbox::request(&instances[0]).is_some());
+        let claim = Sha256::of(about.instance.as_bytes());
+        assert!(
+            matches!(Inbox::name(&instances[0]), Some(Name::Content { claim: c, .. }) if c == claim)
+        );
         let bytes = std::fs::read(&instances[0]).unwrap();
         assert_eq!(&bytes[128..132], b"DICM");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        // Other content under the same UID does not take the first one's place.
+        let mut other = inbox.begin(&about).unwrap();
+        other.take(b"other").unwrap();
+        other.finish().unwrap();
+        assert_eq!(inbox.instances().unwrap().len(), 2);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         let full = Inbox::open(path.clone(), Room::new(path, u64::MAX)).unwrap();
         assert!(full.begin(&about).is_err(), "the disk is full");
+    }
+
+    #[test]
+    fn names_of_now_and_of_before_are_told_from_others() {
+        let name = |stem: &str| Inbox::name(Path::new(&format!("/inbox/{stem}.dcm")));
+        let old = format!("{:016x}{:016x}", 7, 8);
+        assert_eq!(name(&old), Some(Name::Claim(7)));
+        let (claim, content) = (Sha256::of(b"uid"), Sha256::of(b"object"));
+        let now = name(&format!("{claim}-{content}"));
+        assert_eq!(now, Some(Name::Content { claim, content }));
+        for other in ["", "IM000001", "a-b", &old[..20]] {
+            assert_eq!(name(other), None, "{other}");
+        }
     }
 }

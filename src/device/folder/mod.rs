@@ -4,8 +4,9 @@
 //! deleted) where it ended in a finding, and to `rejected` where it ended in a refusal,
 //! with the case's number before its name. Nothing else is remembered: its case is asked
 //! for by a number made from its content, so that a file which is met again, after whatever
-//! happened, is the same case. What runs is a copy in the device's own store, so that a
-//! stick may be pulled.
+//! happened, is the same case. A file that was put there again has its result written again;
+//! where the device was to blame that there is none, it is answered now. What runs is a copy
+//! in the device's own store, so that a stick may be pulled.
 //!
 //! Looking is what counts; what the system tells of changes only says when to look. A name
 //! may tell whose image it is: none goes to a log.
@@ -16,29 +17,26 @@ mod settle;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
-use firmware_host::message::Digest;
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 
 use super::cases::{Cases, State};
 use super::config::{After, Watched};
-use super::images::{Begun, LARGEST, Upload};
 use crate::image::open::{NoFile, open};
-use crate::journal::Order;
+use crate::journal::{Asker, Bound, FileId, Order, RequestId};
+use crate::sha256::Sha256;
 use found::files;
 use hint::Hint;
 use settle::{Mark, Settler};
 
 /// Between two looks, however much is told.
 const SHORTEST: Duration = Duration::from_millis(100);
-
-/// Bytes that are read at once.
-const PIECE: usize = 64 << 10;
 
 /// Where files go that were answered.
 const TAKEN: &str = "taken";
@@ -63,6 +61,8 @@ struct Watch {
     settler: Settler,
     accepted: BTreeMap<OsString, Accepted>,
     hint: Option<Hint>,
+    /// The folder was looked at since the start.
+    has_looked: bool,
     /// What was complained of last: it is said once.
     complaint: Option<String>,
 }
@@ -89,6 +89,7 @@ impl Watch {
             cases,
             accepted: BTreeMap::new(),
             hint: None,
+            has_looked: false,
             complaint: None,
         }
     }
@@ -156,6 +157,7 @@ impl Watch {
                 Err(Stays::Unread(error)) => unread = Err(error),
             }
         }
+        self.has_looked = true;
         put_away.and(unread)
     }
 
@@ -166,57 +168,62 @@ impl Watch {
         }
         let path = self.folder.path.join(name);
         let mut file = open(&path).map_err(NoFile::into_io)?;
-        let (digest, size) = digest(&mut file)?;
-        if Mark::of(&file.metadata()?) != mark {
-            return Ok(None);
-        }
-        let request = request_of(&digest, self.folder.exam.as_deref());
-        if let Some(case) = self.cases.requested(request) {
-            return Ok(Some(case));
-        }
-        // One that is too large for the store is too large to be read: its case says so.
-        let is_stored = size <= u64::from(LARGEST);
-        if is_stored && !self.store(&mut file, digest, size as u32)? {
-            return Ok(None);
-        }
-        let source = if is_stored {
-            self.cases.images().path(&digest)
-        } else {
-            path
+        let image = match self.cases.copy_image(&mut file)? {
+            Ok(image) => image,
+            Err(Fault::ImageUnsteady) => return Ok(None),
+            Err(fault) => return Err(Stays::Refused(fault)),
         };
+        let about = file.metadata()?;
+        let case = if Mark::of(&about) == mark {
+            self.case_of(&path, &about, &image).map(Some)
+        } else {
+            Ok(None)
+        };
+        if let Bound::Stored(sha256) = image {
+            // Where the case has ended already, or there is none.
+            self.cases.forget_unwanted(&sha256);
+        }
+        case.map_err(Stays::Refused)
+    }
+
+    /// The case of a file whose bytes are in the store.
+    fn case_of(&self, path: &Path, about: &Metadata, image: &Bound) -> Result<u64, Fault> {
+        let (source, sha256) = match image {
+            // The file's name may tell whose image it is.
+            Bound::Stored(sha256) => (self.cases.images().path(&sha256.0), Some(sha256)),
+            // It is too large to be read as well: its case says so.
+            Bound::TooLarge(sha256) => (path.to_owned(), Some(sha256)),
+            Bound::Unreadable(_) => (path.to_owned(), None),
+        };
+        let exam = self.folder.exam.clone();
+        let request = sha256.map(|sha256| RequestId {
+            asker: Asker::Folder,
+            number: number_of(sha256, exam.as_deref()),
+        });
         let order = Order {
             source: source.display().to_string(),
-            exam: self.folder.exam.clone(),
-            region: None,
-            request: Some(request),
+            image: Some(image.clone()),
+            exam,
+            request,
+            file: Some(id_of(about)),
             priority: self.folder.priority,
+            ..Order::default()
         };
-        let accepted = if is_stored {
-            self.cases.run_stored(order, &digest)
-        } else {
-            self.cases.accept(order)
-        };
-        match accepted {
-            // Another case had it, and has ended meanwhile.
-            Err(Fault::NoSuchImage) => Ok(None),
-            accepted => accepted.map(Some).map_err(Stays::Refused),
+        match self.cases.requested(&order)? {
+            None => self.cases.accept(order),
+            Some(known) if self.is_still_there(known, &order)? => Ok(known),
+            Some(known) => self.cases.came_again(known, order),
         }
     }
 
-    /// Copies a file into the device's own store; false where it is another one by now.
-    fn store(&self, file: &mut File, digest: Digest, size: u32) -> Result<bool, Stays> {
-        let begun = self.cases.begin_image(digest, size);
-        match begun.map_err(Stays::Refused)? {
-            Begun::Stored => Ok(true),
-            Begun::Wanted(mut upload) => {
-                file.seek(SeekFrom::Start(upload.have().into()))?;
-                match copy(file, &mut upload)? {
-                    Ok(is_whole) => Ok(is_whole),
-                    Err(Fault::ImageDamaged | Fault::Message) => Ok(false),
-                    Err(fault) => Err(Stays::Refused(fault)),
-                }
-            }
-        }
+    /// Whether a file is the very one that its case was accepted for, and did not come again.
+    fn is_still_there(&self, case: u64, order: &Order) -> Result<bool, Fault> {
+        let before = self.cases.order(case)?;
+        Ok(match before.file {
+            Some(_) => before.file == order.file,
+            // Entries of before say nothing of the file: what was there at the start was left.
+            None => !self.has_looked,
+        })
     }
 
     /// Moves or deletes the files whose case has ended.
@@ -279,57 +286,18 @@ impl Watch {
     }
 }
 
-/// Hash and size of a file; of one that is too large for the store, of as much as fits and
-/// of its size.
-fn digest(file: &mut File) -> std::io::Result<(Digest, u64)> {
-    let size = file.metadata()?.len();
-    let mut hash = Sha256::new();
-    let (mut file, mut bytes) = (file.take(LARGEST.into()), vec![0; PIECE]);
-    loop {
-        match piece(&mut file, &mut bytes)? {
-            [] => break,
-            piece => hash.update(piece),
-        }
-    }
-    if size > u64::from(LARGEST) {
-        hash.update(size.to_le_bytes());
-    }
-    Ok((hash.finalize().into(), size))
-}
-
 /// The number by which an image is asked for in this exam: the same image is the same case.
-fn request_of(image: &Digest, exam: Option<&str>) -> u64 {
-    let mut hash = Sha256::new_with_prefix(image);
+fn number_of(image: &Sha256, exam: Option<&str>) -> u64 {
+    let mut hash = sha2::Sha256::new_with_prefix(image.0);
     hash.update(exam.unwrap_or_default());
-    let digest: Digest = hash.finalize().into();
-    digest
-        .iter()
-        .take(8)
-        .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    Sha256::from(hash).short()
 }
 
-/// Sends a file's bytes to the store; the outer error is the file's, the inner the store's.
-fn copy(file: &mut File, upload: &mut Upload) -> std::io::Result<Result<bool, Fault>> {
-    let mut bytes = vec![0; PIECE];
-    loop {
-        let taken = match piece(file, &mut bytes)? {
-            [] => return Ok(Ok(false)),
-            piece => upload.take(upload.have(), piece),
-        };
-        if taken != Ok(false) {
-            return Ok(taken);
-        }
-    }
-}
-
-/// The next bytes; none at the end.
-fn piece<'b>(file: &mut impl Read, bytes: &'b mut [u8]) -> std::io::Result<&'b [u8]> {
-    loop {
-        match file.read(bytes) {
-            Ok(count) => return Ok(&bytes[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+fn id_of(about: &Metadata) -> FileId {
+    let nanoseconds = about.ctime().saturating_mul(1_000_000_000);
+    FileId {
+        inode: about.ino(),
+        changed_ns: nanoseconds.saturating_add(about.ctime_nsec()),
     }
 }
 
@@ -339,10 +307,10 @@ mod tests {
 
     #[test]
     fn the_same_image_in_the_same_exam_has_the_same_number() {
-        let (one, other) = ([1; 32], [2; 32]);
-        let number = request_of(&one, Some("brain4"));
-        assert_eq!(number, request_of(&one, Some("brain4")));
-        assert_ne!(number, request_of(&other, Some("brain4")));
-        assert_ne!(number, request_of(&one, None));
+        let (one, other) = (Sha256([1; 32]), Sha256([2; 32]));
+        let number = number_of(&one, Some("brain4"));
+        assert_eq!(number, number_of(&one, Some("brain4")));
+        assert_ne!(number, number_of(&other, Some("brain4")));
+        assert_ne!(number, number_of(&one, None));
     }
 }

@@ -101,6 +101,7 @@ fn too_many() -> Refused {
         message: format!("{MOST} clients are connected already"),
         cure: "ask again later, over one connection".to_owned(),
         retry_ms: Some(1000),
+        highest: None,
     }
 }
 

@@ -8,6 +8,7 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
+use sha2::Digest as _;
 
 use super::Reload;
 use super::bytes::Incoming;
@@ -17,8 +18,9 @@ use crate::control::{
 use crate::device::cases::{Cases, State};
 use crate::device::health::Snapshot;
 use crate::device::images::{Begun, LARGEST, Upload};
-use crate::journal::Order;
+use crate::journal::{Asker, Bound, Order, RequestId};
 use crate::report::SOFTWARE;
+use crate::sha256::Sha256;
 
 /// Bytes that are taken at once.
 const PIECE: usize = 64 << 10;
@@ -40,6 +42,7 @@ pub(super) fn talk(stream: &UnixStream, cases: &Cases, reload: &Reload) -> IoRes
         incoming: BufReader::new(Incoming::new(stream)),
         stream,
         cases,
+        user: user_of(stream)?,
     };
     while let Some(line) = client.line()? {
         let request = serde_json::from_slice(&line).map_err(|error| not_understood(&error));
@@ -53,6 +56,7 @@ pub(super) fn talk(stream: &UnixStream, cases: &Cases, reload: &Reload) -> IoRes
                 let waited = client.wait(case, patience)?;
                 client.say(&waited)?;
             }
+            Ok(Request::Rerun { case }) => client.say(&rerun(cases, case))?,
             Ok(Request::Status) => client.say(&Ok(status(cases)))?,
             Ok(Request::Health) => client.say(&Ok(health(cases)))?,
             Ok(Request::Reload) => client.say(&reload().map_err(not_reloaded))?,
@@ -66,6 +70,8 @@ struct Client<'a> {
     incoming: BufReader<Incoming<'a>>,
     stream: &'a UnixStream,
     cases: &'a Cases,
+    /// The user that the client runs as: what it is known by where it tells no identity.
+    user: u32,
 }
 
 impl Client<'_> {
@@ -97,12 +103,13 @@ impl Client<'_> {
     /// Takes the image and accepts its case. Where it is refused before its bytes have come,
     /// they are read and left, so that the next request can be told from them.
     fn submit(&mut self, submit: &Submit) -> IoResult<Answer<Accepted>> {
-        let (begun, image) = match self.begin(submit) {
-            Ok(Begin::Known(case)) => {
-                self.leave(submit.size)?;
-                return Ok(Ok(Accepted { case }));
+        let (begun, image, order) = match self.begin(submit) {
+            Ok(Begin::Known(case, image)) => {
+                let is_it = self.leave_image(submit.size, &image)?;
+                let accepted = is_it.then_some(Accepted { case });
+                return Ok(accepted.ok_or_else(|| refused(Fault::ImageDamaged)));
             }
-            Ok(Begin::Image(begun, image)) => (begun, image),
+            Ok(Begin::Image(begun, image, order)) => (begun, image, order),
             Err(refused) if submit.size > LARGEST.into() => {
                 self.say::<Accepted>(&Err(refused))?;
                 return Err(ErrorKind::FileTooLarge.into());
@@ -113,30 +120,41 @@ impl Client<'_> {
             }
         };
         let stored = match begun {
-            Begun::Stored => self.leave(submit.size).map(Ok)?,
+            Begun::Stored if self.leave_image(submit.size, &image)? => Ok(()),
+            Begun::Stored => Err(Fault::ImageDamaged),
             Begun::Wanted(upload) => self.take(upload, submit.size)?,
         };
         if let Err(fault) = stored {
             return Ok(Err(refused(fault)));
         }
-        let order = Order {
-            source: self.cases.images().path(&image).display().to_string(),
-            exam: submit.exam.clone(),
-            region: submit.region,
-            request: submit.request,
-            priority: submit.priority,
-        };
         let accepted = self.cases.run_stored(order, &image);
         Ok(accepted.map(|case| Accepted { case }).map_err(refused))
+    }
+
+    fn order(&self, submit: &Submit, image: &Digest) -> Order {
+        let asker = match submit.client {
+            Some(identity) => Asker::Program(identity),
+            None => Asker::User(self.user),
+        };
+        Order {
+            source: self.cases.images().path(image).display().to_string(),
+            image: Some(Bound::Stored(Sha256(*image))),
+            exam: submit.exam.clone(),
+            region: submit.region,
+            request: submit.request.map(|number| RequestId { asker, number }),
+            priority: submit.priority,
+            ..Order::default()
+        }
     }
 
     /// Everything that can be known before the bytes have come.
     fn begin(&self, submit: &Submit) -> Answer<Begin> {
         let cases = self.cases;
-        if let Some(case) = submit.request.and_then(|request| cases.requested(request)) {
-            return Ok(Begin::Known(case));
+        let Sha256(image) = submit.sha256.parse().map_err(|_| not_a_hash())?;
+        let order = self.order(submit, &image);
+        if let Some(case) = cases.requested(&order).map_err(refused)? {
+            return Ok(Begin::Known(case, image));
         }
-        let image = digest(&submit.sha256).ok_or_else(not_a_hash)?;
         if let Some(name) = &submit.exam
             && cases.bundle().exam(name).is_none()
         {
@@ -147,7 +165,7 @@ impl Client<'_> {
         }
         let size = u32::try_from(submit.size).map_err(|_| refused(Fault::ImageTooLarge))?;
         let begun = cases.begin_image(image, size).map_err(refused)?;
-        Ok(Begin::Image(begun, image))
+        Ok(Begin::Image(begun, image, order))
     }
 
     fn take(&mut self, mut upload: Upload, size: u64) -> IoResult<Result<(), Fault>> {
@@ -164,6 +182,17 @@ impl Client<'_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Reads the bytes of an image that is here already, and leaves them; whether they are its.
+    fn leave_image(&mut self, mut left: u64, image: &Digest) -> IoResult<bool> {
+        let (mut bytes, mut hash) = (vec![0; PIECE], sha2::Sha256::new());
+        while left > 0 {
+            let count = self.piece(&mut bytes, left)?;
+            hash.update(&bytes[..count]);
+            left -= count as u64;
+        }
+        Ok(Sha256::from(hash).0 == *image)
     }
 
     /// Reads so many bytes and leaves them.
@@ -246,9 +275,9 @@ impl Client<'_> {
 /// What is known before an image's bytes have come.
 enum Begin {
     /// The case was accepted before.
-    Known(u64),
-    /// The image may come.
-    Image(Begun, Digest),
+    Known(u64, Digest),
+    /// The image may come, and this is asked of it.
+    Image(Begun, Digest, Order),
 }
 
 fn words(cases: &Cases, exam: &str) -> Option<Words> {
@@ -285,16 +314,34 @@ fn health(cases: &Cases) -> Health {
     Health { health }
 }
 
-fn digest(hex: &str) -> Option<Digest> {
-    let mut digest = Digest::default();
-    if hex.len() != 2 * digest.len() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
+fn rerun(cases: &Cases, case: u64) -> Answer<Accepted> {
+    let again = cases.rerun(case);
+    again.map(|case| Accepted { case }).map_err(|fault| {
+        let gone = "its image is kept no longer: submit it anew";
+        match fault {
+            Fault::NoSuchImage => Refused {
+                cure: gone.to_owned(),
+                retry_ms: None,
+                ..refused(fault)
+            },
+            fault => refused(fault),
+        }
+    })
+}
+
+/// The user that a client runs as.
+fn user_of(stream: &UnixStream) -> IoResult<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        let peer = rustix::net::sockopt::socket_peercred(stream)?;
+        Ok(peer.uid.as_raw())
     }
-    for (byte, pair) in digest.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).ok()?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        // Where the system does not say, all are one: a number that is used twice is refused.
+        let _ = stream;
+        Ok(0)
     }
-    Some(digest)
 }
 
 fn refused(fault: Fault) -> Refused {
@@ -318,6 +365,18 @@ fn refused(fault: Fault) -> Refused {
             None,
             "medfocus journal list names the last ones",
         ),
+        Fault::NotFinished => ("not_finished", again, "wait for the case to end"),
+        Fault::RequestReused { .. } => (
+            "request_reused",
+            None,
+            "take a number above the highest, or draw a new client identity",
+        ),
+        Fault::ImageUnsteady => ("image_unsteady", again, "ask again when the file is whole"),
+        Fault::ImageTimeout => (
+            "image_timeout",
+            again,
+            "see to the share that the file lies on",
+        ),
         _ => ("device_fault", None, "report this with the message"),
     };
     let text = fault.text();
@@ -327,6 +386,10 @@ fn refused(fault: Fault) -> Refused {
         message: message.to_owned(),
         cure: cure.to_owned(),
         retry_ms,
+        highest: match fault {
+            Fault::RequestReused { highest } => Some(highest),
+            _ => None,
+        },
     }
 }
 
@@ -338,6 +401,7 @@ fn no_exam(cases: &Cases, name: &str) -> Refused {
         message: format!("no exam '{name}'"),
         cure: format!("name one of {}", names.join(", ")),
         retry_ms: None,
+        highest: None,
     }
 }
 
@@ -359,6 +423,7 @@ fn wrong_request(message: &str) -> Refused {
         message: message.to_owned(),
         cure: "docs/appliance.md has every request".to_owned(),
         retry_ms: None,
+        highest: None,
     }
 }
 
@@ -368,5 +433,6 @@ fn not_reloaded(why: String) -> Refused {
         message: why,
         cure: "mend the configuration (medfocus serve --check-config) and ask again".to_owned(),
         retry_ms: None,
+        highest: None,
     }
 }

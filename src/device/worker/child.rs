@@ -40,11 +40,10 @@ pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
     while let Some(request) = requests.next(None)? {
         let report = match request {
             Request::SelfTest => tested(),
-            Request::Case { case, order } => {
+            Request::Case { case, order, image } => {
                 let order: Order = serde_json::from_str(&order)?;
                 let mut progress = Progress { out: &mut out };
-                let path = Path::new(&order.source);
-                let ran = run::case(&bundle, case, &order, path, &mut progress);
+                let ran = run::case(&bundle, case, &order, &image, &mut progress);
                 Report::Ran(Box::new(ran.into()))
             }
         };

@@ -3,6 +3,7 @@
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,8 +26,12 @@ const LONGEST: u32 = 256 << 20;
 /// What the device asks.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// A case; its order is written as the journal writes it.
-    Case { case: u64, order: String },
+    /// A case; its order is written as the journal writes it, and its image lies there.
+    Case {
+        case: u64,
+        order: String,
+        image: PathBuf,
+    },
     /// Its checks once more.
     SelfTest,
 }

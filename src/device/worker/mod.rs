@@ -172,11 +172,13 @@ impl Worker {
         &mut self,
         case: u64,
         order: &Order,
+        image: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Ran, Lost> {
         let by = Deadline::of_case(self.settings.case);
         let order = serde_json::to_string(order).map_err(|error| Lost::Pipe(error.into()))?;
-        self.process.ask(&Request::Case { case, order })?;
+        let image = image.to_owned();
+        self.process.ask(&Request::Case { case, order, image })?;
         loop {
             match self.process.hear(by)? {
                 Report::Begun(stage) => observer.begun(stage),

@@ -1,12 +1,18 @@
-//! Images that came over a line, under their SHA-256 in the state folder, until their case
-//! is answered. What came of an image that was cut short stays, and goes on from there.
+//! The store: the image of every case that waits, under its SHA-256 in the state folder,
+//! whatever source it came from. Bytes that come over a line and are cut short stay, and go on
+//! from there; files are [copied](Images::copy_from).
 //!
-//! A stored image is whole, of the right hash and on the disk before anyone is told.
+//! A stored image is whole, of the right hash and on the disk before anyone is told. Nothing
+//! here knows of cases.
+
+mod copy;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use firmware_host::fault::Fault;
@@ -15,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::lock;
 use crate::image::MAX_FILE_BYTES;
+use crate::journal::{Bound, Order};
 
 /// The largest image that is taken, in bytes: as large a file as is ever read.
 pub const LARGEST: u32 = MAX_FILE_BYTES as u32;
@@ -24,12 +31,32 @@ const STORE: u64 = 512 << 20;
 
 const PART: &str = "part";
 
+/// The store's folder in the state folder.
+const FOLDER: &str = "images";
+
+/// Where the image of an order lies, or would.
+pub fn place(state: &Path, order: &Order) -> PathBuf {
+    match &order.image {
+        Some(Bound::Stored(sha256)) => state.join(FOLDER).join(sha256.to_string()),
+        _ => PathBuf::from(&order.source),
+    }
+}
+
+/// Where the store of a state folder has the image of this hash, while it does.
+pub fn path(state: &Path, sha256: &str) -> PathBuf {
+    // What the journal calls a hash is never a way out of the folder.
+    let name = Path::new(sha256).file_name().unwrap_or(OsStr::new("none"));
+    state.join(FOLDER).join(name)
+}
+
 /// The folder of images.
 #[derive(Debug)]
 pub struct Images {
     folder: PathBuf,
     /// Images that some line is sending now.
     busy: Mutex<BTreeSet<Digest>>,
+    /// Copies that were begun since the start.
+    copies: AtomicU64,
 }
 
 /// What [`Images::begin`] gives.
@@ -53,11 +80,12 @@ pub struct Upload {
 }
 
 impl Images {
-    /// Opens the folder; whole images that no case waits for are removed.
+    /// Opens the store of a state folder; whole images that no case waits for are removed.
     ///
     /// # Errors
     /// Where the folder cannot be made or read.
-    pub fn open(folder: PathBuf, wanted: &BTreeSet<PathBuf>) -> std::io::Result<Self> {
+    pub fn open(state: &Path, wanted: &BTreeSet<PathBuf>) -> std::io::Result<Self> {
+        let folder = state.join(FOLDER);
         std::fs::create_dir_all(&folder)?;
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
@@ -66,8 +94,11 @@ impl Images {
                 std::fs::remove_file(&path)?;
             }
         }
-        let busy = Mutex::default();
-        Ok(Self { folder, busy })
+        Ok(Self {
+            folder,
+            busy: Mutex::default(),
+            copies: AtomicU64::new(0),
+        })
     }
 
     /// Where an image lies, or would.
@@ -210,13 +241,11 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
-    fn open(folder: &Path, wanted: &[PathBuf]) -> Arc<Images> {
+    pub fn open(state: &Path, wanted: &[PathBuf]) -> Arc<Images> {
         let wanted = wanted.iter().cloned().collect();
-        Arc::new(Images::open(folder.to_owned(), &wanted).unwrap())
+        Arc::new(Images::open(state, &wanted).unwrap())
     }
 
     fn wanted(begun: Result<Begun, Fault>) -> Upload {

@@ -1,0 +1,269 @@
+//! How a case is taken on: an order comes in, a case number that is durable comes out.
+//!
+//! Called by every source. Before a number is told, the image's bytes lie in the device's own
+//! store under their SHA-256, and the order names that hash: whatever becomes of the file, the
+//! answer is about those bytes. A request that was made before is the same case; a number that
+//! was used for anything else is refused. Never runs a case.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use firmware_host::fault::Fault;
+use firmware_host::message::Digest;
+
+use super::{Cases, Event, State, lock};
+use crate::journal::{Asker, Bound, Entry, Line, Order, RequestId};
+use crate::sha256::Sha256;
+
+/// How long a file may take to be copied, before whoever asked is told that it does.
+const COPY_PATIENCE: Duration = Duration::from_secs(20);
+/// Files that are copied at once: one on a share that does not answer is waited for for ever.
+const MOST_COPIES: usize = 8;
+
+impl Cases {
+    /// The case that was accepted for this request.
+    ///
+    /// # Errors
+    /// [`Fault::RequestReused`] where its number was used for another image, exam or option;
+    /// [`Fault::Storage`].
+    pub fn requested(&self, order: &Order) -> Result<Option<u64>, Fault> {
+        let Some(RequestId { asker, number }) = &order.request else {
+            return Ok(None);
+        };
+        let (own, unknown, highest) = {
+            let board = lock(&self.board);
+            let of = |asker: &Asker| board.requests.get(&(asker.key(), *number)).copied();
+            (of(asker), of(&Asker::Unknown), board.highest(asker))
+        };
+        if let Some(case) = own {
+            return if order.asks_as(&self.order(case)?) {
+                Ok(Some(case))
+            } else {
+                Err(Fault::RequestReused { highest })
+            };
+        }
+        // An entry of before askers were told apart may be this one's: its content says so.
+        match unknown {
+            Some(case) if order.asks_as(&self.order(case)?) => Ok(Some(case)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What a case was asked, as the journal has it.
+    ///
+    /// # Errors
+    /// [`Fault::NoSuchCase`], also where the entry is damaged; [`Fault::Storage`].
+    pub fn order(&self, case: u64) -> Result<Order, Fault> {
+        let accepted = lock(&self.board).standings.get(case).map(|s| s.accepted);
+        let span = accepted.flatten().ok_or(Fault::NoSuchCase)?;
+        let read = lock(&self.reader).read(span);
+        match read {
+            Ok(Line {
+                entry: Entry::Accepted { case: read, order },
+                ..
+            }) if read == case => Ok(order),
+            Ok(_) => Err(Fault::Storage),
+            Err(error) => {
+                self.storage_failed(&error);
+                Err(Fault::Storage)
+            }
+        }
+    }
+
+    /// Accepts a case for an image that the store has; a request that was accepted before is
+    /// the same case.
+    ///
+    /// # Errors
+    /// [`Fault::IllegalParameter`] for an exam that there is not, [`Fault::NoSuchImage`],
+    /// and those of [`Cases::accept`].
+    pub fn run_stored(&self, order: Order, image: &Digest) -> Result<u64, Fault> {
+        let order = Order {
+            image: Some(Bound::Stored(Sha256(*image))),
+            ..order
+        };
+        if let Some(case) = self.requested(&order)? {
+            return Ok(case);
+        }
+        let exam = order.exam.as_deref();
+        if exam.is_some_and(|name| self.bundle().exam(name).is_none()) {
+            return Err(Fault::IllegalParameter);
+        }
+        self.accept(order)
+    }
+
+    /// Accepts a case for the file at the order's path, whose bytes are copied first. A file
+    /// that cannot be read becomes a case as well, which ends in a refusal that says so.
+    ///
+    /// # Errors
+    /// [`Fault::ImageUnsteady`], [`Fault::ImageTimeout`], [`Fault::ImageTooLarge`] where the
+    /// store is full, [`Fault::ImageBusy`] where too many files are being copied, and those of
+    /// [`Cases::accept`].
+    pub fn run_file(&self, order: Order) -> Result<u64, Fault> {
+        // Said before a large file is copied for nothing.
+        if !self.power.is_on() {
+            return Err(Fault::Stopping);
+        }
+        if !self.may_wait(order.priority) {
+            return Err(Fault::TooManyWaiting);
+        }
+        self.has_room(0)?;
+        let image = self.copy(Path::new(&order.source))?;
+        let accepted = self.accept(Order {
+            image: Some(image.clone()),
+            ..order
+        });
+        if let (Err(_), Bound::Stored(sha256)) = (&accepted, &image) {
+            self.forget_unwanted(sha256);
+        }
+        accepted
+    }
+
+    /// On a thread of its own: a share that does not answer must not keep a line from talking.
+    fn copy(&self, path: &Path) -> Result<Bound, Fault> {
+        if self.copying.fetch_add(1, Ordering::SeqCst) >= MOST_COPIES {
+            self.copying.fetch_sub(1, Ordering::SeqCst);
+            return Err(Fault::ImageBusy);
+        }
+        let (sender, copied) = channel();
+        let (images, room) = (Arc::clone(&self.images), self.room.clone());
+        let (path, copying) = (path.to_owned(), Arc::clone(&self.copying));
+        std::thread::spawn(move || {
+            let copied = images.copy_from(&path, &room);
+            copying.fetch_sub(1, Ordering::SeqCst);
+            // Whoever asked may wait no longer.
+            let _ = sender.send(copied);
+        });
+        copied
+            .recv_timeout(COPY_PATIENCE)
+            .unwrap_or(Err(Fault::ImageTimeout))
+    }
+
+    /// Accepts a case; its number is durable when this returns. A request that was accepted
+    /// before is the same case.
+    ///
+    /// # Errors
+    /// [`Fault::RequestReused`], [`Fault::TooManyWaiting`], [`Fault::NoSuchImage`],
+    /// [`Fault::Stopping`], [`Fault::StorageFull`] or [`Fault::Storage`]; then nothing was
+    /// accepted.
+    pub fn accept(&self, order: Order) -> Result<u64, Fault> {
+        self.take_on(order, |cases, order| cases.requested(order))
+    }
+
+    /// Accepts a case unless it is `known`.
+    fn take_on(
+        &self,
+        order: Order,
+        known: impl FnOnce(&Self, &Order) -> Result<Option<u64>, Fault>,
+    ) -> Result<u64, Fault> {
+        if !self.power.is_on() {
+            return Err(Fault::Stopping);
+        }
+        let most_waiting = self.most_waiting.load(Ordering::Relaxed);
+        let mut ledger = lock(&self.ledger);
+        if let Some(case) = known(self, &order)? {
+            return Ok(case);
+        }
+        if !lock(&self.board)
+            .waiting
+            .has_room(order.priority, most_waiting)
+        {
+            return Err(Fault::TooManyWaiting);
+        }
+        self.has_room(0)?;
+        // An image that was given to the device may have been taken away meanwhile.
+        let image = self.place(&order);
+        if self.owns(&image) && !image.is_file() {
+            return Err(Fault::NoSuchImage);
+        }
+        let case = ledger.next;
+        let written = ledger.journal.append(Entry::Accepted {
+            case,
+            order: order.clone(),
+        });
+        let span = match written {
+            Ok(span) => span,
+            Err(error) => {
+                drop(ledger);
+                self.storage_failed(&error);
+                return Err(Fault::Storage);
+            }
+        };
+        ledger.next += 1;
+        let mut board = lock(&self.board);
+        board.note_order(case, &order);
+        board.wait(case, order, Some(span));
+        board.tally.accepted(case);
+        self.events.tell(&Event::Accepted { case });
+        drop(board);
+        drop(ledger);
+        self.arrived.notify_one();
+        Ok(case)
+    }
+
+    /// Has an ended case's image answered again, by the bundle that answers now, as a new case
+    /// that names the old one.
+    ///
+    /// # Errors
+    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::NoSuchImage`] where the image
+    /// is kept no longer, and those of [`Cases::run_file`].
+    pub fn rerun(&self, case: u64) -> Result<u64, Fault> {
+        if !self.state(case)?.has_ended() {
+            return Err(Fault::NotFinished);
+        }
+        let before = self.order(case)?;
+        // An old order names no hash; its answer does.
+        let answered = || self.ended(case).ok()?.image?.parse().ok();
+        let sha256 = before.sha256().or_else(answered);
+        let again = Order {
+            request: None,
+            rerun_of: Some(case),
+            file: None,
+            image: sha256.map(Bound::Stored),
+            ..before
+        };
+        match sha256 {
+            Some(sha256) => {
+                self.bring_back(&sha256)?;
+                self.take_on(again, |_, _| Ok(None))
+            }
+            None => self.run_file(again),
+        }
+    }
+
+    /// The image of a known request came again. What ended without an answer, or in a refusal
+    /// that lay in the device, is answered now, as a new case; an answer is told to the sinks
+    /// once more. Gives the case that stands for the image from now on.
+    ///
+    /// # Errors
+    /// Those of [`Cases::accept`].
+    pub(in crate::device) fn came_again(&self, case: u64, order: Order) -> Result<u64, Fault> {
+        let standing = lock(&self.board).standings.get(case).copied();
+        let standing = standing.ok_or(Fault::NoSuchCase)?;
+        if !standing.is_ended() {
+            return Ok(case);
+        }
+        if standing.lies_in_device || standing.state == State::Aborted {
+            let again = Order {
+                rerun_of: Some(case),
+                ..order
+            };
+            // Another source may have been quicker.
+            return self.take_on(again, |cases, order| {
+                Ok(cases.requested(order)?.filter(|known| *known != case))
+            });
+        }
+        self.owe_again(case)?;
+        self.release_again(case, &self.place(&order));
+        Ok(case)
+    }
+
+    /// The older case of other content that this order's sender gave the same SOP Instance UID.
+    pub(in crate::device) fn same_claim(&self, claim: &Sha256, number: u64) -> Option<u64> {
+        let board = lock(&self.board);
+        let &(case, request) = board.claims.get(&claim.short())?;
+        (request != number).then_some(case)
+    }
+}

@@ -1,0 +1,270 @@
+//! A file of this computer becomes an image of the store: a file or a path comes in, the
+//! SHA-256 of the bytes that were stored comes out, durable.
+//!
+//! Called where a case is accepted for a file, before its number is told. What happens to the
+//! file afterwards is no business of the case. Never gives the hash of bytes that were not
+//! stored, and never stores a file that was written to meanwhile.
+
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read, Result as IoResult, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use firmware_host::fault::Fault;
+use sha2::Digest as _;
+
+use super::{Images, LARGEST, STORE, failed};
+use crate::device::room::Room;
+use crate::image::open;
+use crate::journal::Bound;
+use crate::sha256::Sha256;
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 << 10;
+
+impl Images {
+    /// Copies what lies at a path. Where nothing that can be read does, the reason is bound
+    /// instead.
+    ///
+    /// # Errors
+    /// [`Fault::ImageUnsteady`], [`Fault::ImageTooLarge`] where the store is full,
+    /// [`Fault::StorageFull`], [`Fault::Storage`].
+    pub fn copy_from(&self, path: &Path, room: &Room) -> Result<Bound, Fault> {
+        let unreadable = |refusal| Ok(Bound::Unreadable(Box::new(refusal)));
+        let name = path.display().to_string();
+        let mut file = match open::open(path) {
+            Ok(file) => file,
+            Err(error) => return unreadable(error.refusal(&name)),
+        };
+        match self.copy(&mut file, room) {
+            Ok(copied) => copied,
+            Err(error) => unreadable(open::NoFile::Io(error).refusal(&name)),
+        }
+    }
+
+    /// Copies an open file. The outer error is the file's, the inner one the store's.
+    ///
+    /// # Errors
+    /// As [`Images::copy_from`].
+    pub fn copy(&self, file: &mut File, room: &Room) -> IoResult<Result<Bound, Fault>> {
+        let before = Seen::of(&file.metadata()?);
+        if before.size > LARGEST.into() {
+            return Ok(Ok(Bound::TooLarge(hash_of_large(file, before.size)?)));
+        }
+        let used = match self.used() {
+            Ok(used) => used,
+            Err(error) => return Ok(Err(failed(error))),
+        };
+        if used + before.size > STORE {
+            return Ok(Err(Fault::ImageTooLarge));
+        }
+        if !room.takes(before.size) {
+            return Ok(Err(Fault::StorageFull));
+        }
+        let mut copy = match self.new_copy() {
+            Ok(copy) => copy,
+            Err(error) => return Ok(Err(failed(error))),
+        };
+        let mut bytes = vec![0; PIECE];
+        // One byte more than was there shows that it grows.
+        let mut rest = file.take(before.size + 1);
+        loop {
+            let piece = match piece(&mut rest, &mut bytes)? {
+                [] => break,
+                piece => piece,
+            };
+            if let Err(error) = copy.take(piece) {
+                return Ok(Err(failed(error)));
+            }
+        }
+        if copy.size != before.size || Seen::of(&file.metadata()?) != before {
+            return Ok(Err(Fault::ImageUnsteady));
+        }
+        Ok(self.keep(copy).map(Bound::Stored).map_err(failed))
+    }
+
+    /// Gives a file of the state folder a name in the store as well.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn link(&self, path: &Path) -> IoResult<Sha256> {
+        let (mut file, mut bytes) = (File::open(path)?, vec![0; PIECE]);
+        let mut hash = sha2::Sha256::new();
+        loop {
+            match piece(&mut file, &mut bytes)? {
+                [] => break,
+                piece => hash.update(piece),
+            }
+        }
+        let sha256 = Sha256::from(hash);
+        self.link_as(path, &sha256)?;
+        Ok(sha256)
+    }
+
+    /// The same for a file whose SHA-256 is known.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn link_as(&self, path: &Path, sha256: &Sha256) -> IoResult<()> {
+        match std::fs::hard_link(path, self.path(&sha256.0)) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => File::open(&self.folder)?.sync_all(),
+        }
+    }
+
+    fn new_copy(&self) -> IoResult<Copy> {
+        let number = self.copies.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("{number}.copy"));
+        Ok(Copy {
+            file: File::create(&path)?,
+            path,
+            hash: sha2::Sha256::new(),
+            size: 0,
+        })
+    }
+
+    /// The copy is whole: it gets its name in the store.
+    fn keep(&self, copy: Copy) -> IoResult<Sha256> {
+        copy.file.sync_all()?;
+        let sha256 = Sha256::from(copy.hash.clone());
+        if !self.holds(&sha256.0) {
+            std::fs::rename(&copy.path, self.path(&sha256.0))?;
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(sha256)
+    }
+}
+
+/// What a file that is written to shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    size: u64,
+    /// Where the file system has it.
+    modified: Option<SystemTime>,
+}
+
+impl Seen {
+    fn of(about: &Metadata) -> Self {
+        Self {
+            size: about.len(),
+            modified: about.modified().ok(),
+        }
+    }
+}
+
+/// A copy that is being made; what is not kept is removed.
+#[derive(Debug)]
+struct Copy {
+    path: PathBuf,
+    file: File,
+    hash: sha2::Sha256,
+    size: u64,
+}
+
+impl Copy {
+    fn take(&mut self, bytes: &[u8]) -> IoResult<()> {
+        self.file.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // One that was kept has another name by now; the next start removes the rest.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What a file that is too large for the store is told by: as much as the store takes, and
+/// the length.
+fn hash_of_large(file: &mut File, size: u64) -> IoResult<Sha256> {
+    let (mut file, mut bytes) = (file.take(LARGEST.into()), vec![0; PIECE]);
+    let mut hash = sha2::Sha256::new();
+    loop {
+        match piece(&mut file, &mut bytes)? {
+            [] => break,
+            piece => hash.update(piece),
+        }
+    }
+    hash.update(size.to_le_bytes());
+    Ok(Sha256::from(hash))
+}
+
+/// The next bytes; none at the end.
+fn piece<'b>(file: &mut impl Read, bytes: &'b mut [u8]) -> IoResult<&'b [u8]> {
+    loop {
+        match file.read(bytes) {
+            Ok(count) => return Ok(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::open as store;
+    use super::*;
+
+    #[test]
+    fn a_file_is_stored_by_its_bytes_whatever_becomes_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = store(folder.path(), &[]);
+        let room = Room::new(folder.path().to_owned(), 0);
+        let path = folder.path().join("a.png");
+        for bytes in [&b"first"[..], b"second", b"first", b""] {
+            std::fs::write(&path, bytes).unwrap();
+            let bound = images.copy_from(&path, &room).unwrap();
+            std::fs::write(&path, b"another").unwrap();
+            let sha256 = Sha256::of(bytes);
+            assert_eq!(bound, Bound::Stored(sha256));
+            assert_eq!(std::fs::read(images.path(&sha256.0)).unwrap(), bytes);
+        }
+        let files = std::fs::read_dir(folder.path().join("images")).unwrap();
+        assert_eq!(files.count(), 3, "no copy is left over");
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = store(folder.path(), &[]);
+        let room = Room::new(folder.path().to_owned(), 0);
+        let code = |path: &Path| match images.copy_from(path, &room) {
+            Ok(Bound::Unreadable(refusal)) => refusal.code.word(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(&folder.path().join("none")), "not_found");
+        assert_eq!(code(folder.path()), "not_a_file");
+        let path = folder.path().join("large");
+        let large = File::create(&path).unwrap();
+        large.set_len(u64::from(LARGEST) + 1).unwrap();
+        let first = images.copy_from(&path, &room).unwrap();
+        assert!(matches!(first, Bound::TooLarge(_)));
+        large.set_len(u64::from(LARGEST) + 2).unwrap();
+        assert_ne!(images.copy_from(&path, &room).unwrap(), first);
+        let full = Room::new(folder.path().to_owned(), u64::MAX);
+        std::fs::write(&path, b"small").unwrap();
+        assert_eq!(images.copy_from(&path, &full), Err(Fault::StorageFull));
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_copied_is_unsteady() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = store(folder.path(), &[]);
+        let room = Room::new(folder.path().to_owned(), 0);
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, vec![7; 40 << 20]).unwrap();
+        let copied = std::thread::scope(|scope| {
+            let copying = scope.spawn(|| images.copy_from(&path, &room));
+            let mut written = File::options().append(true).open(&path).unwrap();
+            while !copying.is_finished() {
+                written.write_all(b"more").unwrap();
+            }
+            copying.join().unwrap()
+        });
+        assert_eq!(copied, Err(Fault::ImageUnsteady));
+    }
+}
