@@ -23,7 +23,7 @@ const STORAGE_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::device) enum Task {
     /// A case, which counts as running from now on.
-    Case(u64, Order),
+    Case(u64, Box<Order>),
     /// The self-test, for all who asked up to this number.
     SelfTest(u64),
     /// To load the bundle of this folder.
@@ -57,7 +57,7 @@ impl Cases {
         board.tally.started();
         board.begin(case, &order);
         self.events.tell(&Event::Started { case });
-        Some(Task::Case(case, order))
+        Some(Task::Case(case, Box::new(order)))
     }
 
     /// A case that takes the device down with it must be known at the next start. Where the

@@ -109,7 +109,7 @@ impl Client<'_> {
                 let accepted = is_it.then_some(Accepted { case });
                 return Ok(accepted.ok_or_else(|| refused(Fault::ImageDamaged)));
             }
-            Ok(Begin::Image(begun, image, order)) => (begun, image, order),
+            Ok(Begin::Image(begun, image, order)) => (begun, image, *order),
             Err(refused) if submit.size > LARGEST.into() => {
                 self.say::<Accepted>(&Err(refused))?;
                 return Err(ErrorKind::FileTooLarge.into());
@@ -165,7 +165,7 @@ impl Client<'_> {
         }
         let size = u32::try_from(submit.size).map_err(|_| refused(Fault::ImageTooLarge))?;
         let begun = cases.begin_image(image, size).map_err(refused)?;
-        Ok(Begin::Image(begun, image, order))
+        Ok(Begin::Image(begun, image, Box::new(order)))
     }
 
     fn take(&mut self, mut upload: Upload, size: u64) -> IoResult<Result<(), Fault>> {
@@ -277,7 +277,7 @@ enum Begin {
     /// The case was accepted before.
     Known(u64, Digest),
     /// The image may come, and this is asked of it.
-    Image(Begun, Digest, Order),
+    Image(Begun, Digest, Box<Order>),
 }
 
 fn words(cases: &Cases, exam: &str) -> Option<Words> {
