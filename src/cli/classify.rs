@@ -168,8 +168,13 @@ fn classify(
         };
     let (image, exams) = match decode(bundle, asked, (file, frame), &mut timings) {
         Ok(parts) => parts,
-        Err((image, undecided)) => {
-            print(image.as_deref(), &undecided, None, &timings)?;
+        Err(undecided) => {
+            print(
+                undecided.image.as_deref(),
+                &undecided.answer,
+                None,
+                &timings,
+            )?;
             return Ok(true);
         }
     };
@@ -255,14 +260,20 @@ fn write_files(
     arguments.outputs.write(case)
 }
 
-/// The image, and the exams that it is asked; a refusal where no exam can be asked, with the
-/// image's SHA-256 where it could be read.
+/// A refusal of an image that no exam can be asked.
+struct Undecided {
+    /// Its SHA-256, where it could be read.
+    image: Option<String>,
+    answer: Answer,
+}
+
+/// The image, and the exams that it is asked.
 fn decode<'a>(
     bundle: &'a Bundle,
     asked: &Asked<'a>,
     (file, frame): (&Path, FrameChoice),
     timings: &mut Timings,
-) -> Result<(Image, Vec<&'a Exam>), (Option<String>, Answer)> {
+) -> Result<(Image, Vec<&'a Exam>), Box<Undecided>> {
     let image = pipeline::observe(timings, Stage::Decode, || image::read_frame(file, frame));
     let image = image.map_err(|refusal| {
         let exam = match asked {
@@ -274,7 +285,10 @@ fn decode<'a>(
             exam,
             refusal,
         };
-        (None, answer)
+        Box::new(Undecided {
+            image: None,
+            answer,
+        })
     })?;
     let exams = match asked {
         Asked::These(exams) => exams.clone(),
@@ -287,7 +301,10 @@ fn decode<'a>(
                     exam: None,
                     refusal,
                 };
-                (Some(image.sha256.clone()), answer)
+                Box::new(Undecided {
+                    image: Some(image.sha256.clone()),
+                    answer,
+                })
             })?]
         }
     };
