@@ -322,3 +322,70 @@ fn an_image_hurries_as_much_as_its_request_says() {
         assert_eq!(accepted[case]["order"]["priority"], *word);
     }
 }
+
+/// The same instance by its UID, of another patient.
+fn of_another_patient(number: usize) -> DefaultDicomObject {
+    let mut object = instance(number);
+    let name = PrimitiveValue::from("Adams^Grace");
+    object.put(DataElement::new(tags::PATIENT_NAME, VR::PN, name));
+    object
+}
+
+#[test]
+fn other_content_under_a_known_uid_is_a_case_of_its_own_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut device = Device::start(folder.path(), &[]);
+    // At once, so that both are in the inbox together.
+    assert_eq!(device.store(&instance(0)), 0);
+    assert_eq!(device.store(&of_another_patient(0)), 0);
+    device.wait_for_answers(2);
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(
+        log.contains("under the SOP Instance UID of case 1"),
+        "{log}"
+    );
+    for word in ["Adams", "Müller", "2.25.4711"] {
+        assert!(!log.contains(word), "{word} in the log");
+    }
+    device.kill();
+    let device = Device::start(folder.path(), &[]);
+    // Sent again, each is its own case still.
+    assert_eq!(device.store(&of_another_patient(0)), 0);
+    assert_eq!(device.store(&instance(0)), 0);
+    let answered = device.wait_for_answers(2);
+    assert_eq!(answered.len(), 2, "each once");
+    let images: Vec<&Value> = answered.iter().map(|entry| &entry["image"]).collect();
+    assert_ne!(images[0], images[1]);
+    let says_so = |entry: &Value| {
+        let reasons = entry["record"]["reasons"].as_array().unwrap();
+        let mut reasons = reasons.iter().filter_map(Value::as_str);
+        reasons.any(|reason| reason.starts_with("uid_reused: case 1 has other content"))
+    };
+    assert!(
+        !says_so(&answered[0]) && says_so(&answered[1]),
+        "{answered:#?}"
+    );
+}
+
+#[test]
+fn an_instance_that_comes_again_has_its_answer_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = dead_port();
+    let pacs = format!("ARCHIVE@127.0.0.1:{port}");
+    let stored = archive(port);
+    let device = Device::start(folder.path(), &["--pacs", &pacs]);
+    for times in 1..=2 {
+        assert_eq!(device.store(&instance(0)), 0);
+        let begin = Instant::now();
+        while device.journal("delivered").len() < times {
+            assert!(begin.elapsed() < PATIENCE, "delivered {times} times");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    assert_eq!(device.wait_for_answers(1).len(), 1, "answered once");
+    assert_eq!(
+        stored.try_iter().count(),
+        6,
+        "report, region and picture, twice"
+    );
+}

@@ -7,6 +7,8 @@ pub mod bench;
 #[cfg(unix)]
 pub mod cable;
 #[cfg(unix)]
+pub mod clinic;
+#[cfg(unix)]
 pub mod console;
 pub mod device;
 pub mod dicom;
