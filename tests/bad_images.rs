@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::{classify, phantom, spoilt};
 use image::{DynamicImage, ImageFormat};
+use medfocus::finding::Channel;
 use medfocus::image::read;
 
 fn phantom_picture() -> DynamicImage {
@@ -30,7 +31,7 @@ fn code_of(path: &Path) -> &'static str {
                 "{}",
                 refusal.message
             );
-            assert!(!refusal.cure.is_empty());
+            assert!(!refusal.help.words(Channel::Record).is_empty());
             refusal.code.word()
         }
     }
