@@ -1,5 +1,5 @@
 //! A watched folder, as people and units use it: slowly, twice, and pulling the stick.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod common;
 
