@@ -127,6 +127,19 @@ fn what_is_no_image_yet_is_left_alone() {
 }
 
 #[test]
+fn what_is_no_file_is_never_waited_for() {
+    let place = Place::start("");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, place.at("a.png"), kind, mode, 0).unwrap();
+    place.device.wait_for_log("are no files");
+    place.put("b.png", &read(phantom("brain.png")).unwrap());
+    wait_until("answered", || place.at("taken/1-b.png").is_file());
+    assert!(place.at("a.png").exists(), "it is left alone");
+    assert!(!place.device.log().contains("a.png"), "a name in the log");
+}
+
+#[test]
 fn a_file_that_is_written_slowly_is_taken_whole() {
     let place = Place::start("");
     let bytes = read(phantom("brain.png")).unwrap();

@@ -230,7 +230,10 @@ fn refused(cable: &mut Cable, path: &str) -> (String, String, String) {
     let record: Value = serde_json::from_str(&record).unwrap();
     let recorded = record["cure"].as_str().unwrap().to_owned();
     for help in [cure, &recorded] {
-        assert!(!help.contains("--"), "an option of the command line: {help}");
+        assert!(
+            !help.contains("--"),
+            "an option of the command line: {help}"
+        );
     }
     (code, cure.to_owned(), recorded)
 }

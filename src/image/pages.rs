@@ -85,7 +85,7 @@ fn bitmaps(bytes: &[u8]) -> Vec<Range<usize>> {
             .get(2..6)
             .and_then(|four| four.try_into().ok());
         let length = length.map_or(0, |four| u32::from_le_bytes(four) as usize);
-        let end = start + length;
+        let end = start.saturating_add(length);
         let follows = |rest: &[u8]| length > 0 && Kind::of(rest) == Kind::Read(Format::Bmp);
         if !bytes.get(end..).is_some_and(follows) {
             pictures.push(start..bytes.len());
@@ -139,5 +139,63 @@ fn jpeg_refusal(fault: jpeg::Fault, name: &str) -> Refusal {
     match fault {
         jpeg::Fault::Damaged(why) => unreadable(name, why),
         jpeg::Fault::Unread(kind) => unread(name, kind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The vectors' files with several pictures.
+    fn vectors() -> Vec<(Format, Vec<u8>)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/pictures/");
+        let read = |(format, name)| (format, std::fs::read(format!("{folder}{name}")).unwrap());
+        [
+            (Format::Tiff, "within.tif"),
+            (Format::Tiff, "big.tif"),
+            (Format::Png, "moving.png"),
+            (Format::Jpeg, "pictures.jpg"),
+        ]
+        .map(read)
+        .to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_refused_and_never_a_panic(
+            which in 0usize..4,
+            places in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..9),
+            number in 1u32..4,
+        ) {
+            let (format, mut bytes) = vectors().swap_remove(which);
+            // Heads and directories lie at the ends of a file.
+            for (place, byte) in places {
+                let near = place % 160;
+                let length = bytes.len();
+                let at = if place % 2 == 0 { near } else { length - 1 - near };
+                bytes[at] = byte;
+            }
+            let cut = bytes.len() - number as usize * 7;
+            for bytes in [&bytes[..], &bytes[..cut]] {
+                for choice in [FrameChoice::Unsaid, FrameChoice::Number(number)] {
+                    if let Ok(page) = page(format, bytes, choice, "file") {
+                        prop_assert!(page.frame.0 <= page.frame.1);
+                    }
+                }
+                Kind::of(bytes);
+            }
+        }
+
+        #[test]
+        fn noise_is_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            for head in [&b"II*\0"[..], b"MM\0+", b"P5 ", b"P1 ", b"BM", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"] {
+                let bytes = [head, &bytes].concat();
+                if let Kind::Read(format) = Kind::of(&bytes) {
+                    let _ = page(format, &bytes, FrameChoice::Middle, "file");
+                }
+            }
+        }
     }
 }

@@ -10,9 +10,9 @@ pub(super) fn pictures(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut pictures = Vec::new();
     let mut start = 0;
     loop {
-        let end = start + length(&bytes[start..])?;
+        let length = length(&bytes[start..])?;
         // What is cut short is there all the same.
-        let end = end.min(bytes.len());
+        let end = start.saturating_add(length).min(bytes.len());
         pictures.push(start..end);
         let gap = bytes[end..]
             .iter()

@@ -97,7 +97,7 @@ pub fn decode_frame(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Imag
     // Decoders are other people's code over hostile bytes: a panic in one of them
     // is one file's refusal, not the end of the batch.
     let image = catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, name, frame)))
-        .unwrap_or_else(|_| Err(unreadable(name, "the decoder gave up")))?;
+        .unwrap_or_else(|_| Err(too_hard(name, "the decoder gave up")))?;
     refuse_blank(&image.pixels, name)?;
     Ok(image)
 }
@@ -243,6 +243,15 @@ pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
         RefusalCode::Unreadable,
         format!("{name}: damaged or cut short: {why}"),
         "copy or export the file again",
+    )
+}
+
+/// A file that may be whole, and asks too much of its decoder: another copy would as well.
+pub(super) fn too_hard(name: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::Unreadable,
+        format!("{name}: {why}"),
+        "export the image anew, as PNG or as uncompressed DICOM",
     )
 }
 
