@@ -202,7 +202,7 @@ fn what_is_no_picture_is_refused_by_its_own_code() {
         assert_eq!(code_of_bytes(name, &bytes), expected, "{name}");
     }
     assert_eq!(code_of(Path::new("nowhere.png")), "not_found");
-    assert_eq!(code_of(Path::new("/")), "not_found");
+    assert_eq!(code_of(Path::new("/")), "not_a_file");
 }
 
 /// The head of a PNG of 30,000 x 30,000 pixels, and some data.

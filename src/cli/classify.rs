@@ -47,8 +47,8 @@ pub struct Arguments {
     /// Answer even where the gate or the guard refuses; the finding is marked
     #[arg(long)]
     force: bool,
-    /// Frame or page of a file with several, counted from 1: a number, middle or all; where
-    /// absent, the middle one of a DICOM object, and no picture of another file with several
+    /// Frame or page of a file with several, counted from 1: a number, middle or all; without
+    /// it, the middle frame of a DICOM object, and no page of another file with several
     #[arg(long, value_name = "N|middle|all", value_parser = frames)]
     frame: Option<Frames>,
     #[command(flatten)]
