@@ -68,7 +68,7 @@ def kinds() -> list[tuple[str, str]]:
     colour.save(path("image.ico", "an icon"), sizes=[(16, 16)])
     picture.convert("CMYK").save(path("print.jpg", "in the colours of print"))
     picture.convert("CMYK").save(path("print.tif", "in the colours of print"))
-    path("image.jxl", "a JPEG XL codestream").write_bytes(imagecodecs.jpegxl_encode(luma))
+    path("image.jxl", "a JPEG XL image").write_bytes(imagecodecs.jpegxl_encode(luma))
     path("image.jxr", "a JPEG XR image").write_bytes(imagecodecs.jpegxr_encode(luma))
     path("image.jls", "a JPEG-LS image").write_bytes(imagecodecs.jpegls_encode(luma))
     path("lossless.jpg", "a lossless JPEG").write_bytes(imagecodecs.ljpeg_encode(luma))
@@ -113,10 +113,13 @@ def pages() -> list[tuple[str, int, int, str]]:
     tiff = {"save_all": True, "append_images": later}
     one.save(path("pages.tif", pixels), **tiff)
     one.save(path("pages-lzw.tif", pixels), compression="tiff_lzw", **tiff)
-    tifffile.imwrite(path("big.tif", pixels), np.stack(pixels), bigtiff=True, photometric="minisblack")
+    tifffile.imwrite(
+        path("big.tif", pixels), np.stack(pixels), bigtiff=True, photometric="minisblack"
+    )
     tifffile.imwrite(path("imagej.tif", pixels), np.stack(pixels), imagej=True)
-    other_end = np.stack(pixels)
-    tifffile.imwrite(path("big-endian.tif", pixels), other_end, byteorder=">", photometric="minisblack")
+    tifffile.imwrite(
+        path("big-endian.tif", pixels), np.stack(pixels), byteorder=">", photometric="minisblack"
+    )
     with tifffile.TiffWriter(path("within.tif", pixels[:2])) as file:
         file.write(pixels[0], subifds=1, metadata=None)
         file.write(pixels[1], metadata=None)
@@ -131,9 +134,7 @@ def pages() -> list[tuple[str, int, int, str]]:
     one.save(path("moving.png", pixels), **moving)
     one.save(path("moving-apart.png", pixels), default_image=True, **moving)
     palette = [Image.fromarray(luma).convert("P") for luma in pixels]
-    palette[0].save(
-        path("moving-palette.png", pixels), save_all=True, append_images=palette[1:]
-    )
+    palette[0].save(path("moving-palette.png", pixels), save_all=True, append_images=palette[1:])
     one.save(path("moving-once.png", pixels[:1]), save_all=True)
     one.save(path("pictures.jpg", pixels, lossy=True), format="MPO", **moving)
     one.save(path("picture.jpg", pixels[:1], lossy=True), format="MPO", save_all=True)

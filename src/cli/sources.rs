@@ -65,7 +65,7 @@ impl Found {
         let is_image = match kind(&path) {
             Some(Kind::NoPicture(_)) => false,
             Some(Kind::Unknown) => has_image_ending(&path),
-            Some(Kind::Read(_) | Kind::Unread(_)) => true,
+            Some(Kind::Dicom | Kind::Read(_) | Kind::Unread(_)) => true,
             // What cannot be opened may be an image: reading it is refused by name.
             None => true,
         };

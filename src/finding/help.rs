@@ -94,8 +94,8 @@ fn choose_exam(exams: &str, channel: Channel) -> String {
         Channel::Console => format!("choose one with EXAM, then run it again: {exams}"),
         Channel::Link => format!("send it again with its exam: {exams}"),
         Channel::Record => format!(
-            "give it again with its exam, or name that in the configuration of where it comes \
-             from: {exams}"
+            "say which with exam, in the request or in the configuration of its folder or port: \
+             {exams}"
         ),
     }
 }

@@ -135,47 +135,57 @@ pub(super) enum Fault {
     Unread(Unread),
 }
 
-/// Whether one picture can be decoded; where it ends.
+/// Whether one picture can be decoded.
 ///
 /// # Errors
 /// [`Fault`].
-pub(super) fn check(bytes: &[u8]) -> Result<usize, Fault> {
+pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
+    checked(bytes).map(drop)
+}
+
+/// What the markers of a picture that can be decoded say, and where it ends.
+fn checked(bytes: &[u8]) -> Result<(Facts, usize), Fault> {
     let facts = facts(bytes);
     match facts.unread() {
         Some(unread) => Err(Fault::Unread(unread)),
-        None => facts.end.ok_or(CUT),
+        None => facts.end.ok_or(CUT).map(|end| (facts, end)),
     }
 }
 
 const CUT: Fault = Fault::Damaged("the JPEG ends before its end-of-image marker");
 const BAD_INDEX: Fault = Fault::Damaged("its index of several pictures is damaged");
 
-/// Where the file's pictures lie; thumbnails are none.
+/// Where the file's pictures lie, of which the first can be decoded; thumbnails are none.
 ///
 /// # Errors
 /// [`Fault::Damaged`].
 pub(super) fn pictures(bytes: &[u8]) -> Result<Vec<Range<usize>>, Fault> {
-    let end = check(bytes)?;
-    match facts(bytes).index {
+    let (facts, end) = checked(bytes)?;
+    match facts.index {
         Some(index) => indexed(bytes, &index, end).ok_or(BAD_INDEX),
         None => Ok(in_a_row(bytes, end)),
     }
 }
 
 /// JPEGs one behind the other.
-fn in_a_row(bytes: &[u8], mut end: usize) -> Vec<Range<usize>> {
-    let mut pictures = vec![0..end];
-    // Some writers fill up to a boundary.
-    while let Some(gap) = bytes[end..].iter().position(|&byte| byte != 0)
-        && bytes[end + gap..].starts_with(START)
-    {
-        let start = end + gap;
-        // One that is cut is there all the same.
-        let next = facts(&bytes[start..]).end;
-        end = next.map_or(bytes.len(), |next| start + next);
-        pictures.push(start..end);
+fn in_a_row(bytes: &[u8], first: usize) -> Vec<Range<usize>> {
+    let mut pictures = Vec::new();
+    let mut next = Some(0..first);
+    while let Some(picture) = next {
+        next = following(bytes, picture.end);
+        pictures.push(picture);
     }
     pictures
+}
+
+/// The JPEG behind one that ends here; some writers fill up to a boundary.
+fn following(bytes: &[u8], end: usize) -> Option<Range<usize>> {
+    let gap = bytes[end..].iter().position(|&byte| byte != 0)?;
+    let start = end + gap;
+    let next = &bytes[start..];
+    // One that is cut is there all the same.
+    let length = facts(next).end.unwrap_or(next.len());
+    next.starts_with(START).then_some(start..start + length)
 }
 
 /// The pictures of a multi-picture index; places are counted from where it begins.
@@ -241,13 +251,17 @@ mod tests {
 
     #[test]
     fn jpegs_in_a_row_are_several() {
+        let places = |bytes: &[u8]| -> Vec<(usize, usize)> {
+            let pictures = pictures(bytes).unwrap();
+            pictures.iter().map(|one| (one.start, one.end)).collect()
+        };
         let end = WHOLE.len();
-        assert_eq!(pictures(WHOLE), Ok(vec![0..end]));
+        assert_eq!(places(WHOLE), [(0, end)]);
         let row = [WHOLE, &[0, 0], WHOLE, WHOLE].concat();
-        let all = vec![0..end, end + 2..2 * end + 2, 2 * end + 2..3 * end + 2];
-        assert_eq!(pictures(&row), Ok(all));
+        let second = (end + 2, 2 * end + 2);
+        assert_eq!(places(&row), [(0, end), second, (second.1, second.1 + end)]);
         let note = [WHOLE, b"made by a unit"].concat();
-        assert_eq!(pictures(&note), Ok(vec![0..end]));
+        assert_eq!(places(&note), [(0, end)]);
         assert_eq!(pictures(&WHOLE[..end - 1]), Err(CUT));
     }
 
@@ -270,7 +284,7 @@ mod tests {
             let said = match check(&bytes) {
                 Err(Fault::Unread(unread)) => Some(unread.what),
                 said => {
-                    assert_eq!(said, Ok(bytes.len()), "{process:x}");
+                    assert_eq!(said, Ok(()), "{process:x}");
                     None
                 }
             };

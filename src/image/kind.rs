@@ -13,11 +13,9 @@ pub const ENOUGH: usize = 4096;
 /// The formats that are read.
 pub const FORMATS: &str = "DICOM, PNG, JPEG, PGM/PPM, TIFF and BMP";
 
-/// A format that is read here.
+/// A format that is read here, apart from DICOM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// DICOM, with its whole head or without.
-    Dicom,
     /// PNG, animated or not.
     Png,
     /// JPEG.
@@ -42,7 +40,9 @@ pub struct Unread {
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An image that is read.
+    /// A DICOM object, with its whole head or without.
+    Dicom,
+    /// Another image that is read.
     Read(Format),
     /// An image or a film that is not.
     Unread(Unread),
@@ -54,18 +54,20 @@ pub enum Kind {
 
 impl Kind {
     /// By the first [`ENOUGH`] bytes of a file, or all of it.
-    pub fn of(head: &[u8]) -> Self {
-        match Self::of_plain(head) {
-            Self::Unknown => packed(head).map_or(Self::Unknown, Self::Unread),
+    pub fn of(bytes: &[u8]) -> Self {
+        match Self::of_plain(bytes) {
+            Self::Unknown => packed(bytes).map_or(Self::Unknown, Self::Unread),
             kind => kind,
         }
     }
 
-    fn of_plain(head: &[u8]) -> Self {
-        if dicom::is_dicom(head) {
-            return match dicom::no_picture(head) {
+    fn of_plain(bytes: &[u8]) -> Self {
+        // A meta group may be long; all others say at once what they are.
+        let head = &bytes[..bytes.len().min(ENOUGH)];
+        if dicom::is_dicom(bytes) {
+            return match dicom::no_picture(bytes) {
                 Some(what) => Self::NoPicture(what),
-                None => Self::Read(Format::Dicom),
+                None => Self::Dicom,
             };
         }
         match read_here(head) {
@@ -76,7 +78,7 @@ impl Kind {
 
     /// Whether it is an image of whatever kind.
     pub fn is_image(self) -> bool {
-        matches!(self, Self::Read(_) | Self::Unread(_))
+        matches!(self, Self::Dicom | Self::Read(_) | Self::Unread(_))
     }
 }
 
@@ -131,6 +133,14 @@ const fn other(what: &'static str) -> Unread {
     }
 }
 
+const JPEG_XL: Unread = Unread {
+    what: "a JPEG XL image",
+    help: "save it as PNG: `djxl FILE out.png` does it",
+};
+const QOI: Unread = Unread {
+    what: "a QOI image",
+    help: "save it as PNG: `ffmpeg -i FILE out.png` does it",
+};
 const HEIF: Unread = Unread {
     what: "a HEIC/HEIF image",
     help: "save it as PNG: `heif-convert FILE out.png` does it, or set the camera to JPEG",
@@ -180,12 +190,12 @@ const BEGINNINGS: [(&[u8], Unread); 44] = [
     (b"GIF89a", GIF),
     (b"\0\0\0\x0cjP  \r\n\x87\n", other("a JPEG 2000 image")),
     (b"\xff\x4f\xff\x51", other("a JPEG 2000 codestream")),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", other("a JPEG XL image")),
-    (b"\xff\x0a", other("a JPEG XL codestream")),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", JPEG_XL),
+    (b"\xff\x0a", JPEG_XL),
     (b"II\xbc\x01", other("a JPEG XR image")),
     (b"8BPS", other("a Photoshop document")),
     (b"gimp xcf", other("a GIMP document")),
-    (b"qoif", other("a QOI image")),
+    (b"qoif", QOI),
     (b"FLIF", other("a FLIF image")),
     (b"BPG\xfb", other("a BPG image")),
     (b"v/1\x01", other("an OpenEXR image")),
@@ -253,7 +263,7 @@ fn in_boxes(head: &[u8]) -> Option<Unread> {
     Some(match brands.first()? {
         b"crx " => RAW,
         _ if has(b"avif") || has(b"avis") => other("an AVIF image"),
-        _ if has(b"jxl ") => other("a JPEG XL image"),
+        _ if has(b"jxl ") => JPEG_XL,
         _ if has(b"mif1") || has(b"msf1") || has(b"heic") || has(b"heix") => HEIF,
         b"heim" | b"heis" | b"hevc" | b"hevx" => HEIF,
         _ => VIDEO,
@@ -343,7 +353,7 @@ mod tests {
 
     fn named(head: &[u8]) -> &'static str {
         match Kind::of(head) {
-            Kind::Read(Format::Dicom) => "DICOM",
+            Kind::Dicom => "DICOM",
             Kind::Read(Format::Png) => "PNG",
             Kind::Read(Format::Jpeg) => "JPEG",
             Kind::Read(Format::Pnm) => "PNM",

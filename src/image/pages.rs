@@ -39,7 +39,9 @@ pub(super) fn page<'a>(
         Format::Jpeg => {
             let pictures = jpeg::pictures(bytes).map_err(|fault| jpeg_refusal(fault, name))?;
             let page = slice(bytes, &pictures, choice, name)?;
-            jpeg::check(&page.bytes).map_err(|fault| jpeg_refusal(fault, name))?;
+            if page.frame.0 > 1 {
+                jpeg::check(&page.bytes).map_err(|fault| jpeg_refusal(fault, name))?;
+            }
             Ok(page)
         }
         Format::Pnm => {
@@ -48,7 +50,6 @@ pub(super) fn page<'a>(
             slice(bytes, &pictures, choice, name)
         }
         Format::Bmp => slice(bytes, &bitmaps(bytes), choice, name),
-        Format::Dicom => slice(bytes, &[0..bytes.len()], choice, name),
     }
 }
 

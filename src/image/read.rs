@@ -7,7 +7,9 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{
+    ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits,
+};
 use sha2::{Digest, Sha256};
 
 use super::kind::{FORMATS, Format, Kind, Unread};
@@ -105,7 +107,7 @@ pub fn decode_frame(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Imag
 fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
     let sha256 = hex(&Sha256::digest(bytes));
     let format = match Kind::of(bytes) {
-        Kind::Read(Format::Dicom) => return dicom::read(bytes, name, frame, sha256),
+        Kind::Dicom => return dicom::read(bytes, name, frame, sha256),
         Kind::Read(format) => format,
         Kind::Unread(kind) => return Err(unread(name, kind)),
         Kind::NoPicture(what) => return Err(dicom::not_a_picture(name, what)),
@@ -156,7 +158,7 @@ fn picture(format: Format, page: &Page<'_>, name: &str) -> Result<DynamicImage, 
         Format::Png => decode_general(bytes, ImageFormat::Png, page.animated, name),
         Format::Jpeg => decode_general(bytes, ImageFormat::Jpeg, None, name),
         Format::Bmp => decode_general(bytes, ImageFormat::Bmp, None, name),
-        Format::Pnm | Format::Dicom => decode_general(bytes, ImageFormat::Pnm, None, name),
+        Format::Pnm => decode_general(bytes, ImageFormat::Pnm, None, name),
     }
 }
 
@@ -190,6 +192,13 @@ fn decode_general(
         u64::from(decoder.color_type().bytes_per_pixel()),
     )?;
     refuse_samples(decoder.original_color_type(), name)?;
+    if animated.is_some() && is_deep(decoder.color_type()) {
+        return Err(Refusal::new(
+            RefusalCode::UnsupportedFormat,
+            format!("{name}: a frame of an animation of 16 bits is not read here"),
+            "save the frame that is meant as a PNG of its own",
+        ));
+    }
     let orientation = decoder
         .orientation()
         .unwrap_or(image::metadata::Orientation::NoTransforms);
@@ -199,6 +208,11 @@ fn decode_general(
     };
     decoded.apply_orientation(orientation);
     Ok(decoded)
+}
+
+/// Whether a sample has more than a byte.
+fn is_deep(colour: ColorType) -> bool {
+    colour.bytes_per_pixel() > colour.channel_count()
 }
 
 /// Samples that a decoder would give, and nobody knows how bright they are meant.
