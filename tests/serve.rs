@@ -263,4 +263,14 @@ fn help_speaks_of_what_a_console_can_say() {
     assert_eq!(code, "several_frames");
     assert!(cure.contains("as a file of its own"), "{cure}");
     assert!(recorded.contains("as a file of its own"), "{recorded}");
+    // What is no file is never waited for.
+    let pipe = folder.path().join("pipe.png");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    for path in [pipe.display().to_string(), "/dev/zero".to_owned()] {
+        let (code, cure, _) = refused(&mut cable, &path);
+        assert_eq!(code, "not_a_file");
+        assert!(cure.contains("save the image as a file"), "{cure}");
+    }
 }
