@@ -20,8 +20,8 @@ const NAMED: usize = 20;
 #[derive(Debug, Default)]
 struct Found {
     images: Vec<PathBuf>,
-    /// What lies in folders and is no image.
-    others: Vec<PathBuf>,
+    /// What lies in folders and is no image, and what it is where that is known.
+    others: Vec<(PathBuf, Option<&'static str>)>,
 }
 
 /// The files to be read. Those given stay as given, whatever they are; folders are walked
@@ -54,7 +54,7 @@ impl Found {
         for path in paths {
             let is_link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());
             match path.is_dir() {
-                true if is_link => self.others.push(path),
+                true if is_link => self.others.push((path, Some("a link to a folder"))),
                 true => self.walk(&path),
                 false => self.sort(path),
             }
@@ -62,19 +62,12 @@ impl Found {
     }
 
     fn sort(&mut self, path: PathBuf) {
-        let is_image = match kind(&path) {
-            Some(Kind::NoPicture(_)) => false,
-            Some(Kind::Unknown) => has_image_ending(&path),
-            Some(Kind::Dicom | Kind::Read(_) | Kind::Unread(_)) => true,
+        match kind(&path) {
+            Some(Kind::NoPicture(what)) => self.others.push((path, Some(what))),
+            Some(Kind::Unknown) if !has_image_ending(&path) => self.others.push((path, None)),
             // What cannot be opened may be an image: reading it is refused by name.
-            None => true,
-        };
-        let list = if is_image {
-            &mut self.images
-        } else {
-            &mut self.others
-        };
-        list.push(path);
+            _ => self.images.push(path),
+        }
     }
 }
 
@@ -97,12 +90,12 @@ fn has_image_ending(path: &Path) -> bool {
 }
 
 /// One sentence that counts and names them.
-fn left_out(others: &[PathBuf]) -> String {
-    let names: Vec<String> = others
-        .iter()
-        .take(NAMED)
-        .map(|path| path.display().to_string())
-        .collect();
+fn left_out(others: &[(PathBuf, Option<&'static str>)]) -> String {
+    let name = |(path, what): &(PathBuf, Option<&str>)| match what {
+        Some(what) => format!("{} ({what})", path.display()),
+        None => path.display().to_string(),
+    };
+    let names: Vec<String> = others.iter().take(NAMED).map(name).collect();
     let more = match others.len().saturating_sub(NAMED) {
         0 => String::new(),
         count => format!(" and {count} more"),
@@ -143,6 +136,7 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), at("round")).unwrap();
         let mut found = Found::default();
         found.walk(folder.path());
+        let others: Vec<PathBuf> = found.others.iter().map(|(path, _)| path.clone()).collect();
         let names = |paths: &[PathBuf]| -> Vec<String> {
             let name = |path: &PathBuf| {
                 path.strip_prefix(folder.path())
@@ -156,16 +150,15 @@ mod tests {
             names(&found.images),
             ["IM000001", "b.png", "c.txt", "deep/1.2.3", "link"]
         );
-        assert_eq!(
-            names(&found.others),
-            ["DICOMDIR", "a.csv", "empty", "round"]
-        );
+        assert_eq!(names(&others), ["DICOMDIR", "a.csv", "empty", "round"]);
     }
 
     #[test]
     fn many_are_counted_and_some_named() {
-        let paths = |count: usize| vec![PathBuf::from("a b"); count];
+        let paths = |count: usize| vec![(PathBuf::from("a b"), None); count];
         assert_eq!(left_out(&paths(1)), "left out: 1 file is no image: a b");
+        let report = [(PathBuf::from("x"), Some("a structured report"))];
+        assert!(left_out(&report).ends_with(": x (a structured report)"));
         let many = left_out(&paths(NAMED + 2));
         assert!(many.contains("22 files are no images"), "{many}");
         assert!(many.ends_with("a b and 2 more"), "{many}");
