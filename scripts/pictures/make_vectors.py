@@ -14,6 +14,7 @@ import csv
 import gzip
 import hashlib
 import subprocess
+import time
 from pathlib import Path
 
 import imagecodecs
@@ -62,7 +63,9 @@ def kinds() -> list[tuple[str, str]]:
     picture.save(path("image.j2k", "a JPEG 2000 codestream"))
     picture.save(path("image.pcx", "a PCX image"))
     picture.save(path("image.sgi", "an SGI image"))
-    picture.save(path("document.pdf", "a PDF document"))
+    long_ago = time.gmtime(0)
+    pdf = path("document.pdf", "a PDF document")
+    picture.save(pdf, creationDate=long_ago, modDate=long_ago)
     picture.save(path("document.eps", "a PostScript document"))
     colour.save(path("image.qoi", "a QOI image"))
     colour.save(path("image.ico", "an icon"), sizes=[(16, 16)])
@@ -78,9 +81,24 @@ def kinds() -> list[tuple[str, str]]:
     run("cjpeg", "-arithmetic", "-outfile", arithmetic, source)
     floats = np.dstack([luma, luma // 2, luma]).astype(np.float32)
     tifffile.imwrite(path("float.tif", "of floating-point samples"), floats, photometric="rgb")
+    raw = path("raw.tif", "a camera's raw image")
+    tifffile.imwrite(raw, luma.astype(np.uint16), photometric="cfa", metadata=None)
     run("convert", source, path("document.psd", "a Photoshop document"))
     run("convert", source, path("image.fits", "a FITS image"))
-    film = ("ffmpeg", "-y", "-loop", "1", "-i", source, "-frames:v", "2", "-pix_fmt", "yuv420p")
+    film = (
+        "ffmpeg",
+        "-y",
+        "-loop",
+        "1",
+        "-i",
+        source,
+        "-frames:v",
+        "2",
+        "-pix_fmt",
+        "yuv420p",
+        "-fflags",
+        "+bitexact",
+    )
     for name in ["film.mp4", "film.avi", "film.mkv"]:
         run(*film, path(name, "a video"))
     header = bytearray(352)

@@ -265,6 +265,63 @@ mod tests {
         assert_eq!(pictures(&WHOLE[..end - 1]), Err(CUT));
     }
 
+    /// A JPEG whose index names these pictures, by kind, size and place.
+    fn with_index(is_big: bool, entries: &[(u32, u32, u32)]) -> Vec<u8> {
+        let four = |value: u32| match is_big {
+            true => value.to_be_bytes(),
+            false => value.to_le_bytes(),
+        };
+        let two = |value: u16| match is_big {
+            true => value.to_be_bytes(),
+            false => value.to_le_bytes(),
+        };
+        let magic = if is_big { b"MM\0*" } else { b"II*\0" };
+        let mut body = [MPF, magic, &four(8), &two(1), &two(0xb002), &two(7)].concat();
+        let length = 16 * entries.len() as u32;
+        for value in [length, 26, 0] {
+            body.extend(four(value));
+        }
+        for &(attribute, size, place) in entries {
+            body.extend([four(attribute), four(size), four(place), [0; 4]].concat());
+        }
+        let length = (body.len() as u16 + 2).to_be_bytes();
+        [
+            &WHOLE[..2],
+            &[0xff, APP2],
+            &length,
+            &body,
+            &WHOLE[2..],
+            WHOLE,
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn an_index_names_the_pictures_and_thumbnails_are_none() {
+        const PRIMARY: u32 = 0x2003_0000;
+        const THUMBNAIL: u32 = 0x01_0002;
+        const SECOND: u32 = 0x02_0002;
+        let size = WHOLE.len();
+        for is_big in [false, true] {
+            let entries = |kind| [(PRIMARY, 1, 0), (kind, size as u32, 0)];
+            let length = with_index(is_big, &entries(SECOND)).len();
+            // Counted from where the index begins, behind two markers, a length and a word.
+            let place = (length - size - 10) as u32;
+            let picture = |kind| with_index(is_big, &[(PRIMARY, 1, 0), (kind, size as u32, place)]);
+            let several = pictures(&picture(SECOND)).unwrap();
+            assert_eq!(several, [0..length - size, length - size..length]);
+            assert_eq!(pictures(&picture(THUMBNAIL)).unwrap().len(), 1);
+            let beyond = with_index(is_big, &[(PRIMARY, 1, 0), (SECOND, 9, u32::MAX)]);
+            let beyond = pictures(&beyond).unwrap();
+            assert_eq!(
+                (beyond.len(), beyond[1].len()),
+                (2, 0),
+                "it is named, and not there"
+            );
+        }
+        assert_eq!(pictures(&with_index(false, &[])), Err(BAD_INDEX));
+    }
+
     #[test]
     fn processes_are_told_apart() {
         for (process, precision, components, what) in [

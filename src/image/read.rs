@@ -177,7 +177,7 @@ fn decode_general(
     let broken = |error: image::ImageError| match error {
         image::ImageError::Unsupported(e) => Refusal::new(
             RefusalCode::UnsupportedFormat,
-            format!("{name}: {e}"),
+            format!("{name}: an image of a form that is not read here: {e}"),
             SAMPLES,
         ),
         image::ImageError::Limits(e) => too_large(name, e.to_string()),
