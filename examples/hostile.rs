@@ -56,10 +56,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
-    files.retain(|path| {
-        path.extension()
-            .is_some_and(|end| end == "dcm" || end == "png")
-    });
+    // A folder of vectors has its tables beside them.
+    files.retain(|path| path.extension().is_some_and(|end| end != "csv"));
     files.sort_by_key(|path| path.metadata().map_or(u64::MAX, |about| about.len()));
     let small: Vec<Vec<u8>> = files.iter().map(std::fs::read).collect::<Result<_, _>>()?;
     let path = std::env::temp_dir().join(format!("hostile-{}", std::process::id()));

@@ -1,7 +1,11 @@
 //! The words of an answer, shared by every room. Holds no behaviour beyond
 //! naming things, and never patient data.
 
+mod help;
+
 use serde::{Deserialize, Serialize};
+
+pub use help::{Channel, Help};
 
 /// How soon a person should look at a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,10 @@ pub enum RefusalCode {
     ExamNeeded,
     /// The file holds fewer frames than the one that was asked for.
     NoSuchFrame,
+    /// The file holds several pictures, and nothing says which is meant.
+    SeveralFrames,
+    /// Every pixel has one of two values: no shades of grey.
+    OneBit,
     /// The image says that it is of another modality than the exam is for.
     WrongModality,
     /// The image says that it shows another part of the body.
@@ -104,6 +112,8 @@ impl RefusalCode {
             Self::Blank => "blank",
             Self::ExamNeeded => "exam_needed",
             Self::NoSuchFrame => "no_such_frame",
+            Self::SeveralFrames => "several_frames",
+            Self::OneBit => "one_bit",
             Self::WrongModality => "wrong_modality",
             Self::WrongBodyPart => "wrong_body_part",
             Self::WrongView => "wrong_view",
@@ -146,17 +156,17 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// One sentence that names the file and the place.
     pub message: String,
-    /// What the user can do about it.
-    pub cure: String,
+    /// What can be done about it.
+    pub help: Help,
 }
 
 impl Refusal {
     /// A refusal from its three parts.
-    pub fn new(code: RefusalCode, message: impl Into<String>, cure: impl Into<String>) -> Self {
+    pub fn new(code: RefusalCode, message: impl Into<String>, help: impl Into<Help>) -> Self {
         Self {
             code,
             message: message.into(),
-            cure: cure.into(),
+            help: help.into(),
         }
     }
 

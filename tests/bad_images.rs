@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::{classify, phantom, spoilt};
 use image::{DynamicImage, ImageFormat};
+use medfocus::finding::Channel;
 use medfocus::image::read;
 
 fn phantom_picture() -> DynamicImage {
@@ -30,7 +31,7 @@ fn code_of(path: &Path) -> &'static str {
                 "{}",
                 refusal.message
             );
-            assert!(!refusal.cure.is_empty());
+            assert!(!refusal.help.words(Channel::Record).is_empty());
             refusal.code.word()
         }
     }
@@ -201,7 +202,7 @@ fn what_is_no_picture_is_refused_by_its_own_code() {
         assert_eq!(code_of_bytes(name, &bytes), expected, "{name}");
     }
     assert_eq!(code_of(Path::new("nowhere.png")), "not_found");
-    assert_eq!(code_of(Path::new("/")), "not_found");
+    assert_eq!(code_of(Path::new("/")), "not_a_file");
 }
 
 /// The head of a PNG of 30,000 x 30,000 pixels, and some data.

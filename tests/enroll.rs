@@ -239,14 +239,16 @@ fn what_is_no_gain_is_refused_and_what_the_exam_would_not_answer_left_out() {
         }
     }
     list += &format!("{},normal\n", common::phantom("breast.png").display());
-    list += "drawn/nowhere.png,normal\n";
+    list += "drawn/nowhere.png,normal\n/dev/zero,normal\n";
+    let pages = common::root().join("tests/vectors/pictures/pages.tif");
+    list += &format!("{},normal\n", pages.display());
     let file = clinic.folder("cases.csv");
     std::fs::write(&file, list).unwrap();
     let (code, out, error) = clinic.run("enroll", "cases.csv", &["--exam", "lung_tb2"]);
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("no_gain"), "{error}");
     assert!(
-        out.contains("left out: not_found 1, wrong_modality 1"),
+        out.contains("left out: not_a_file 1, not_found 1, several_frames 1, wrong_modality 1"),
         "{out}"
     );
     assert!(out.contains("nothing was changed\n"), "{out}");

@@ -1,5 +1,5 @@
 //! A watched folder, as people and units use it: slowly, twice, and pulling the stick.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod common;
 
@@ -124,6 +124,19 @@ fn what_is_no_image_yet_is_left_alone() {
     wait_until("answered", || !place.at("last.png").exists());
     assert_eq!(place.accepted(), 1);
     assert!(left.iter().all(|name| place.at(name).is_file()));
+}
+
+#[test]
+fn what_is_no_file_is_never_waited_for() {
+    let place = Place::start("");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, place.at("a.png"), kind, mode, 0).unwrap();
+    place.device.wait_for_log("are no files");
+    place.put("b.png", &read(phantom("brain.png")).unwrap());
+    wait_until("answered", || place.at("taken/1-b.png").is_file());
+    assert!(place.at("a.png").exists(), "it is left alone");
+    assert!(!place.device.log().contains("a.png"), "a name in the log");
 }
 
 #[test]

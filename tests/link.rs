@@ -113,6 +113,30 @@ fn images_are_sent_answered_and_forgotten() {
 }
 
 #[test]
+fn help_speaks_of_what_a_link_can_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let _cable = Cable::lay(folder.path(), GOOD);
+    let _device = Device::start(folder.path(), &["right"], FAST);
+    let pages = root().join("tests/vectors/pictures/pages.tif");
+    let (chest, pages) = (path_of("chest.png"), pages.display().to_string());
+    let output = link(folder.path(), &[&chest, &pages]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let mut answers = records(&output.stdout);
+    answers.sort_by_key(|answer| answer["code"].as_str().map(str::to_owned));
+    let told = |answer: &Value| {
+        let word = |key: &str| answer[key].as_str().unwrap().to_owned();
+        (word("code"), word("cure"))
+    };
+    let (code, cure) = told(&answers[0]);
+    assert_eq!(code, "exam_needed");
+    assert_eq!(cure, "send it again with its exam: covid3, lung_tb2");
+    let (code, cure) = told(&answers[1]);
+    assert_eq!(code, "several_frames");
+    assert!(cure.contains("as a file of its own"), "{cure}");
+    assert!(!cure.contains("--"), "{cure}");
+}
+
+#[test]
 fn console_lines_and_frames_alternate_on_one_port() {
     let folder = tempfile::tempdir().unwrap();
     let (mut end, _kept) = pty::pair(&folder.path().join("port"));

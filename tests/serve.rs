@@ -217,3 +217,60 @@ fn two_lines_at_once_and_one_that_is_pulled() {
     device.wait_for_open("left", 2);
     assert_eq!(left.ask("CASE:STAT? 1"), "1 finding", "plugged again");
 }
+
+/// Runs a case that is refused; its code, its help, and that of its record.
+fn refused(cable: &mut Cable, path: &str) -> (String, String, String) {
+    let case = cable.ask(&format!("CASE:RUN \"{path}\""));
+    assert_eq!(cable.wait_for_end(&case), format!("{case} refusal"));
+    let answer = cable.ask(&format!("CASE:RES? {case}"));
+    let (head, cure) = answer.split_once(" cure=").unwrap();
+    let code = head.split("code=").nth(1).unwrap();
+    let code = code.split_whitespace().next().unwrap().to_owned();
+    let record = cable.ask(&format!("CASE:RES? {case},JSON"));
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let recorded = record["cure"].as_str().unwrap().to_owned();
+    for help in [cure, &recorded] {
+        assert!(
+            !help.contains("--"),
+            "an option of the command line: {help}"
+        );
+    }
+    (code, cure.to_owned(), recorded)
+}
+
+#[test]
+fn help_speaks_of_what_a_console_can_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cable = Cable::plug(&folder.path().join("port"));
+    let _device = Device::start(folder.path(), &["port"], 115_200);
+    let (code, cure, recorded) = refused(&mut cable, &path_of("chest.png"));
+    assert_eq!(code, "exam_needed");
+    assert_eq!(
+        cure,
+        "\"choose one with EXAM, then run it again: covid3, lung_tb2\""
+    );
+    assert!(recorded.starts_with("say which with exam"), "{recorded}");
+    assert_eq!(cable.ask("EXAM brain4"), "OK");
+    let (code, cure, _) = refused(&mut cable, &path_of("chest.png"));
+    assert_eq!(code, "wrong_modality");
+    assert!(cure.contains("another exam with EXAM"), "{cure}");
+    assert_eq!(cable.ask("CASE:ROI 5000,5000,10,10"), "OK");
+    let (code, cure, _) = refused(&mut cable, &path_of("brain.png"));
+    assert_eq!(code, "prompt_outside");
+    assert!(cure.contains("CASE:ROI"), "{cure}");
+    let pages = root().join("tests/vectors/pictures/pages.tif");
+    let (code, cure, recorded) = refused(&mut cable, &pages.display().to_string());
+    assert_eq!(code, "several_frames");
+    assert!(cure.contains("as a file of its own"), "{cure}");
+    assert!(recorded.contains("as a file of its own"), "{recorded}");
+    // What is no file is never waited for.
+    let pipe = folder.path().join("pipe.png");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    for path in [pipe.display().to_string(), "/dev/zero".to_owned()] {
+        let (code, cure, _) = refused(&mut cable, &path);
+        assert_eq!(code, "not_a_file");
+        assert!(cure.contains("save the image as a file"), "{cure}");
+    }
+}

@@ -1,5 +1,5 @@
 //! The control socket of a running device, and `medfocus submit`, which talks to it.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod common;
 
@@ -174,6 +174,35 @@ fn a_number_is_printed_for_what_is_on_the_disk() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("(not_found)"));
     assert_eq!(place.device.journal("accepted").len(), 2);
+}
+
+#[test]
+fn help_speaks_of_what_a_client_can_say() {
+    let place = Place::start("");
+    let chest = std::fs::read(phantom("chest.png")).unwrap();
+    let mut client = place.client();
+    let case = client.submit(&chest, &json!({}))["case"].clone();
+    let waited = client.ask(&json!({ "do": "wait", "case": case, "seconds": 60 }));
+    let record = &waited["record"];
+    assert_eq!(record["code"], "exam_needed", "{waited}");
+    assert_eq!(
+        record["help"],
+        json!({ "choose_exam": ["covid3", "lung_tb2"] })
+    );
+    let cure = record["cure"].as_str().unwrap();
+    assert!(
+        cure.starts_with("say which with exam, in the request"),
+        "{cure}"
+    );
+    assert!(!cure.contains("--"), "{cure}");
+    // What is no file is refused here, at once.
+    let pipe = place.home.path().join("pipe.png");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+    let output = place.submit(&[pipe.to_str().unwrap(), "--wait"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("(not_a_file)"));
 }
 
 #[test]

@@ -47,9 +47,10 @@ pub struct Arguments {
     /// Answer even where the gate or the guard refuses; the finding is marked
     #[arg(long)]
     force: bool,
-    /// Frame of a file with several, counted from 1: a number, middle or all
-    #[arg(long, value_name = "N|middle|all", default_value = "middle", value_parser = frames)]
-    frame: Frames,
+    /// Frame or page of a file with several, counted from 1: a number, middle or all; without
+    /// it, the middle frame of a DICOM object, and no page of another file with several
+    #[arg(long, value_name = "N|middle|all", value_parser = frames)]
+    frame: Option<Frames>,
     #[command(flatten)]
     trust: super::trust::Arguments,
     #[command(flatten)]
@@ -96,12 +97,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         1
     };
-    let several = files.len() * answers_each > 1 || arguments.frame == Frames::All;
+    let frames = arguments.frame.unwrap_or(Frames::One(FrameChoice::Unsaid));
+    let several = files.len() * answers_each > 1 || frames == Frames::All;
     if let (true, Some(out)) = (several, &arguments.overlay) {
         std::fs::create_dir_all(out).map_err(|e| Failure::write(&out.display().to_string(), &e))?;
     }
     let mut printer = Printer::new(arguments.format, several, arguments.timings);
-    let pictures = pictures(files, arguments.frame);
+    let pictures = pictures(files, frames);
     let progress = bar(pictures.len());
     let mut any_refused = false;
     for (file, frame) in &pictures {

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use medfocus::finding::Channel;
 use medfocus::report::{self, Record};
 use serde_json::Value;
 
@@ -41,7 +42,7 @@ impl Printer {
         let text = match (self.format, self.several) {
             (Format::Text, false) => report::card(record, title, self.timings),
             (Format::Text, true) => report::line(record) + &self.timings_of(record) + "\n",
-            _ => return self.print_json(&report::json(record)),
+            _ => return self.print_json(&report::json(record, Channel::CommandLine)),
         };
         put(text.as_bytes())
     }

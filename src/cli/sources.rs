@@ -1,42 +1,82 @@
-//! The images that a command line names: files as given, folders walked in order.
+//! The images that a command line names: files as given; of a folder whatever is an image
+//! by its first bytes, whether it is of a kind that is read or not, in order. What is no
+//! image is told of on standard error: nothing is passed over in silence.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-const ENDINGS: [&str; 11] = [
-    "dcm", "dicom", "png", "jpg", "jpeg", "pgm", "ppm", "pnm", "tif", "tiff", "bmp",
+use medfocus::image::kind::{ENOUGH, Kind};
+use medfocus::image::open::open;
+
+/// Endings by which a file claims to be an image, so that it is refused where it is none.
+const ENDINGS: [&str; 12] = [
+    "dcm", "dicom", "png", "jpg", "jpeg", "pgm", "ppm", "pnm", "pbm", "tif", "tiff", "bmp",
 ];
 
-/// Files stay as given, whatever their name; of a folder all files with an image's
-/// ending are taken, deeply, by name.
-pub fn expand(given: &[PathBuf]) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for path in given {
-        if path.is_dir() {
-            walk(path, &mut files)
-        } else {
-            files.push(path.clone())
-        }
-    }
-    files
+/// How many files that are no images are named.
+const NAMED: usize = 20;
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    images: Vec<PathBuf>,
+    /// What lies in folders and is no image, and what it is where that is known.
+    others: Vec<(PathBuf, Option<&'static str>)>,
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
-    // A folder that cannot be listed is passed on as a source: reading it is then
-    // refused by name instead of passed over.
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        files.push(folder.to_owned());
-        return;
-    };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        let is_link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());
-        if path.is_dir() && !is_link {
-            walk(&path, files);
-        } else if has_image_ending(&path) {
-            files.push(path);
+/// The files to be read. Those given stay as given, whatever they are; folders are walked
+/// deeply, by name.
+pub fn expand(given: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Found::default();
+    for path in given {
+        if path.is_dir() {
+            found.walk(path);
+        } else {
+            found.images.push(path.clone());
         }
     }
+    if !found.others.is_empty() {
+        eprintln!("{}", left_out(&found.others));
+    }
+    found.images
+}
+
+impl Found {
+    fn walk(&mut self, folder: &Path) {
+        // A folder that cannot be listed is passed on as a source: reading it is then
+        // refused by name instead of passed over.
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            self.images.push(folder.to_owned());
+            return;
+        };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let is_link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());
+            match path.is_dir() {
+                true if is_link => self.others.push((path, Some("a link to a folder"))),
+                true => self.walk(&path),
+                false => self.sort(path),
+            }
+        }
+    }
+
+    fn sort(&mut self, path: PathBuf) {
+        match kind(&path) {
+            Some(Kind::NoPicture(what)) => self.others.push((path, Some(what))),
+            Some(Kind::Unknown) if !has_image_ending(&path) => self.others.push((path, None)),
+            // What cannot be opened may be an image: reading it is refused by name.
+            _ => self.images.push(path),
+        }
+    }
+}
+
+/// What a file is; `None` where it cannot be read.
+fn kind(path: &Path) -> Option<Kind> {
+    let file = open(path).ok()?;
+    let mut head = Vec::new();
+    file.take(ENOUGH as u64).read_to_end(&mut head).ok()?;
+    Some(Kind::of(&head))
 }
 
 fn has_image_ending(path: &Path) -> bool {
@@ -47,4 +87,80 @@ fn has_image_ending(path: &Path) -> bool {
     ENDINGS
         .iter()
         .any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// One sentence that counts and names them.
+fn left_out(others: &[(PathBuf, Option<&'static str>)]) -> String {
+    let name = |(path, what): &(PathBuf, Option<&str>)| match what {
+        Some(what) => format!("{} ({what})", path.display()),
+        None => path.display().to_string(),
+    };
+    let names: Vec<String> = others.iter().take(NAMED).map(name).collect();
+    let more = match others.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    let count = match others.len() {
+        1 => "1 file is no image".to_owned(),
+        count => format!("{count} files are no images"),
+    };
+    format!("left out: {count}: {}{more}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_judged_by_first_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let dicom = |class: &str| {
+            let length = class.len() as u8;
+            let element = [&b"\x02\0\x02\0UI"[..], &[length, 0], class.as_bytes()];
+            [&[0; 128][..], b"DICM", &element.concat()].concat()
+        };
+        std::fs::create_dir(at("deep")).unwrap();
+        for (name, bytes) in [
+            ("IM000001", dicom("1.2.840.10008.5.1.4.1.1.1.1.")),
+            ("DICOMDIR", dicom("1.2.840.10008.1.3.10")),
+            ("a.csv", b"name,age\n".to_vec()),
+            ("b.png", b"no PNG at all".to_vec()),
+            ("c.txt", b"GIF89a".to_vec()),
+            ("deep/1.2.3", b"\x89PNG\r\n\x1a\n".to_vec()),
+            ("empty", Vec::new()),
+        ] {
+            std::fs::write(at(name), bytes).unwrap();
+        }
+        std::os::unix::fs::symlink(at("gone"), at("link")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), at("round")).unwrap();
+        let mut found = Found::default();
+        found.walk(folder.path());
+        let others: Vec<PathBuf> = found.others.iter().map(|(path, _)| path.clone()).collect();
+        let names = |paths: &[PathBuf]| -> Vec<String> {
+            let name = |path: &PathBuf| {
+                path.strip_prefix(folder.path())
+                    .unwrap()
+                    .display()
+                    .to_string()
+            };
+            paths.iter().map(name).collect()
+        };
+        assert_eq!(
+            names(&found.images),
+            ["IM000001", "b.png", "c.txt", "deep/1.2.3", "link"]
+        );
+        assert_eq!(names(&others), ["DICOMDIR", "a.csv", "empty", "round"]);
+    }
+
+    #[test]
+    fn many_are_counted_and_some_named() {
+        let paths = |count: usize| vec![(PathBuf::from("a b"), None); count];
+        assert_eq!(left_out(&paths(1)), "left out: 1 file is no image: a b");
+        let report = [(PathBuf::from("x"), Some("a structured report"))];
+        assert!(left_out(&report).ends_with(": x (a structured report)"));
+        let many = left_out(&paths(NAMED + 2));
+        assert!(many.contains("22 files are no images"), "{many}");
+        assert!(many.ends_with("a b and 2 more"), "{many}");
+    }
 }

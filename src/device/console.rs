@@ -7,8 +7,9 @@ use firmware_host::wire::VERSION;
 use serde_json::Value;
 
 use super::cases::{Cases, State, Summary};
+use crate::finding::Channel;
 use crate::journal::{Order, Priority};
-use crate::report::SOFTWARE;
+use crate::report::{self, SOFTWARE};
 
 /// Cases that `CASE:LIST?` names.
 const LISTED: usize = 16;
@@ -225,7 +226,7 @@ fn compact(case: u64, record: &Value) -> String {
     let intended_use = word("intended_use");
     let whose = whose(record);
     if word("status") != "finding" {
-        let cure = word("cure").replace('"', "'");
+        let cure = report::help(record, Channel::Console).replace('"', "'");
         let code = word("code");
         return format!("{case} refusal code={code}{whose} use={intended_use} cure=\"{cure}\"");
     }

@@ -20,9 +20,10 @@ use super::console::Console;
 use super::events::{Event, Health, Listener};
 use super::images::{Begun, Upload};
 use super::line::checked;
+use crate::finding::Channel;
 use crate::journal::{Asker, Identity, Order, Priority, RequestId};
 use crate::pipeline::Stage;
-use crate::report::SOFTWARE;
+use crate::report::{self, SOFTWARE};
 use crate::sha256::Sha256;
 
 /// Bytes that may wait to be sent before more is asked for: replies come in order, and the
@@ -366,7 +367,7 @@ impl<'a> Link<'a> {
                 None => self.say(&Report::Refusal {
                     case,
                     code: short(word(&record, "code"), NAME),
-                    cure: short(word(&record, "cure"), SENTENCE),
+                    cure: short(&report::help(&record, Channel::Link), SENTENCE),
                     intended_use: word(&record, "intended_use"),
                 }),
             },

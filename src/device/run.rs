@@ -13,7 +13,7 @@ use super::events::{Event, Found};
 use super::in_hand;
 use super::worker::Lost;
 use crate::bundle::{Bundle, Exam, Outline};
-use crate::finding::{Answer, Finding, Refusal, RefusalCode};
+use crate::finding::{Answer, Channel, Finding, Help, Refusal, RefusalCode};
 use crate::focus::Prompt;
 use crate::image::{self, FrameChoice, Image};
 use crate::journal::{Bound, Order};
@@ -128,7 +128,7 @@ impl Ran {
                 refusal: refusal.clone(),
             },
         };
-        report::json(&Record {
+        let record = Record {
             source: &order.source,
             image: self.image.as_deref(),
             rerun_of: order.rerun_of,
@@ -136,7 +136,8 @@ impl Ran {
             intended_use: bundle.intended_use,
             bundle: &bundle.id,
             timings,
-        })
+        };
+        report::json(&record, Channel::Record)
     }
 
     /// The answer as it is told.
@@ -188,10 +189,11 @@ fn exam<'a>(bundle: &'a Bundle, order: &Order, image: &Image) -> Result<&'a Exam
     };
     bundle.exam(name).ok_or_else(|| {
         // Only after the bundle was changed between acceptance and answer.
+        let exams = bundle.exams.iter().map(|exam| exam.spec.name.clone());
         Refusal::new(
             RefusalCode::ExamNeeded,
             format!("{}: this bundle has no exam {name}", order.source),
-            "choose one of EXAM:LIST? and run the case again",
+            Help::ChooseExam(exams.collect()),
         )
     })
 }
@@ -220,7 +222,7 @@ fn fault(source: &str, why: &str) -> Refusal {
     Refusal::new(
         RefusalCode::DeviceFault,
         format!("{source}: {why}"),
-        "run the self-test (*TST?); if it passes, keep the image and report this",
+        Help::SelfTest,
     )
 }
 

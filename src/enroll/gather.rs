@@ -42,7 +42,7 @@ fn walk(folder: &Path, class: usize, labelled: &mut Vec<Labelled>) -> Result<(),
             .is_ok_and(|about| about.is_symlink());
         if entry.is_dir() && !is_link {
             walk(&entry, class, labelled)?;
-        } else if entry.is_file() {
+        } else if !entry.is_dir() {
             labelled.push(Labelled {
                 path: Some(entry),
                 class,

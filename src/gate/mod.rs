@@ -11,7 +11,7 @@ mod spec;
 pub use measures::Measures;
 pub use spec::{ExamGate, GateSpec, KindSpec};
 
-use crate::finding::{Refusal, RefusalCode};
+use crate::finding::{Help, Refusal, RefusalCode};
 use crate::image::Said;
 
 /// Poses in the order of the gate graph's classes.
@@ -124,7 +124,7 @@ pub fn fits(exam: &ExamGate<'_>, said: &Said) -> Result<(), Refusal> {
                     exam.name,
                     rule.allowed.join(", ")
                 ),
-                "choose another exam or image, or answer all the same with --force",
+                Help::OtherExam,
             ));
         }
     }
@@ -238,12 +238,12 @@ fn not_as_expected(spec: &GateSpec, expected: usize, look: &Look) -> Refusal {
                 "the image looks like a {}, not like a {wanted}",
                 label(kind)
             ),
-            "choose another exam or image, or answer all the same with --force",
+            Help::OtherExam,
         ),
         _ => Refusal::new(
             RefusalCode::WrongKind,
             format!("the image does not look like a {wanted}"),
-            "choose another exam or image, or answer all the same with --force",
+            Help::OtherExam,
         ),
     }
 }

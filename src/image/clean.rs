@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use super::{Image, Pixels};
-use crate::finding::{Refusal, RefusalCode};
+use crate::finding::{Help, Refusal, RefusalCode};
 
 impl Image {
     /// The image without what its unit may have written around its region.
@@ -40,8 +40,7 @@ impl Image {
         Err(Refusal::new(
             RefusalCode::BurnedIn,
             format!("the picture may have a name burned into it, and no region says where: {why}"),
-            "have the unit send its ultrasound region or no annotation, or ask for no picture, \
-             or leave --deidentify away",
+            Help::ShowNoPicture,
         ))
     }
 

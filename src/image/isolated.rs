@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
-use super::read::{MAX_DECODED_BYTES, decode_frame, unreadable};
+use super::read::{MAX_DECODED_BYTES, decode_frame, too_hard};
 use super::{FrameChoice, Image, Origin, Pixels, Said, dicom, open};
 use crate::finding::{Refusal, RefusalCode};
 
@@ -197,7 +197,7 @@ fn ask(
         Ok(bytes) => Ok((bytes, status)),
         Err(error) if error.kind() == ErrorKind::TimedOut => {
             let seconds = DEADLINE.as_secs();
-            Err(unreadable(
+            Err(too_hard(
                 name,
                 &format!("it was not decoded within {seconds} seconds"),
             ))
@@ -284,7 +284,7 @@ fn ended(name: &str, status: Option<ExitStatus>) -> Refusal {
         }
         _ => "the decoder failed".to_owned(),
     };
-    unreadable(name, &why)
+    too_hard(name, &why)
 }
 
 fn fault(name: &str, why: &str) -> Refusal {

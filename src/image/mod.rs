@@ -3,13 +3,18 @@
 //! This room never guesses what an image shows, never runs a model and never lets
 //! a damaged file pass for a whole one.
 
+mod apng;
 mod clean;
 pub mod dicom;
 mod isolated;
 mod jpeg;
+pub mod kind;
 pub mod open;
+mod pages;
+mod pnm;
 mod read;
 mod resize;
+mod tiff_pages;
 mod tiff_palette;
 
 use std::fmt;
@@ -34,19 +39,37 @@ pub enum Pixels {
     Rgb(Vec<u8>),
 }
 
+/// [`FrameChoice::Unsaid`] among a child's arguments.
+const UNSAID: &str = "unsaid";
+
 /// Which picture of a file with several is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum FrameChoice {
-    /// The one in the middle.
+    /// Nobody said: the middle frame of a DICOM object, the only picture of another file.
     #[default]
+    Unsaid,
+    /// The one in the middle.
     Middle,
     /// The one with this number, counted from 1.
     Number(u32),
 }
 
+impl FrameChoice {
+    /// Index, counted from 0, of the one of `count` that is meant; `None` where there is no
+    /// such, or where nobody said which of several.
+    fn of(self, count: usize) -> Option<usize> {
+        match self {
+            Self::Unsaid => (count == 1).then_some(0),
+            Self::Middle => count.checked_sub(1).map(|last| last / 2),
+            Self::Number(number) => (number as usize).checked_sub(1).filter(|&i| i < count),
+        }
+    }
+}
+
 impl fmt::Display for FrameChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unsaid => f.write_str(UNSAID),
             Self::Middle => f.write_str("middle"),
             Self::Number(number) => write!(f, "{number}"),
         }
@@ -58,6 +81,7 @@ impl FromStr for FrameChoice {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
+            _ if text == UNSAID => Ok(Self::Unsaid),
             _ if text == "middle" => Ok(Self::Middle),
             Ok(number @ 1..) => Ok(Self::Number(number)),
             _ => Err("give a number from 1, or middle".to_owned()),

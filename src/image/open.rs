@@ -24,7 +24,7 @@ pub enum NoFile {
     Io(#[from] Error),
     /// Something else lies there.
     #[error("{0} and no file")]
-    Other(Kind),
+    Other(NonFile),
     /// It has more than [`MAX_FILE_BYTES`].
     #[error("the file has more than {} MiB", MAX_FILE_BYTES >> 20)]
     TooLarge,
@@ -32,7 +32,7 @@ pub enum NoFile {
 
 /// What lies at a path where a file should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum NonFile {
     /// A folder.
     Folder,
     /// A named pipe, or the pipe that a program was started with.
@@ -43,7 +43,7 @@ pub enum Kind {
     Device,
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for NonFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Folder => "a folder",
@@ -54,7 +54,7 @@ impl std::fmt::Display for Kind {
     }
 }
 
-impl Kind {
+impl NonFile {
     /// `None` for what a file's bytes can be read from.
     fn of(about: &Metadata) -> Option<Self> {
         let kind: FileType = about.file_type();
@@ -82,7 +82,7 @@ impl NoFile {
     pub fn cure(&self) -> &'static str {
         match self {
             Self::Io(_) => "check the path and the right to read it",
-            Self::Other(Kind::Folder) => "name an image file in the folder",
+            Self::Other(NonFile::Folder) => "name an image file in the folder",
             Self::Other(_) => "save the image as a file, and give that",
             Self::TooLarge => SMALLER,
         }
@@ -156,7 +156,7 @@ pub(super) fn bytes_of(from: impl Read) -> Result<Vec<u8>, NoFile> {
 }
 
 fn regular(about: &Metadata) -> Result<(), NoFile> {
-    Kind::of(about).map_or(Ok(()), |kind| Err(NoFile::Other(kind)))
+    NonFile::of(about).map_or(Ok(()), |kind| Err(NoFile::Other(kind)))
 }
 
 #[cfg(test)]
@@ -179,11 +179,11 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         std::os::unix::fs::symlink(at("pipe"), at("link.png")).unwrap();
         for (path, kind) in [
-            (folder.path().to_owned(), Kind::Folder),
-            (at("pipe"), Kind::Pipe),
-            (at("link.png"), Kind::Pipe),
-            (at("socket"), Kind::Socket),
-            ("/dev/null".into(), Kind::Device),
+            (folder.path().to_owned(), NonFile::Folder),
+            (at("pipe"), NonFile::Pipe),
+            (at("link.png"), NonFile::Pipe),
+            (at("socket"), NonFile::Socket),
+            ("/dev/null".into(), NonFile::Device),
         ] {
             let Err(NoFile::Other(is)) = open(&path) else {
                 panic!("{}", path.display());

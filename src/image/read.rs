@@ -7,11 +7,15 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{
+    ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits,
+};
 use sha2::{Digest, Sha256};
 
+use super::kind::{FORMATS, Format, Kind, Unread};
 use super::open::{self, NoFile};
-use super::{FrameChoice, Image, Pixels, Said, dicom, isolated, jpeg, tiff_palette};
+use super::pages::{self, Page};
+use super::{FrameChoice, Image, Pixels, Said, apng, dicom, isolated, tiff_palette};
 use crate::finding::{Refusal, RefusalCode};
 
 /// Shortest side, in pixels, that is answered.
@@ -27,13 +31,16 @@ pub const MAX_FILE_BYTES: u64 = 96 << 20;
 pub(super) const SMALLER: &str =
     "export the image at a smaller size; 2,000 pixels a side are plenty";
 
-const FORMATS: &str = "DICOM, PNG, JPEG, PGM/PPM, TIFF or BMP";
+/// The way out where samples are of a kind that is not read.
+const SAMPLES: &str = "save the image as PNG with 8 or 16 bits a sample, in grey: `magick FILE -colorspace Gray \
+     out.png` does it";
 
-/// Reads one image file; of several frames, the middle one.
+/// Reads one image file; of a DICOM object's frames, the middle one.
 ///
 /// # Errors
 /// A refusal with the code `not_found`, `not_a_file`, `unsupported_format`, `unreadable`,
-/// `too_small`, `too_large` or `blank`; its message names the file.
+/// `too_small`, `too_large`, `several_frames`, `blank` or `one_bit`; its message names the
+/// file.
 pub fn read(path: &Path) -> Result<Image, Refusal> {
     read_frame(path, FrameChoice::default())
 }
@@ -72,8 +79,8 @@ pub fn priority(path: &Path) -> Option<String> {
     catch_unwind(|| dicom::priority(&bytes)).ok()?
 }
 
-/// Reads an image file's bytes; of several frames, the middle one. `name` is what a
-/// refusal calls them.
+/// Reads an image file's bytes; of a DICOM object's frames, the middle one. `name` is what
+/// a refusal calls them.
 ///
 /// # Errors
 /// As [`read`], but for `not_found` and `not_a_file`.
@@ -92,55 +99,30 @@ pub fn decode_frame(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Imag
     // Decoders are other people's code over hostile bytes: a panic in one of them
     // is one file's refusal, not the end of the batch.
     let image = catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, name, frame)))
-        .unwrap_or_else(|_| Err(unreadable(name, "the decoder gave up")))?;
+        .unwrap_or_else(|_| Err(too_hard(name, "the decoder gave up")))?;
     refuse_blank(&image.pixels, name)?;
     Ok(image)
 }
 
 fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
     let sha256 = hex(&Sha256::digest(bytes));
-    if dicom::is_dicom(bytes) {
-        return dicom::read(bytes, name, frame, sha256);
-    }
-    if let FrameChoice::Number(number @ 2..) = frame {
-        return Err(Refusal::new(
-            RefusalCode::NoSuchFrame,
-            format!("{name}: there is no frame {number}"),
-            "leave --frame away: the file holds a single picture",
-        ));
-    }
-    let reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|e| unreadable(name, &e.to_string()))?;
-    let Some(format) = reader.format() else {
-        return Err(Refusal::new(
-            RefusalCode::UnsupportedFormat,
-            format!("{name}: the bytes are no {FORMATS}"),
-            format!("give an image file; read are {FORMATS}"),
-        ));
+    let format = match Kind::of(bytes) {
+        Kind::Dicom => return dicom::read(bytes, name, frame, sha256),
+        Kind::Read(format) => format,
+        Kind::Unread(kind) => return Err(unread(name, kind)),
+        Kind::NoPicture(what) => return Err(dicom::not_a_picture(name, what)),
+        Kind::Unknown => {
+            return Err(Refusal::new(
+                RefusalCode::UnsupportedFormat,
+                format!("{name}: the bytes are no image of a kind that is known here"),
+                format!("give an image file; read are {FORMATS}"),
+            ));
+        }
     };
-    if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
-        return Err(unreadable(
-            name,
-            "the JPEG ends before its end-of-image marker",
-        ));
-    }
-    let decoded = match format {
-        ImageFormat::Tiff => match tiff_palette::read(bytes, MAX_DECODED_BYTES as usize) {
-            Some(Ok((width, height, rgb))) => {
-                check_size(name, width, height, 3)?;
-                let buffer = image::RgbImage::from_raw(width, height, rgb);
-                buffer
-                    .map(DynamicImage::ImageRgb8)
-                    .ok_or_else(|| unreadable(name, "palette indices are missing"))?
-            }
-            Some(Err(error)) => return Err(unreadable(name, &error)),
-            None => decode_general(reader, name)?,
-        },
-        _ => decode_general(reader, name)?,
-    };
-    let said = if format == ImageFormat::Png {
-        png_said(bytes)
+    let page = pages::page(format, bytes, frame, name)?;
+    let decoded = picture(format, &page, name)?;
+    let said = if format == Format::Png {
+        png_said(&page.bytes)
     } else {
         Said::default()
     };
@@ -149,26 +131,54 @@ fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image,
         width,
         height,
         pixels: to_eight_bits(decoded),
-        said,
+        said: Said {
+            frame: Some(page.frame),
+            ..said
+        },
         sha256,
         origin: None,
     })
 }
 
+/// The pixels as they are stored.
+fn picture(format: Format, page: &Page<'_>, name: &str) -> Result<DynamicImage, Refusal> {
+    let bytes = &*page.bytes;
+    match format {
+        Format::Tiff => match tiff_palette::read(bytes, MAX_DECODED_BYTES as usize) {
+            Some(Ok((width, height, rgb))) => {
+                check_size(name, width, height, 3)?;
+                let buffer = image::RgbImage::from_raw(width, height, rgb);
+                buffer
+                    .map(DynamicImage::ImageRgb8)
+                    .ok_or_else(|| unreadable(name, "palette indices are missing"))
+            }
+            Some(Err(error)) => Err(unreadable(name, &error)),
+            None => decode_general(bytes, ImageFormat::Tiff, None, name),
+        },
+        Format::Png => decode_general(bytes, ImageFormat::Png, page.animated, name),
+        Format::Jpeg => decode_general(bytes, ImageFormat::Jpeg, None, name),
+        Format::Bmp => decode_general(bytes, ImageFormat::Bmp, None, name),
+        Format::Pnm => decode_general(bytes, ImageFormat::Pnm, None, name),
+    }
+}
+
 fn decode_general(
-    mut reader: ImageReader<Cursor<&[u8]>>,
+    bytes: &[u8],
+    format: ImageFormat,
+    animated: Option<u32>,
     name: &str,
 ) -> Result<DynamicImage, Refusal> {
     // The size is checked below, with our own message; these limits bound what a
     // lying header can make a decoder allocate.
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODED_BYTES * 2);
-    reader.limits(limits);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.clone());
     let broken = |error: image::ImageError| match error {
         image::ImageError::Unsupported(e) => Refusal::new(
             RefusalCode::UnsupportedFormat,
-            format!("{name}: {e}"),
-            "save the image with 8 or 16 bits a sample, grey, RGB, RGBA or palette",
+            format!("{name}: an image of a form that is not read here: {e}"),
+            SAMPLES,
         ),
         image::ImageError::Limits(e) => too_large(name, e.to_string()),
         other => unreadable(name, &other.to_string()),
@@ -181,12 +191,42 @@ fn decode_general(
         height,
         u64::from(decoder.color_type().bytes_per_pixel()),
     )?;
+    refuse_samples(decoder.original_color_type(), name)?;
+    if animated.is_some() && is_deep(decoder.color_type()) {
+        return Err(Refusal::new(
+            RefusalCode::UnsupportedFormat,
+            format!("{name}: a frame of an animation of 16 bits is not read here"),
+            "save the frame that is meant as a PNG of its own",
+        ));
+    }
     let orientation = decoder
         .orientation()
         .unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut decoded = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    let mut decoded = match animated {
+        Some(frame) => apng::decode(bytes, frame, limits).map_err(broken)?,
+        None => DynamicImage::from_decoder(decoder).map_err(broken)?,
+    };
     decoded.apply_orientation(orientation);
     Ok(decoded)
+}
+
+/// Whether a sample has more than a byte.
+fn is_deep(colour: ColorType) -> bool {
+    colour.bytes_per_pixel() > colour.channel_count()
+}
+
+/// Samples that a decoder would give, and nobody knows how bright they are meant.
+fn refuse_samples(samples: ExtendedColorType, name: &str) -> Result<(), Refusal> {
+    let what = match samples {
+        ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16 => "in the colours of print (CMYK)",
+        ExtendedColorType::Rgb32F | ExtendedColorType::Rgba32F => "of floating-point samples",
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(
+        RefusalCode::UnsupportedFormat,
+        format!("{name}: an image {what}"),
+        SAMPLES,
+    ))
 }
 
 pub(super) fn check_size(
@@ -217,6 +257,24 @@ pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
         RefusalCode::Unreadable,
         format!("{name}: damaged or cut short: {why}"),
         "copy or export the file again",
+    )
+}
+
+/// A file that may be whole, and asks too much of its decoder: another copy would as well.
+pub(super) fn too_hard(name: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::Unreadable,
+        format!("{name}: {why}"),
+        "export the image anew, as PNG or as uncompressed DICOM",
+    )
+}
+
+/// An image of a kind that is not read.
+pub(super) fn unread(name: &str, kind: Unread) -> Refusal {
+    Refusal::new(
+        RefusalCode::UnsupportedFormat,
+        format!("{name}: {} is not read here", kind.what),
+        format!("{}; read are {FORMATS}", kind.help),
     )
 }
 
@@ -305,21 +363,29 @@ fn rgb_or_luma(rgb: Vec<u8>) -> Pixels {
     }
 }
 
+/// An image of one value shows nothing, and one of two values has no shades of grey: it
+/// was made by a fax or a threshold, whatever it is stored as.
 fn refuse_blank(pixels: &Pixels, name: &str) -> Result<(), Refusal> {
     let (bytes, group) = match pixels {
         Pixels::Luma(bytes) => (bytes, 1),
         Pixels::Rgb(bytes) => (bytes, 3),
     };
-    if bytes
-        .chunks_exact(group)
-        .any(|pixel| pixel != &bytes[..group])
-    {
+    let mut pixels = bytes.chunks_exact(group);
+    let first = &bytes[..group];
+    let Some(second) = pixels.find(|pixel| *pixel != first) else {
+        return Err(Refusal::new(
+            RefusalCode::Blank,
+            format!("{name}: every pixel has the value {first:?}"),
+            "check that the unit exposed and exported an image",
+        ));
+    };
+    if pixels.any(|pixel| pixel != first && pixel != second) {
         return Ok(());
     }
     Err(Refusal::new(
-        RefusalCode::Blank,
-        format!("{name}: every pixel has the value {:?}", &bytes[..group]),
-        "check that the unit exposed and exported an image",
+        RefusalCode::OneBit,
+        format!("{name}: an image of 1 bit: every pixel has the value {first:?} or {second:?}"),
+        "export the image with its shades of grey, 8 bits or more",
     ))
 }
 

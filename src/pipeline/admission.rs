@@ -3,7 +3,7 @@
 
 use crate::bundle::{Bundle, Exam, ExamSpec};
 use crate::engine::{EngineError, Tensor};
-use crate::finding::{Check, Finding, Refusal, RefusalCode};
+use crate::finding::{Check, Finding, Help, Refusal, RefusalCode};
 use crate::gate::{self, Kinds, Look, Measures};
 use crate::image::{Image, UnitBox};
 
@@ -76,7 +76,7 @@ pub(super) fn guard(exam: &Exam, finding: &Finding) -> Result<(), Refusal> {
             exam.spec.name,
             guard.up_to()
         ),
-        "have a person read it, or answer all the same with --force",
+        Help::AskAPerson,
     ))
 }
 
@@ -131,19 +131,12 @@ pub(super) fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -
 /// `exam_needed`, with the exams to choose from, where the image does not say all that the
 /// exam asks for, fits none, or fits several.
 pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a Exam, Refusal> {
-    let names = |exams: &[&Exam]| {
-        exams
-            .iter()
-            .map(|e| e.spec.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     let all: Vec<&Exam> = bundle.exams.iter().collect();
     let refuse = |why: String, exams: &[&Exam]| {
         Err(Refusal::new(
             RefusalCode::ExamNeeded,
             format!("{name}: {why}"),
-            format!("name one with --exam: {}, or all", names(exams)),
+            Help::ChooseExam(exams.iter().map(|exam| exam.spec.name.clone()).collect()),
         ))
     };
     let Some(modality) = &image.said.modality else {

@@ -3,7 +3,7 @@
 
 use crate::bundle::Bundle;
 use crate::engine::{EngineError, Tensor};
-use crate::finding::{Refusal, RefusalCode};
+use crate::finding::{Help, Refusal, RefusalCode};
 use crate::focus::{DecodedMask, Logits, PointLabel, Prompt, Question, choose, single_mask};
 use crate::image::{Image, UnitBox};
 
@@ -68,7 +68,7 @@ fn questions(
             Refusal::new(
                 RefusalCode::PromptOutside,
                 format!("the prompt lies outside the {width} x {height} image"),
-                "give coordinates in the image's own pixels",
+                Help::MovePrompt,
             )
         })
 }

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use super::{Record, SOFTWARE};
 use crate::bundle::Class;
 use crate::finding::{
-    Answer, Check, ClassProbability, Finding, MaskReport, PredictionSet, TriageLevel,
+    Answer, Channel, Check, ClassProbability, Finding, Help, MaskReport, PredictionSet, TriageLevel,
 };
 
-/// One answer as a JSON object.
-pub fn json(record: &Record<'_>) -> Value {
+/// One answer as a JSON object, its help worded for a channel.
+pub fn json(record: &Record<'_>, channel: Channel) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
     match record.answer {
@@ -47,7 +47,10 @@ pub fn json(record: &Record<'_>) -> Value {
             put("exam", json!(exam));
             put("code", refusal.code.word().into());
             put("message", refusal.message.clone().into());
-            put("cure", refusal.cure.clone().into());
+            put("cure", refusal.help.words(channel).into());
+            if !matches!(refusal.help, Help::Plain(_)) {
+                put("help", json!(refusal.help));
+            }
         }
     }
     if let Some(image) = record.image {
@@ -66,6 +69,15 @@ pub fn json(record: &Record<'_>) -> Value {
         .collect();
     put("timings_ms", timings.into());
     Value::Object(object)
+}
+
+/// The help of a refusal that [`json()`] wrote, as another channel says it; a record of an
+/// older version has only the words that it was written with.
+pub fn help(record: &Value, channel: Channel) -> String {
+    match Help::deserialize(&record["help"]) {
+        Ok(help) => help.words(channel),
+        Err(_) => record["cure"].as_str().unwrap_or("-").to_owned(),
+    }
 }
 
 /// Why a record gives no finding.
@@ -192,7 +204,7 @@ mod tests {
     }
 
     fn record(finding: &Finding) -> Value {
-        json(&Record {
+        let record = Record {
             source: "a.png",
             image: Some("00"),
             rerun_of: None,
@@ -204,7 +216,8 @@ mod tests {
                 sha256: String::new(),
             },
             timings: &Vec::new(),
-        })
+        };
+        json(&record, Channel::Record)
     }
 
     #[test]

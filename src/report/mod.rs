@@ -24,7 +24,7 @@ pub use case::{Case, NotWritten};
 pub use curves::{Curves, curves};
 pub use form::Form;
 pub use hl7::hl7;
-pub use json::{NotRestored, json, restored};
+pub use json::{NotRestored, help, json, restored};
 pub use moment::Moment;
 pub use overlay::overlay;
 pub use page::{page, png};

@@ -101,6 +101,7 @@ fn classes(record: &Value, labels: &BTreeMap<String, String>) -> Vec<Class> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Channel;
     use crate::report::{card, json};
 
     #[test]
@@ -124,7 +125,7 @@ mod tests {
             bundle: &bundle,
             timings: &Timings::new(),
         };
-        let restored = Restored::of(&json(&record), &BTreeMap::new()).unwrap();
+        let restored = Restored::of(&json(&record, Channel::Record), &BTreeMap::new()).unwrap();
         let again = restored.record("a.png");
         assert_eq!(again.answer, record.answer);
         assert_eq!(card(&again, None, false), card(&record, None, false));

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Record;
-use crate::finding::{Answer, Finding, Refusal};
+use crate::finding::{Answer, Channel, Finding, Refusal};
 
 const BAR: usize = 24;
 
@@ -32,7 +32,7 @@ pub fn line(record: &Record<'_>) -> String {
             "{source}  refused  {}: {}; {}  [{}]",
             refusal.code.word(),
             why(record, refusal),
-            refusal.cure,
+            refusal.help.words(Channel::CommandLine),
             record.intended_use.word(),
         ),
     }
@@ -47,7 +47,8 @@ pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> Str
             let _ = writeln!(text, "{}", record.source);
             let _ = writeln!(text, "  refused   {}", refusal.code.word());
             let _ = writeln!(text, "  because   {}", why(record, refusal));
-            let _ = writeln!(text, "  cure      {}", refusal.cure);
+            let help = refusal.help.words(Channel::CommandLine);
+            let _ = writeln!(text, "  cure      {help}");
         }
     }
     if with_timings {

@@ -16,7 +16,7 @@ use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
 
-const CODES: [&str; 32] = [
+const CODES: [&str; 34] = [
     "budget",
     "image_changed",
     "not_found",
@@ -28,6 +28,8 @@ const CODES: [&str; 32] = [
     "blank",
     "exam_needed",
     "no_such_frame",
+    "several_frames",
+    "one_bit",
     "wrong_modality",
     "wrong_body_part",
     "wrong_view",

@@ -456,6 +456,20 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Fremu hiyo haipo. Chagua nyingine.",
             "यह फ़्रेम नहीं है। दूसरा चुनें।",
         ],
+        "several_frames" => [
+            "The file holds several pictures. Send them one by one.",
+            "Le fichier contient plusieurs images. Envoyez-les une à une.",
+            "El archivo tiene varias imágenes. Envíelas una por una.",
+            "Faili ina picha kadhaa. Zitume moja moja.",
+            "फ़ाइल में कई छवियाँ हैं। एक-एक करके भेजें।",
+        ],
+        "one_bit" => [
+            "Only black and white. Export it with shades of grey.",
+            "Noir et blanc seulement. Exportez en niveaux de gris.",
+            "Solo blanco y negro. Exporte en escala de grises.",
+            "Nyeusi na nyeupe tu. Itoe yenye vivuli vya kijivu.",
+            "केवल काला-सफ़ेद। धूसर रंगों के साथ भेजें।",
+        ],
         "burned_in" => [
             "Words are burned into the image. Send it without them.",
             "Du texte est incrusté. Envoyez l'image sans texte.",

@@ -182,7 +182,7 @@ impl View {
             },
             Doing::Refused { case, refusal } => Screen::Refusal {
                 case: *case,
-                cure: words::cure(refusal.code.word(), self.language).unwrap_or(&refusal.cure),
+                cure: words::cure(refusal.code.word(), self.language).unwrap_or("-"),
             },
             Doing::Found { case, shown } => Screen::Finding(finding(*case, shown, classes)),
         }

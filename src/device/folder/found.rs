@@ -20,10 +20,19 @@ const TEMPORARY: [&str; 8] = [
 ];
 const LEFT_BEHIND: [&str; 2] = ["thumbs.db", "desktop.ini"];
 
-/// The files that may be images, by name. Folders, links and what begins with a dot are
-/// none.
-pub(super) fn files(folder: &Path) -> std::io::Result<BTreeMap<OsString, Mark>> {
-    let mut found = BTreeMap::new();
+/// What lies in a folder.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The files that may be images, by name. Folders, links and what begins with a dot
+    /// are none.
+    pub files: BTreeMap<OsString, Mark>,
+    /// Pipes, sockets and devices: nobody waits for what may come out of them.
+    pub no_files: usize,
+}
+
+/// Looks into a folder; nothing is opened.
+pub(super) fn look(folder: &Path) -> std::io::Result<Found> {
+    let mut found = Found::default();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -33,9 +42,12 @@ pub(super) fn files(folder: &Path) -> std::io::Result<BTreeMap<OsString, Mark>> 
         match entry.metadata() {
             // One without a byte has only begun to come.
             Ok(about) if about.is_file() && about.len() > 0 => {
-                found.insert(name, Mark::of(&about));
+                found.files.insert(name, Mark::of(&about));
             }
-            // Gone meanwhile, or no file.
+            Ok(about) if !(about.is_file() || about.is_dir() || about.is_symlink()) => {
+                found.no_files += 1;
+            }
+            // Gone meanwhile, or a folder, or a link.
             _ => {}
         }
     }
@@ -82,7 +94,9 @@ mod tests {
         std::fs::write(at("empty.png"), b"").unwrap();
         std::fs::create_dir(at("taken")).unwrap();
         std::os::unix::fs::symlink(at("a.png"), at("link.png")).unwrap();
-        let found = files(folder.path()).unwrap();
-        assert_eq!(found.into_keys().collect::<Vec<_>>(), ["a.png"]);
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let found = look(folder.path()).unwrap();
+        assert_eq!(found.files.into_keys().collect::<Vec<_>>(), ["a.png"]);
+        assert_eq!(found.no_files, 1);
     }
 }

@@ -31,7 +31,6 @@ use super::config::{After, Watched};
 use crate::image::open::{NoFile, open};
 use crate::journal::{Asker, Bound, FileId, Order, RequestId};
 use crate::sha256::Sha256;
-use found::files;
 use hint::Hint;
 use settle::{Mark, Settler};
 
@@ -65,6 +64,8 @@ struct Watch {
     has_looked: bool,
     /// What was complained of last: it is said once.
     complaint: Option<String>,
+    /// What lay there at the last look and is no file.
+    no_files: usize,
 }
 
 /// Why a file stays for now.
@@ -91,6 +92,7 @@ impl Watch {
             hint: None,
             has_looked: false,
             complaint: None,
+            no_files: 0,
         }
     }
 
@@ -124,10 +126,12 @@ impl Watch {
     /// One look: puts away what has ended, takes what has settled.
     fn look(&mut self) -> std::io::Result<()> {
         let put_away = self.put_away();
-        let found = files(&self.folder.path).inspect_err(|_| {
+        let found = found::look(&self.folder.path).inspect_err(|_| {
             // Another folder may come back under this name.
             self.hint = None;
         })?;
+        self.note(found.no_files);
+        let found = found.files;
         // What was written over is another image.
         let is_same = |name: &OsString, file: &mut Accepted| found.get(name) == Some(&file.mark);
         self.accepted.retain(is_same);
@@ -270,6 +274,15 @@ impl Watch {
         let mut new = OsString::from(format!("{case}-"));
         new.push(name);
         std::fs::rename(path, folder.join(new))
+    }
+
+    /// Says once that something lies there which is no file: nobody waits for it.
+    fn note(&mut self, no_files: usize) {
+        if no_files > self.no_files {
+            let path = self.folder.path.display();
+            log::warn!("{path}: {no_files} pipes, sockets or devices are no files and are left");
+        }
+        self.no_files = no_files;
     }
 
     /// Says once what is wrong, and once that it is over.

@@ -21,7 +21,12 @@ pub fn of_worker(bundle: &Bundle, folder: &Path, trust: &Trust) -> Vec<SelfCheck
 
 /// A bundle that cannot be loaded.
 pub fn useless(error: &BundleError) -> SelfCheck {
-    SelfCheck::failed(BUNDLE, error.code(), error.to_string(), error.cure())
+    let cure = match error {
+        // On a device nobody names one.
+        BundleError::NotFound { .. } => "install one: medfocus bundle install DIR",
+        _ => error.cure(),
+    };
+    SelfCheck::failed(BUNDLE, error.code(), error.to_string(), cure)
 }
 
 fn files(bundle: &Bundle, folder: &Path, trust: &Trust) -> SelfCheck {

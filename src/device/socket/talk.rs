@@ -431,7 +431,7 @@ fn not_reloaded(why: String) -> Refused {
     Refused {
         code: "not_reloaded".to_owned(),
         message: why,
-        cure: "mend the configuration (medfocus serve --check-config) and ask again".to_owned(),
+        cure: "mend the configuration where the message says, and ask again".to_owned(),
         retry_ms: None,
         highest: None,
     }

@@ -34,6 +34,24 @@ pub(super) fn open(bytes: &[u8]) -> Result<DefaultDicomObject, ReadError> {
     }
 }
 
+/// The class of the object, as the meta group says it.
+pub(super) fn media_class(bytes: &[u8]) -> Option<&str> {
+    let mut data = match has_magic(bytes) {
+        true if bytes.starts_with(MAGIC) => &bytes[MAGIC.len()..],
+        true => &bytes[MAGIC_AT + MAGIC.len()..],
+        false => bytes,
+    };
+    while let Some((tag, length)) = meta_element(data) {
+        let (element, rest) = data.split_at_checked(length)?;
+        if tag == tags::MEDIA_STORAGE_SOP_CLASS_UID {
+            let class = std::str::from_utf8(element.get(8..)?).ok()?;
+            return Some(class.trim_end_matches(['\0', ' ']));
+        }
+        data = rest;
+    }
+    None
+}
+
 fn has_magic(bytes: &[u8]) -> bool {
     bytes.get(MAGIC_AT..MAGIC_AT + MAGIC.len()) == Some(MAGIC) || bytes.starts_with(MAGIC)
 }

@@ -3,10 +3,11 @@
 
 use dicom_core::Tag;
 use dicom_core::value::Value;
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use serde::{Deserialize, Serialize};
 
+use super::classes;
 use crate::image::Said;
 
 /// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
@@ -107,14 +108,7 @@ impl<'a> Header<'a> {
 
     /// Why an object of this class is no picture, where it is none.
     pub fn no_picture(&self) -> Option<&'static str> {
-        match self.text(tags::SOP_CLASS_UID)?.as_str() {
-            uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => {
-                Some("a segmentation")
-            }
-            uids::PARAMETRIC_MAP_STORAGE => Some("a map of measured values"),
-            uids::RT_DOSE_STORAGE => Some("a dose map"),
-            _ => None,
-        }
+        classes::no_picture(&self.text(tags::SOP_CLASS_UID)?)
     }
 
     /// Of a frame with so many columns and rows.

@@ -4,6 +4,7 @@
 //! stored, `shown` how they are looked at. Nothing here knows an exam, and what cannot be
 //! decoded is refused by the transfer syntax's name.
 
+mod classes;
 mod head;
 mod header;
 mod jpeg_ls;
@@ -13,11 +14,13 @@ mod stored;
 
 use dicom_object::DefaultDicomObject;
 pub(super) use head::is_dicom;
+use head::media_class;
 use header::Header;
 pub use header::Origin;
 use stored::NoValues;
 pub use stored::{Photometric, Stored};
 
+use super::pages::no_such_frame;
 use super::read::{check_size, too_large, unreadable};
 use super::{FrameChoice, Image, Pixels, Said};
 use crate::finding::{Refusal, RefusalCode};
@@ -77,6 +80,11 @@ pub fn stored_values(bytes: &[u8], name: &str, frame: usize) -> Result<Stored, R
     values(&Header::new(bytes, &object), name, frame)
 }
 
+/// What a file of DICOM with these first bytes is, where it is no picture.
+pub(super) fn no_picture(head: &[u8]) -> Option<&'static str> {
+    classes::no_picture(media_class(head)?)
+}
+
 /// The Requested Procedure Priority that an object carries.
 pub(super) fn priority(bytes: &[u8]) -> Option<String> {
     let object = head::open(bytes).ok()?;
@@ -94,27 +102,21 @@ fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
     })
 }
 
+/// Unlike the pictures of other files, the frames of an object are one study's.
 fn chosen(header: &Header<'_>, name: &str, choice: FrameChoice) -> Result<usize, Refusal> {
     let frames = header.frames();
-    match choice {
-        FrameChoice::Middle => Ok((frames - 1) / 2),
-        FrameChoice::Number(number) if (1..=frames).contains(&(number as usize)) => {
-            Ok(number as usize - 1)
-        }
-        FrameChoice::Number(number) => Err(Refusal::new(
-            RefusalCode::NoSuchFrame,
-            format!("{name}: there is no frame {number}"),
-            format!("name one from 1 to {frames} with --frame, or middle, or all"),
-        )),
-    }
+    let choice = match choice {
+        FrameChoice::Unsaid => FrameChoice::Middle,
+        said => said,
+    };
+    choice
+        .of(frames)
+        .ok_or_else(|| no_such_frame(name, choice, frames))
 }
 
 fn values(header: &Header<'_>, name: &str, frame: usize) -> Result<Stored, Refusal> {
     if let Some(what) = header.no_picture() {
-        return Err(unsupported(
-            name,
-            &format!("the object is {what}, no picture"),
-        ));
+        return Err(not_a_picture(name, what));
     }
     stored::read(header, frame).map_err(|error| match error {
         NoValues::Unsupported(why) => unsupported(name, &why),
@@ -124,6 +126,15 @@ fn values(header: &Header<'_>, name: &str, frame: usize) -> Result<Stored, Refus
             &format!("{why}; {}", stored::name_of(header.transfer_syntax)),
         ),
     })
+}
+
+/// An object of a class that holds no picture.
+pub(super) fn not_a_picture(name: &str, what: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::UnsupportedFormat,
+        format!("{name}: the object is {what}, no picture"),
+        "give an object of the same study that is an image",
+    )
 }
 
 fn unsupported(name: &str, why: &str) -> Refusal {
