@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::cases::{Cases, State};
 use super::console::Console;
 use super::events::{Event, Health, Listener};
-use super::images::{Begun, Upload};
+use super::images::{Begun, Pin, Upload};
 use super::line::checked;
 use crate::finding::Channel;
 use crate::journal::{Asker, Identity, Order, Priority, RequestId};
@@ -32,6 +32,9 @@ const ENOUGH: usize = 2048;
 
 /// Answers that may be on their way.
 const OFFERED: usize = 32;
+
+/// Images that are held for a host that sends several before it asks for their cases.
+const PINS: usize = 8;
 
 /// The longest name that is sent whole.
 const NAME: usize = 64;
@@ -49,6 +52,8 @@ pub struct Link<'a> {
     inbox: Inbox,
     outgoing: VecDeque<u8>,
     upload: Option<Upload>,
+    /// Images that came and whose case was not asked for yet.
+    pins: VecDeque<Pin>,
     listener: Option<Listener>,
     /// Cases that were run on this link.
     own: BTreeSet<u64>,
@@ -73,6 +78,7 @@ impl<'a> Link<'a> {
             inbox: Inbox::default(),
             outgoing: VecDeque::new(),
             upload: None,
+            pins: VecDeque::new(),
             listener: None,
             own: BTreeSet::new(),
             offered: BTreeSet::new(),
@@ -127,6 +133,7 @@ impl<'a> Link<'a> {
         self.inbox.forget();
         self.outgoing.clear();
         self.upload = None;
+        self.pins.clear();
         self.listener = None;
         self.own.clear();
         self.trouble = None;
@@ -202,7 +209,7 @@ impl<'a> Link<'a> {
             Request::Put { image, size } => {
                 self.upload = None;
                 match self.cases.begin_image(image, size) {
-                    Ok(Begun::Stored) => self.say(&Report::Stored { image }),
+                    Ok(Begun::Stored(pin)) => self.stored(image, Some(pin)),
                     Ok(Begun::Wanted(upload)) => {
                         let offset = upload.have();
                         self.upload = Some(upload);
@@ -265,7 +272,10 @@ impl<'a> Link<'a> {
             ..order
         };
         match self.cases.run_stored(order, image) {
-            Ok(case) => self.accepted(request, case),
+            Ok(case) => {
+                self.pins.retain(|pin| pin.image() != image);
+                self.accepted(request, case);
+            }
             Err(fault) => self.refuse(Some(request), fault),
         }
     }
@@ -283,6 +293,15 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// An image is in the store, and stays there until its case is asked for.
+    fn stored(&mut self, image: Digest, pin: Option<Pin>) {
+        self.pins.extend(pin);
+        if self.pins.len() > PINS {
+            self.pins.pop_front();
+        }
+        self.say(&Report::Stored { image });
+    }
+
     /// Chunks that are still on their way after a refusal belong to nothing.
     fn chunk(&mut self, offset: u32, bytes: &[u8]) {
         let Some(upload) = &mut self.upload else {
@@ -291,9 +310,9 @@ impl<'a> Link<'a> {
         match upload.take(offset, bytes) {
             Ok(false) => {}
             Ok(true) => {
-                let image = upload.image();
+                let (image, pin) = (upload.image(), upload.pin());
                 self.upload = None;
-                self.say(&Report::Stored { image });
+                self.stored(image, pin);
             }
             Err(fault) => {
                 self.upload = None;
