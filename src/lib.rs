@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`sha256`] | what content is known by |
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
+//! | [`patient`] | age and sex, as far as an exam may ask for them |
 //! | [`image`] | a file becomes pixels, or a refusal |
 //! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
 //! | [`focus`] | prompts, mask choice and cleaning, focus styles |
@@ -41,6 +42,7 @@ pub mod focus;
 pub mod gate;
 pub mod image;
 pub mod journal;
+pub mod patient;
 pub mod pipeline;
 mod port;
 pub mod report;

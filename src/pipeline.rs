@@ -20,8 +20,9 @@ use crate::finding::{
     Check, ClassProbability, Finding, MaskReport, PredictionSet, Refusal, RefusalCode, TriageLevel,
 };
 use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style};
+use crate::gate;
 use crate::image::{Image, UnitBox};
-use crate::triage::{COVERAGE, answered, level, sooner, unit};
+use crate::triage::{COVERAGE, answered, hurries_more, level, sooner, unit};
 
 use admission::Checked;
 pub use admission::{admit, exam_of, look};
@@ -227,31 +228,31 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             probability,
         })
         .collect();
-    let unflagged = level(
+    let own = level(
         spec.classes[answer].triage_level,
         values[answer],
         spec.review_below,
     );
     let flagged = flagged(&spec.classes, &values);
-    let triage_level = flagged.iter().fold(unflagged, |level, (class, _)| {
-        sooner(level, class.triage_level)
-    });
-    let mut reasons = reasons(image, reading, unflagged == TriageLevel::Review);
-    reasons.extend(flagged.into_iter().map(|(_, reason)| reason));
+    let flags = flagged.iter().map(|(class, _)| class.triage_level);
     let prediction_set = prediction_set(exam, &values);
-    if prediction_set
+    let unsettled = prediction_set
         .as_ref()
-        .is_some_and(|set| set.classes.is_empty())
-    {
-        reasons.push(
-            "no_class_fits: no class is likely enough for the coverage of the prediction set"
-                .to_owned(),
-        );
-    }
+        .and_then(|set| unsettled(&spec.classes, answer, set));
+    let triage_level = unsettled
+        .iter()
+        .map(|_| TriageLevel::Review)
+        .chain(flags)
+        .fold(own, sooner);
+    let mut reasons = reasons(image, reading, own == TriageLevel::Review);
+    reasons.extend(gate::unknown(&spec.gate(), &image.said.patient));
+    reasons.extend(flagged.into_iter().map(|(_, reason)| reason));
+    reasons.extend(unsettled);
     Finding {
         case: case_id(image, &spec.name),
         exam: spec.name.clone(),
         answer,
+        patient: image.said.patient,
         probabilities,
         prediction_set,
         triage_level,
@@ -281,6 +282,27 @@ fn flagged<'a>(classes: &'a [Class], values: &[f64]) -> Vec<(&'a Class, String)>
         ))
     };
     cases.filter_map(flag).collect()
+}
+
+/// Why the answer is not settled by its prediction set, where it is not: then nobody is told
+/// that nothing hurries. Either the set holds a class that hurries more than the answered one,
+/// or it holds none at all.
+fn unsettled(classes: &[Class], answer: usize, set: &PredictionSet) -> Option<String> {
+    if set.classes.is_empty() {
+        let why = "no class is likely enough for the coverage of the prediction set";
+        return Some(format!("no_class_fits: {why}"));
+    }
+    let answered = classes[answer].triage_level;
+    let hurries = |class: &&Class| {
+        set.classes.contains(&class.name) && hurries_more(class.triage_level, answered)
+    };
+    let held: Vec<String> = classes
+        .iter()
+        .filter(hurries)
+        .map(|class| format!("{} ({})", class.name, class.triage_level.word()))
+        .collect();
+    let why = "the prediction set still holds what hurries more than the answer";
+    (!held.is_empty()).then(|| format!("set_not_settled: {why}: {}", held.join(", ")))
 }
 
 /// What is claimed of the classes that it may be; nothing where the head was not calibrated
@@ -354,6 +376,7 @@ fn reasons(image: &Image, reading: &Reading, review: bool) -> Vec<String> {
     if let Some(window) = &image.said.window {
         reasons.push(format!("window: {window}"));
     }
+    reasons.extend(image.said.notes.iter().cloned());
     if reading.mask.bbox().is_none() {
         reasons
             .push("no_region: the segmenter found no region; the whole image was read".to_owned());

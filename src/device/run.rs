@@ -166,6 +166,8 @@ fn answer(
         image::read_frame_as(path, &order.source, FrameChoice::default())
     })?;
     *sha256 = Some(image.sha256.clone());
+    let told = image.told(order.patient);
+    let image = told.map_err(|refusal| refusal.about(&order.source))?;
     let exam = exam(bundle, order, &image)?;
     let overrides = Overrides {
         prompts: order.region.map(prompt).into_iter().collect(),

@@ -22,6 +22,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::Refusal;
+use crate::patient::Patient;
+
 pub use dicom::Origin;
 pub use isolated::{Wanted, decode_as_child, isolate};
 pub use read::{
@@ -109,6 +112,10 @@ pub struct Said {
     /// The part that shows something, `[x, y, width, height]` in the image's own pixels:
     /// an ultrasound unit draws its own words around it.
     pub region: Option<[u32; 4]>,
+    /// The patient's age and sex.
+    pub patient: Patient,
+    /// What was said and could not be understood, as `code: sentence`.
+    pub notes: Vec<String>,
 }
 
 /// An image as every later room sees it.
@@ -130,6 +137,15 @@ pub struct Image {
 }
 
 impl Image {
+    /// The image, with what a caller says of its patient.
+    ///
+    /// # Errors
+    /// `age` or `sex`, where image and caller disagree.
+    pub fn told(mut self, caller: Patient) -> Result<Self, Refusal> {
+        self.said.patient = Patient::agreed(self.said.patient, caller)?;
+        Ok(self)
+    }
+
     /// The pixel at column `x`, row `y`, as red, green and blue.
     pub fn rgb(&self, x: u32, y: u32) -> [u8; 3] {
         let at = y as usize * self.width as usize + x as usize;

@@ -271,6 +271,7 @@ mod tests {
     };
     use crate::focus::Mask;
     use crate::image::{Image, Pixels, Said};
+    use crate::patient::Patient;
 
     fn found() -> Arc<Found> {
         let class = |class: &str, label: &str, probability| ClassProbability {
@@ -282,6 +283,7 @@ mod tests {
             case: "7".to_owned(),
             exam: "brain4".to_owned(),
             answer: 0,
+            patient: Patient::default(),
             probabilities: vec![
                 class("glioma", "Glioma", 0.7),
                 class("new", "Something new", 0.3),

@@ -225,12 +225,14 @@ fn wait_for(from: &impl AsFd, deadline: Option<Instant>) -> Result<()> {
 mod tests {
     use super::*;
     use crate::finding::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
+    use crate::patient::Patient;
 
     fn found() -> Found {
         let finding = Finding {
             case: "7".to_owned(),
             exam: "brain4".to_owned(),
             answer: 0,
+            patient: Patient::default(),
             probabilities: vec![ClassProbability {
                 class: "glioma".to_owned(),
                 label: "Glioma".to_owned(),
