@@ -16,7 +16,9 @@ use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
 
-const CODES: [&str; 34] = [
+const CODES: [&str; 36] = [
+    "age",
+    "sex",
     "budget",
     "image_changed",
     "not_found",
@@ -53,6 +55,8 @@ const CODES: [&str; 34] = [
     "worker",
 ];
 
+const EXAMS: [&str; 4] = ["covid3", "lung_tb2", "brain4", "breast3"];
+
 const CLASSES: [&str; 10] = [
     "covid",
     "normal",
@@ -82,6 +86,8 @@ fn health(use_: Use) -> Health<'static> {
 fn finding<'a>(classes: &'a [Class<'a>], thumbnail: Option<Thumbnail<'a>>) -> Finding<'a> {
     Finding {
         case: u64::MAX,
+        exam: "an exam that no panel is wide enough for, whatever else there is on it",
+        patient: "34 years, female",
         classes,
         answer: 0,
         level: Level::Priority,
@@ -110,6 +116,7 @@ fn for_all(mut check: impl FnMut(&str, &Screen<'_>, Page, &Frame<'_>, Language))
                 see("starting", Screen::Starting { self_test: true }, use_);
                 see("loading", Screen::Starting { self_test: false }, use_);
                 see("ready", Screen::Ready, use_);
+                see("off", Screen::Off, use_);
             }
             for stage in Stage::ALL {
                 let case = u64::MAX;
@@ -132,11 +139,15 @@ fn for_all(mut check: impl FnMut(&str, &Screen<'_>, Page, &Frame<'_>, Language))
                     probability: 0.5,
                 };
                 let classes = [class; 2];
-                see(
-                    "known",
-                    Screen::Finding(finding(&classes, wide)),
-                    Use::Research,
-                );
+                for exam in EXAMS {
+                    let exam = words::exam(exam, language).expect("an exam");
+                    let finding = Finding {
+                        exam,
+                        ..finding(&classes, wide)
+                    };
+                    see("known", Screen::Finding(finding), Use::Research);
+                    see("known", Screen::Finding(finding), Use::Demonstration);
+                }
             }
             for (count, label) in [
                 (0, ""),
@@ -245,6 +256,9 @@ fn what_matters_is_never_elided() {
                 assert!(footer, "{what}: the intended use");
                 if page == Page::Summary {
                     assert!(whole(words::level(finding.level, language)), "{what}");
+                    if finding.exam.len() < 40 {
+                        assert!(whole(finding.exam), "{what}: {}", finding.exam);
+                    }
                 }
                 let known = finding.classes.first().map(|class| class.label);
                 if let Some(label) = known.filter(|label| label.len() < 60 && !label.contains('\0'))
@@ -260,6 +274,9 @@ fn what_matters_is_never_elided() {
             Screen::Fault { cure, .. } => assert!(whole(cure), "{what}: {cure}"),
             Screen::Working { stage, .. } if !on_the_device_page => {
                 assert!(whole(words::stage(*stage, language)), "{what}");
+            }
+            Screen::Off => {
+                assert!(whole(words::Word::SwitchedOff.says(language)), "{what}");
             }
             Screen::Ready if !on_the_device_page => {
                 assert!(whole(words::Word::Ready.says(language)), "{what}");
@@ -412,6 +429,7 @@ fn a_target_that_failed_is_painted_whole_next() {
 enum Kind {
     Starting,
     Ready,
+    Off,
     Working,
     Finding,
     Refusal,
@@ -421,6 +439,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![
         Just(Kind::Starting),
         Just(Kind::Ready),
+        Just(Kind::Off),
         Just(Kind::Working),
         Just(Kind::Finding),
         Just(Kind::Refusal),
@@ -447,10 +466,13 @@ proptest! {
             let screen = match kind {
                 Kind::Starting => Screen::Starting { self_test: index > 1 },
                 Kind::Ready => Screen::Ready,
+                Kind::Off => Screen::Off,
                 Kind::Working => Screen::Working { case: 3, stage: Stage::ALL[index] },
                 Kind::Refusal => Screen::Refusal { case: 3, cure: "Send it again." },
                 Kind::Finding => Screen::Finding(Finding {
                     case: 3,
+                    exam: "Brain MRI",
+                    patient: "",
                     classes: &classes,
                     answer: 0,
                     level: Level::ALL[index],

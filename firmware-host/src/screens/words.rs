@@ -77,6 +77,12 @@ pub enum Word {
     Storage,
     Good,
     CannotBeWritten,
+    Others,
+    SwitchedOff,
+    Years,
+    Male,
+    Female,
+    OtherSex,
 }
 
 impl Word {
@@ -147,6 +153,18 @@ impl Word {
                 "no se puede escribir",
                 "haiandikiki",
                 "लिखा नहीं जा रहा",
+            ],
+            Self::Others => ["Others", "Autres", "Otras", "Nyingine", "अन्य"],
+            Self::SwitchedOff => ["Switched off", "Éteint", "Apagado", "Imezimwa", "बंद"],
+            Self::Years => ["years", "ans", "años", "miaka", "वर्ष"],
+            Self::Male => ["male", "homme", "hombre", "mwanaume", "पुरुष"],
+            Self::Female => ["female", "femme", "mujer", "mwanamke", "महिला"],
+            Self::OtherSex => [
+                "other sex",
+                "autre sexe",
+                "otro sexo",
+                "jinsia nyingine",
+                "अन्य लिंग",
             ],
         })
     }
@@ -273,6 +291,42 @@ pub const fn stage(stage: Stage, language: Language) -> &'static str {
             "उत्तर तय कर रहा है",
         ],
     })
+}
+
+/// An exam that medfocus's own bundles know, by its name in the manifest: what the image is,
+/// and what is looked for where that is not plain.
+pub fn exam(name: &str, language: Language) -> Option<&'static str> {
+    Some(language.of(match name {
+        "covid3" => [
+            "Chest X-ray: COVID",
+            "Radio du thorax : COVID",
+            "Rx de tórax: COVID",
+            "X-ray ya kifua: UVIKO",
+            "छाती: कोविड",
+        ],
+        "lung_tb2" => [
+            "Chest X-ray: TB",
+            "Radio du thorax : TB",
+            "Rx de tórax: TB",
+            "X-ray ya kifua: TB",
+            "छाती: टीबी",
+        ],
+        "brain4" => [
+            "Brain MRI: tumour",
+            "IRM cérébrale : tumeur",
+            "RM cerebral: tumor",
+            "MRI ya ubongo: uvimbe",
+            "मस्तिष्क MRI",
+        ],
+        "breast3" => [
+            "Breast ultrasound",
+            "Échographie du sein",
+            "Ecografía de mama",
+            "Ultrasound ya titi",
+            "स्तन USG",
+        ],
+        _ => return None,
+    }))
 }
 
 /// A class that medfocus's own bundles know, by its name in the manifest.
@@ -441,6 +495,13 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "La imagen no corresponde al examen. Elija otro.",
             "Picha haifai kwa kipimo hiki. Chagua kingine.",
             "छवि इस जाँच की नहीं है। दूसरी जाँच चुनें।",
+        ],
+        "age" | "sex" => [
+            "This exam is not for this patient. A person must look at it.",
+            "Cet examen n'est pas pour ce patient. Montrez-le à un soignant.",
+            "Este examen no es para este paciente. Debe verlo una persona.",
+            "Kipimo hiki si cha mgonjwa huyu. Mtu aangalie.",
+            "यह जाँच इस मरीज़ के लिए नहीं है। व्यक्ति को दिखाएँ।",
         ],
         "out_of_distribution" => [
             "Unlike all that this exam knows. A person must look at it.",
