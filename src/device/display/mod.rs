@@ -3,7 +3,8 @@
 //! `events -> View -> screens (firmware-host) -> Canvas -> Glass`. Each display has its own
 //! thread: one that is slow, broken or gone delays nobody, and is opened again when it
 //! comes back. Events that came while it was busy are taken together; only the last state
-//! is painted. Nothing here decides anything, and no path of an image is ever shown.
+//! is painted. Nothing here decides anything, no path of an image is ever shown, and when the
+//! device ends, however it does, nothing of any case is left on a display.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -30,21 +31,26 @@ mod pins;
 mod tft;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::Rectangle;
-use firmware_host::screens::{self, Language, Page, Painter, Panel};
+use firmware_host::screens::{self, Page, Painter, Panel};
 
 use self::place::Place;
+pub use self::view::Manner;
 use self::view::View;
 use super::cases::Cases;
 use super::events::{Events, Listener};
+use super::trouble::Trouble;
 
 /// Between two tries to open a display that is missing.
 const REOPEN: Duration = Duration::from_secs(1);
+
+/// What each display gets to show its last picture; e-paper takes two seconds, and two more
+/// for the picture that it is about.
+const LAST_PICTURE: Duration = Duration::from_secs(6);
 
 /// How long a thread waits for an event before it looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -110,29 +116,41 @@ enum Ended {
 /// Serves an open glass until it breaks or the display stops.
 type Serve<'a> = &'a mut dyn FnMut(&mut dyn Glass) -> Ended;
 
-/// All displays of the device.
+/// A display that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// Where.
+    pub place: Place,
+    /// How it shows.
+    pub manner: Manner,
+}
+
+/// Why the device ends; `None` where it is switched off.
+type End = OnceLock<Option<Arc<Trouble>>>;
+
+/// All displays of the device. Dropped, they show nothing of any case any more.
 #[derive(Debug)]
 pub struct Displays {
-    stop: Arc<AtomicBool>,
+    end: Arc<End>,
     cases: Arc<OnceLock<&'static Cases>>,
     ended: mpsc::Receiver<()>,
     count: usize,
 }
 
 impl Displays {
-    /// Starts a thread for each place. What is told afterwards will be shown.
-    pub fn start(places: Vec<Place>, language: Language, events: &Events) -> Self {
-        let (stop, cases) = (Arc::default(), Arc::default());
+    /// Starts a thread for each. What is told afterwards will be shown.
+    pub fn start(asked: Vec<Asked>, events: &Events) -> Self {
+        let (end, cases) = (Arc::default(), Arc::default());
         let (tell, ended) = mpsc::channel();
-        let count = places.len();
+        let count = asked.len();
         if count > 0 {
             events.set_pages(Page::ALL.len() as u8);
         }
-        for place in places {
+        for Asked { place, manner } in asked {
             let mut display = Display {
                 listener: events.subscribe(),
-                view: View::new(language),
-                stop: Arc::clone(&stop),
+                view: View::new(manner),
+                end: Arc::clone(&end),
                 cases: Arc::clone(&cases),
             };
             let tell = tell.clone();
@@ -143,7 +161,7 @@ impl Displays {
             });
         }
         Self {
-            stop,
+            end,
             cases,
             ended,
             count,
@@ -156,11 +174,20 @@ impl Displays {
         let _ = self.cases.set(cases);
     }
 
-    /// Lets the displays show what was told, then ends them; no longer than `patience`.
-    pub fn stop(self, patience: Duration) {
-        self.stop.store(true, Ordering::Relaxed);
+    /// Lets the displays show what is in the device's way, or that it is switched off, then
+    /// ends them.
+    pub fn stop(self, trouble: Option<Trouble>) {
+        let _ = self.end.set(trouble.map(Arc::new));
+    }
+}
+
+impl Drop for Displays {
+    /// Also where the program ends by a fault of its own.
+    fn drop(&mut self) {
+        // Where it was stopped, why is known already.
+        let _ = self.end.set(None);
         for _ in 0..self.count {
-            if self.ended.recv_timeout(patience).is_err() {
+            if self.ended.recv_timeout(LAST_PICTURE).is_err() {
                 return;
             }
         }
@@ -171,7 +198,7 @@ impl Displays {
 struct Display {
     listener: Listener,
     view: View,
-    stop: Arc<AtomicBool>,
+    end: Arc<End>,
     cases: Arc<OnceLock<&'static Cases>>,
 }
 
@@ -179,6 +206,8 @@ impl Display {
     fn run(&mut self, place: &Place) {
         let mut missing = false;
         loop {
+            // One more try at the end: a panel that is there again must not keep a finding.
+            let is_last = self.end.get().is_some();
             let mut opened = false;
             let ended = while_open(place, &mut |glass| {
                 log::info!("display {}: open", place.kind());
@@ -196,10 +225,12 @@ impl Display {
                 Err(_) => {}
             }
             missing &= !opened;
-            if self.stop.load(Ordering::Relaxed) {
+            if is_last {
                 return;
             }
-            std::thread::sleep(REOPEN);
+            if self.end.get().is_none() {
+                std::thread::sleep(REOPEN);
+            }
         }
     }
 
@@ -207,19 +238,22 @@ impl Display {
         let mut canvas = Canvas::filled(glass.panel().size, Rgb888::BLACK);
         let mut painter = Painter::default();
         loop {
-            // Before the events are taken: what was told before `stop` is still shown.
-            let stopping = self.stop.load(Ordering::Relaxed);
+            let end = self.end.get().cloned();
             while let Some(event) = self.listener.next(Duration::ZERO) {
-                self.view.hear(event);
+                self.view.hear(event, Instant::now());
             }
+            if let Some(trouble) = &end {
+                self.view.end(trouble.as_ref());
+            }
+            self.view.rest(Instant::now());
             if let Err(error) = self.show(glass, &mut painter, &mut canvas) {
                 return Ended::Broken(error);
             }
-            if stopping {
+            if end.is_some() {
                 return Ended::Stopped;
             }
             if let Some(event) = self.listener.next(PATIENCE) {
-                self.view.hear(event);
+                self.view.hear(event, Instant::now());
             }
         }
     }
