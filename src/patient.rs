@@ -237,13 +237,19 @@ fn same<T: Copy + PartialEq + Display>(
     caller: Option<T>,
 ) -> Result<Option<T>, Refusal> {
     match (image, caller) {
-        (Some(image), Some(caller)) if image != caller => Err(Refusal::new(
-            code,
-            format!(
+        (Some(image), Some(caller)) if image != caller => {
+            let (image, mut caller) = (image.to_string(), caller.to_string());
+            if caller == image {
+                "another".clone_into(&mut caller);
+            }
+            let why = format!(
                 "the image says that the patient's {what} is {image}, and who asks says {caller}"
-            ),
-            format!("make sure whose image this is, then ask with the right {what} or with none"),
-        )),
+            );
+            let cure = format!(
+                "make sure whose image this is, then ask with the right {what} or with none"
+            );
+            Err(Refusal::new(code, why, cure))
+        }
         (image, caller) => Ok(image.or(caller)),
     }
 }

@@ -3,29 +3,31 @@
 //! `Image -> gate -> segmenter (encode once, decode per prompt) -> mask -> focus -> image
 //! encoder (whole + focused as one batch) -> guard -> fusion head -> calibration ->
 //! Finding`. [`run`] is all of it; `admission.rs` has gate and guard, `segment.rs` the
-//! segmenter, `progress.rs` the stages that an observer is told of.
+//! segmenter, `haste.rs` the triage level, `progress.rs` the stages that an observer is told of.
 //!
 //! Never prints, never writes, and never answers with another prompt, style or exam
 //! than it was asked for.
 
 mod admission;
+mod haste;
 mod progress;
 mod segment;
 
 use std::sync::Arc;
 
-use crate::bundle::{Bundle, Class, Exam};
+use crate::bundle::{Bundle, Exam};
 use crate::engine::{EngineError, Tensor};
 use crate::finding::{
-    Check, ClassProbability, Finding, MaskReport, PredictionSet, Refusal, RefusalCode, TriageLevel,
+    Check, ClassProbability, Finding, MaskReport, PredictionSet, Refusal, RefusalCode,
 };
 use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style};
 use crate::gate;
 use crate::image::{Image, UnitBox};
-use crate::triage::{COVERAGE, answered, hurries_more, level, sooner, unit};
+use crate::triage::{COVERAGE, answered, unit};
 
 use admission::Checked;
 pub use admission::{admit, exam_of, look};
+use haste::weigh;
 pub use progress::{Observer, Stage, Timings, observe};
 
 /// What the user asks for instead of the bundle's own choice.
@@ -228,26 +230,11 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             probability,
         })
         .collect();
-    let own = level(
-        spec.classes[answer].triage_level,
-        values[answer],
-        spec.review_below,
-    );
-    let flagged = flagged(&spec.classes, &values);
-    let flags = flagged.iter().map(|(class, _)| class.triage_level);
     let prediction_set = prediction_set(exam, &values);
-    let unsettled = prediction_set
-        .as_ref()
-        .and_then(|set| unsettled(&spec.classes, answer, set));
-    let triage_level = unsettled
-        .iter()
-        .map(|_| TriageLevel::Review)
-        .chain(flags)
-        .fold(own, sooner);
-    let mut reasons = reasons(image, reading, own == TriageLevel::Review);
+    let weighed = weigh(spec, answer, &values, prediction_set.as_ref());
+    let mut reasons = reasons(image, reading);
     reasons.extend(gate::unknown(&spec.gate(), &image.said.patient));
-    reasons.extend(flagged.into_iter().map(|(_, reason)| reason));
-    reasons.extend(unsettled);
+    reasons.extend(weighed.reasons);
     Finding {
         case: case_id(image, &spec.name),
         exam: spec.name.clone(),
@@ -255,7 +242,7 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         patient: image.said.patient,
         probabilities,
         prediction_set,
-        triage_level,
+        triage_level: weighed.level,
         mask: MaskReport {
             bbox: reading.mask.bbox().unwrap_or_default(),
             area_fraction: reading.mask.area_fraction(),
@@ -268,41 +255,6 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         guard_distance: exam.guard.as_ref().map(|guard| guard.share(&reading.whole)),
         reasons,
     }
-}
-
-/// The classes that are likely enough to be flagged, and why.
-fn flagged<'a>(classes: &'a [Class], values: &[f64]) -> Vec<(&'a Class, String)> {
-    let cases = classes.iter().zip(values);
-    let flag = |(class, value): (&'a Class, &f64)| {
-        let from = class.flag_from.filter(|from| value >= from)?;
-        let name = &class.name;
-        Some((
-            class,
-            format!("flagged: {name} {value:.3} is at or above {from:.3}"),
-        ))
-    };
-    cases.filter_map(flag).collect()
-}
-
-/// Why the answer is not settled by its prediction set, where it is not: then nobody is told
-/// that nothing hurries. Either the set holds a class that hurries more than the answered one,
-/// or it holds none at all.
-fn unsettled(classes: &[Class], answer: usize, set: &PredictionSet) -> Option<String> {
-    if set.classes.is_empty() {
-        let why = "no class is likely enough for the coverage of the prediction set";
-        return Some(format!("no_class_fits: {why}"));
-    }
-    let answered = classes[answer].triage_level;
-    let hurries = |class: &&Class| {
-        set.classes.contains(&class.name) && hurries_more(class.triage_level, answered)
-    };
-    let held: Vec<String> = classes
-        .iter()
-        .filter(hurries)
-        .map(|class| format!("{} ({})", class.name, class.triage_level.word()))
-        .collect();
-    let why = "the prediction set still holds what hurries more than the answer";
-    (!held.is_empty()).then(|| format!("set_not_settled: {why}: {}", held.join(", ")))
 }
 
 /// What is claimed of the classes that it may be; nothing where the head was not calibrated
@@ -368,7 +320,8 @@ fn whole_and_focused(
     Tensor::new(&[batch.len() / (3 * side * side), 3, side, side], batch)
 }
 
-fn reasons(image: &Image, reading: &Reading, review: bool) -> Vec<String> {
+/// What a reader must know of the image and its region.
+fn reasons(image: &Image, reading: &Reading) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some((frame, count @ 2..)) = image.said.frame {
         reasons.push(format!("frame: {frame} of {count} was read"));
@@ -380,10 +333,6 @@ fn reasons(image: &Image, reading: &Reading, review: bool) -> Vec<String> {
     if reading.mask.bbox().is_none() {
         reasons
             .push("no_region: the segmenter found no region; the whole image was read".to_owned());
-    }
-    if review {
-        reasons
-            .push("unsure: the answer is below the exam's threshold; a person decides".to_owned());
     }
     reasons
 }

@@ -199,7 +199,10 @@ fn classify(
     let mut any_refused = false;
     for (exam, outcome) in outcomes {
         match outcome {
-            Ok((finding, region)) => {
+            Ok((mut finding, region)) => {
+                if arguments.outputs.deidentify {
+                    finding.patient = finding.patient.untelling();
+                }
                 let case = Case {
                     finding: &finding,
                     title: &exam.spec.title,

@@ -8,7 +8,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`words`] | every phrase in five languages |
+//! | [`words`] | every phrase in five languages; `names` has exams and classes |
 //! | [`lettering`] | widths, ellipsis, line breaks, letters |
 //! | [`devanagari`] | Hindi words that were shaped beforehand |
 //! | [`percent`] | whole percentages that add up |
@@ -28,6 +28,7 @@ pub mod canvas;
 pub mod devanagari;
 pub mod layout;
 pub mod lettering;
+mod names;
 pub mod pages;
 pub mod paint;
 pub mod palette;
