@@ -4,9 +4,9 @@ mod all;
 mod targets;
 
 use std::collections::BTreeSet;
+use std::format;
 use std::string::String;
 use std::vec::Vec;
-use std::format;
 
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
