@@ -252,8 +252,10 @@ fn a_device_that_ends_leaves_nothing_of_a_patient_on_any_display() {
         };
         assert!(status.success(), "{}", log(folder.path()));
         for shown in [&colour, &paper] {
-            let left = names(shown);
-            assert_eq!(left, ["now.png", "off.png", "ready.png", "starting.png"]);
+            let mut left = names(shown);
+            // A case may begin before there is a picture of a device that waits for one.
+            left.retain(|name| name != "ready.png");
+            assert_eq!(left, ["now.png", "off.png", "starting.png"]);
             let [off, now] = ["off", "now"].map(|name| picture(shown, name, start));
             assert!(off.rgb == now.rgb && off.rgb != finding.rgb, "{signal:?}");
         }

@@ -52,6 +52,10 @@ const REOPEN: Duration = Duration::from_secs(1);
 /// for the picture that it is about.
 const LAST_PICTURE: Duration = Duration::from_secs(6);
 
+/// How long a display that broke is tried at the end: it may be there again, with a finding on
+/// it.
+const LAST_TRIES: Duration = Duration::from_secs(2);
+
 /// How long a thread waits for an event before it looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -204,10 +208,9 @@ struct Display {
 
 impl Display {
     fn run(&mut self, place: &Place) {
-        let mut missing = false;
+        let (mut missing, mut was_open, mut tries_until) = (false, false, None);
         loop {
-            // One more try at the end: a panel that is there again must not keep a finding.
-            let is_last = self.end.get().is_some();
+            let is_over = self.end.get().is_some();
             let mut opened = false;
             let ended = while_open(place, &mut |glass| {
                 log::info!("display {}: open", place.kind());
@@ -225,10 +228,14 @@ impl Display {
                 Err(_) => {}
             }
             missing &= !opened;
-            if is_last {
-                return;
-            }
-            if self.end.get().is_none() {
+            was_open |= opened;
+            if is_over {
+                let now = Instant::now();
+                if !was_open || now > *tries_until.get_or_insert(now + LAST_TRIES) {
+                    return;
+                }
+                std::thread::sleep(PATIENCE);
+            } else if self.end.get().is_none() {
                 std::thread::sleep(REOPEN);
             }
         }
@@ -299,5 +306,89 @@ fn while_open(place: &Place, serve: Serve<'_>) -> Result<Ended, GlassError> {
             what: "this build drives no panels; build it for Linux with the feature panels"
                 .to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+    use std::path::Path;
+
+    use firmware_host::screens::Language;
+
+    use super::super::events::Event;
+    use super::*;
+    use crate::finding::{Refusal, RefusalCode};
+
+    /// A display of pictures, once it shows the refusal of a case.
+    fn displays(folder: &Path) -> Displays {
+        let events = Events::default();
+        let asked = Asked {
+            place: format!("png:{}", folder.display()).parse().unwrap(),
+            manner: Manner {
+                language: Language::English,
+                idle: None,
+                shows_patient: false,
+            },
+        };
+        let displays = Displays::start(vec![asked], &events);
+        let refusal = Arc::new(Refusal::new(RefusalCode::Blank, "a", "b"));
+        events.tell(&Event::Refusal { case: 7, refusal });
+        let begin = Instant::now();
+        while !folder.join("refusal.png").exists() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "nothing is shown"
+            );
+            std::thread::sleep(PATIENCE);
+        }
+        displays
+    }
+
+    /// The picture that is shown now, once no picture of a case is left.
+    fn left(folder: &Path) -> Vec<u8> {
+        assert!(!folder.join("refusal.png").exists());
+        std::fs::read(folder.join("now.png")).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_case_outlives_a_fault_of_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = catch_unwind(|| {
+            let _displays = displays(folder.path());
+            panic!("as a fault would");
+        });
+        assert!(ended.is_err());
+        let off = std::fs::read(folder.path().join("off.png")).unwrap();
+        assert!(left(folder.path()) == off);
+    }
+
+    #[test]
+    fn what_is_in_the_devices_way_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let trouble = Trouble::new("storage", "the disk is full", "make room");
+        displays(folder.path()).stop(Some(trouble));
+        let fault = std::fs::read(folder.path().join("fault.png")).unwrap();
+        assert!(left(folder.path()) == fault);
+    }
+
+    #[test]
+    fn a_display_that_broke_is_tried_again_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shown, away) = (folder.path().join("shown"), folder.path().join("away"));
+        let displays = displays(&shown);
+        // Away, with a file in its place that no folder can be made of.
+        std::fs::rename(&shown, &away).unwrap();
+        std::fs::write(&shown, "in the way").unwrap();
+        let end = Arc::clone(&displays.end);
+        std::thread::scope(|scope| {
+            scope.spawn(|| displays.stop(None));
+            while end.get().is_none() {
+                std::thread::yield_now();
+            }
+            std::fs::remove_file(&shown).unwrap();
+            std::fs::rename(&away, &shown).unwrap();
+        });
+        assert!(left(&shown) == std::fs::read(shown.join("off.png")).unwrap());
     }
 }

@@ -37,22 +37,24 @@ impl Glass for Folder<'_> {
     }
 
     fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
-        // Whoever waits for a state's picture then finds it under both names.
-        for name in [NOW, picture.name] {
-            let file = self.folder.join(format!("{name}.png"));
-            let unfinished = self.folder.join(format!(".{name}.png.part"));
-            write(&unfinished, picture.canvas)
-                .and_then(|()| fs::rename(&unfinished, &file))
-                .map_err(|error| failed(&file, error))?;
-        }
+        self.put(NOW, picture.canvas)?;
         if WITHOUT_CASE.contains(&picture.name) {
             self.forget_cases()?;
         }
-        Ok(())
+        // Last: whoever waits for a state's picture then finds all the rest as it should be.
+        self.put(picture.name, picture.canvas)
     }
 }
 
 impl Folder<'_> {
+    fn put(&self, name: &str, canvas: &Canvas) -> Result<(), GlassError> {
+        let file = self.folder.join(format!("{name}.png"));
+        let unfinished = self.folder.join(format!(".{name}.png.part"));
+        write(&unfinished, canvas)
+            .and_then(|()| fs::rename(&unfinished, &file))
+            .map_err(|error| failed(&file, error))
+    }
+
     fn forget_cases(&self) -> Result<(), GlassError> {
         for name in OF_A_CASE {
             let file = self.folder.join(format!("{name}.png"));
