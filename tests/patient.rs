@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 const EXAM: &str = "lung_tb2";
 
 /// The chest phantom as an X-ray unit sends it, with these words.
-fn chest_film(path: &Path, words: &[(Tag, VR, &str)]) -> String {
+fn chest_film(path: &Path, words: &[Word<'_>]) -> String {
     let pixels = image::open(phantom("chest.png")).unwrap().into_luma8();
     let unit = [
         (
@@ -58,6 +58,12 @@ fn chest_picture(path: &Path, texts: &[(&str, &str)]) -> String {
     path.display().to_string()
 }
 
+/// What an image says, and what becomes of it: the patient in the answer, and its codes.
+type Said<'a, W> = (Vec<W>, Value, &'a [&'a str]);
+
+/// A word of a DICOM object.
+type Word<'a> = (Tag, VR, &'a str);
+
 /// The codes of a finding's reasons but for the window of a film's greys, or the refusal's.
 fn codes(answer: &Value) -> Vec<String> {
     if answer["status"] == "refusal" {
@@ -86,8 +92,8 @@ fn what_an_image_says_is_read_and_an_exam_may_be_for_others() {
     let unknown = &["age_unknown"][..];
     let unread = &["age_unread", "age_unknown"][..];
     let refused = &["refused age"][..];
-    let film = |words: &[(Tag, VR, &str)]| chest_film(&folder.path().join("film.dcm"), words);
-    let cases: [(Vec<(Tag, VR, &str)>, Value, &[&str]); 16] = [
+    let film = |words: &[Word<'_>]| chest_film(&folder.path().join("film.dcm"), words);
+    let cases: [Said<'_, Word<'_>>; 16] = [
         (vec![], Value::Null, unknown),
         (vec![age("034Y")], json!({ "age_years": 34 }), &[]),
         (
@@ -162,23 +168,27 @@ fn what_an_image_says_is_read_and_an_exam_may_be_for_others() {
         assert_eq!(answer["patient"], patient, "{words:?}: {answer}");
     }
     let picture = |texts: &[(&str, &str)]| chest_picture(&folder.path().join("a.png"), texts);
-    let cases: [(&[(&str, &str)], Value, &[&str]); 5] = [
+    let cases: [Said<'_, (&str, &str)>; 5] = [
         (
-            &[("PatientAge", "34"), ("PatientSex", "f")],
+            vec![("PatientAge", "34"), ("PatientSex", "f")],
             json!({ "age_years": 34, "sex": "F" }),
             &[],
         ),
-        (&[("PatientAge", "034Y")], json!({ "age_years": 34 }), &[]),
-        (&[("PatientAge", "018M")], Value::Null, refused),
-        (&[("PatientAge", "young")], Value::Null, unread),
         (
-            &[("PatientSex", "W")],
+            vec![("PatientAge", "034Y")],
+            json!({ "age_years": 34 }),
+            &[],
+        ),
+        (vec![("PatientAge", "018M")], Value::Null, refused),
+        (vec![("PatientAge", "young")], Value::Null, unread),
+        (
+            vec![("PatientSex", "W")],
             Value::Null,
             &["sex_unread", "age_unknown"],
         ),
     ];
     for (texts, patient, expected) in cases {
-        let answer = answer_of(&[&picture(texts), "--exam", EXAM]);
+        let answer = answer_of(&[&picture(&texts), "--exam", EXAM]);
         assert_eq!(codes(&answer), expected, "{texts:?}: {answer}");
         assert_eq!(answer["patient"], patient, "{texts:?}: {answer}");
     }
