@@ -276,6 +276,10 @@ fn a_bundle_says_whom_an_exam_is_for_and_what_becomes_of_silence() {
     assert_eq!(ask("", &["--age", "3"]), [""; 0]);
     let strict = "ages = [15, 64]\nage_unsaid = \"refuse\"\n";
     assert_eq!(ask(strict, &[]), ["refused age"]);
+    let bundle = starter_with(strict);
+    let folder = bundle.path().display().to_string();
+    let refused = answer_of(&[&chest, "--exam", EXAM, "--bundle", &folder]);
+    assert_eq!(refused["cure"], "say it with --age YEARS");
     assert_eq!(ask(strict, &["--age", "64"]), [""; 0]);
     assert_eq!(ask(strict, &["--age", "65"]), ["refused age"]);
     let women = "sexes = [\"F\"]\n";

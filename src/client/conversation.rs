@@ -483,10 +483,8 @@ impl Task {
         if let State::Sending(from) = self.state {
             self.send_chunks(from as usize, client, watcher);
         }
-        if self.state == State::Sent {
-            if client.say(&self.run()) {
-                self.state = State::Asked;
-            }
+        if self.state == State::Sent && client.say(&self.run()) {
+            self.state = State::Asked;
         }
     }
 

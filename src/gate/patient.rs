@@ -1,10 +1,8 @@
 //! Whether an exam is for the patient that an image is of. Never guesses an age or a sex.
 
 use super::{ExamGate, Unsaid};
-use crate::finding::{Refusal, RefusalCode};
+use crate::finding::{Help, Refusal, RefusalCode};
 use crate::patient::Patient;
-
-const CURE: &str = "have a person read it: the exam was not made for this patient";
 
 /// Whether the exam is for such a patient.
 ///
@@ -16,7 +14,7 @@ pub fn suits(exam: &ExamGate<'_>, patient: &Patient) -> Result<(), Refusal> {
         && !ages.contain(age)
     {
         let why = format!("the patient's age is {age}; exam {name} is for patients {ages}");
-        return Err(Refusal::new(RefusalCode::Age, why, CURE));
+        return Err(Refusal::new(RefusalCode::Age, why, Help::AskAPerson));
     }
     if let Some(sex) = patient.sex
         && !exam.sexes.is_empty()
@@ -26,15 +24,13 @@ pub fn suits(exam: &ExamGate<'_>, patient: &Patient) -> Result<(), Refusal> {
             "the patient's sex is {sex}; exam {name} is for {}",
             sexes(exam)
         );
-        return Err(Refusal::new(RefusalCode::Sex, why, CURE));
+        return Err(Refusal::new(RefusalCode::Sex, why, Help::AskAPerson));
     }
     let refused = asked(exam, patient).find(|asked| asked.unsaid == Unsaid::Refuse);
     match refused {
-        Some(Asked { code, what, .. }) => Err(Refusal::new(
-            code,
-            unsaid(exam, what),
-            format!("give the patient's {what} with the image or with the case"),
-        )),
+        Some(Asked {
+            code, what, help, ..
+        }) => Err(Refusal::new(code, unsaid(exam, what), help)),
         None => Ok(()),
     }
 }
@@ -51,6 +47,7 @@ pub fn unknown(exam: &ExamGate<'_>, patient: &Patient) -> Vec<String> {
 struct Asked {
     code: RefusalCode,
     what: &'static str,
+    help: Help,
     unsaid: Unsaid,
 }
 
@@ -58,11 +55,13 @@ fn asked(exam: &ExamGate<'_>, patient: &Patient) -> impl Iterator<Item = Asked> 
     let age = (exam.ages.is_some() && patient.age.is_none()).then_some(Asked {
         code: RefusalCode::Age,
         what: "age",
+        help: Help::SayAge,
         unsaid: exam.age_unsaid,
     });
     let sex = (!exam.sexes.is_empty() && patient.sex.is_none()).then_some(Asked {
         code: RefusalCode::Sex,
         what: "sex",
+        help: Help::SaySex,
         unsaid: exam.sex_unsaid,
     });
     [age, sex].into_iter().flatten()

@@ -26,6 +26,7 @@
 mod answer;
 pub mod canvas;
 pub mod devanagari;
+mod language;
 pub mod layout;
 pub mod lettering;
 mod names;

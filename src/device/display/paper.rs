@@ -206,6 +206,9 @@ mod tests {
             &["ready", "working", "working", "finding"],
         );
         let refreshes = chip.refreshes;
+        // What takes an answer's place leaves no shadow of it.
+        let off = shown("epd:/dev/spidev0.0", &["finding", "working", "off"]);
+        assert_eq!(off.refreshes.last(), refreshes.first());
         let (full, quick) = (refreshes[0], refreshes[refreshes.len() - 2]);
         assert_ne!(full, quick);
         assert_eq!(refreshes.last(), Some(&full));
