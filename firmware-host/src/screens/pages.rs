@@ -1,4 +1,4 @@
-//! The screens, one function each; those of a finding lie in [`super::answer`].
+//! The screens, one function each; those of a finding lie in `answer.rs`.
 //!
 //! Every function cuts its room into areas and fills them, largest first: band, footer,
 //! picture, then what remains. A panel without room for headings (`Kit::headings`) leaves

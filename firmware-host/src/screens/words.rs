@@ -1,5 +1,5 @@
 //! Every word that a screen says, in every language that it says it in; exams and classes
-//! lie in [`super::names`].
+//! lie in `names.rs`.
 //!
 //! One row a phrase, in the order of [`Language::ALL`]. Sentences are short: the smallest
 //! panel has room for four lines of twenty letters. What a bundle brings itself (an
