@@ -10,8 +10,8 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`sha256`] | what content is known by |
-//! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
+//! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
 //! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
 //! | [`focus`] | prompts, mask choice and cleaning, focus styles |

@@ -1,17 +1,14 @@
 //! Age and sex of the patient that an image is of: what an exam may ask for, and no more of
 //! whose image it is.
 //!
-//! In comes what an image says of itself and what a caller says (command line, console,
-//! socket, link); out goes one [`Patient`] for the gate, the finding, the journal and the
-//! reports. Nothing is ever guessed: what cannot be read is unknown, and where image and
-//! caller disagree there is a refusal. Never in a log line.
+//! What an image says of itself and what a caller says (command line, console, socket, link)
+//! becomes one [`Patient`] for the gate, the finding, the journal and the reports. Nothing is
+//! ever guessed: what cannot be read is unknown. Never in a log line. Names no other room.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-use crate::finding::{Refusal, RefusalCode};
 
 /// From this age on, the exact one may tell who somebody is (HIPAA's safe harbour, 45 CFR
 /// 164.514(b)(2)(i)(C)): it is said as "90 or more" where nothing may.
@@ -208,17 +205,6 @@ impl Patient {
         *self == Self::default()
     }
 
-    /// What an image and the caller say together.
-    ///
-    /// # Errors
-    /// `age` or `sex`, where they disagree: it may be another patient's image.
-    pub fn agreed(image: Self, caller: Self) -> Result<Self, Refusal> {
-        Ok(Self {
-            age: same(RefusalCode::Age, "age", image.age, caller.age)?,
-            sex: same(RefusalCode::Sex, "sex", image.sex, caller.sex)?,
-        })
-    }
-
     /// The same, as it may be told where nothing may tell whose image it is.
     #[must_use]
     pub fn untelling(self) -> Self {
@@ -226,31 +212,6 @@ impl Patient {
             age: self.age.map(Age::untelling),
             sex: self.sex,
         }
-    }
-}
-
-/// What one of two says, or both say alike.
-fn same<T: Copy + PartialEq + Display>(
-    code: RefusalCode,
-    what: &str,
-    image: Option<T>,
-    caller: Option<T>,
-) -> Result<Option<T>, Refusal> {
-    match (image, caller) {
-        (Some(image), Some(caller)) if image != caller => {
-            let (image, mut caller) = (image.to_string(), caller.to_string());
-            if caller == image {
-                "another".clone_into(&mut caller);
-            }
-            let why = format!(
-                "the image says that the patient's {what} is {image}, and who asks says {caller}"
-            );
-            let cure = format!(
-                "make sure whose image this is, then ask with the right {what} or with none"
-            );
-            Err(Refusal::new(code, why, cure))
-        }
-        (image, caller) => Ok(image.or(caller)),
     }
 }
 
@@ -302,32 +263,6 @@ mod tests {
         }
         assert_eq!(age(103).untelling(), age(90));
         assert_eq!(age(89).untelling(), age(89));
-    }
-
-    #[test]
-    fn image_and_caller_agree_or_are_refused_by_what_they_differ_in() {
-        let patient = |age: Option<u32>, sex| Patient {
-            age: age.and_then(Age::new),
-            sex,
-        };
-        let (none, woman) = (Patient::default(), patient(Some(34), Some(Sex::F)));
-        for (image, caller, both) in [
-            (none, none, Ok(none)),
-            (woman, none, Ok(woman)),
-            (none, woman, Ok(woman)),
-            (woman, woman, Ok(woman)),
-            (woman, patient(Some(35), None), Err("age")),
-            (woman, patient(None, Some(Sex::M)), Err("sex")),
-            (
-                patient(Some(34), None),
-                patient(None, Some(Sex::F)),
-                Ok(woman),
-            ),
-        ] {
-            let agreed = Patient::agreed(image, caller);
-            let agreed = agreed.as_ref().map_err(|refusal| refusal.code.word());
-            assert_eq!(agreed.copied(), both, "{image:?} {caller:?}");
-        }
     }
 
     #[test]

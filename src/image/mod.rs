@@ -16,13 +16,13 @@ mod read;
 mod resize;
 mod tiff_pages;
 mod tiff_palette;
+mod told;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::Refusal;
 use crate::patient::Patient;
 
 pub use dicom::Origin;
@@ -137,15 +137,6 @@ pub struct Image {
 }
 
 impl Image {
-    /// The image, with what a caller says of its patient.
-    ///
-    /// # Errors
-    /// `age` or `sex`, where image and caller disagree.
-    pub fn told(mut self, caller: Patient) -> Result<Self, Refusal> {
-        self.said.patient = Patient::agreed(self.said.patient, caller)?;
-        Ok(self)
-    }
-
     /// The pixel at column `x`, row `y`, as red, green and blue.
     pub fn rgb(&self, x: u32, y: u32) -> [u8; 3] {
         let at = y as usize * self.width as usize + x as usize;
