@@ -22,6 +22,7 @@ use super::images::{Begun, Pin, Upload};
 use super::line::checked;
 use crate::finding::Channel;
 use crate::journal::{Asker, Identity, Order, Priority, RequestId};
+use crate::patient::{Age, Patient, Sex};
 use crate::pipeline::Stage;
 use crate::report::{self, SOFTWARE};
 use crate::sha256::Sha256;
@@ -238,13 +239,20 @@ impl<'a> Link<'a> {
                 exam,
                 region,
                 priority,
-                age: _,
-                sex: _,
+                age,
+                sex,
             } => {
+                let Ok(age) = age.map(Age::try_from).transpose() else {
+                    return self.refuse(Some(request), Fault::OutOfRange);
+                };
                 let order = Order {
                     exam: exam.map(str::to_owned),
                     region,
                     priority: priority_of(priority),
+                    patient: Patient {
+                        age,
+                        sex: sex.map(sex_of),
+                    },
                     ..Order::default()
                 };
                 self.run(request, &image, order);
@@ -441,6 +449,14 @@ fn priority_of(priority: message::Priority) -> Priority {
         message::Priority::Routine => Priority::Routine,
         message::Priority::Urgent => Priority::Urgent,
         message::Priority::Stat => Priority::Stat,
+    }
+}
+
+fn sex_of(sex: message::Sex) -> Sex {
+    match sex {
+        message::Sex::Female => Sex::F,
+        message::Sex::Male => Sex::M,
+        message::Sex::Other => Sex::O,
     }
 }
 

@@ -6,10 +6,12 @@
 //! and nothing here ever lets an image pass because it could not be measured.
 
 mod measures;
+mod patient;
 mod spec;
 
 pub use measures::Measures;
-pub use spec::{ExamGate, GateSpec, KindSpec};
+pub use patient::{suits, unknown};
+pub use spec::{ExamGate, GateSpec, KindSpec, Unsaid};
 
 use crate::finding::{Help, Refusal, RefusalCode};
 use crate::image::Said;
@@ -280,6 +282,10 @@ mod tests {
             body_parts: &words[1],
             views: &words[2],
             lateralities: &words[3],
+            ages: None,
+            age_unsaid: Unsaid::Note,
+            sexes: &[],
+            sex_unsaid: Unsaid::Note,
         }
     }
 

@@ -19,6 +19,7 @@ use crate::device::cases::{Cases, State};
 use crate::device::health::Snapshot;
 use crate::device::images::{Begun, LARGEST, Pin, Upload};
 use crate::journal::{Asker, Bound, Order, RequestId};
+use crate::patient::Patient;
 use crate::report::SOFTWARE;
 use crate::sha256::Sha256;
 
@@ -145,6 +146,10 @@ impl Client<'_> {
             region: submit.region,
             request: submit.request.map(|number| RequestId { asker, number }),
             priority: submit.priority,
+            patient: Patient {
+                age: submit.age,
+                sex: submit.sex,
+            },
             ..Order::default()
         }
     }
