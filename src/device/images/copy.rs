@@ -6,7 +6,7 @@
 //! stored, and never stores a file that was written to meanwhile.
 
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read, Result as IoResult, Write};
+use std::io::{ErrorKind, Read, Result as IoResult, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,6 +69,9 @@ impl Images {
             let large = Bound::TooLarge(hash_of_large(file, before.size)?);
             return Ok(Ok(Copied::unpinned(large)));
         }
+        if let Some(copied) = self.already_here(file, before)? {
+            return Ok(Ok(copied));
+        }
         let used = match self.used() {
             Ok(used) => used,
             Err(error) => return Ok(Err(failed(error))),
@@ -106,15 +109,7 @@ impl Images {
     /// # Errors
     /// What the system says.
     pub fn link(self: &Arc<Self>, path: &Path) -> IoResult<(Sha256, Pin)> {
-        let (mut file, mut bytes) = (File::open(path)?, vec![0; PIECE]);
-        let mut hash = sha2::Sha256::new();
-        loop {
-            match piece(&mut file, &mut bytes)? {
-                [] => break,
-                piece => hash.update(piece),
-            }
-        }
-        let sha256 = Sha256::from(hash);
+        let (sha256, _) = hash_of(&mut File::open(path)?)?;
         let pin = self.pin(sha256.0);
         self.link_as(path, &sha256)?;
         Ok((sha256, pin))
@@ -129,6 +124,18 @@ impl Images {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
             _ => File::open(&self.folder)?.sync_all(),
         }
+    }
+
+    /// The image where the store has these bytes: nothing need be written then.
+    fn already_here(self: &Arc<Self>, file: &mut File, before: Seen) -> IoResult<Option<Copied>> {
+        let (hash, size) = hash_of(&mut file.take(before.size + 1))?;
+        file.rewind()?;
+        let pin = self.pin(hash.0);
+        let is_it = size == before.size && Seen::of(&file.metadata()?) == before;
+        Ok((is_it && self.holds(&hash.0)).then_some(Copied {
+            image: Bound::Stored(hash),
+            _pin: Some(pin),
+        }))
     }
 
     fn new_copy(&self) -> IoResult<Copy> {
@@ -203,16 +210,27 @@ impl Drop for Copy {
 /// What a file that is too large for the store is told by: as much as the store takes, and
 /// the length.
 fn hash_of_large(file: &mut File, size: u64) -> IoResult<Sha256> {
-    let (mut file, mut bytes) = (file.take(LARGEST.into()), vec![0; PIECE]);
-    let mut hash = sha2::Sha256::new();
+    let (hash, _) = hashed(&mut file.take(LARGEST.into()))?;
+    Ok(Sha256::from(hash.chain_update(size.to_le_bytes())))
+}
+
+/// SHA-256 and length of all that is left to read.
+fn hash_of(from: &mut impl Read) -> IoResult<(Sha256, u64)> {
+    let (hash, size) = hashed(from)?;
+    Ok((Sha256::from(hash), size))
+}
+
+fn hashed(from: &mut impl Read) -> IoResult<(sha2::Sha256, u64)> {
+    let (mut hash, mut size, mut bytes) = (sha2::Sha256::new(), 0, vec![0; PIECE]);
     loop {
-        match piece(&mut file, &mut bytes)? {
-            [] => break,
-            piece => hash.update(piece),
+        match piece(from, &mut bytes)? {
+            [] => return Ok((hash, size)),
+            piece => {
+                hash.update(piece);
+                size += piece.len() as u64;
+            }
         }
     }
-    hash.update(size.to_le_bytes());
-    Ok(Sha256::from(hash))
 }
 
 /// The next bytes; none at the end.
