@@ -59,9 +59,7 @@ def main() -> int:
     parser.add_argument("images", nargs="*", type=Path)
     parser.add_argument("--exam", help="where absent, what the image itself asks for")
     parser.add_argument("--region", type=region, metavar="X,Y,W,H")
-    parser.add_argument(
-        "--priority", choices=["routine", "urgent", "stat"], default="routine"
-    )
+    parser.add_argument("--priority", choices=["routine", "urgent", "stat"], default="routine")
     parser.add_argument("--age", type=int, help="the patient's age in whole years")
     parser.add_argument("--sex", choices=list(SEXES), help="the patient's sex")
     parser.add_argument("--fetch", action="store_true", help="take what nobody took")
