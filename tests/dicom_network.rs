@@ -368,6 +368,24 @@ fn other_content_under_a_known_uid_is_a_case_of_its_own_that_says_so() {
 }
 
 #[test]
+fn the_same_object_for_another_exam_is_no_other_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut device = Device::start(folder.path(), &["--dicom-exam", "brain4"]);
+    assert_eq!(device.store(&instance(0)), 0);
+    device.wait_for_answers(1);
+    device.kill();
+    let device = Device::start(folder.path(), &["--dicom-exam", "breast3"]);
+    assert_eq!(device.store(&instance(0)), 0);
+    device.wait_for_answers(2);
+    let accepted = device.journal("accepted");
+    assert!(
+        accepted
+            .iter()
+            .all(|entry| entry["order"]["same_claim_as"].is_null())
+    );
+}
+
+#[test]
 fn an_instance_that_comes_again_has_its_answer_sent_again() {
     let folder = tempfile::tempdir().unwrap();
     let port = dead_port();

@@ -392,6 +392,111 @@ fn an_output_is_another_instance_where_it_says_anything_else() {
     }
 }
 
+#[test]
+fn a_file_that_is_written_over_with_its_old_time_is_another_image() {
+    let clinic = Clinic::open("");
+    let (film, next) = (common::clinic::raw_image(1), common::clinic::raw_image(2));
+    assert_eq!(
+        film.len(),
+        next.len(),
+        "nothing but the bytes tells them apart"
+    );
+    let hold = Hold::worker(&clinic.device);
+    clinic.drop_in("frame.bmp", &film);
+    clinic.wait_for_accepted(1);
+    // As `cp -p` does it, and file systems with a coarse clock.
+    let path = clinic.at("in/frame.bmp");
+    let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, &next).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(written).unwrap();
+    drop(file);
+    hold.let_go();
+    clinic.wait_until("the second", || clinic.at("in/taken/2-frame.bmp").is_file());
+    assert_eq!(clinic.answer(1)["image_sha256"], hash(&film));
+    assert_eq!(clinic.answer(2)["image_sha256"], hash(&next));
+    assert_eq!(
+        std::fs::read(clinic.at("in/taken/2-frame.bmp")).unwrap(),
+        next
+    );
+    assert!(
+        !clinic.at("in/taken/1-frame.bmp").exists(),
+        "it was written over"
+    );
+}
+
+#[test]
+fn a_case_that_had_no_image_is_not_run_again_on_whatever_lies_there_now() {
+    let mut clinic = Clinic::open("");
+    let path = clinic.at("a.png");
+    assert_eq!(clinic.console.ask("EXAM brain4"), "OK");
+    let ask = format!("CASE:RUN \"{}\"", path.display());
+    assert_eq!(clinic.console.ask(&ask), "1");
+    assert_eq!(clinic.answer(1)["code"], "not_found");
+    std::fs::write(&path, image(1)).unwrap();
+    assert!(clinic.console.ask("CASE:RER 1").starts_with("ERR 32,"));
+}
+
+#[test]
+fn right_bytes_take_the_place_of_damaged_ones() {
+    let mut clinic = Clinic::open("[keep]\nimages_days = 1\n");
+    let (bytes, exam) = (image(1), json!({ "exam": "brain4" }));
+    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 1);
+    clinic.answer(1);
+    let kept = clinic.at("state/kept").join(hash(&bytes).as_str().unwrap());
+    clinic.wait_until("kept", || kept.is_file());
+    std::fs::write(&kept, b"damaged").unwrap();
+    assert!(
+        clinic.console.ask("CASE:RER 1").starts_with("ERR 32,"),
+        "it is no image"
+    );
+    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 2);
+    clinic.answer(2);
+    clinic.wait_until("mended", || {
+        std::fs::read(&kept).is_ok_and(|kept| kept == bytes)
+    });
+    // In the store, too: what is sent again is not taken for what lies there.
+    let hold = Hold::worker(&clinic.device);
+    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 3);
+    let stored = clinic
+        .at("state/images")
+        .join(hash(&bytes).as_str().unwrap());
+    std::fs::write(&stored, b"damaged").unwrap();
+    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 4);
+    hold.let_go();
+    assert_eq!(
+        clinic.answer(3)["status"],
+        "finding",
+        "mended by what was sent for case 4"
+    );
+    assert_eq!(clinic.answer(4)["status"], "finding");
+}
+
+#[test]
+fn uploads_that_were_cut_do_not_fill_the_store() {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    let clinic = Clinic::open("[keep]\nfree_mib = 1\n");
+    let images = clinic.at("state/images");
+    // Sparse: what was begun and never went on, as much as the store holds.
+    for number in 0..6 {
+        let name = format!("{number:064x}.part");
+        let part = std::fs::File::create(images.join(name)).unwrap();
+        part.set_len(90 << 20).unwrap();
+    }
+    let bytes = image(1);
+    // One of them is torn, and is of the very image that comes.
+    let torn = images.join(format!("{}.part", hash(&bytes).as_str().unwrap()));
+    std::fs::write(torn, [0; 4096]).unwrap();
+    let mut cut = UnixStream::connect(clinic.at("state/medfocus.sock")).unwrap();
+    let asked = json!({ "do": "submit", "size": 5000, "sha256": hash(b"cut") });
+    cut.write_all(format!("{asked}\nhalf").as_bytes()).unwrap();
+    drop(cut);
+    let answer = clinic.client().submit(&bytes, &json!({ "exam": "brain4" }));
+    assert_eq!(answer["case"], 1, "{answer}");
+    assert_eq!(clinic.answer(1)["image_sha256"], hash(&bytes));
+}
+
 /// A journal as programs of before there were bound images wrote it.
 fn old_journal(state: &Path, entries: &[Value]) {
     use sha2::{Digest, Sha256};
@@ -459,6 +564,41 @@ fn what_was_accepted_before_an_upgrade_is_answered_and_known() {
         (output.stdout, output.status.code())
     };
     assert_eq!(code, Some(0), "{}", String::from_utf8_lossy(&verified));
+}
+
+#[test]
+fn instances_that_wait_in_the_inbox_over_an_upgrade_are_answered_once() {
+    let clinic = Clinic::open("");
+    let (state, mut clinic) = (clinic.at("state"), clinic);
+    clinic.device.kill();
+    std::fs::remove_dir_all(&state).unwrap();
+    let inbox = state.join("dicom");
+    std::fs::create_dir_all(&inbox).unwrap();
+    let object = std::fs::read(common::root().join("tests/vectors/dicom/patient.dcm")).unwrap();
+    // By the start of the UID's hash, and asked for by that, as it was done.
+    let entries: Vec<Value> = (1..=3_u64)
+        .map(|case| {
+            let source = inbox.join(format!("{case:016x}{case:016x}.dcm"));
+            std::fs::write(&source, &object).unwrap();
+            let order = json!({
+                "source": source, "exam": "brain4", "region": null, "request": case,
+                "priority": "routine",
+            });
+            json!({ "event": "accepted", "case": case, "order": order })
+        })
+        .collect();
+    old_journal(&state, &entries);
+    let port = common::receivers::dead_port();
+    let dicom = format!("[dicom]\nport = {port}\nbind = \"127.0.0.1\"\nexam = \"covid3\"\n");
+    clinic.restart_with(&dicom, None);
+    for case in 1..=3 {
+        let record = clinic.answer(case);
+        assert_eq!(record["status"], "finding", "{record}");
+        assert_eq!(record["image_sha256"], hash(&object));
+    }
+    let left = || std::fs::read_dir(&inbox).unwrap().count();
+    clinic.wait_until("the inbox is empty", || left() == 0);
+    assert_eq!(clinic.device.journal("accepted").len(), 3, "each once");
 }
 
 #[test]

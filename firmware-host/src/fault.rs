@@ -48,7 +48,7 @@ pub enum Fault {
     Stopping,
     /// There is hardly any room left on the device's storage: nothing was accepted.
     StorageFull,
-    /// The image is larger than the device takes, or its store is full.
+    /// The image is larger than the device takes.
     ImageTooLarge,
     /// The bytes of an image have another hash than was said.
     ImageDamaged,
@@ -63,6 +63,8 @@ pub enum Fault {
     },
     /// The file was written to while it was copied.
     ImageUnsteady,
+    /// The images of cases that wait fill the store.
+    StoreFull,
     /// The file could not be copied in time.
     ImageTimeout,
     /// A message that is none, or came where it does not belong.
@@ -99,6 +101,7 @@ impl Fault {
             Self::ImageBusy => 33,
             Self::RequestReused { .. } => 34,
             Self::ImageUnsteady => 35,
+            Self::StoreFull => 36,
             Self::ImageTimeout => -365,
             Self::Message => 40,
         }
@@ -129,13 +132,14 @@ impl Fault {
             Self::Storage => "Storage cannot be written; nothing was accepted",
             Self::Stopping => "Device is being switched off; ask again after its next start",
             Self::StorageFull => "Storage is nearly full; nothing was accepted, make room",
-            Self::ImageTooLarge => "Image too large, or the store is full; run the stored ones",
+            Self::ImageTooLarge => "Image too large; export it at a smaller size",
             Self::ImageDamaged => "Image damaged; it was forgotten, send it again",
             Self::NoSuchImage => "No such image; send it first",
             Self::ImageBusy => "Another line sends this image; wait for it",
             Self::RequestReused { .. } => {
                 "Request number in use for another image, exam or option; take a higher one"
             }
+            Self::StoreFull => "The store of images is full; wait for cases to end",
             Self::ImageUnsteady => "The file is still being written; ask again when it is whole",
             Self::ImageTimeout => {
                 "Time out error; the file was not read in time, nothing was accepted"

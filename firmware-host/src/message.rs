@@ -219,6 +219,14 @@ pub enum Report<'a> {
         /// The image's SHA-256.
         image: Digest,
     },
+    /// What else a reader must know of the answer that follows; said to hosts that told who
+    /// they are, where there is something.
+    Notes {
+        /// The case.
+        case: u64,
+        /// Stable codes, comma between: the record has a sentence for each.
+        codes: &'a str,
+    },
 }
 
 /// How a case goes on.
@@ -424,6 +432,10 @@ mod tests {
             Report::About {
                 case: 1,
                 image: [1; 32],
+            },
+            Report::Notes {
+                case: 1,
+                codes: text,
             },
         ];
         for (number, report) in reports.iter().enumerate() {

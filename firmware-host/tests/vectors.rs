@@ -219,6 +219,10 @@ fn some_reports() -> Vec<Report<'static>> {
             cure: "copy the bundle again",
         },
         Report::About { case: 300, image },
+        Report::Notes {
+            case: 300,
+            codes: "unsure,age_unknown",
+        },
     ]
 }
 

@@ -240,10 +240,19 @@ class About:
     image: bytes
 
 
+@dataclass(frozen=True)
+class Notes:
+    """What else a reader must know of the answer that follows."""
+
+    case: int
+    #: Stable codes, comma between.
+    codes: str
+
+
 Answer = Finding | Refusal | Aborted
 Report = (
     Hello | ConsoleText | Wanted | Stored | Accepted | Refused | Progress | StorageFault
-    | Finding | Refusal | Aborted | Fetched | SafeState | About
+    | Finding | Refusal | Aborted | Fetched | SafeState | About | Notes
 )  # fmt: skip
 REPORTS: Kinds[Report] = Kinds(
     (Hello, U64, TEXT, TEXT, TEXT),
@@ -260,6 +269,7 @@ REPORTS: Kinds[Report] = Kinds(
     (Fetched,),
     (SafeState, TEXT, TEXT),
     (About, U64, SHA256),
+    (Notes, U64, TEXT),
 )
 
 

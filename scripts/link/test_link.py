@@ -120,6 +120,8 @@ def report_of(said: Said) -> messages.Report:
             return messages.SafeState(**fields)
         case {"About": fields}:
             return messages.About(fields["case"], bytes(fields["image"]))
+        case {"Notes": fields}:
+            return messages.Notes(**fields)
     raise ValueError(said)
 
 

@@ -167,6 +167,8 @@ pub struct Conversation<'a> {
     introduction: Introduction,
     /// The image of the answer that comes next.
     about: Option<(u64, Digest)>,
+    /// What else is to be known of it.
+    notes: Option<(u64, Vec<String>)>,
     /// [`Request::Fetch`] is still to be said on this link.
     owes_fetch: bool,
     /// Answers that are safe here, and of which the device does not know.
@@ -195,6 +197,7 @@ impl<'a> Conversation<'a> {
             identity,
             introduction: Introduction::Owed,
             about: None,
+            notes: None,
             owes_fetch: false,
             taken: VecDeque::new(),
         }
@@ -357,6 +360,10 @@ impl<'a> Conversation<'a> {
             Report::Aborted { case } => return self.answer(case, Outcome::Aborted, &json!({})),
             Report::Fetched => self.fetched = true,
             Report::About { case, image } => self.about = Some((case, image)),
+            Report::Notes { case, codes } => {
+                let codes = codes.split(',').map(str::to_owned).collect();
+                self.notes = Some((case, codes));
+            }
         }
         Ok(())
     }
@@ -406,6 +413,7 @@ impl<'a> Conversation<'a> {
         let again = number == Fault::NoSuchImage.number()
             || number == Fault::ImageBusy.number()
             || number == Fault::TooManyWaiting.number()
+            || number == Fault::StoreFull.number()
             || (number == Fault::ImageDamaged.number()
                 && !std::mem::replace(&mut task.damaged, true));
         if again {
@@ -446,6 +454,10 @@ impl<'a> Conversation<'a> {
         };
         record.insert("status".into(), status.into());
         record.extend(said.as_object().cloned().unwrap_or_default());
+        let notes = self.notes.take().filter(|(of, _)| *of == case);
+        if let Some((_, notes)) = notes {
+            record.insert("notes".into(), json!(notes));
+        }
         if let Some((_, image)) = about {
             record.insert(
                 "image_sha256".into(),

@@ -7,6 +7,7 @@ use firmware_host::wire::VERSION;
 use serde_json::Value;
 
 use super::cases::{Cases, State, Summary};
+use super::link::notes;
 use crate::finding::Channel;
 use crate::journal::{Order, Priority};
 use crate::patient::{Age, Patient};
@@ -261,10 +262,14 @@ fn compact(case: u64, record: &Value) -> String {
     )
 }
 
-/// What the answer is about and by whom: the image, the case that was answered before, and
+/// What else a reader must know, what the answer is about and by whom: the image, the case that was answered before, and
 /// another bundle that is in use by now.
 fn whose(record: &Value) -> String {
     let mut words = String::new();
+    let notes = notes(record);
+    if !notes.is_empty() {
+        words += &format!(" notes={}", notes.join(","));
+    }
     if let Some(image) = record["image_sha256"].as_str() {
         words += &format!(" image={image}");
     }

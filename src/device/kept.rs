@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::config::Keep;
+use super::images::is_whole;
 
 /// The folder in the state folder.
 pub const FOLDER: &str = "kept";
@@ -115,16 +116,21 @@ impl Kept {
     }
 
     /// Moves a case's image into the folder, or links it there where others `want` it where
-    /// it lies.
+    /// it lies. One that is there already stays, unless it is damaged.
     ///
     /// # Errors
     /// What the system says; the image is then where it was.
     pub fn adopt(&self, sha256: &str, source: &Path, is_wanted: bool) -> std::io::Result<()> {
         let kept = self.path(sha256);
-        match (kept.exists(), is_wanted) {
+        let is_here = kept.exists() && sha256.parse().is_ok_and(|hash| is_whole(&kept, &hash));
+        match (is_here, is_wanted) {
             (true, true) => Ok(()),
             (true, false) => std::fs::remove_file(source),
-            (false, true) => std::fs::hard_link(source, kept),
+            (false, true) => {
+                let fresh = kept.with_extension("new");
+                std::fs::hard_link(source, &fresh)?;
+                std::fs::rename(fresh, kept)
+            }
             (false, false) => std::fs::rename(source, kept),
         }
     }

@@ -389,7 +389,7 @@ impl<'a> Link<'a> {
     fn say_answer(&mut self, case: u64) {
         self.say_image(case);
         match self.cases.answer(case) {
-            Ok(Some(record)) => match finding(&record) {
+            Ok(Some(record)) => match self.with_notes(case, finding(&record), &record) {
                 Some(finding) => self.say(&Report::Finding { case, finding }),
                 None => self.say(&Report::Refusal {
                     case,
@@ -406,6 +406,22 @@ impl<'a> Link<'a> {
 }
 
 impl Link<'_> {
+    /// Says the codes of what else a reader must know of a finding, to hosts that know the
+    /// message.
+    fn with_notes<'r>(
+        &mut self,
+        case: u64,
+        finding: Option<Finding<'r>>,
+        record: &Value,
+    ) -> Option<Finding<'r>> {
+        let codes = notes(record).join(",");
+        if self.host.is_some() && finding.is_some() && !codes.is_empty() {
+            let codes = short(&codes, TEXT_LENGTH);
+            self.say(&Report::Notes { case, codes });
+        }
+        finding
+    }
+
     /// Which image an answer is about, for hosts that know the message.
     fn say_image(&mut self, case: u64) {
         if self.host.is_none() {
@@ -442,6 +458,16 @@ fn progress(event: &Event) -> Option<Report<'static>> {
         _ => return None,
     };
     Some(Report::Progress { case, step })
+}
+
+/// The codes of a finding's reasons.
+pub(super) fn notes(record: &Value) -> Vec<&str> {
+    let reasons = record["reasons"].as_array().into_iter().flatten();
+    let sentences = reasons.filter_map(Value::as_str);
+    sentences
+        .filter_map(|sentence| sentence.split_once(": "))
+        .map(|(code, _)| code)
+        .collect()
 }
 
 fn priority_of(priority: message::Priority) -> Priority {

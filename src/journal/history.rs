@@ -178,6 +178,10 @@ impl History {
                 Entry::CameAgain { .. } => {
                     case.owed.extend(chosen.iter().cloned());
                     case.is_purged = false;
+                    // The image is as old as its last coming.
+                    if let Some(End::Answered { steady, .. }) = &mut case.end {
+                        *steady = clock::steady(time, shift);
+                    }
                 }
             }
         }

@@ -18,7 +18,7 @@ mod reserve;
 pub use check::{Because, SelfCheck, Verdict};
 pub use entry::{Entry, LINK, Line, Priority};
 pub use history::{Acceptance, CaseHistory, End, History, Verified, history, verify};
-pub use order::{Asker, Bound, FileId, Identity, Order, RequestId};
+pub use order::{Asker, Bound, Claim, FileId, Identity, Order, RequestId};
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};

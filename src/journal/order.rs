@@ -37,10 +37,9 @@ pub struct Order {
     /// Which file of a watched folder it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileId>,
-    /// SHA-256 of the SOP Instance UID that a sender gave the image. It is a claim: what an
-    /// image is, its bytes say.
+    /// What its DICOM sender called the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<Sha256>,
+    pub claim: Option<Claim>,
     /// An older case of other content whose sender gave it the same SOP Instance UID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_claim_as: Option<u64>,
@@ -102,6 +101,15 @@ impl Bound {
             Self::Unreadable(_) => None,
         }
     }
+}
+
+/// A SOP Instance UID is a claim of its sender: what an image is, its bytes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// SHA-256 of the UID.
+    pub uid: Sha256,
+    /// SHA-256 of the object that it was said of.
+    pub content: Sha256,
 }
 
 /// Which file it was, as the file system tells files: one that is put there again is another.

@@ -283,6 +283,16 @@ pub fn image(number: u8) -> Vec<u8> {
     file.into_inner()
 }
 
+/// The same without compression: all have the same length.
+pub fn raw_image(number: u8) -> Vec<u8> {
+    let picture = image::load_from_memory(&image(number)).expect("an image");
+    let mut file = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut file, image::ImageFormat::Bmp)
+        .expect("written");
+    file.into_inner()
+}
+
 /// What an answer says it is about.
 pub fn hash(bytes: &[u8]) -> Value {
     Sha256::of(bytes).to_string().into()

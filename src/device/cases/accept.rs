@@ -16,7 +16,7 @@ use firmware_host::message::Digest;
 
 use super::{Cases, Event, State, lock};
 use crate::device::images::Copied;
-use crate::journal::{Asker, Bound, Entry, Line, Order, RequestId};
+use crate::journal::{Asker, Bound, Claim, Entry, Line, Order, RequestId};
 use crate::sha256::Sha256;
 
 /// How long a file may take to be copied, before whoever asked is told that it does.
@@ -39,18 +39,26 @@ impl Cases {
             let of = |asker: &Asker| board.requests.get(&(asker.key(), *number)).copied();
             (of(asker), of(&Asker::Unknown), board.highest(asker))
         };
-        if let Some(case) = own {
-            return if order.asks_as(&self.order(case)?) {
-                Ok(Some(case))
-            } else {
-                Err(Fault::RequestReused { highest })
-            };
-        }
+        let is_it = |case: u64| Ok(order.asks_as(&self.order(case)?));
         // An entry of before askers were told apart may be this one's: its content says so.
-        match unknown {
-            Some(case) if order.asks_as(&self.order(case)?) => Ok(Some(case)),
-            _ => Ok(None),
+        for case in [own, unknown].into_iter().flatten() {
+            if is_it(case)? {
+                return Ok(Some(case));
+            }
         }
+        match own {
+            Some(_) => Err(Fault::RequestReused { highest }),
+            None => Ok(None),
+        }
+    }
+
+    /// The case of a number and a file that a program of before told by both, while it has not
+    /// ended.
+    pub(in crate::device) fn open_old_case(&self, number: u64, source: &Path) -> Option<u64> {
+        let key = (Asker::Unknown.key(), number);
+        let case = lock(&self.board).requests.get(&key).copied()?;
+        let is_it = Path::new(&self.order(case).ok()?.source) == source;
+        (is_it && !self.state(case).ok()?.has_ended()).then_some(case)
     }
 
     /// What a case was asked, as the journal has it.
@@ -99,8 +107,8 @@ impl Cases {
     /// that cannot be read becomes a case as well, which ends in a refusal that says so.
     ///
     /// # Errors
-    /// [`Fault::ImageUnsteady`], [`Fault::ImageTimeout`], [`Fault::ImageTooLarge`] where the
-    /// store is full, [`Fault::ImageBusy`] where too many files are being copied, and those of
+    /// [`Fault::ImageUnsteady`], [`Fault::ImageTimeout`], [`Fault::StoreFull`],
+    /// [`Fault::ImageBusy`] where too many files are being copied, and those of
     /// [`Cases::accept`].
     pub fn run_file(&self, order: Order) -> Result<u64, Fault> {
         // Said before a large file is copied for nothing.
@@ -211,7 +219,7 @@ impl Cases {
     ///
     /// # Errors
     /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::NoSuchImage`] where the image
-    /// is kept no longer, and those of [`Cases::run_file`].
+    /// is kept no longer or there was none, and those of [`Cases::accept`].
     pub fn rerun(&self, case: u64) -> Result<u64, Fault> {
         if !self.state(case)?.has_ended() {
             return Err(Fault::NotFinished);
@@ -219,23 +227,20 @@ impl Cases {
         let before = self.order(case)?;
         // An old order names no hash; its answer does.
         let answered = || self.ended(case).ok()?.image?.parse().ok();
+        // What lies at the path of a case that had no image is another's by now.
         let sha256 = before.sha256().or_else(answered);
+        let sha256 = sha256.ok_or(Fault::NoSuchImage)?;
         let again = Order {
             request: None,
             rerun_of: Some(case),
             file: None,
-            image: sha256.map(Bound::Stored),
+            image: Some(Bound::Stored(sha256)),
             ..before
         };
-        match sha256 {
-            Some(sha256) => {
-                // Held until the case is accepted, so that the image does not go meanwhile.
-                let kept = lock(&self.kept);
-                self.bring_back(&kept, &sha256)?;
-                self.take_on(again, |_, _| Ok(None))
-            }
-            None => self.run_file(again),
-        }
+        // Held until the case is accepted, so that the image does not go meanwhile.
+        let kept = lock(&self.kept);
+        self.bring_back(&kept, &sha256)?;
+        self.take_on(again, |_, _| Ok(None))
     }
 
     /// The image of a known request came again. What ended without an answer, or in a refusal
@@ -245,7 +250,11 @@ impl Cases {
     /// # Errors
     /// Those of [`Cases::accept`].
     pub(in crate::device) fn came_again(&self, case: u64, order: Order) -> Result<u64, Fault> {
-        let standing = lock(&self.board).standings.get(case).copied();
+        let (case, standing) = {
+            let board = lock(&self.board);
+            let case = board.last_try(case);
+            (case, board.standings.get(case).copied())
+        };
         let standing = standing.ok_or(Fault::NoSuchCase)?;
         if !standing.is_ended() {
             return Ok(case);
@@ -257,7 +266,9 @@ impl Cases {
             };
             // Another source may have been quicker.
             return self.take_on(again, |cases, order| {
-                Ok(cases.requested(order)?.filter(|known| *known != case))
+                let known = cases.requested(order)?;
+                let known = known.map(|known| lock(&cases.board).last_try(known));
+                Ok(known.filter(|known| *known != case))
             });
         }
         self.owe_again(case)?;
@@ -266,9 +277,9 @@ impl Cases {
     }
 
     /// The older case of other content that this order's sender gave the same SOP Instance UID.
-    pub(in crate::device) fn same_claim(&self, claim: &Sha256, number: u64) -> Option<u64> {
+    pub(in crate::device) fn same_claim(&self, claim: &Claim) -> Option<u64> {
         let board = lock(&self.board);
-        let &(case, request) = board.claims.get(&claim.short())?;
-        (request != number).then_some(case)
+        let &(case, content) = board.claims.get(&claim.uid.short())?;
+        (content != claim.content.short()).then_some(case)
     }
 }

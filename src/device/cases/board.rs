@@ -110,10 +110,10 @@ pub(super) struct Board {
     /// Cases by the [key](Asker::key) of who asked for them and its number.
     pub requests: BTreeMap<(u64, u64), u64>,
     /// By the start of an instance UID's hash, the first case whose sender gave it, and the
-    /// number of that request.
+    /// start of its content's hash.
     pub claims: BTreeMap<u64, (u64, u64)>,
-    /// Ended cases whose image was accepted again.
-    pub rerun: BTreeSet<u64>,
+    /// Ended cases whose image was accepted again, and the case that it was accepted as.
+    pub rerun: BTreeMap<u64, u64>,
     /// How many a host has taken since the device started.
     pub delivered: u64,
     /// Those of them that some link is sending.
@@ -157,14 +157,29 @@ pub(super) struct Tests {
 impl Board {
     /// What an order is known by from now on.
     pub fn note_order(&mut self, case: u64, order: &Order) {
-        self.rerun.extend(order.rerun_of);
+        self.rerun
+            .extend(order.rerun_of.map(|before| (before, case)));
+        if let Some(claim) = &order.claim {
+            let first = (case, claim.content.short());
+            self.claims.entry(claim.uid.short()).or_insert(first);
+        }
         let Some(RequestId { asker, number }) = &order.request else {
             return;
         };
         self.requests.insert((asker.key(), *number), case);
-        if let Some(claim) = &order.claim {
-            self.claims.entry(claim.short()).or_insert((case, *number));
+    }
+
+    /// The case that stands for another: the last one by which its image was answered again,
+    /// as long as there was no answer yet.
+    pub fn last_try(&self, mut case: u64) -> u64 {
+        while let Some(next) = self.rerun.get(&case) {
+            let standing = self.standings.get(case);
+            if !standing.is_some_and(|s| s.lies_in_device || s.state == State::Aborted) {
+                break;
+            }
+            case = *next;
         }
+        case
     }
 
     /// The highest number that this asker has used.
@@ -247,6 +262,6 @@ impl Board {
     pub fn awaits_image(&self, case: u64) -> bool {
         let standing = self.standings.get(case);
         let is_unanswered = standing.is_some_and(|standing| standing.lies_in_device);
-        (is_unanswered && !self.rerun.contains(&case)) || self.dues.awaits_image(case)
+        (is_unanswered && !self.rerun.contains_key(&case)) || self.dues.awaits_image(case)
     }
 }

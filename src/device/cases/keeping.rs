@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use firmware_host::message::Digest;
 use jiff::Timestamp;
 
 use super::{Cases, lock};
-use crate::device::images::{self, Begun, Copied, place};
+use crate::device::images::{self, Begun, Copied, is_whole, place};
 use crate::device::kept::{Doomed, Kept};
 use crate::journal::{Entry, JournalError, Order};
 use crate::sha256::Sha256;
@@ -97,11 +96,7 @@ impl Cases {
 
     /// A case ended, and does not need its image where it lies.
     pub(super) fn spent(&self, case: u64, order: &Order, sha256: Option<String>) {
-        let now = lock(&self.ledger).journal.steady();
-        let since = now.unwrap_or_else(|error| {
-            self.storage_failed(&error);
-            Timestamp::now()
-        });
+        let since = self.steady_now();
         self.release(&Spent {
             case,
             place: place(&self.state, order),
@@ -109,10 +104,21 @@ impl Cases {
         });
     }
 
-    /// The image of an ended case came once more: it is spent again.
+    /// What a clock shows that nobody sets.
+    fn steady_now(&self) -> Timestamp {
+        let now = lock(&self.ledger).journal.steady();
+        now.unwrap_or_else(|error| {
+            self.storage_failed(&error);
+            Timestamp::now()
+        })
+    }
+
+    /// The image of an ended case came once more: it is spent again, and its age counts from
+    /// now.
     pub(super) fn release_again(&self, case: u64, image_place: &Path) {
         let ended = self.ended(case).ok();
-        let image = ended.and_then(|ended| ended.image.zip(Some(ended.time)));
+        let image = ended.and_then(|ended| ended.image);
+        let image = image.map(|sha256| (sha256, self.steady_now()));
         self.release(&Spent {
             case,
             place: image_place.to_owned(),
@@ -154,16 +160,16 @@ impl Cases {
     /// Puts a kept image into the store, to be answered again.
     ///
     /// # Errors
-    /// [`Fault::NoSuchImage`] where it is kept no longer, [`Fault::Storage`].
+    /// [`Fault::NoSuchImage`] where it is kept no longer or damaged, [`Fault::Storage`].
     pub(super) fn bring_back(&self, kept: &Kept, sha256: &Sha256) -> Result<(), Fault> {
         let path = kept.path(&sha256.to_string());
-        if self.images.holds(&sha256.0) {
+        if self.images.holds_whole(&sha256.0) {
             return Ok(());
         }
+        if !is_whole(&path, sha256) {
+            return Err(Fault::NoSuchImage);
+        }
         self.images.link_as(&path, sha256).map_err(|error| {
-            if error.kind() == ErrorKind::NotFound {
-                return Fault::NoSuchImage;
-            }
             log::error!("images: {error}");
             Fault::Storage
         })

@@ -14,6 +14,7 @@ use crate::device::events::{Event, Health};
 use crate::device::lock;
 use crate::device::run::Ran;
 use crate::device::trouble::Trouble;
+use crate::finding::RefusalCode;
 use crate::journal::{Because, Entry, Order, SelfCheck, Span, Verdict};
 use crate::pipeline::Timings;
 
@@ -99,7 +100,9 @@ impl Cases {
         board.tally.answered(case, code.as_deref());
         self.events.tell(&ran.event(case));
         drop(board);
-        self.spent(case, order, image);
+        // What lies there is not the image where it was changed.
+        let is_changed = code.as_deref() == Some(RefusalCode::ImageChanged.word());
+        self.spent(case, order, image.filter(|_| !is_changed));
         self.owing.notify_all();
     }
 

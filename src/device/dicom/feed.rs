@@ -16,7 +16,7 @@ use super::Options;
 use super::inbox::{Inbox, Name};
 use crate::device::Cases;
 use crate::image;
-use crate::journal::{Asker, Bound, Order, Priority, RequestId};
+use crate::journal::{Asker, Bound, Claim, Order, Priority, RequestId};
 use crate::sha256::Sha256;
 
 /// Between two looks at the inbox.
@@ -87,7 +87,7 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
     let (claim, content) = match Inbox::name(path) {
         Some(Name::Content { claim, content }) => (Some(claim), Some(content)),
         // A program of before there was one store may have accepted it: it runs where it lies.
-        Some(Name::Claim(number)) => match old_case(number, path, cases) {
+        Some(Name::Claim(number)) => match cases.open_old_case(number, path) {
             Some(case) => return Ok(case),
             None => (None, None),
         },
@@ -100,6 +100,8 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
     let (sha256, pin) = cases.images().link(path).map_err(failed)?;
     // One whose name says nothing is told by its bytes alone.
     let number = number_of(&content.unwrap_or(sha256), order.exam.as_deref());
+    let claim = claim.zip(content);
+    let claim = claim.map(|(uid, content)| Claim { uid, content });
     let order = Order {
         source: path.display().to_string(),
         image: Some(Bound::Stored(sha256)),
@@ -107,7 +109,7 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
             asker: Asker::Dicom,
             number,
         }),
-        same_claim_as: claim.and_then(|claim| cases.same_claim(&claim, number)),
+        same_claim_as: claim.and_then(|claim| cases.same_claim(&claim)),
         claim,
         ..order
     };
@@ -128,21 +130,6 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
     cases.forget_unwanted(&sha256);
     std::fs::remove_file(path).map_err(failed)?;
     Ok(case)
-}
-
-/// The case that was accepted for a file of the inbox while it was named by its UID alone; its
-/// file leaves the inbox when it ends.
-fn old_case(number: u64, path: &Path, cases: &Cases) -> Option<u64> {
-    let old = Order {
-        source: path.display().to_string(),
-        request: Some(RequestId {
-            asker: Asker::Unknown,
-            number,
-        }),
-        ..Order::default()
-    };
-    let case = cases.requested(&old).ok()??;
-    (!cases.state(case).ok()?.has_ended()).then_some(case)
 }
 
 /// The same content in the same exam has the same number.

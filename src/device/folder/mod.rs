@@ -255,8 +255,8 @@ impl Watch {
                 continue;
             }
             let done = match place {
-                None => std::fs::remove_file(&path),
-                Some(place) => self.move_to(place, &path, case, &name),
+                None => self.remove(&path, case, &name, mark),
+                Some(place) => self.move_to(place, &path, case, &name, mark),
             };
             match done {
                 Ok(()) => drop(self.accepted.remove(&name)),
@@ -267,15 +267,56 @@ impl Watch {
     }
 
     /// Case and name make a name of its own: the same two are the same image.
-    fn move_to(&self, place: &str, path: &Path, case: u64, name: &OsStr) -> std::io::Result<()> {
+    fn move_to(
+        &self,
+        place: &str,
+        path: &Path,
+        case: u64,
+        name: &OsStr,
+        mark: Mark,
+    ) -> std::io::Result<()> {
         let folder = self.folder.path.join(place);
         match std::fs::create_dir(&folder) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let mut new = OsString::from(format!("{case}-"));
-        new.push(name);
-        std::fs::rename(path, folder.join(new))
+        let new = folder.join(named(&format!("{case}-"), name));
+        self.rename(path, &new, case, name, mark)
+    }
+
+    /// Under another name first, so that it is surely the file that was answered.
+    fn remove(&self, path: &Path, case: u64, name: &OsStr, mark: Mark) -> std::io::Result<()> {
+        let doomed = self.folder.path.join(named(&format!(".{case}-"), name));
+        self.rename(path, &doomed, case, name, mark)?;
+        match std::fs::remove_file(doomed) {
+            // Another was there by then, and was put back.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Renames a file that was answered. One that came under its name at the last moment was
+    /// not: it is put back, to be seen as what it is.
+    fn rename(
+        &self,
+        path: &Path,
+        new: &Path,
+        case: u64,
+        name: &OsStr,
+        mark: Mark,
+    ) -> std::io::Result<()> {
+        std::fs::rename(path, new)?;
+        if new.symlink_metadata().is_ok_and(|about| mark.is_of(&about)) {
+            return Ok(());
+        }
+        let back = if path.exists() {
+            self.folder
+                .path
+                .join(named(&format!("after-{case}-"), name))
+        } else {
+            path.to_owned()
+        };
+        std::fs::rename(new, back)
     }
 
     /// Says once that something lies there which is no file: nobody waits for it.
@@ -306,6 +347,13 @@ fn number_of(image: &Sha256, exam: Option<&str>) -> u64 {
     let mut hash = sha2::Sha256::new_with_prefix(image.0);
     hash.update(exam.unwrap_or_default());
     Sha256::from(hash).short()
+}
+
+/// A name with something before it.
+fn named(before: &str, name: &OsStr) -> OsString {
+    let mut new = OsString::from(before);
+    new.push(name);
+    new
 }
 
 fn id_of(about: &Metadata) -> FileId {

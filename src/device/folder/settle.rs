@@ -4,14 +4,20 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What a change shows in.
+/// What a change shows in. The time of the last write can be set by whoever writes, as copying
+/// programs do; that of the last change cannot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Mark {
     /// Where the file system has it.
     modified: Option<SystemTime>,
     size: u64,
+    /// Device and inode.
+    file: (u64, u64),
+    /// Seconds and nanoseconds of the last change, be it of bytes, name or rights.
+    changed: (i64, i64),
 }
 
 impl Mark {
@@ -19,7 +25,15 @@ impl Mark {
         Self {
             modified: about.modified().ok(),
             size: about.len(),
+            file: (about.dev(), about.ino()),
+            changed: (about.ctime(), about.ctime_nsec()),
         }
+    }
+
+    /// Whether this is the same file with the same bytes, under whatever name.
+    pub fn is_of(&self, about: &Metadata) -> bool {
+        let now = Self::of(about);
+        (self.modified, self.size, self.file) == (now.modified, now.size, now.file)
     }
 }
 
@@ -84,6 +98,8 @@ mod tests {
         Mark {
             modified: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(second)),
             size,
+            file: (0, 0),
+            changed: (0, 0),
         }
     }
 

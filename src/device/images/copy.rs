@@ -7,15 +7,17 @@
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Result as IoResult, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use firmware_host::fault::Fault;
+use firmware_host::message::Digest;
 use sha2::Digest as _;
 
-use super::{Images, LARGEST, Pin, STORE, failed};
+use super::{Images, LARGEST, Pin, failed};
 use crate::device::room::Room;
 use crate::image::open;
 use crate::journal::Bound;
@@ -44,8 +46,8 @@ impl Images {
     /// instead.
     ///
     /// # Errors
-    /// [`Fault::ImageUnsteady`], [`Fault::ImageTooLarge`] where the store is full,
-    /// [`Fault::StorageFull`], [`Fault::Storage`].
+    /// [`Fault::ImageUnsteady`], [`Fault::StoreFull`], [`Fault::StorageFull`],
+    /// [`Fault::Storage`].
     pub fn copy_from(self: &Arc<Self>, path: &Path, room: &Room) -> Result<Copied, Fault> {
         let unreadable = |refusal| Ok(Copied::unpinned(Bound::Unreadable(Box::new(refusal))));
         let name = path.display().to_string();
@@ -72,12 +74,8 @@ impl Images {
         if let Some(copied) = self.already_here(file, before)? {
             return Ok(Ok(copied));
         }
-        let used = match self.used() {
-            Ok(used) => used,
-            Err(error) => return Ok(Err(failed(error))),
-        };
-        if used + before.size > STORE {
-            return Ok(Err(Fault::ImageTooLarge));
+        if let Err(fault) = self.make_room(before.size) {
+            return Ok(Err(fault));
         }
         if !room.takes(before.size) {
             return Ok(Err(Fault::StorageFull));
@@ -115,15 +113,23 @@ impl Images {
         Ok((sha256, pin))
     }
 
-    /// The same for a file whose SHA-256 is known.
+    /// The same for a file whose SHA-256 is known; one that is damaged here is replaced.
     ///
     /// # Errors
     /// What the system says.
     pub fn link_as(&self, path: &Path, sha256: &Sha256) -> IoResult<()> {
-        match std::fs::hard_link(path, self.path(&sha256.0)) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => File::open(&self.folder)?.sync_all(),
+        if self.holds_whole(&sha256.0) {
+            return Ok(());
         }
+        let fresh = self.new_path();
+        std::fs::hard_link(path, &fresh)?;
+        std::fs::rename(fresh, self.path(&sha256.0))?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Whether the image is here, byte for byte.
+    pub fn holds_whole(&self, image: &Digest) -> bool {
+        is_whole(&self.path(image), &Sha256(*image))
     }
 
     /// The image where the store has these bytes: nothing need be written then.
@@ -132,15 +138,19 @@ impl Images {
         file.rewind()?;
         let pin = self.pin(hash.0);
         let is_it = size == before.size && Seen::of(&file.metadata()?) == before;
-        Ok((is_it && self.holds(&hash.0)).then_some(Copied {
+        Ok((is_it && self.holds_whole(&hash.0)).then_some(Copied {
             image: Bound::Stored(hash),
             _pin: Some(pin),
         }))
     }
 
-    fn new_copy(&self) -> IoResult<Copy> {
+    fn new_path(&self) -> PathBuf {
         let number = self.copies.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!("{number}.copy"));
+        self.folder.join(format!("{number}.copy"))
+    }
+
+    fn new_copy(&self) -> IoResult<Copy> {
+        let path = self.new_path();
         Ok(Copy {
             file: File::create(&path)?,
             path,
@@ -154,10 +164,9 @@ impl Images {
         copy.file.sync_all()?;
         let sha256 = Sha256::from(copy.hash.clone());
         let pin = self.pin(sha256.0);
-        if !self.holds(&sha256.0) {
-            std::fs::rename(&copy.path, self.path(&sha256.0))?;
-            File::open(&self.folder)?.sync_all()?;
-        }
+        // Over one that is damaged as well.
+        std::fs::rename(&copy.path, self.path(&sha256.0))?;
+        File::open(&self.folder)?.sync_all()?;
         Ok(Copied {
             image: Bound::Stored(sha256),
             _pin: Some(pin),
@@ -171,6 +180,8 @@ struct Seen {
     size: u64,
     /// Where the file system has it.
     modified: Option<SystemTime>,
+    /// The last change of any kind, which no program can set.
+    changed: (i64, i64),
 }
 
 impl Seen {
@@ -178,6 +189,7 @@ impl Seen {
         Self {
             size: about.len(),
             modified: about.modified().ok(),
+            changed: (about.ctime(), about.ctime_nsec()),
         }
     }
 }
@@ -212,6 +224,12 @@ impl Drop for Copy {
 fn hash_of_large(file: &mut File, size: u64) -> IoResult<Sha256> {
     let (hash, _) = hashed(&mut file.take(LARGEST.into()))?;
     Ok(Sha256::from(hash.chain_update(size.to_le_bytes())))
+}
+
+/// Whether a file is there and has these bytes.
+pub fn is_whole(path: &Path, sha256: &Sha256) -> bool {
+    let found = File::open(path).and_then(|mut file| hash_of(&mut file));
+    found.is_ok_and(|(found, _)| found == *sha256)
 }
 
 /// SHA-256 and length of all that is left to read.

@@ -7,15 +7,16 @@
 
 mod copy;
 
-pub use copy::Copied;
+pub use copy::{Copied, is_whole};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
@@ -32,6 +33,9 @@ pub const LARGEST: u32 = MAX_FILE_BYTES as u32;
 const STORE: u64 = 512 << 20;
 
 const PART: &str = "part";
+
+/// For so long the beginning of an image is kept, to go on from there.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The store's folder in the state folder.
 const FOLDER: &str = "images";
@@ -120,9 +124,11 @@ impl Images {
         let folder = state.join(FOLDER);
         std::fs::create_dir_all(&folder)?;
         for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             let is_part = path.extension().is_some_and(|end| end == PART);
-            if !is_part && !wanted.contains(&path) {
+            let is_kept = is_part && !is_old(&entry.metadata()?);
+            if !is_kept && !wanted.contains(&path) {
                 std::fs::remove_file(&path)?;
             }
         }
@@ -166,15 +172,16 @@ impl Images {
     /// [`Fault::ImageBusy`], [`Fault::Storage`].
     pub fn begin(self: &Arc<Self>, image: Digest, size: u32) -> Result<Begun, Fault> {
         let pin = self.pin(image);
-        if self.holds(&image) {
+        if self.holds_whole(&image) {
             return Ok(Begun::Stored(pin));
         }
         if size == 0 {
             return Err(Fault::OutOfRange);
         }
-        if size > LARGEST || self.used().map_err(failed)? + u64::from(size) > STORE {
+        if size > LARGEST {
             return Err(Fault::ImageTooLarge);
         }
+        self.make_room(size.into())?;
         if !lock(&self.busy).insert(image) {
             return Err(Fault::ImageBusy);
         }
@@ -222,10 +229,50 @@ impl Images {
         })
     }
 
-    fn used(&self) -> std::io::Result<u64> {
-        std::fs::read_dir(&self.folder)?
-            .map(|entry| Ok(entry?.metadata()?.len()))
-            .sum()
+    /// Makes room for so many bytes: what was begun longest ago and is sent by nobody now goes.
+    ///
+    /// # Errors
+    /// [`Fault::StoreFull`] where images of cases take the rest, [`Fault::Storage`].
+    fn make_room(&self, size: u64) -> Result<(), Fault> {
+        let files = self.files().map_err(failed)?;
+        let used: u64 = files.iter().map(|(_, about)| about.len()).sum();
+        let mut lacking = (used + size).saturating_sub(STORE);
+        let busy = lock(&self.busy);
+        let is_idle = |path: &PathBuf| {
+            let is_part = path.extension().is_some_and(|end| end == PART);
+            is_part
+                && !busy
+                    .iter()
+                    .any(|image| self.path(image) == path.with_extension(""))
+        };
+        let mut idle: Vec<_> = files.iter().filter(|(path, _)| is_idle(path)).collect();
+        idle.sort_by_key(|(_, about)| about.modified().ok());
+        for (path, about) in idle {
+            if lacking == 0 {
+                break;
+            }
+            std::fs::remove_file(path).map_err(failed)?;
+            lacking = lacking.saturating_sub(about.len());
+        }
+        if lacking > 0 {
+            Err(Fault::StoreFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What lies in the folder, but for what goes meanwhile.
+    fn files(&self) -> std::io::Result<Vec<(PathBuf, Metadata)>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(about) => files.push((entry.path(), about)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
     }
 }
 
@@ -238,6 +285,16 @@ impl Upload {
     /// Keeps the image in the store, once it is whole, for as long as this is held.
     pub fn pin(&mut self) -> Option<Pin> {
         self.pin.take()
+    }
+
+    /// Begins at the first byte, for a sender that sends all of them.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`].
+    pub fn begin_anew(&mut self) -> Result<(), Fault> {
+        self.file.set_len(0).map_err(failed)?;
+        (self.have, self.hash) = (0, Sha256::new());
+        Ok(())
     }
 
     /// Bytes that are here.
@@ -283,6 +340,12 @@ impl Drop for Upload {
     fn drop(&mut self) {
         lock(&self.images.busy).remove(&self.image);
     }
+}
+
+/// Whether nobody has gone on with it for long. Where the clock was set, it is not.
+fn is_old(about: &Metadata) -> bool {
+    let age = about.modified().ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age > LONGEST_PAUSE)
 }
 
 fn failed(error: std::io::Error) -> Fault {

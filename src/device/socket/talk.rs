@@ -177,9 +177,12 @@ impl Client<'_> {
 
     /// Takes an image's bytes into the store, where it is pinned then.
     fn take(&mut self, mut upload: Upload, size: u64) -> IoResult<Result<Option<Pin>, Fault>> {
-        // What is here already came before, whole or not.
-        self.leave(upload.have().into())?;
-        let mut left = size - u64::from(upload.have());
+        // All bytes come: what came before need not be trusted.
+        if let Err(fault) = upload.begin_anew() {
+            self.leave(size)?;
+            return Ok(Err(fault));
+        }
+        let mut left = size;
         let mut bytes = vec![0; PIECE];
         while left > 0 {
             let count = self.piece(&mut bytes, left)?;
@@ -362,11 +365,8 @@ fn refused(fault: Fault) -> Refused {
         Fault::Storage => ("storage", again, "see to the device's disk, and ask again"),
         Fault::StorageFull => ("storage_full", again, "make room on the device's disk"),
         Fault::ImageDamaged => ("image_damaged", None, "send the bytes that the hash is of"),
-        Fault::ImageTooLarge => (
-            "image_too_large",
-            None,
-            "send a smaller one; where the device's store is full, wait for its cases",
-        ),
+        Fault::ImageTooLarge => ("image_too_large", None, "send a smaller one"),
+        Fault::StoreFull => ("store_full", again, "wait for the device's cases to end"),
         Fault::OutOfRange => ("image_empty", None, "send an image of at least one byte"),
         Fault::NoSuchCase => (
             "no_such_case",
@@ -389,6 +389,10 @@ fn refused(fault: Fault) -> Refused {
     };
     let text = fault.text();
     let (message, _) = text.split_once("; ").unwrap_or((text, ""));
+    let message = match fault {
+        Fault::OutOfRange => "the image is empty",
+        _ => message,
+    };
     Refused {
         code: code.to_owned(),
         message: message.to_owned(),
