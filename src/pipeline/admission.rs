@@ -32,8 +32,11 @@ pub fn look(bundle: &Bundle, image: &Image) -> Result<Option<Look>, EngineError>
             why: format!("it gave no {classes} numbers"),
         });
     }
+    let square = gate::square(image);
     Ok(Some(Look {
-        measures: Measures::of(image),
+        size: [image.width, image.height],
+        measures: Measures::of(&square),
+        layouts: bundle.layouts_of(&square),
         kinds: Kinds::from_logits(logits),
     }))
 }

@@ -297,6 +297,7 @@ mod tests {
                 },
                 predicted_iou: 0.5,
             },
+            film: None,
             focus: "crop".to_owned(),
             gate: Check::Passed,
             guard: Check::Passed,
