@@ -130,6 +130,7 @@ pub fn run<'a>(
         let mut finding = answer(exam, image, reading);
         finding.film = film.place();
         finding.reasons.extend(film.note());
+        finding.reasons.extend(admission::unseen(bundle));
         let guarded = admission::guard(exam, &finding);
         let guard = Checked::of(exam.guard.is_some(), guarded, overrides)?;
         Ok((admission::with_checks(finding, gate, guard), region.clone()))

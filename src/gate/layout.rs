@@ -1,9 +1,8 @@
-//! Whether a picture is one whole film: what is measured of its layout, and what two small
-//! linear models a kind make of it.
+//! Whether a picture is one whole film: what is measured of its layout, and what a small
+//! model of each kind of image makes of that.
 //!
-//! In go the square of luma that [`Measures`](super::Measures) is made from and the weights of
-//! the bundle, out come the chances that the picture holds several films and that it is a part
-//! of one. Seams that cross it from edge to edge, parts that repeat each other, left against
+//! In go the square that [`Measures`](super::Measures) is made from and the weights of the bundle,
+//! out come the chances that the picture holds several films and that it is a part of one. Seams that cross it from edge to edge, parts that repeat each other, left against
 //! right, and where it is dark and bright tell that: no graph is run. `python -m starter
 //! train_layouts` chooses the weights; it reads the measures off this code.
 
@@ -34,66 +33,107 @@ pub const COUNT: usize = 2 * SEAM + 10 + 2 * PROFILE + 12 + THUMBNAIL * THUMBNAI
 /// Of these, by one direction of seams.
 const SEAM: usize = 7;
 
-/// The linear models of a bundle, by name: `KIND.several` and `KIND.partial`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Layouts(BTreeMap<String, Vec<f64>>);
+/// What a model may take a picture for, in the order of its outputs.
+const ANSWERS: usize = 4;
+/// Of these: several films, and a part of one; before them one whole film, and behind them
+/// anything else.
+const SEVERAL: usize = 1;
+const PARTIAL: usize = 2;
 
-/// What the models make of one picture.
+/// The models of a bundle, one a kind of image: a layer of `KIND.inner` `[H, COUNT + 1]`, what
+/// is below 0 left out, and one of `KIND.outer` `[4, H + 1]`; each row ends in its bias.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layouts(BTreeMap<String, Model>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Model {
+    inner: Vec<Vec<f64>>,
+    outer: Vec<Vec<f64>>,
+}
+
+/// What a model makes of one picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layout {
     /// The chance that it holds several films.
     pub several: f64,
-    /// The chance that it is a part of one; `None` for a kind of which every part is a film.
-    pub partial: Option<f64>,
+    /// The chance that it is a part of one.
+    pub partial: f64,
+}
+
+impl Layout {
+    /// The chance that it is neither.
+    pub fn whole(&self) -> f64 {
+        1.0 - self.several - self.partial
+    }
 }
 
 impl Layouts {
-    /// Reads f32 tensors of [`COUNT`] weights and a bias each.
+    /// Reads the models of these kinds.
     ///
     /// # Errors
-    /// A sentence that says which kind has no model or which tensor has another size.
-    pub fn read<'a>(
-        bytes: &[u8],
-        mut kinds: impl Iterator<Item = &'a str>,
-    ) -> Result<Self, String> {
+    /// A sentence that says what is missing or has another size.
+    pub fn read<'a>(bytes: &[u8], kinds: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let tensors = file.iter().map(|(name, view)| {
-            let (kind, shape) = (view.dtype(), view.shape());
-            if kind != Dtype::F32 || shape != [COUNT + 1] {
+        let model = |kind: &str| {
+            let inner = rows(&file, &format!("{kind}.inner"), COUNT + 1)?;
+            let outer = rows(&file, &format!("{kind}.outer"), inner.len() + 1)?;
+            if outer.len() != ANSWERS {
                 return Err(format!(
-                    "{name} is {kind:?} {shape:?}; F32 [{}] is needed",
-                    COUNT + 1
+                    "{kind}.outer has {} rows; {ANSWERS} are needed",
+                    outer.len()
                 ));
             }
-            let values = view.data().chunks_exact(4);
-            let values: Vec<f64> = values
-                .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
-                .collect();
-            if values.iter().all(|value| value.is_finite()) {
-                Ok((name.to_owned(), values))
-            } else {
-                Err(format!("{name} holds what is no number"))
-            }
-        });
-        let models = Self(tensors.collect::<Result<_, _>>()?);
-        match kinds.find(|kind| !models.0.contains_key(&format!("{kind}.several"))) {
-            Some(kind) => Err(format!("{kind}.several is missing")),
-            None => Ok(models),
-        }
+            Ok((kind.to_owned(), Model { inner, outer }))
+        };
+        kinds.map(model).collect::<Result<_, String>>().map(Self)
     }
 
-    /// What the models of a kind make of a picture's [`measures`].
+    /// What the model of a kind makes of a picture's [`measures`].
     pub fn of(&self, kind: &str, measures: &[f64]) -> Option<Layout> {
-        let chance = |what: &str| {
-            let (bias, weights) = self.0.get(&format!("{kind}.{what}"))?.split_last()?;
-            let products = weights.iter().zip(measures).map(|(w, m)| w * m);
-            Some(1.0 / (1.0 + (-bias - products.sum::<f64>()).exp()))
-        };
+        let model = self.0.get(kind)?;
+        let mut inner = layer(&model.inner, measures);
+        inner.iter_mut().for_each(|v| *v = v.max(0.0));
+        let logits = layer(&model.outer, &inner);
+        let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let powers: Vec<f64> = logits.iter().map(|logit| (logit - top).exp()).collect();
+        let sum: f64 = powers.iter().sum();
         Some(Layout {
-            several: chance("several")?,
-            partial: chance("partial"),
+            several: powers.get(SEVERAL)? / sum,
+            partial: powers.get(PARTIAL)? / sum,
         })
     }
+}
+
+/// The rows of a tensor of so many columns.
+fn rows(file: &SafeTensors<'_>, name: &str, columns: usize) -> Result<Vec<Vec<f64>>, String> {
+    let view = file
+        .tensor(name)
+        .map_err(|error| format!("{name}: {error}"))?;
+    let (kind, shape) = (view.dtype(), view.shape());
+    if kind != Dtype::F32 || shape.len() != 2 || shape[0] == 0 || shape[1] != columns {
+        return Err(format!(
+            "{name} is {kind:?} {shape:?}; F32 [H, {columns}] is needed"
+        ));
+    }
+    let values = view.data().chunks_exact(4);
+    let values: Vec<f64> = values
+        .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+        .collect();
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(values.chunks_exact(columns).map(<[f64]>::to_vec).collect())
+    } else {
+        Err(format!("{name} holds what is no number"))
+    }
+}
+
+/// Products of the rows with the values, and the bias that ends each.
+fn layer(rows: &[Vec<f64>], values: &[f64]) -> Vec<f64> {
+    let sum = |row: &Vec<f64>| {
+        let (weights, bias) = row.split_at(values.len());
+        let products = weights.iter().zip(values).map(|(w, v)| w * v);
+        products.sum::<f64>() + bias.iter().sum::<f64>()
+    };
+    rows.iter().map(sum).collect()
 }
 
 /// A square picture of luma.

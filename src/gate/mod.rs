@@ -15,8 +15,6 @@ pub use layout::{Layout, Layouts};
 pub use measures::{Measures, square};
 pub use spec::{ExamGate, FilmSpec, GateSpec, KindSpec};
 
-use std::cmp::Ordering;
-
 use crate::finding::{Help, Refusal, RefusalCode};
 use crate::image::Said;
 
@@ -247,7 +245,7 @@ fn judge_size(kind: &KindSpec, [width, height]: [u32; 2]) -> Result<(), Refusal>
 
 /// Whether the picture holds several films.
 fn one_film(kind: &KindSpec, layout: Option<&Layout>) -> Result<(), Refusal> {
-    if is_below(layout.map(|layout| layout.several), kind.several_from) {
+    if is_whole(kind, layout) || layout.is_some_and(|l| l.partial > l.several) {
         return Ok(());
     }
     Err(Refusal::new(
@@ -275,7 +273,7 @@ fn whole_film(
             ));
         }
     }
-    if is_below(layout.and_then(|layout| layout.partial), kind.partial_from) {
+    if is_whole(kind, layout) {
         return Ok(());
     }
     refuse(format!(
@@ -284,11 +282,11 @@ fn whole_film(
     ))
 }
 
-/// Whether a chance lies below its threshold, where there are both; what is no number does
-/// not.
-fn is_below(chance: Option<f64>, threshold: Option<f64>) -> bool {
-    let pair = chance.zip(threshold);
-    pair.is_none_or(|(chance, from)| chance.partial_cmp(&from) == Some(Ordering::Less))
+/// Whether the layout is likely enough that of one whole film, where there is a model and a
+/// threshold; a chance that is no number is not.
+fn is_whole(kind: &KindSpec, layout: Option<&Layout>) -> bool {
+    let pair = layout.zip(kind.whole_from);
+    pair.is_none_or(|(layout, from)| layout.whole() >= from)
 }
 
 /// The kind or the pose is another: the sentence says which.
@@ -339,8 +337,7 @@ mod tests {
             sharpness_from: 0.1,
             shortest_side: Some(96),
             aspect: Some([0.5, 2.0]),
-            several_from: Some(0.6),
-            partial_from: Some(0.7),
+            whole_from: Some(0.5),
         };
         GateSpec {
             graph: "gate.onnx".to_owned(),
@@ -373,7 +370,7 @@ mod tests {
         logits[0] = 9.0;
         let layout = Layout {
             several: 0.1,
-            partial: Some(0.1),
+            partial: 0.1,
         };
         Look {
             size: [300, 200],
@@ -411,8 +408,8 @@ mod tests {
             (|look| look.size = [149, 300], "partial_image"),
             (|look| look.layouts[0].several = 0.6, "several_images"),
             (|look| look.layouts[0].several = f64::NAN, "several_images"),
-            (|look| look.layouts[0].partial = Some(0.7), "partial_image"),
-            (|look| look.layouts[0].partial = None, ""),
+            (|look| look.layouts[0].partial = 0.7, "partial_image"),
+            (|look| look.layouts[1].partial = 0.7, ""),
             (|look| look.layouts.clear(), ""),
             (|look| likeliest(look, 1), "rotated"),
             (|look| likeliest(look, 2), "rotated"),

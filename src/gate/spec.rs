@@ -63,13 +63,10 @@ pub struct KindSpec {
     /// Least and largest width over height of a whole film. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aspect: Option<[f64; 2]>,
-    /// The chance from which a picture is taken to hold several films, where the gate has
-    /// `layouts`. Absent: never.
+    /// Least chance that the picture is one whole film and no other number of films, where
+    /// the gate has `layouts`. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub several_from: Option<f64>,
-    /// The chance from which it is taken for a part of a film. Absent: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partial_from: Option<f64>,
+    pub whole_from: Option<f64>,
 }
 
 /// What an exam asks of an image.
