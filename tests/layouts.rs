@@ -51,26 +51,26 @@ fn has_reason(answer: &Value, code: &str) -> bool {
 #[test]
 fn a_border_of_any_grey_is_left_out_and_the_answer_stays() {
     let folder = tempfile::tempdir().unwrap();
-    struct Border {
+    struct Case {
         at: [u32; 2],
         size: [u32; 2],
         grey: u8,
     }
-    let borders = [
-        ([199, 0], [910, 512], 0),
-        ([0, 104], [512, 720], 0),
-        ([102, 102], [717, 717], 0),
-        ([64, 64], [640, 640], 255),
-        ([64, 64], [640, 640], 90),
-        ([700, 30], [1400, 600], 5),
+    let case = |at, size, grey| Case { at, size, grey };
+    let cases = [
+        case([199, 0], [910, 512], 0),
+        case([0, 104], [512, 720], 0),
+        case([102, 102], [717, 717], 0),
+        case([64, 64], [640, 640], 255),
+        case([64, 64], [640, 640], 90),
+        case([700, 30], [1400, 600], 5),
     ];
     for (name, exam) in FILMS {
         let film = film(name);
         let bare = answer(folder.path(), &film, exam, &[]);
         assert_eq!(bare["status"], "finding", "{name}: {bare}");
-        for (at, size, grey) in borders {
-            let border = Border { at, size, grey };
-            let picture = on_ground(&film, border.at, border.size, border.grey);
+        for &Case { at, size, grey } in &cases {
+            let picture = on_ground(&film, at, size, grey);
             let found = answer(folder.path(), &picture, exam, &[]);
             let what = format!("{name} {at:?} {size:?} {grey}: {found}");
             assert_eq!(found["class"], bare["class"], "{what}");

@@ -33,9 +33,8 @@ PROGRAM = Path(__file__).resolve().parents[2] / "target/release/examples/layout_
 FILE = "gate/layouts.safetensors"
 ANSWERS = ["same", "several", "partial", "other"]
 HIDDEN = 64
-REFUSED_RIGHT = 0.006
-"""Share of the bare films that the threshold may refuse, of those not trained on; the rest of
-the gate refuses half of these anyway."""
+REFUSED_RIGHT = 0.003
+"""Share of the bare films that the threshold may refuse, of those not trained on."""
 PARTS_ARE_FILMS = {"breast"}
 """Kinds of which a part looks like a whole."""
 BARE = {"bare", "trimmed", "windowed", "shape"}
@@ -147,8 +146,9 @@ def fit(measures: Tensor, answers: Tensor, steps: int) -> Model:
     torch.manual_seed(3)
     model = Model(measures)
     # Each answer counts as much as the others, whole films twice.
-    share = torch.bincount(answers, minlength=len(ANSWERS)).clamp(min=1)
-    weight = len(answers) / share / len(ANSWERS) * torch.tensor([2.0, 1.0, 1.0, 0.5])
+    share = torch.bincount(answers, minlength=len(ANSWERS))
+    weight = len(answers) / share.clamp(min=1) * (share > 0) / len(ANSWERS)
+    weight = weight * torch.tensor([2.0, 1.0, 1.0, 0.5])
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, steps)
     generator = torch.Generator().manual_seed(3)

@@ -390,30 +390,30 @@ mod tests {
             film: [u32; 4],
             ground: Ground,
         }
+        let case = |what, film, ground: Ground| Case { what, film, ground };
         let film = [60, 40, 200, 180];
         let cases = [
-            ("black", film, (|_, _| 0) as Ground),
-            ("white", film, |_, _| 255),
-            ("grey", film, |_, _| 128),
-            ("noisy", film, |x, y| 90 + (texture(x, y) % 5)),
-            ("side bars", [60, 0, 200, 240], |_, _| 0),
-            ("letterbox", [0, 40, 320, 160], |_, _| 17),
-            ("one side", [0, 0, 320, 200], |_, _| 200),
-            ("a frame in a frame", film, |x, y| {
+            case("black", film, |_, _| 0),
+            case("white", film, |_, _| 255),
+            case("grey", film, |_, _| 128),
+            case("noisy", film, |x, y| 90 + (texture(x, y) % 5)),
+            case("side bars", [60, 0, 200, 240], |_, _| 0),
+            case("letterbox", [0, 40, 320, 160], |_, _| 17),
+            case("one side", [0, 0, 320, 200], |_, _| 200),
+            case("a frame in a frame", film, |x, y| {
                 if is_in([10, 10, 300, 220], x, y) {
                     255
                 } else {
                     30
                 }
             }),
-            ("words", film, |x, y| {
+            case("words", film, |x, y| {
                 let is_word = is_in([70, 12, 60, 10], x, y) && (x / 2 + y) % 3 == 0;
                 if is_word { 255 } else { 0 }
             }),
-            ("none", [0, 0, 320, 240], |_, _| 0),
+            case("none", [0, 0, 320, 240], |_, _| 0),
         ];
-        for (what, film, ground) in cases {
-            let case = Case { what, film, ground };
+        for case in cases {
             let picture = drawn([320, 240], |x, y| {
                 if is_in(case.film, x, y) {
                     texture(x, y)

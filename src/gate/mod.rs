@@ -149,7 +149,7 @@ pub fn unsaid(exam: &ExamGate<'_>, said: &Said) -> Option<&'static str> {
 ///
 /// # Errors
 /// The first of: `coloured`, `badly_exposed`, `low_contrast`, `border`, `too_small`,
-/// `several_images`, `rotated`, `inverted`, `wrong_kind`, `partial_image`, `blurred`.
+/// `several_images`, `partial_image`, `rotated`, `inverted`, `wrong_kind`, `blurred`.
 pub fn judge(spec: &GateSpec, exam: &ExamGate<'_>, look: &Look) -> Result<(), Refusal> {
     judge_pixels(spec, &look.measures)?;
     let Some((index, kind)) = exam.kind.and_then(|name| spec.kind(name)) else {
@@ -158,10 +158,10 @@ pub fn judge(spec: &GateSpec, exam: &ExamGate<'_>, look: &Look) -> Result<(), Re
     let layout = look.layouts.get(index);
     judge_size(kind, look.size)?;
     one_film(kind, layout)?;
+    whole_film(kind, look.size, layout)?;
     if look.kinds.upright(index) < kind.accept_from {
         return Err(not_as_expected(spec, index, look));
     }
-    whole_film(kind, look.size, layout)?;
     let sharpness = look.measures.sharpness;
     if sharpness < kind.sharpness_from {
         return Err(Refusal::new(
