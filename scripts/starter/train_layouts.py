@@ -83,17 +83,18 @@ def made(
         if mirrors and draw.random() < 0.5:
             film = ImageOps.mirror(film)
         yield number, "same/bare", film
-        for name in draw.sample(sorted(pictures.SAME), 6):
+        for name in draw.sample(sorted(pictures.SAME), 3):
             yield number, f"same/{name}", pictures.SAME[name](film, pool, draw)
-        for name in draw.sample(sorted(pictures.SEVERAL), 5):
+        for name in draw.sample(sorted(pictures.SEVERAL), 3):
             beside = pool if draw.random() < 0.8 else others
             yield number, f"several/{name}", pictures.SEVERAL[name](film, beside, draw)
         if kind not in PARTS_ARE_FILMS:
-            for name in draw.sample(sorted(pictures.PARTIAL), 4):
+            for name in draw.sample(sorted(pictures.PARTIAL), 3):
                 yield number, f"partial/{name}", pictures.PARTIAL[name](film, pool, draw)
-        yield number, "other/turned", film.rotate(draw.choice([90, 180, 270]))
-        yield number, "other/inverted", ImageOps.invert(film)
-        yield number, "other/kind", draw.choice(others)
+        turned = film.rotate(draw.choice([90, 180, 270]))
+        another = {"turned": turned, "inverted": ImageOps.invert(film), "kind": draw.choice(others)}
+        name = draw.choice(sorted(another))
+        yield number, f"other/{name}", another[name]
 
 
 def measured(
@@ -178,7 +179,7 @@ def choose(films: np.ndarray, names: np.ndarray, x: Tensor, y: Tensor, steps: in
         model = fit(x[torch.from_numpy(~held)], y[torch.from_numpy(~held)], steps)
         chance[held] = whole(model, x[torch.from_numpy(held)])
     bare = np.array([name.split("/")[0] == "same" and name.split("/")[1] in BARE for name in names])
-    threshold = round(float(np.clip(np.quantile(chance[bare], REFUSED_RIGHT), 0.02, 0.5)), 3)
+    threshold = round(float(np.clip(np.quantile(chance[bare], REFUSED_RIGHT), 0.02, 0.2)), 3)
     for name in sorted(set(names)):
         refused = float((chance[names == name] < threshold).mean())
         print(f"  {name}: {100 * refused:.1f} % refused of {(names == name).sum()}")
@@ -224,7 +225,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--films", type=int, default=700, help="most films a kind")
+    parser.add_argument("--films", type=int, default=2500, help="most films a kind")
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", action="store_true", help="measures of before, where kept")
