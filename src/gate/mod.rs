@@ -251,7 +251,7 @@ fn one_film(kind: &KindSpec, layout: Option<&Layout>) -> Result<(), Refusal> {
     Err(Refusal::new(
         RefusalCode::SeveralImages,
         "the picture seems to hold several films; a finding is about one",
-        "export each film as an image of its own, or answer all the same with --force",
+        Help::OneWholeFilm,
     ))
 }
 
@@ -261,8 +261,13 @@ fn whole_film(
     [width, height]: [u32; 2],
     layout: Option<&Layout>,
 ) -> Result<(), Refusal> {
-    let cure = "export the whole film, or answer all the same with --force";
-    let refuse = |why| Err(Refusal::new(RefusalCode::PartialImage, why, cure));
+    let refuse = |why| {
+        Err(Refusal::new(
+            RefusalCode::PartialImage,
+            why,
+            Help::OneWholeFilm,
+        ))
+    };
     let aspect = f64::from(width) / f64::from(height);
     if let Some([narrowest, widest]) = kind.aspect {
         if !(narrowest..=widest).contains(&aspect) {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::Reading;
 use crate::bundle::Bundle;
-use crate::finding::{Refusal, RefusalCode};
+use crate::finding::{Help, Refusal, RefusalCode};
 use crate::focus::Prompt;
 use crate::gate;
 use crate::image::Image;
@@ -55,10 +55,7 @@ impl<'a> Film<'a> {
     /// `prompt_outside`.
     pub(super) fn prompts(&self, prompts: &[Prompt]) -> Result<Vec<Prompt>, Refusal> {
         let (width, height) = (self.picture.width, self.picture.height);
-        let outside = |of: String| {
-            let cure = "give coordinates in the image's own pixels";
-            Refusal::new(RefusalCode::PromptOutside, of, cure)
-        };
+        let outside = |of: String| Refusal::new(RefusalCode::PromptOutside, of, Help::MovePrompt);
         let place = self.place.unwrap_or([0, 0, width, height]);
         let within = |prompt: &Prompt| {
             if !prompt.lies_in(width, height) {
