@@ -179,7 +179,7 @@ def choose(films: np.ndarray, names: np.ndarray, x: Tensor, y: Tensor, steps: in
         model = fit(x[torch.from_numpy(~held)], y[torch.from_numpy(~held)], steps)
         chance[held] = whole(model, x[torch.from_numpy(held)])
     bare = np.array([name.split("/")[0] == "same" and name.split("/")[1] in BARE for name in names])
-    threshold = round(float(np.clip(np.quantile(chance[bare], REFUSED_RIGHT), 0.02, 0.2)), 3)
+    threshold = round(float(np.clip(np.quantile(chance[bare], REFUSED_RIGHT), 0.02, 0.15)), 3)
     for name in sorted(set(names)):
         refused = float((chance[names == name] < threshold).mean())
         print(f"  {name}: {100 * refused:.1f} % refused of {(names == name).sum()}")
