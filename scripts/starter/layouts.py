@@ -17,8 +17,9 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from bundling.exams import EXAMS
 from PIL import Image
+
+from bundling.exams import EXAMS
 
 from . import data, pictures
 from .train_gate import KINDS, SETTINGS

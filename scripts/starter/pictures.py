@@ -39,9 +39,11 @@ def sometimes_compressed(picture: Film, draw: Random) -> Film:
 
 def grey(draw: Random) -> int:
     """A ground: black in half of the pictures, nearly black or white in most others."""
-    return draw.choice([0, 0, 0, 0, draw.randrange(24), 255, 255 - draw.randrange(24)]) if (
-        draw.random() < 0.8
-    ) else draw.randrange(256)
+    return (
+        draw.choice([0, 0, 0, 0, draw.randrange(24), 255, 255 - draw.randrange(24)])
+        if (draw.random() < 0.8)
+        else draw.randrange(256)
+    )
 
 
 def noisy(picture: Film, draw: Random, level: float) -> Film:
@@ -98,7 +100,9 @@ def scaled_border(film: Film, others: list[Film], draw: Random) -> Film:
 
 
 def words(picture: Film, at: tuple[int, int], draw: Random, size: int = 0) -> None:
-    text = draw.choice(["L", "R", "L   12345   2026-01-02 03:04", "AP PORTABLE 71 kV", "SE: 3 IM: 12"])
+    text = draw.choice(
+        ["L", "R", "L   12345   2026-01-02 03:04", "AP PORTABLE 71 kV", "SE: 3 IM: 12"]
+    )
     pen, size = ImageDraw.Draw(picture), size or draw.randint(10, 22)
     ground = picture.getpixel((min(at[0], picture.width - 1), min(at[1], picture.height - 1)))
     pen.text(at, text, fill=0 if ground > 128 else 255, font_size=size)

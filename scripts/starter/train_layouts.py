@@ -21,10 +21,11 @@ from random import Random
 import numpy as np
 import torch
 import torch.nn.functional as F
-from bundling.manifest import write as write_manifest
 from PIL import ImageOps
 from safetensors.numpy import save_file
 from torch import Tensor, nn
+
+from bundling.manifest import write as write_manifest
 
 from . import data, pictures
 from .train_gate import KINDS, SETTINGS
@@ -56,9 +57,7 @@ def own_films(images: Path, tasks: list[str], split: set[str], held: bool) -> li
     leave_out = excluded(images)
     rows = [r for r in data.load_rows(images) if r.task in tasks and r.task in TASKS]
     return [
-        images / r.file
-        for r in rows
-        if r.file not in leave_out and (r.sha256 in split) == held
+        images / r.file for r in rows if r.file not in leave_out and (r.sha256 in split) == held
     ]
 
 

@@ -269,14 +269,15 @@ fn whole_film(
         ))
     };
     let aspect = f64::from(width) / f64::from(height);
-    if let Some([narrowest, widest]) = kind.aspect {
-        if !(narrowest..=widest).contains(&aspect) {
-            return refuse(format!(
-                "the film has {width} x {height} pixels, {aspect:.2} times as wide as high; a \
-                 whole {} is {narrowest} to {widest} times",
-                kind.label
-            ));
-        }
+    let odd = kind
+        .aspect
+        .filter(|[narrowest, widest]| !(*narrowest..=*widest).contains(&aspect));
+    if let Some([narrowest, widest]) = odd {
+        return refuse(format!(
+            "the film has {width} x {height} pixels, {aspect:.2} times as wide as high; a whole {} \
+             is {narrowest} to {widest} times",
+            kind.label
+        ));
     }
     if is_whole(kind, layout) {
         return Ok(());
