@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::finding::BundleId;
 use crate::journal::{Identity, Priority};
+use crate::patient::{Age, Sex};
 
 /// The socket's name in its folder.
 pub const SOCKET: &str = "medfocus.sock";
@@ -64,6 +65,12 @@ pub struct Submit {
     /// How much it hurries.
     #[serde(default)]
     pub priority: Priority,
+    /// The patient's age in whole years.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<Age>,
+    /// The patient's sex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sex: Option<Sex>,
     /// Who the client is, as 16 hexadecimal digits: drawn by chance once for as long as its
     /// request numbers do not start again. One that tells none is known by its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,13 +220,15 @@ mod tests {
             exam: None,
             region: None,
             priority: Priority::Stat,
+            age: Age::new(34),
+            sex: Some(Sex::F),
             client: Some(Identity(255)),
             request: Some(7),
         };
         assert_eq!(
             read(
                 r#"{"do":"submit","size":5,"sha256":"ab","priority":"stat",
-                "client":"00000000000000ff","request":7}"#
+                "age":34,"sex":"F","client":"00000000000000ff","request":7}"#
             )
             .unwrap(),
             Request::Submit(submit)
@@ -238,6 +247,8 @@ mod tests {
             r#"{"do":"submit","size":5,"sha256":"ab","exams":"a"}"#,
             r#"{"do":"wait","case":-3}"#,
             r#"{"do":"submit","size":5,"sha256":"ab","client":"7"}"#,
+            r#"{"do":"submit","size":5,"sha256":"ab","age":121}"#,
+            r#"{"do":"submit","size":5,"sha256":"ab","sex":"W"}"#,
             "[]",
             "",
         ] {

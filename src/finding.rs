@@ -1,10 +1,11 @@
 //! The words of an answer, shared by every room. Holds no behaviour beyond
-//! naming things, and never patient data.
+//! naming things, and of the patient no more than age and sex.
 
 mod help;
 
 use serde::{Deserialize, Serialize};
 
+use crate::patient::Patient;
 pub use help::{Channel, Help};
 
 /// How soon a person should look at a case.
@@ -67,6 +68,10 @@ pub enum RefusalCode {
     WrongView,
     /// The image says that it is of another side.
     WrongSide,
+    /// The exam is not for patients of this age, or image and caller say two.
+    Age,
+    /// The exam is not for patients of this sex, or image and caller say two.
+    Sex,
     /// The image does not look like what the exam is for.
     WrongKind,
     /// The image is turned.
@@ -122,6 +127,8 @@ impl RefusalCode {
             Self::WrongBodyPart => "wrong_body_part",
             Self::WrongView => "wrong_view",
             Self::WrongSide => "wrong_side",
+            Self::Age => "age",
+            Self::Sex => "sex",
             Self::WrongKind => "wrong_kind",
             Self::Rotated => "rotated",
             Self::Inverted => "inverted",
@@ -281,6 +288,8 @@ pub struct Finding {
     pub exam: String,
     /// Index into `probabilities` of the class that is answered.
     pub answer: usize,
+    /// What is known of the patient.
+    pub patient: Patient,
     /// All classes in the bundle's order.
     pub probabilities: Vec<ClassProbability>,
     /// The classes that it may be, where the exam's calibration allows to say so.

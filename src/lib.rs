@@ -10,6 +10,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`sha256`] | what content is known by |
+//! | [`patient`] | age and sex, as far as an exam may ask for them |
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
 //! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
@@ -41,6 +42,7 @@ pub mod focus;
 pub mod gate;
 pub mod image;
 pub mod journal;
+pub mod patient;
 pub mod pipeline;
 mod port;
 pub mod report;

@@ -3,30 +3,33 @@
 //! `Image -> gate -> segmenter (encode once, decode per prompt) -> mask -> focus -> image
 //! encoder (whole + focused as one batch) -> guard -> fusion head -> calibration ->
 //! Finding`. [`run`] is all of it; `admission.rs` has gate and guard, `segment.rs` the
-//! segmenter, `progress.rs` the stages that an observer is told of.
+//! segmenter, `haste.rs` the triage level, `progress.rs` the stages that an observer is told of.
 //!
 //! Never prints, never writes, and never answers with another prompt, style or exam
 //! than it was asked for.
 
 mod admission;
 mod film;
+mod haste;
 mod progress;
 mod segment;
 
 use std::sync::Arc;
 
-use crate::bundle::{Bundle, Class, Exam};
+use crate::bundle::{Bundle, Exam};
 use crate::engine::{EngineError, Tensor};
 use crate::finding::{
-    Check, ClassProbability, Finding, MaskReport, PredictionSet, Refusal, RefusalCode, TriageLevel,
+    Check, ClassProbability, Finding, MaskReport, PredictionSet, Refusal, RefusalCode,
 };
 use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style};
+use crate::gate;
 use crate::image::{Image, UnitBox};
-use crate::triage::{COVERAGE, answered, level, sooner, unit};
+use crate::triage::{COVERAGE, answered, unit};
 
 use admission::Checked;
 pub use admission::{admit, exam_of, look};
 pub use film::Film;
+use haste::weigh;
 pub use progress::{Observer, Stage, Timings, observe};
 
 /// What the user asks for instead of the bundle's own choice.
@@ -252,34 +255,19 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             probability,
         })
         .collect();
-    let unflagged = level(
-        spec.classes[answer].triage_level,
-        values[answer],
-        spec.review_below,
-    );
-    let flagged = flagged(&spec.classes, &values);
-    let triage_level = flagged.iter().fold(unflagged, |level, (class, _)| {
-        sooner(level, class.triage_level)
-    });
-    let mut reasons = reasons(image, reading, unflagged == TriageLevel::Review);
-    reasons.extend(flagged.into_iter().map(|(_, reason)| reason));
     let prediction_set = prediction_set(exam, &values);
-    if prediction_set
-        .as_ref()
-        .is_some_and(|set| set.classes.is_empty())
-    {
-        reasons.push(
-            "no_class_fits: no class is likely enough for the coverage of the prediction set"
-                .to_owned(),
-        );
-    }
+    let weighed = weigh(spec, answer, &values, prediction_set.as_ref());
+    let mut reasons = reasons(image, reading);
+    reasons.extend(gate::unknown(&spec.gate(), &image.said.patient));
+    reasons.extend(weighed.reasons);
     Finding {
         case: case_id(image, &spec.name),
         exam: spec.name.clone(),
         answer,
+        patient: image.said.patient,
         probabilities,
         prediction_set,
-        triage_level,
+        triage_level: weighed.level,
         mask: MaskReport {
             bbox: reading.mask.bbox().unwrap_or_default(),
             area_fraction: reading.mask.area_fraction(),
@@ -293,20 +281,6 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         guard_distance: exam.guard.as_ref().map(|guard| guard.share(&reading.whole)),
         reasons,
     }
-}
-
-/// The classes that are likely enough to be flagged, and why.
-fn flagged<'a>(classes: &'a [Class], values: &[f64]) -> Vec<(&'a Class, String)> {
-    let cases = classes.iter().zip(values);
-    let flag = |(class, value): (&'a Class, &f64)| {
-        let from = class.flag_from.filter(|from| value >= from)?;
-        let name = &class.name;
-        Some((
-            class,
-            format!("flagged: {name} {value:.3} is at or above {from:.3}"),
-        ))
-    };
-    cases.filter_map(flag).collect()
 }
 
 /// What is claimed of the classes that it may be; nothing where the head was not calibrated
@@ -372,7 +346,8 @@ fn whole_and_focused(
     Tensor::new(&[batch.len() / (3 * side * side), 3, side, side], batch)
 }
 
-fn reasons(image: &Image, reading: &Reading, review: bool) -> Vec<String> {
+/// What a reader must know of the image and its region.
+fn reasons(image: &Image, reading: &Reading) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some((frame, count @ 2..)) = image.said.frame {
         reasons.push(format!("frame: {frame} of {count} was read"));
@@ -380,13 +355,10 @@ fn reasons(image: &Image, reading: &Reading, review: bool) -> Vec<String> {
     if let Some(window) = &image.said.window {
         reasons.push(format!("window: {window}"));
     }
+    reasons.extend(image.said.notes.iter().cloned());
     if reading.mask.bbox().is_none() {
         reasons
             .push("no_region: the segmenter found no region; the whole image was read".to_owned());
-    }
-    if review {
-        reasons
-            .push("unsure: the answer is below the exam's threshold; a person decides".to_owned());
     }
     reasons
 }

@@ -5,12 +5,12 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::dicom::ultrasound_region;
-use common::{medfocus, root};
+use common::dicom::{ultrasound_region, write_grey};
+use common::{medfocus, phantom, root};
 use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject, open_file};
+use dicom_object::{InMemDicomObject, open_file};
 
 const SOURCE: &str = "tests/vectors/dicom/patient.dcm";
 /// Of the patient in `patient.dcm`, who never was.
@@ -281,47 +281,18 @@ fn the_pdf_holds_the_page() {
 
 /// The breast phantom as an ultrasound unit sends it, with white letters in its first rows.
 fn ultrasound(folder: &Path, elements: Vec<DataElement<InMemDicomObject>>) -> PathBuf {
-    let mut pixels = image::open(root().join("tests/phantoms/breast.png"))
-        .unwrap()
-        .into_luma8();
+    let mut pixels = image::open(phantom("breast.png")).unwrap().into_luma8();
     for x in 10..200 {
         pixels.put_pixel(x, 5, image::Luma([255]));
     }
-    let class = uids::ULTRASOUND_IMAGE_STORAGE;
     let word = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
-    let number =
-        |tag, value: u32| DataElement::new(tag, VR::US, PrimitiveValue::from(value as u16));
-    let mut object = InMemDicomObject::from_element_iter([
-        word(tags::SOP_CLASS_UID, VR::UI, class),
-        word(tags::SOP_INSTANCE_UID, VR::UI, "2.25.815"),
-        word(tags::STUDY_INSTANCE_UID, VR::UI, "2.25.816"),
-        word(tags::SERIES_INSTANCE_UID, VR::UI, "2.25.817"),
+    let of_breast = [
+        word(tags::SOP_CLASS_UID, VR::UI, uids::ULTRASOUND_IMAGE_STORAGE),
         word(tags::MODALITY, VR::CS, "US"),
         word(tags::BODY_PART_EXAMINED, VR::CS, "BREAST"),
-        word(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
-        number(tags::SAMPLES_PER_PIXEL, 1),
-        number(tags::ROWS, pixels.height()),
-        number(tags::COLUMNS, pixels.width()),
-        number(tags::BITS_ALLOCATED, 8),
-        number(tags::BITS_STORED, 8),
-        number(tags::HIGH_BIT, 7),
-        number(tags::PIXEL_REPRESENTATION, 0),
-        DataElement::new(
-            tags::PIXEL_DATA,
-            VR::OB,
-            PrimitiveValue::from(pixels.into_raw()),
-        ),
-    ]);
-    elements
-        .into_iter()
-        .for_each(|element| drop(object.put(element)));
-    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    ];
     let path = folder.join("ultrasound.dcm");
-    object
-        .with_meta(meta)
-        .unwrap()
-        .write_to_file(&path)
-        .unwrap();
+    write_grey(&path, &pixels, of_breast.into_iter().chain(elements));
     path
 }
 

@@ -203,3 +203,196 @@ fn a_display_that_cannot_be_is_refused_before_anything_starts() {
     let output = common::medfocus(&["serve", "--serial", "-", "--language", "xx"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// What lies in a folder of pictures.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the pictures");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8")
+    };
+    let mut names: Vec<String> = entries.map(name).collect();
+    names.sort();
+    names
+}
+
+/// However the device ends: nothing of a case is left, on any display, nor in its files.
+#[cfg(unix)]
+#[test]
+fn a_device_that_ends_leaves_nothing_of_a_patient_on_any_display() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let start = SystemTime::UNIX_EPOCH;
+    for signal in [Some(Signal::TERM), Some(Signal::INT), None] {
+        let folder = tempfile::tempdir().unwrap();
+        let [colour, paper] = ["colour", "paper"].map(|name| folder.path().join(name));
+        let mut desk = Desk::start(
+            folder.path(),
+            &[
+                "--display",
+                &format!("png:{}", colour.display()),
+                "--display",
+                &format!("png:{},size=250x122", paper.display()),
+            ],
+        );
+        assert_eq!(desk.ask("EXAM brain4"), "OK");
+        desk.run(&phantom("brain.png"));
+        let [finding, _] = [&colour, &paper].map(|shown| picture(shown, "finding", start));
+        assert_eq!(desk.ask("DISP:PAGE 2"), "OK");
+        let [_, _] = [&colour, &paper].map(|shown| picture(shown, "region", start));
+        let status = match signal {
+            Some(signal) => {
+                kill_process(Pid::from_child(&desk.process), signal).expect("sent");
+                desk.process.wait().expect("an end")
+            }
+            // Standard input is closed.
+            None => desk.end(),
+        };
+        assert!(status.success(), "{}", log(folder.path()));
+        for shown in [&colour, &paper] {
+            let mut left = names(shown);
+            // A case may begin before there is a picture of a device that waits for one.
+            left.retain(|name| name != "ready.png");
+            assert_eq!(left, ["now.png", "off.png", "starting.png"]);
+            let [off, now] = ["off", "now"].map(|name| picture(shown, name, start));
+            assert!(off.rgb == now.rgb && off.rgb != finding.rgb, "{signal:?}");
+        }
+    }
+}
+
+/// After a power failure, what a display kept goes before anything else is shown.
+#[test]
+fn what_a_power_failure_left_is_gone_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = folder.path().join("shown");
+    let place = format!("png:{}", shown.display());
+    let mut desk = Desk::start(folder.path(), &["--display", &place]);
+    assert_eq!(desk.ask("EXAM brain4"), "OK");
+    desk.run(&phantom("brain.png"));
+    picture(&shown, "finding", SystemTime::UNIX_EPOCH);
+    desk.process.kill().expect("killed");
+    desk.process.wait().expect("an end");
+    assert!(names(&shown).contains(&"finding.png".to_owned()));
+    let again = SystemTime::now();
+    let desk = Desk::start(folder.path(), &["--display", &place]);
+    picture(&shown, "ready", again);
+    assert!(!names(&shown).contains(&"finding.png".to_owned()));
+    assert!(desk.end().success());
+}
+
+#[test]
+fn a_device_that_fails_shows_why_and_nothing_of_a_patient() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    // As a device leaves them that was cut off.
+    for name in ["finding", "region"] {
+        std::fs::write(pictures.join(format!("{name}.png")), "of a patient").unwrap();
+    }
+    let bundle = copy_of_starter();
+    std::fs::write(bundle.path().join("bundle.toml"), "spoilt").unwrap();
+    let status = command(folder.path(), bundle.path())
+        .arg("--display")
+        .arg(format!("png:{}", pictures.display()))
+        .status()
+        .expect("the program starts");
+    assert_eq!(status.code(), Some(3));
+    let left = names(&pictures);
+    assert!(left.contains(&"fault.png".to_owned()), "{left:?}");
+    assert!(!left.contains(&"finding.png".to_owned()), "{left:?}");
+    assert!(!left.contains(&"region.png".to_owned()), "{left:?}");
+}
+
+#[test]
+fn an_answer_leaves_the_display_when_nobody_turns_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let [idle, stays] = ["idle", "stays"].map(|name| folder.path().join(name));
+    let config = folder.path().join("medfocus.toml");
+    let text = format!(
+        "[[display]]\nplace = \"png:{}\"\nidle_s = 2\n[[display]]\nplace = \"png:{}\"\n",
+        idle.display(),
+        stays.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut desk = Desk::start(folder.path(), &["--config", config.to_str().unwrap()]);
+    assert_eq!(desk.ask("EXAM brain4"), "OK");
+    let start = SystemTime::UNIX_EPOCH;
+    picture(&idle, "ready", start);
+    let asked = SystemTime::now();
+    desk.run(&phantom("brain.png"));
+    let finding = picture(&idle, "finding", asked);
+    // Written anew also while the case waited.
+    let found = SystemTime::now();
+    let ready = picture(&idle, "ready", found);
+    let now = picture(&idle, "now", found);
+    assert!(now.rgb == ready.rgb && now.rgb != finding.rgb);
+    assert!(
+        !idle.join("finding.png").exists(),
+        "nor is its picture left"
+    );
+    assert!(
+        stays.join("finding.png").exists(),
+        "the other display keeps it"
+    );
+    // A page that is turned to brings it back.
+    let turned = SystemTime::now();
+    assert_eq!(desk.ask("DISP:PAGE 0"), "OK");
+    assert!(picture(&idle, "finding", turned).rgb == finding.rgb);
+    // So does a new finding.
+    let asked = SystemTime::now();
+    picture(&idle, "ready", asked);
+    desk.run(&phantom("brain.png"));
+    picture(&idle, "finding", asked);
+    assert!(desk.end().success());
+}
+
+#[test]
+fn the_display_names_the_exam_and_shows_the_patient_where_that_is_allowed() {
+    let start = SystemTime::UNIX_EPOCH;
+    let shown = |bundle: &Path, more: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let place = format!("png:{}", folder.path().join("shown").display());
+        let mut process = command(folder.path(), bundle)
+            .args(["--display", &place])
+            .args(more)
+            .spawn()
+            .expect("the program starts");
+        let mut desk = Desk {
+            to: process.stdin.take().expect("a pipe"),
+            from: BufReader::new(process.stdout.take().expect("a pipe")),
+            process,
+        };
+        assert_eq!(desk.ask("EXAM 1"), "OK");
+        assert_eq!(desk.ask("CASE:AGE 34"), "OK");
+        desk.run(&phantom("brain.png"));
+        let shown = picture(&folder.path().join("shown"), "finding", start);
+        assert!(desk.end().success());
+        shown.rgb
+    };
+    // Two exams that differ in what they are called alone.
+    let bundle = |line: &str| {
+        let bundle = copy_of_starter();
+        let manifest = bundle.path().join("bundle.toml");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        let known = "short_title = \"Brain MRI: tumour\"\n";
+        assert!(text.contains(known));
+        let text = text.replace(known, line).replace("\"brain4\"", "\"1\"");
+        std::fs::write(manifest, text).unwrap();
+        let answers = "known_answers/answers.json";
+        let file = bundle.path().join(answers);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, text.replace("\"brain4\"", "\"1\"")).unwrap();
+        common::seal(bundle.path(), answers);
+        bundle
+    };
+    let (head, unnamed) = (bundle("short_title = \"Head\"\n"), bundle(""));
+    let of_head = shown(head.path(), &[]);
+    assert!(
+        of_head != shown(unnamed.path(), &[]),
+        "the name, where it has no title"
+    );
+    assert!(of_head == shown(head.path(), &[]), "the same is the same");
+    assert!(of_head != shown(head.path(), &["--display-patient"]), "age");
+}

@@ -236,7 +236,7 @@ fn every_answer_is_about_the_image_that_was_given() {
     let config = Config {
         cases: (steps / LIFE).max(1) as u32,
         // A life takes seconds.
-        max_shrink_iters: 0,
+        max_shrink_iters: 8,
         failure_persistence: None,
         ..Config::default()
     };

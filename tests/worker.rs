@@ -38,7 +38,8 @@ fn a_stuck_case_is_refused_in_time_and_the_next_one_is_answered() {
     assert!(took >= deadline && took < 2 * deadline, "{took:?}");
     let answer = bench.cable.ask("CASE:RES? 1");
     assert!(
-        answer.starts_with("1 refusal code=deadline use=demonstration cure=\""),
+        answer.starts_with("1 refusal code=deadline image=")
+            && answer.contains(" use=demonstration cure=\""),
         "{answer}"
     );
     assert_eq!(bench.cable.wait_for_end("2"), "2 finding");

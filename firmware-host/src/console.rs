@@ -55,6 +55,10 @@ pub enum Command<'a> {
     Region(Option<[u32; 4]>),
     /// `CASE:PRIority word`: how much the next case hurries.
     Priority(&'a str),
+    /// `CASE:AGE n`: the patient's age in whole years in the next case; without, unknown.
+    Age(Option<u8>),
+    /// `CASE:SEX word`: the patient's sex in the next case; without, unknown.
+    Sex(Option<&'a str>),
     /// `CASE:STATus? id`: waiting, running, finding, refusal or aborted.
     CaseStatus(u64),
     /// `CASE:RESult? id[,JSON]`: the answer.
@@ -72,7 +76,7 @@ pub enum Command<'a> {
 /// What `HELP?` answers.
 pub const HELP: &str = "*IDN? *TST? *OPC? *CLS *RST SYST:ERR? SYST:VERS? SYST:ECHO ON|OFF STAT? \
     EXAM? EXAM:LIST? EXAM name CASE:RUN \"path\" CASE:RER id CASE:ROI [x,y,w,h] \
-    CASE:PRI routine|urgent|stat CASE:STAT? id CASE:RES? id[,JSON] CASE:LIST? CASE:ABOR \
+    CASE:PRI routine|urgent|stat CASE:AGE [years] CASE:SEX [M|F|O] CASE:STAT? id CASE:RES? id[,JSON] CASE:LIST? CASE:ABOR \
     DISP:PAGE n HELP?";
 
 /// A command, and whether its line carried a checksum.
@@ -153,6 +157,8 @@ fn command<'a>(header: &str, rest: &'a str) -> Result<Command<'a>, Fault> {
         () if is("CASE:RERun") => number(rest).map(Command::Rerun),
         () if is("CASE:ROI") => region(rest).map(Command::Region),
         () if is("CASE:PRIority") => text(rest).map(Command::Priority),
+        () if is("CASE:AGE") => given(rest, number).map(Command::Age),
+        () if is("CASE:SEX") => given(rest, text).map(Command::Sex),
         () if is("CASE:STATus?") => number(rest).map(Command::CaseStatus),
         () if is("CASE:RESult?") => result(rest),
         () if is("CASE:LIST?") => bare(Command::CaseList),
@@ -220,6 +226,17 @@ fn number<T: TryFrom<u64>>(text: &str) -> Result<T, Fault> {
     }
     let value: u64 = digits.parse().map_err(|_| Fault::OutOfRange)?;
     T::try_from(value).map_err(|_| Fault::OutOfRange)
+}
+
+/// What stands there; `None` where nothing does.
+fn given<'a, T>(
+    rest: &'a str,
+    read: impl FnOnce(&'a str) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    match rest {
+        "" => Ok(None),
+        rest => read(rest).map(Some),
+    }
 }
 
 fn region(rest: &str) -> Result<Option<[u32; 4]>, Fault> {
@@ -301,6 +318,8 @@ mod tests {
             "CASE:RER 7",
             "CASE:ROI 1,2,3,4",
             "CASE:PRI stat",
+            "CASE:AGE 34",
+            "CASE:SEX F",
             "CASE:STAT? 7",
             "CASE:RES? 7",
             "CASE:RES? 7,JSON",
@@ -333,6 +352,12 @@ mod tests {
         assert_eq!(parse("CASE:ROI 1,2,3,4,5"), Err(Fault::ParameterNotAllowed));
         assert_eq!(parse("CASE:ROI 1,2,3,4294967296"), Err(Fault::OutOfRange));
         assert_eq!(parse("case:priority stat"), Ok(Command::Priority("stat")));
+        assert_eq!(parse("CASE:AGE 34"), Ok(Command::Age(Some(34))));
+        assert_eq!(parse("CASE:AGE"), Ok(Command::Age(None)));
+        assert_eq!(parse("CASE:AGE 018M"), Err(Fault::DataType));
+        assert_eq!(parse("CASE:AGE 256"), Err(Fault::OutOfRange));
+        assert_eq!(parse("CASE:SEX f"), Ok(Command::Sex(Some("f"))));
+        assert_eq!(parse("CASE:SEX"), Ok(Command::Sex(None)));
         assert_eq!(parse("CASE:RES? 9,xml"), Err(Fault::IllegalParameter));
         assert_eq!(parse("CASE:STAT?"), Err(Fault::MissingParameter));
         assert_eq!(parse("*CLS now"), Err(Fault::ParameterNotAllowed));

@@ -17,6 +17,13 @@ TITLES = {
     "brain4": "Kind of brain tumour on a T1 contrast MRI slice",
     "breast3": "Lesion on a breast ultrasound image",
 }
+SHORT_TITLES = {
+    "covid3": "Chest X-ray: COVID",
+    "lung_tb2": "Chest X-ray: TB",
+    "brain4": "Brain MRI: tumour",
+    "breast3": "Breast ultrasound",
+}
+"""What a small display calls them."""
 SOURCES = {
     "covid3": (["CR", "DX"], ["CHEST"]),
     "lung_tb2": (["CR", "DX"], ["CHEST"]),
@@ -24,6 +31,12 @@ SOURCES = {
     "breast3": (["US"], ["BREAST"]),
 }
 """Modalities and body parts."""
+OLDEST = 120
+"""The highest age that is believed: `Age::HIGHEST` in `src/patient.rs`."""
+AGES = {"lung_tb2": (15, OLDEST)}
+"""Whole years, both ends inside. WHO recommends computer-aided detection of tuberculosis on
+chest films for people aged 15 years and older: WHO consolidated guidelines on tuberculosis,
+module 2: screening (Geneva 2021), recommendation 10; it names no such use for children."""
 CLASSES = {
     "covid": ("COVID-19", "urgent"),
     "viral_pneumonia": ("Viral pneumonia", "priority"),

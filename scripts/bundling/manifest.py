@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from . import focus
-from .exams import CLASSES, EXAMS, SOURCES, TITLES
+from .exams import AGES, CLASSES, EXAMS, SHORT_TITLES, SOURCES, TITLES
 from .prompts import text_prompts
 
 FILE = "bundle.toml"
@@ -32,6 +32,14 @@ def focus_table(style: str) -> list[str]:
     ]
 
 
+def ages(task: str) -> list[str]:
+    """The lines of an exam that say whom it is for; none where it is for everybody."""
+    if task not in AGES:
+        return []
+    youngest, oldest = AGES[task]
+    return [f"ages = [{youngest}, {oldest}]", 'age_unsaid = "note"']
+
+
 def exam_tables(
     extra: dict[str, list[str]] | None = None, exams: Collection[str] = tuple(EXAMS)
 ) -> list[str]:
@@ -45,8 +53,10 @@ def exam_tables(
             "[[exams]]",
             f'name = "{task}"',
             f'title = "{TITLES[task]}"',
+            f'short_title = "{SHORT_TITLES[task]}"',
             f"modalities = {strings(modalities)}",
             f"body_parts = {strings(parts)}",
+            *ages(task),
             f'head = "heads/{task}.safetensors"',
             "review_below = 0.6",
             *(extra or {}).get(task, []),

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import serial
 
-from .client import Client, RefusedError, Silent
-from .messages import Answer, Finding
+from .client import Client, OtherImage, RefusedError, Silent
+from .messages import Answer, Finding, Priority, Sex
 from .wire import VersionDamage
+
+SEXES = {"F": Sex.FEMALE, "M": Sex.MALE, "O": Sex.OTHER}
 
 
 def line(answer: Answer, source: str | None) -> str:
@@ -25,8 +27,15 @@ def talk(client: Client, arguments: argparse.Namespace) -> bool:
         print(client.console(text), flush=True)
     for path in arguments.images:
         try:
-            answer = client.classify(path.read_bytes(), arguments.exam, arguments.region)
-        except (OSError, RefusedError) as error:
+            answer = client.classify(
+                path.read_bytes(),
+                arguments.exam,
+                arguments.region,
+                priority=Priority[arguments.priority.upper()],
+                age=arguments.age,
+                sex=SEXES.get(arguments.sex),
+            )
+        except (OSError, RefusedError, OtherImage) as error:
             print(f"{path}: {error}", file=sys.stderr)
             well = False
             continue
@@ -50,6 +59,9 @@ def main() -> int:
     parser.add_argument("images", nargs="*", type=Path)
     parser.add_argument("--exam", help="where absent, what the image itself asks for")
     parser.add_argument("--region", type=region, metavar="X,Y,W,H")
+    parser.add_argument("--priority", choices=["routine", "urgent", "stat"], default="routine")
+    parser.add_argument("--age", type=int, help="the patient's age in whole years")
+    parser.add_argument("--sex", choices=list(SEXES), help="the patient's sex")
     parser.add_argument("--fetch", action="store_true", help="take what nobody took")
     parser.add_argument("--console", action="append", default=[], metavar="LINE")
     parser.add_argument("--baud", type=int, default=115_200)

@@ -1,10 +1,11 @@
 """A link over a serial port: images out, answers in."""
 
 import hashlib
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from . import messages
 from .endpoint import Endpoint
@@ -30,6 +31,10 @@ class Silent(Exception):
     """No device answered in time."""
 
 
+class OtherImage(Exception):
+    """The device's answer is about another image than was sent: do not use it."""
+
+
 class RefusedError(Exception):
     """The device refused a request."""
 
@@ -38,7 +43,7 @@ class RefusedError(Exception):
         self.number = refused.number
 
 
-NO_SUCH_IMAGE, IMAGE_BUSY, TOO_MANY_WAITING = 32, 33, 12
+NO_SUCH_IMAGE, IMAGE_BUSY, TOO_MANY_WAITING, UNKNOWN_MESSAGE = 32, 33, 12, 40
 
 
 class Lost(Exception):
@@ -57,6 +62,13 @@ class Client:
         self.inbox = bytearray()
         self.heard = time.monotonic()
         self.hello: messages.Hello | None = None
+        # Drawn by chance, so that this client is no other and its numbers are its own. They
+        # are drawn as well, since devices of before knew no identities.
+        self.identity = secrets.randbits(64)
+        self.numbers = itertools.count(secrets.randbits(62))
+        #: Whether the device knows who we are, on this link.
+        self.introduction: Literal["owed", "said", "not known"] = "owed"
+        self.about: messages.About | None = None
 
     def __enter__(self) -> "Client":
         return self
@@ -70,12 +82,18 @@ class Client:
         exam: str | None = None,
         region: tuple[int, int, int, int] | None = None,
         on_progress: Callable[[str, int, int], None] = lambda what, done, of: None,
+        priority: messages.Priority = messages.Priority.ROUTINE,
+        age: int | None = None,
+        sex: messages.Sex | None = None,
     ) -> Answer:
         """Sends an image, gives its answer; the device need not keep it for anyone else.
-        `on_progress` hears `("sent", bytes, of)` and `("stage", stage, of)`."""
-        request = secrets.randbits(64)
+        `on_progress` hears `("sent", bytes, of)` and `("stage", stage, of)`. Priority, age and
+        sex are known to devices since there is `Identity`."""
+        request = next(self.numbers)
         digest = hashlib.sha256(image).digest()
-        run = messages.Run(request, digest, exam, region)
+        run: Request = messages.Run(request, digest, exam, region)
+        if priority or age is not None or sex is not None:
+            run = messages.RunWith(request, digest, exam, region, priority, age, sex)
 
         asked = False
 
@@ -97,6 +115,7 @@ class Client:
                         on_progress("stage", index + 1, stages)
                     case messages.Finding() | messages.Refusal() | messages.Aborted():
                         if report.case == case:
+                            self.hold_to(report, digest)
                             self.take(report)
                             return report
             raise Lost
@@ -160,6 +179,12 @@ class Client:
                         self.say(messages.Chunk(at, chunk))
                         on_progress("sent", at + len(chunk), len(image))
 
+    def hold_to(self, answer: Answer, digest: bytes) -> None:
+        """An answer about another image is none."""
+        about, self.about = self.about, None
+        if about is not None and about.case == answer.case and about.image != digest:
+            raise OtherImage(f"case {answer.case} is about another image")
+
     def take(self, answer: Answer) -> None:
         self.say(messages.Taken(answer.case))
         self.settle()
@@ -174,18 +199,33 @@ class Client:
         """What the device says, as it comes; refusals are raised."""
         while True:
             while (report := self.next_report()) is not None:
-                if isinstance(report, messages.Refused):
-                    raise RefusedError(report)
-                if isinstance(report, messages.Hello):
-                    self.hello = report
+                match report:
+                    case messages.Refused(None, number) if (
+                        number == UNKNOWN_MESSAGE and self.introduction == "said"
+                    ):
+                        # A device of before there were identities.
+                        self.introduction = "not known"
+                        continue
+                    case messages.Refused():
+                        raise RefusedError(report)
+                    case messages.Hello():
+                        self.hello = report
+                    case messages.About():
+                        self.about = report
                 yield report
             self.turn()
 
     def say(self, request: Request) -> None:
         """Writes a request whole, waiting for room and for a link."""
-        data = messages.pack(request)
         while self.endpoint.state != "open":
             self.turn(opening=True)
+        if self.introduction == "owed":
+            self.introduction = "said"
+            self.write(messages.Identity(self.identity))
+        self.write(request)
+
+    def write(self, request: Request) -> None:
+        data = messages.pack(request)
         while data:
             data = data[self.endpoint.sender.write(data) :]
             if data:
@@ -216,6 +256,7 @@ class Client:
         if self.endpoint.state == "closed":
             self.endpoint.open(secrets.randbits(32), now)
             self.inbox.clear()
+            self.introduction, self.about = "owed", None
             if not opening:
                 raise Lost
         while packet := self.endpoint.next_packet(time.monotonic()):

@@ -1,6 +1,7 @@
 """The Python client against the specification's vectors and against the real program:
 `python -m unittest link.test_link`, from `scripts`, with the program built in release."""
 
+import itertools
 import json
 import os
 import pty
@@ -18,7 +19,7 @@ from typing import Any
 import serial
 
 from . import messages, wire
-from .client import Client, RefusedError
+from .client import Client, OtherImage, RefusedError
 from .postcard import Damage
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +223,36 @@ class RealDevice(unittest.TestCase):
                     time.sleep(0.01)
                 self.assertEqual([a.case for a in client.fetch()], [case])
                 self.assertEqual(list(client.fetch()), [], "taken once")
+
+    def test_request_numbers_belong_to_their_client(self) -> None:
+        image = (ROOT / "tests/phantoms/brain.png").read_bytes()
+        other = (ROOT / "tests/phantoms/breast.png").read_bytes()
+        with cable() as (ours, theirs), device(theirs):
+            for identity, first in ((1, image), (2, other)):
+                port = serial.Serial(ours, BAUD, timeout=0.005)
+                with port, Client(port, BAUD) as client:
+                    client.identity, client.numbers = identity, itertools.count(1)
+                    answer = client.classify(first, "brain4", priority=messages.Priority.STAT)
+                    self.assertEqual(answer.case, identity, "each has a number 1 of its own")
+                    assert client.hello
+                    client.numbers = itertools.count(1)
+                    second = other if first is image else image
+                    with self.assertRaises(RefusedError) as refused:
+                        client.classify(second, "brain4")
+                    self.assertEqual(refused.exception.number, 34)
+                    self.assertIn("the highest in use is 1", str(refused.exception))
+
+    def test_an_answer_about_another_image_is_none(self) -> None:
+        client = Client.__new__(Client)
+        answer = messages.Refusal(7, "blank", "take it again", "demonstration")
+        for image, is_mine in ((b"m" * 32, True), (b"o" * 32, False)):
+            client.about = messages.About(7, image)
+            if is_mine:
+                client.hold_to(answer, b"m" * 32)
+            else:
+                with self.assertRaises(OtherImage):
+                    client.hold_to(answer, b"m" * 32)
+            self.assertIsNone(client.about)
 
 
 if __name__ == "__main__":

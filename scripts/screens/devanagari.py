@@ -1,6 +1,6 @@
 """Draws the Hindi words of the screens, one picture a word and face.
 
-Run from the repository's root after a change of `firmware-host/src/screens/words.rs`:
+Run from the repository's root after a change of `words.rs` or `names.rs` in `firmware-host/src/screens`:
 
     python scripts/screens/devanagari.py FOLDER
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 SCREENS = Path("firmware-host/src/screens")
+SOURCES = ("words.rs", "names.rs")
 
 # Pixels of an em such that the headline is as high as the Latin capitals of the face.
 FACES = {
@@ -31,7 +32,7 @@ FACES = {
 
 
 def words() -> list[str]:
-    source = (SCREENS / "words.rs").read_text(encoding="utf-8")
+    source = "".join((SCREENS / name).read_text(encoding="utf-8") for name in SOURCES)
     return sorted(set(re.findall("[\u0900-\u097f]+", source)), key=str.encode)
 
 

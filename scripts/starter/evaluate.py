@@ -66,6 +66,10 @@ Lung mask Dice on the validation images of `lung_tb2`: **{dice:.3f}** (goal 0.93
   ones, and `notumor` slices are another MRI sequence. It has learnt some of that.
 - The same patient may recur; there are no identifiers to tell.
 - Small sets: {smallest} validation images in the smallest exam.
+- No patient's age or sex is known of any image: how well it does by either was not measured.
+  `lung_tb2` is for ages from 15 on, as WHO recommends such programs (*WHO consolidated
+  guidelines on tuberculosis, module 2: screening*, Geneva 2021, recommendation 10): an image
+  that says another age is refused, one that says none is answered with a note.
 - Lesion masks: 39 were to be had for breast ultrasound; the region there is a hint.
 - Its gate and guard know the three kinds of image it was made for (docs/gate.md). A slice
   of a head that is upside down passes in about a quarter of the cases. The figures above

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Calibrated, Enrolled};
 use crate::finding::TriageLevel;
 use crate::focus::{FocusSettings, Strategy};
-use crate::gate::{ExamGate, GateSpec};
+use crate::gate::{ExamGate, GateSpec, Unsaid};
+use crate::patient::{Ages, Sex};
 
 /// The only format number that this version reads.
 pub const FORMAT: u32 = 1;
@@ -127,6 +128,10 @@ pub struct ExamSpec {
     pub name: String,
     /// The question, for people.
     pub title: String,
+    /// A few words for a small display: what the image is and what is looked for. The name
+    /// stands there where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_title: Option<String>,
     /// DICOM modalities that it is for.
     pub modalities: Vec<String>,
     /// DICOM body parts that it is for.
@@ -137,6 +142,18 @@ pub struct ExamSpec {
     /// DICOM lateralities that it is for; empty for any.
     #[serde(default)]
     pub lateralities: Vec<String>,
+    /// Ages that it is for, in whole completed years, both ends inside; any where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ages: Option<Ages>,
+    /// What becomes of an image of which nobody says the patient's age.
+    #[serde(default, skip_serializing_if = "Unsaid::is_note")]
+    pub age_unsaid: Unsaid,
+    /// Sexes that it is for; empty for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sexes: Vec<Sex>,
+    /// What becomes of an image of which nobody says the patient's sex.
+    #[serde(default, skip_serializing_if = "Unsaid::is_note")]
+    pub sex_unsaid: Unsaid,
     /// Its kind of image, one of the gate's.
     #[serde(default)]
     pub kind: Option<String>,
@@ -195,6 +212,26 @@ impl ExamSpec {
         Ok(())
     }
 
+    /// A key that says what becomes of an unsaid age needs ages that are asked for.
+    fn check_patient(&self) -> Result<(), String> {
+        let asks_nothing = |unsaid, of| {
+            let name = &self.name;
+            Err(format!("exam {name}: {unsaid} asks nothing without {of}"))
+        };
+        if self.ages.is_none() && self.age_unsaid == Unsaid::Refuse {
+            return asks_nothing("age_unsaid", "ages");
+        }
+        if self.sexes.is_empty() && self.sex_unsaid == Unsaid::Refuse {
+            return asks_nothing("sex_unsaid", "sexes");
+        }
+        Ok(())
+    }
+
+    /// What a small display calls it.
+    pub fn short_title(&self) -> &str {
+        self.short_title.as_deref().unwrap_or(&self.name)
+    }
+
     /// What the exam asks of an image.
     pub fn gate(&self) -> ExamGate<'_> {
         ExamGate {
@@ -204,6 +241,10 @@ impl ExamSpec {
             body_parts: &self.body_parts,
             views: &self.views,
             lateralities: &self.lateralities,
+            ages: self.ages,
+            age_unsaid: self.age_unsaid,
+            sexes: &self.sexes,
+            sex_unsaid: self.sex_unsaid,
         }
     }
 }
@@ -252,6 +293,7 @@ impl Manifest {
     /// A sentence that says why not.
     pub fn admits(&self, exam: &ExamSpec) -> Result<(), String> {
         exam.check_numbers()?;
+        exam.check_patient()?;
         let gate_knows = |kind: &String| self.gate.as_ref().is_some_and(|g| g.kind(kind).is_some());
         match &exam.kind {
             Some(kind) if !gate_knows(kind) => {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use medfocus::bundle::{self, Bundle, ExamSpec, Store, Trust};
-use medfocus::gate::GateSpec;
+use medfocus::gate::{GateSpec, Unsaid};
 use medfocus::self_test;
 
 use super::state::StateFolder;
@@ -238,6 +238,7 @@ fn inspect(checked: &bundle::Checked) -> String {
                 class.name, class.label
             )
         }));
+        lines.extend(patients(exam));
         lines.push(match &exam.guard {
             Some(guard) => format!(
                 "                 guard up to {}, {}",
@@ -257,4 +258,26 @@ fn inspect(checked: &bundle::Checked) -> String {
         format!("  {bytes:>9} B  {}  {name}", &hash[..16])
     }));
     lines.join("\n") + "\n"
+}
+
+/// Whom an exam is for, and what becomes of an image where nobody says it.
+fn patients(exam: &ExamSpec) -> impl Iterator<Item = String> {
+    let unsaid = |unsaid| match unsaid {
+        Unsaid::Note => "noted",
+        Unsaid::Refuse => "refused",
+    };
+    let ages = exam
+        .ages
+        .map(|ages| (ages.to_string(), unsaid(exam.age_unsaid)));
+    let sexes: Vec<&str> = exam.sexes.iter().map(|sex| sex.word()).collect();
+    let sexes = (!sexes.is_empty()).then(|| {
+        (
+            format!("of sex {}", sexes.join(", ")),
+            unsaid(exam.sex_unsaid),
+        )
+    });
+    let line = |(whom, unsaid): (String, &str)| {
+        format!("                 for patients {whom}; where nobody says it: {unsaid}")
+    };
+    [ages, sexes].into_iter().flatten().map(line)
 }

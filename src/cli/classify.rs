@@ -8,6 +8,7 @@ use medfocus::bundle::{self, Bundle, Exam};
 use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, FrameChoice, Image};
+use medfocus::patient::Patient;
 use medfocus::pipeline::{self, Overrides, Stage, Timings};
 use medfocus::report::{self, Case, Moment, Record};
 
@@ -51,6 +52,8 @@ pub struct Arguments {
     /// it, the middle frame of a DICOM object, and no page of another file with several
     #[arg(long, value_name = "N|middle|all", value_parser = frames)]
     frame: Option<Frames>,
+    #[command(flatten)]
+    patient: super::patient::Arguments,
     #[command(flatten)]
     trust: super::trust::Arguments,
     #[command(flatten)]
@@ -168,7 +171,8 @@ fn classify(
             let record = record(bundle, (&source, image), answer, timings);
             progress.suspend(|| printer.print(&record, title))
         };
-    let (image, exams) = match decode(bundle, asked, (file, frame), &mut timings) {
+    let caller = arguments.patient.patient();
+    let (image, exams) = match decode(bundle, asked, (file, frame), caller, &mut timings) {
         Ok(parts) => parts,
         Err(undecided) => {
             print(
@@ -195,7 +199,10 @@ fn classify(
     let mut any_refused = false;
     for (exam, outcome) in outcomes {
         match outcome {
-            Ok((finding, region)) => {
+            Ok((mut finding, region)) => {
+                if arguments.outputs.deidentify {
+                    finding.patient = finding.patient.untelling();
+                }
                 let case = Case {
                     finding: &finding,
                     title: &exam.spec.title,
@@ -274,10 +281,15 @@ fn decode<'a>(
     bundle: &'a Bundle,
     asked: &Asked<'a>,
     (file, frame): (&Path, FrameChoice),
+    caller: Patient,
     timings: &mut Timings,
 ) -> Result<(Image, Vec<&'a Exam>), Box<Undecided>> {
     let image = pipeline::observe(timings, Stage::Decode, || image::read_frame(file, frame));
-    let image = image.map_err(|refusal| {
+    let told = image.and_then(|image| {
+        let told = image.told(caller);
+        told.map_err(|refusal| refusal.about(&file.display().to_string()))
+    });
+    let image = told.map_err(|refusal| {
         let exam = match asked {
             Asked::These(exams) if exams.len() == 1 => Some(exams[0].spec.name.clone()),
             _ => None,

@@ -35,6 +35,8 @@ pub struct Arguments {
     /// Where to look, in the image's pixels
     #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
     region: Option<[u32; 4]>,
+    #[command(flatten)]
+    patient: super::patient::Arguments,
     /// Take every answer that the device has and nobody took
     #[arg(long)]
     fetch: bool,
@@ -83,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for file in &files {
         let request = requests.next_number();
         match Task::read(file, arguments.exam.as_deref(), arguments.region, request) {
-            Ok(task) => tasks.push(task),
+            Ok(task) => tasks.push(task.of(arguments.patient.patient())),
             Err(why) => missing.push(unread(file, &why)),
         }
     }

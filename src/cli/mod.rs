@@ -21,6 +21,7 @@ mod local;
 mod logging;
 mod manual;
 mod outputs;
+mod patient;
 mod printer;
 mod run_cases;
 mod serve;

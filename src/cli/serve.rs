@@ -19,17 +19,14 @@ use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::health::Monitor;
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
-    Afterwards, Cases, Displays, Event, Events, Health, Port, Power, Supervisor, Surroundings,
-    Trouble, Worker, WorkerSettings, dicom, folder, socket, talk,
+    Afterwards, Cases, Displays, Event, Events, Port, Power, Supervisor, Surroundings, Trouble,
+    Worker, WorkerSettings, dicom, folder, socket, talk,
 };
 
 use super::{Failure, no_exam, put, state};
 use options::Options;
 use reload::Reload;
 pub use reload::bundle_folder;
-
-/// What the displays get to show why the device ends; e-paper takes two seconds.
-const LAST_PICTURE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -69,8 +66,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return put(text.as_bytes());
     }
     let events = Arc::new(Events::default());
-    let places = config.display.iter().map(|shown| shown.place.clone());
-    let displays = Displays::start(places.collect(), config.device.language, &events);
+    let language = config.device.language;
+    let asked = config.display.iter().map(|shown| shown.asked(language));
+    let displays = Displays::start(asked.collect(), &events);
     let power = Arc::new(Power::watched());
     let reload = Arc::new(Reload::new(options.clone()));
     signals::listen(&power, &reload).map_err(|error| Failure::Device {
@@ -79,10 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         cure: "start the device again and report this",
     })?;
     let served = serve(&config, &events, &displays, &power, &reload);
-    if let Some(trouble) = served.as_ref().err().and_then(Failure::trouble) {
-        events.tell(&Event::Health(Health::Fault(Arc::new(trouble))));
-    }
-    displays.stop(LAST_PICTURE);
+    displays.stop(served.as_ref().err().and_then(Failure::trouble));
     served
 }
 

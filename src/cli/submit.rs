@@ -53,6 +53,8 @@ pub struct Arguments {
     /// Where to look, in the image's pixels
     #[arg(long, value_name = "X,Y,W,H", value_parser = super::link::region)]
     region: Option<[u32; 4]>,
+    #[command(flatten)]
+    patient: super::patient::Arguments,
     /// Wait for the answers and print them, as classify does
     #[arg(long)]
     wait: bool,
@@ -179,6 +181,8 @@ impl Desk<'_> {
                 exam: self.arguments.exam.clone(),
                 region: self.arguments.region,
                 priority: self.arguments.priority,
+                age: self.arguments.patient.age,
+                sex: self.arguments.patient.sex,
                 client: Some(self.requests.identity()),
                 request: Some(self.requests.next_number()),
             };

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
-use firmware_host::message::{CHUNK_LENGTH, Digest, Report, Request, Step};
+use firmware_host::message::{self, CHUNK_LENGTH, Digest, Report, Request, Step};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Client, ClientError, Heard};
 use crate::image::open::{self, NoFile};
 use crate::journal::Identity;
+use crate::patient::{Age, Patient, Sex};
 
 /// An image that is to be answered.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct Task {
     request: u64,
     exam: Option<String>,
     region: Option<[u32; 4]>,
+    patient: Patient,
     state: State,
     /// The device found the bytes damaged, once.
     damaged: bool,
@@ -71,10 +73,17 @@ impl Task {
             request,
             exam: exam.map(str::to_owned),
             region,
+            patient: Patient::default(),
             state: State::Waiting,
             damaged: false,
             not_before: None,
         })
+    }
+
+    /// The same, of this patient.
+    #[must_use]
+    pub fn of(self, patient: Patient) -> Self {
+        Self { patient, ..self }
     }
 
     /// The image's path as it was given.
@@ -474,16 +483,35 @@ impl Task {
         if let State::Sending(from) = self.state {
             self.send_chunks(from as usize, client, watcher);
         }
-        if self.state == State::Sent {
-            let asked = client.say(&Request::Run {
-                request: self.request,
-                image: self.image,
-                exam: self.exam.as_deref(),
-                region: self.region,
-            });
-            if asked {
-                self.state = State::Asked;
-            }
+        if self.state == State::Sent && client.say(&self.run()) {
+            self.state = State::Asked;
+        }
+    }
+
+    /// The shorter message where it says all: devices of before the longer one know it.
+    fn run(&self) -> Request<'_> {
+        let (request, image) = (self.request, self.image);
+        let (exam, region) = (self.exam.as_deref(), self.region);
+        if self.patient.is_unknown() {
+            return Request::Run {
+                request,
+                image,
+                exam,
+                region,
+            };
+        }
+        Request::RunWith {
+            request,
+            image,
+            exam,
+            region,
+            priority: message::Priority::Routine,
+            age: self.patient.age.map(Age::years),
+            sex: self.patient.sex.map(|sex| match sex {
+                Sex::F => message::Sex::Female,
+                Sex::M => message::Sex::Male,
+                Sex::O => message::Sex::Other,
+            }),
         }
     }
 

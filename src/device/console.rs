@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::cases::{Cases, State, Summary};
 use crate::finding::Channel;
 use crate::journal::{Order, Priority};
+use crate::patient::{Age, Patient};
 use crate::report::{self, SOFTWARE};
 
 /// Cases that `CASE:LIST?` names.
@@ -29,6 +30,7 @@ struct Chosen {
     exam: Option<String>,
     region: Option<[u32; 4]>,
     priority: Priority,
+    patient: Patient,
     echo: bool,
 }
 
@@ -113,12 +115,14 @@ impl Console {
                     exam: self.chosen.exam.clone(),
                     region: self.chosen.region,
                     priority: self.chosen.priority,
+                    patient: self.chosen.patient,
                     ..Order::default()
                 };
                 let case = cases.run_file(order)?;
-                // Both are of one image; the next case has another.
+                // All are of one image; the next case has another.
                 self.chosen.region = None;
                 self.chosen.priority = Priority::default();
+                self.chosen.patient = Patient::default();
                 Ok(case.to_string())
             }
             Command::Rerun(case) => Ok(cases.rerun(case)?.to_string()),
@@ -128,6 +132,16 @@ impl Console {
             }
             Command::Priority(word) => {
                 self.chosen.priority = word.parse().map_err(|_| Fault::IllegalParameter)?;
+                ok()
+            }
+            Command::Age(years) => {
+                let age = years.map(Age::try_from).transpose();
+                self.chosen.patient.age = age.map_err(|_| Fault::OutOfRange)?;
+                ok()
+            }
+            Command::Sex(word) => {
+                let sex = word.map(str::parse).transpose();
+                self.chosen.patient.sex = sex.map_err(|_: String| Fault::IllegalParameter)?;
                 ok()
             }
             Command::CaseStatus(case) => Ok(format!("{case} {}", cases.state(case)?.word())),

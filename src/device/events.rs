@@ -13,7 +13,7 @@ use firmware_host::fault::Fault;
 
 use super::lock;
 use super::trouble::Trouble;
-use crate::bundle::IntendedUse;
+use crate::bundle::{ExamSpec, IntendedUse};
 use crate::finding::{BundleId, Finding, Refusal};
 use crate::focus::Mask;
 use crate::image::Image;
@@ -106,6 +106,8 @@ pub struct Found {
     pub finding: Finding,
     /// The exam's title for people.
     pub title: String,
+    /// What a small display calls the exam.
+    pub short_title: String,
     /// The image, no longer than [`Found::LONGEST`] pixels on either side.
     pub thumbnail: Image,
     /// The region, in the thumbnail's pixels.
@@ -117,14 +119,15 @@ impl Found {
     pub const LONGEST: u32 = 240;
 
     /// Keeps of an image what a display needs.
-    pub fn new(finding: Finding, title: String, image: &Image, mask: &Mask) -> Self {
+    pub fn new(finding: Finding, exam: &ExamSpec, image: &Image, mask: &Mask) -> Self {
         // A display is for all eyes: what a unit wrote around its region is left out.
         let shown = image.cleaned().unwrap_or(Cow::Borrowed(image));
         let thumbnail = shown.reduced(Self::LONGEST);
         let region = mask.reduced(thumbnail.width, thumbnail.height);
         Self {
             finding,
-            title,
+            title: exam.title.clone(),
+            short_title: exam.short_title().to_owned(),
             thumbnail,
             region,
         }

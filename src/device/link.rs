@@ -18,10 +18,11 @@ use serde_json::Value;
 use super::cases::{Cases, State};
 use super::console::Console;
 use super::events::{Event, Health, Listener};
-use super::images::{Begun, Upload};
+use super::images::{Begun, Pin, Upload};
 use super::line::checked;
 use crate::finding::Channel;
 use crate::journal::{Asker, Identity, Order, Priority, RequestId};
+use crate::patient::{Age, Patient, Sex};
 use crate::pipeline::Stage;
 use crate::report::{self, SOFTWARE};
 use crate::sha256::Sha256;
@@ -32,6 +33,9 @@ const ENOUGH: usize = 2048;
 
 /// Answers that may be on their way.
 const OFFERED: usize = 32;
+
+/// Images that are held for a host that sends several before it asks for their cases.
+const PINS: usize = 8;
 
 /// The longest name that is sent whole.
 const NAME: usize = 64;
@@ -49,6 +53,8 @@ pub struct Link<'a> {
     inbox: Inbox,
     outgoing: VecDeque<u8>,
     upload: Option<Upload>,
+    /// Images that came and whose case was not asked for yet.
+    pins: VecDeque<Pin>,
     listener: Option<Listener>,
     /// Cases that were run on this link.
     own: BTreeSet<u64>,
@@ -73,6 +79,7 @@ impl<'a> Link<'a> {
             inbox: Inbox::default(),
             outgoing: VecDeque::new(),
             upload: None,
+            pins: VecDeque::new(),
             listener: None,
             own: BTreeSet::new(),
             offered: BTreeSet::new(),
@@ -127,6 +134,7 @@ impl<'a> Link<'a> {
         self.inbox.forget();
         self.outgoing.clear();
         self.upload = None;
+        self.pins.clear();
         self.listener = None;
         self.own.clear();
         self.trouble = None;
@@ -202,7 +210,7 @@ impl<'a> Link<'a> {
             Request::Put { image, size } => {
                 self.upload = None;
                 match self.cases.begin_image(image, size) {
-                    Ok(Begun::Stored) => self.say(&Report::Stored { image }),
+                    Ok(Begun::Stored(pin)) => self.stored(image, Some(pin)),
                     Ok(Begun::Wanted(upload)) => {
                         let offset = upload.have();
                         self.upload = Some(upload);
@@ -231,13 +239,20 @@ impl<'a> Link<'a> {
                 exam,
                 region,
                 priority,
-                age: _,
-                sex: _,
+                age,
+                sex,
             } => {
+                let Ok(age) = age.map(Age::try_from).transpose() else {
+                    return self.refuse(Some(request), Fault::OutOfRange);
+                };
                 let order = Order {
                     exam: exam.map(str::to_owned),
                     region,
                     priority: priority_of(priority),
+                    patient: Patient {
+                        age,
+                        sex: sex.map(sex_of),
+                    },
                     ..Order::default()
                 };
                 self.run(request, &image, order);
@@ -265,7 +280,10 @@ impl<'a> Link<'a> {
             ..order
         };
         match self.cases.run_stored(order, image) {
-            Ok(case) => self.accepted(request, case),
+            Ok(case) => {
+                self.pins.retain(|pin| pin.image() != image);
+                self.accepted(request, case);
+            }
             Err(fault) => self.refuse(Some(request), fault),
         }
     }
@@ -283,6 +301,15 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// An image is in the store, and stays there until its case is asked for.
+    fn stored(&mut self, image: Digest, pin: Option<Pin>) {
+        self.pins.extend(pin);
+        if self.pins.len() > PINS {
+            self.pins.pop_front();
+        }
+        self.say(&Report::Stored { image });
+    }
+
     /// Chunks that are still on their way after a refusal belong to nothing.
     fn chunk(&mut self, offset: u32, bytes: &[u8]) {
         let Some(upload) = &mut self.upload else {
@@ -291,9 +318,9 @@ impl<'a> Link<'a> {
         match upload.take(offset, bytes) {
             Ok(false) => {}
             Ok(true) => {
-                let image = upload.image();
+                let (image, pin) = (upload.image(), upload.pin());
                 self.upload = None;
-                self.say(&Report::Stored { image });
+                self.stored(image, pin);
             }
             Err(fault) => {
                 self.upload = None;
@@ -422,6 +449,14 @@ fn priority_of(priority: message::Priority) -> Priority {
         message::Priority::Routine => Priority::Routine,
         message::Priority::Urgent => Priority::Urgent,
         message::Priority::Stat => Priority::Stat,
+    }
+}
+
+fn sex_of(sex: message::Sex) -> Sex {
+    match sex {
+        message::Sex::Female => Sex::F,
+        message::Sex::Male => Sex::M,
+        message::Sex::Other => Sex::O,
     }
 }
 

@@ -37,7 +37,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use cases::{Afterwards, Cases, State, Summary};
 pub use console::Console;
-pub use display::{Displays, GlassError, place};
+pub use display::{Asked, Displays, GlassError, Manner, place};
 pub use events::{Event, Events, Found, Health, Listener};
 pub use health::boot_id;
 pub use images::path as stored;

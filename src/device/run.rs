@@ -166,6 +166,8 @@ fn answer(
         image::read_frame_as(path, &order.source, FrameChoice::default())
     })?;
     *sha256 = Some(image.sha256.clone());
+    let told = image.told(order.patient);
+    let image = told.map_err(|refusal| refusal.about(&order.source))?;
     let exam = exam(bundle, order, &image)?;
     let overrides = Overrides {
         prompts: order.region.map(prompt).into_iter().collect(),
@@ -178,8 +180,7 @@ fn answer(
         .unwrap_or_else(|| Err(fault(&order.source, "the exam was not answered")))
         .map_err(|refusal| refusal.about(&order.source))?;
     finding.case = case.to_string();
-    let title = exam.spec.title.clone();
-    Ok(Found::new(finding, title, &image, &region))
+    Ok(Found::new(finding, &exam.spec, &image, &region))
 }
 
 /// The exam that was ordered, or the one that the image asks for.

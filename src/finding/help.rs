@@ -18,6 +18,10 @@ pub enum Help {
     OneWholeFilm,
     /// Have a person read it.
     AskAPerson,
+    /// Say how old the patient is.
+    SayAge,
+    /// Say the patient's sex.
+    SaySex,
     /// Say which picture of the file, which holds so many.
     ChooseFrame(u32),
     /// Give the prompt a place within the image.
@@ -70,6 +74,8 @@ impl Help {
                 _ => "have a person read it",
             }
             .to_owned(),
+            Self::SayAge => say_of_patient(["--age YEARS", "CASE:AGE", "age"], channel),
+            Self::SaySex => say_of_patient(["--sex M, F or O", "CASE:SEX", "sex"], channel),
             Self::ChooseFrame(count) => choose_frame(*count, channel),
             Self::MovePrompt => match channel {
                 Channel::CommandLine => "give --prompt in the image's own pixels",
@@ -110,6 +116,15 @@ fn choose_exam(exams: &str, channel: Channel) -> String {
     }
 }
 
+fn say_of_patient([option, command, what]: [&str; 3], channel: Channel) -> String {
+    match channel {
+        Channel::CommandLine => format!("say it with {option}"),
+        Channel::Console => format!("say it with {command}, then run it again"),
+        Channel::Link => format!("send it again with the patient's {what}"),
+        Channel::Record => format!("give the patient's {what} with the image or in the request"),
+    }
+}
+
 /// Only a command line can say which.
 fn choose_frame(count: u32, channel: Channel) -> String {
     match (channel, count) {
@@ -142,12 +157,14 @@ mod tests {
     use super::*;
 
     /// Each kind of help, once.
-    fn all() -> [Help; 8] {
+    fn all() -> [Help; 10] {
         [
             Help::from("do something"),
             Help::ChooseExam(vec!["brain4".to_owned(), "covid3".to_owned()]),
             Help::OtherExam,
             Help::AskAPerson,
+            Help::SayAge,
+            Help::SaySex,
             Help::ChooseFrame(3),
             Help::MovePrompt,
             Help::ShowNoPicture,

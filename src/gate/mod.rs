@@ -8,12 +8,14 @@
 mod film;
 pub mod layout;
 mod measures;
+mod patient;
 mod spec;
 
 pub use film::film;
 pub use layout::{Layout, Layouts};
 pub use measures::{Measures, square};
-pub use spec::{ExamGate, FilmSpec, GateSpec, KindSpec};
+pub use patient::{suits, unknown};
+pub use spec::{ExamGate, FilmSpec, GateSpec, KindSpec, Unsaid};
 
 use crate::finding::{Help, Refusal, RefusalCode};
 use crate::image::Said;
@@ -368,6 +370,10 @@ mod tests {
             body_parts: &words[1],
             views: &words[2],
             lateralities: &words[3],
+            ages: None,
+            age_unsaid: Unsaid::Note,
+            sexes: &[],
+            sex_unsaid: Unsaid::Note,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::patient::{Ages, Sex};
+
 /// The manifest's `[gate]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +86,33 @@ pub struct ExamGate<'a> {
     pub views: &'a [String],
     /// DICOM lateralities; empty for any.
     pub lateralities: &'a [String],
+    /// Ages in whole years; `None` for any.
+    pub ages: Option<Ages>,
+    /// What becomes of an image that does not say the patient's age.
+    pub age_unsaid: Unsaid,
+    /// Sexes; empty for any.
+    pub sexes: &'a [Sex],
+    /// What becomes of an image that does not say the patient's sex.
+    pub sex_unsaid: Unsaid,
+}
+
+/// What becomes of an image where neither it nor the caller says what an exam asks of the
+/// patient.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unsaid {
+    /// It is answered, and the finding says so.
+    #[default]
+    Note,
+    /// It is refused.
+    Refuse,
+}
+
+impl Unsaid {
+    /// Whether it is what holds where a manifest says nothing.
+    pub(crate) fn is_note(&self) -> bool {
+        *self == Self::Note
+    }
 }
 
 impl GateSpec {

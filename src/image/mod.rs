@@ -16,11 +16,14 @@ mod read;
 mod resize;
 mod tiff_pages;
 mod tiff_palette;
+mod told;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::patient::Patient;
 
 pub use dicom::Origin;
 pub use isolated::{Wanted, decode_as_child, isolate};
@@ -109,6 +112,10 @@ pub struct Said {
     /// The part that shows something, `[x, y, width, height]` in the image's own pixels:
     /// an ultrasound unit draws its own words around it.
     pub region: Option<[u32; 4]>,
+    /// The patient's age and sex.
+    pub patient: Patient,
+    /// What was said and could not be understood, as `code: sentence`.
+    pub notes: Vec<String>,
 }
 
 /// An image as every later room sees it.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Priority;
 use crate::finding::Refusal;
+use crate::patient::Patient;
 use crate::sha256::Sha256;
 
 /// What a case is asked.
@@ -46,6 +47,9 @@ pub struct Order {
     /// How much it hurries; old entries do not say.
     #[serde(default)]
     pub priority: Priority,
+    /// What whoever asks says of the patient.
+    #[serde(default, skip_serializing_if = "Patient::is_unknown")]
+    pub patient: Patient,
 }
 
 impl Order {
@@ -58,7 +62,10 @@ impl Order {
             (Some(one), None) => before.hash_of_name() == one.sha256(),
             (None, _) => self.source == before.source,
         };
-        is_same_image && self.exam == before.exam && self.region == before.region
+        is_same_image
+            && self.exam == before.exam
+            && self.region == before.region
+            && self.patient == before.patient
     }
 
     /// SHA-256 of the image's bytes; `None` where it is not known before it is read.
@@ -223,7 +230,7 @@ mod tests {
     #[test]
     fn the_same_is_asked_only_of_the_same_image_exam_and_options() {
         type Change = fn(&mut Order);
-        let cases: [(&str, Change, bool); 7] = [
+        let cases: [(&str, Change, bool); 8] = [
             ("nothing", |_| {}, true),
             ("source", |order| order.source = "b.png".to_owned(), true),
             ("priority", |order| order.priority = Priority::Stat, true),
@@ -234,6 +241,11 @@ mod tests {
             ),
             ("exam", |order| order.exam = None, false),
             ("region", |order| order.region = Some([0, 0, 1, 1]), false),
+            (
+                "age",
+                |order| order.patient.age = crate::patient::Age::new(34),
+                false,
+            ),
             (
                 "old entry of the same image",
                 |order| {

@@ -62,6 +62,7 @@ pub fn admit(
 ) -> Result<(), Refusal> {
     let asks = exam.gate();
     gate::fits(&asks, &image.said)?;
+    gate::suits(&asks, &image.said.patient)?;
     match (&bundle.manifest.gate, look) {
         (Some(spec), Some(look)) => gate::judge(spec, &asks, look),
         _ => Ok(()),
@@ -157,6 +158,7 @@ pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a 
             &all,
         );
     };
+    // Never by the patient: a child's image must not become another exam's.
     let fits = |exam: &&Exam| gate::fits(&exam.spec.gate(), &image.said).is_ok();
     let fitting: Vec<&Exam> = all.iter().copied().filter(fits).collect();
     let words = [

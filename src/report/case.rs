@@ -7,6 +7,7 @@
 //! one in its place.
 
 use dicom_core::header::Tag;
+use dicom_dictionary_std::tags;
 use sha2::{Digest, Sha256};
 
 use super::{Moment, SOFTWARE};
@@ -14,6 +15,7 @@ use crate::bundle::IntendedUse;
 use crate::finding::{BundleId, Finding, Refusal};
 use crate::focus::Mask;
 use crate::image::{Image, Origin};
+use crate::patient::{Age, Sex};
 
 /// Everything that an output needs.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,18 @@ impl Case<'_> {
     /// A value that is carried over, unless it must not be.
     pub(super) fn carried(&self, tag: Tag) -> Option<&str> {
         self.origin().filter(|_| !self.deidentify)?.text(tag)
+    }
+
+    /// The patient's age when the image was taken, unless it must not be told.
+    pub(super) fn age(&self) -> Option<Age> {
+        self.finding.patient.age.filter(|_| !self.deidentify)
+    }
+
+    /// The patient's sex: the source's, else the one that was given, unless it must not be.
+    pub(super) fn sex(&self) -> Option<&str> {
+        let given = self.finding.patient.sex.filter(|_| !self.deidentify);
+        let carried = self.carried(tags::PATIENT_SEX);
+        carried.or_else(|| given.map(Sex::word))
     }
 
     /// Date and time as they stand in an output. Where nothing may tell whose image it is,

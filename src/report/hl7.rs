@@ -37,7 +37,7 @@ pub fn hl7(case: &Case<'_>) -> String {
             known(tags::ISSUER_OF_PATIENT_ID),
             name(tags::PATIENT_NAME),
             known(tags::PATIENT_BIRTH_DATE),
-            known(tags::PATIENT_SEX)
+            escaped(case.sex().unwrap_or_default())
         ),
         format!(
             "OBR|1|{}|{}|{exam}|||{stamp}|||||||||{}||||||{stamp}|||P",
@@ -46,12 +46,13 @@ pub fn hl7(case: &Case<'_>) -> String {
             name(tags::REFERRING_PHYSICIAN_NAME)
         ),
     ];
-    let mut observe = |kind: &str, what: &str, value: String| {
+    let mut observe_in = |kind: &str, what: &str, value: String, unit: &str| {
         let number = segments.len() - 2;
         segments.push(format!(
-            "OBX|{number}|{kind}|{what}||{value}||||||P|||{stamp}"
+            "OBX|{number}|{kind}|{what}||{value}|{unit}|||||P|||{stamp}"
         ));
     };
+    let mut observe = |kind: &str, what: &str, value| observe_in(kind, what, value, "");
     let class = finding.class();
     let (code, label) = (escaped(&class.class), escaped(&class.label));
     observe("CWE", &exam, format!("{code}^{label}^99MEDFOCUS"));
@@ -81,6 +82,10 @@ pub fn hl7(case: &Case<'_>) -> String {
     );
     let maker = format!("{}. {}", case.maker(), case.limits());
     observe("TX", "limits^Limits of use^99MEDFOCUS", escaped(&maker));
+    if let Some(age) = case.age() {
+        let years = age.years().to_string();
+        observe_in("NM", "30525-0^Age^LN", years, "a^year^UCUM");
+    }
     segments.join("\r") + "\r"
 }
 

@@ -10,6 +10,7 @@ use crate::bundle::Class;
 use crate::finding::{
     Answer, Channel, Check, ClassProbability, Finding, Help, MaskReport, PredictionSet, TriageLevel,
 };
+use crate::patient::Patient;
 
 /// One answer as a JSON object, its help worded for a channel.
 pub fn json(record: &Record<'_>, channel: Channel) -> Value {
@@ -21,6 +22,9 @@ pub fn json(record: &Record<'_>, channel: Channel) -> Value {
             put("case", finding.case.clone().into());
             put("source", record.source.into());
             put("exam", finding.exam.clone().into());
+            if !finding.patient.is_unknown() {
+                put("patient", patient(finding.patient));
+            }
             put("class", finding.class().class.clone().into());
             put("probabilities", probabilities(finding));
             if let Some(set) = &finding.prediction_set {
@@ -120,6 +124,7 @@ pub fn restored(record: &Value, classes: &[Class]) -> Result<Finding, NotRestore
         case: fields.case,
         exam: fields.exam,
         answer: answer.ok_or(NotRestored::Class(fields.class))?,
+        patient: fields.patient,
         probabilities,
         prediction_set: fields.prediction_set,
         triage_level: fields.triage_level,
@@ -138,6 +143,8 @@ pub fn restored(record: &Value, classes: &[Class]) -> Result<Finding, NotRestore
 struct Fields {
     case: String,
     exam: String,
+    #[serde(default)]
+    patient: Patient,
     class: String,
     probabilities: BTreeMap<String, f64>,
     #[serde(default)]
@@ -154,6 +161,14 @@ struct Fields {
     reasons: Vec<String>,
 }
 
+/// What is known of the patient, and no key for what is not.
+fn patient(patient: Patient) -> Value {
+    let age = patient.age.map(|age| ("age_years", json!(age)));
+    let sex = patient.sex.map(|sex| ("sex", json!(sex)));
+    let known = [age, sex].into_iter().flatten();
+    known.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 fn probabilities(finding: &Finding) -> Value {
     let entry = |p: &ClassProbability| (p.class.clone(), json!(p.probability));
     Value::Object(finding.probabilities.iter().map(entry).collect())
@@ -168,6 +183,7 @@ mod tests {
     use super::*;
     use crate::bundle::IntendedUse;
     use crate::finding::{BundleId, Rle};
+    use crate::patient::Age;
 
     fn class(name: &str) -> Class {
         Class {
@@ -189,6 +205,7 @@ mod tests {
             case: "17".to_owned(),
             exam: "lung_tb2".to_owned(),
             answer: 1,
+            patient: Patient::default(),
             probabilities: classes.iter().enumerate().map(probability).collect(),
             prediction_set: None,
             triage_level: TriageLevel::Review,
@@ -234,6 +251,16 @@ mod tests {
         let back = restored(&record(&finding), &classes).unwrap();
         assert_eq!(back, finding);
         assert!(record(&finding).get("prediction_set").is_none());
+        assert!(record(&finding).get("patient").is_none());
+        let known = Finding {
+            patient: Patient {
+                age: Age::new(93),
+                sex: None,
+            },
+            ..finding.clone()
+        };
+        assert_eq!(record(&known)["patient"], json!({ "age_years": 93 }));
+        assert_eq!(restored(&record(&known), &classes).unwrap(), known);
         let claims = Finding {
             prediction_set: Some(PredictionSet {
                 coverage: 0.9,

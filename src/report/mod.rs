@@ -1,7 +1,8 @@
 //! Findings for people and programs: text, JSON, the overlay picture, a page as picture or
 //! PDF, DICOM and HL7.
 //!
-//! Whose image it is stands in the DICOM and HL7 forms alone. Every form names the bundle's
+//! Whose image it is stands in the DICOM and HL7 forms alone; age and sex, where they are
+//! known, in text, JSON and page as well. Every form names the bundle's
 //! intended use. Nothing here decides anything.
 
 mod case;

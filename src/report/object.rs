@@ -9,6 +9,7 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 
 use super::case::{Case, NotWritten, hashed_uid};
 use crate::image::Origin;
+use crate::patient::Age;
 
 /// The scheme of our own codes: exams, classes and levels of bundles.
 pub(super) const SCHEME: &str = "99MEDFOCUS";
@@ -159,6 +160,11 @@ impl Case<'_> {
         for (tag, vr, always) in IDENTIFYING {
             let value = match tag {
                 tags::STUDY_INSTANCE_UID => Some(self.study()),
+                tags::PATIENT_SEX => self.sex().map(str::to_owned),
+                tags::PATIENT_AGE => {
+                    let carried = self.carried(tag).map(str::to_owned);
+                    carried.or_else(|| self.age().map(Age::dicom))
+                }
                 tag => self.carried(tag).map(str::to_owned),
             };
             match value {

@@ -1,5 +1,5 @@
 //! The one-page report: the overlay picture, large, with where it comes from and what it
-//! is not for under it. No word of the patient is on it.
+//! is not for under it. Of the patient it says age and sex, and never an exact age over 89.
 
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::ascii::FONT_10X20;
@@ -13,6 +13,7 @@ use image::imageops::{FilterType, overlay as paste, resize};
 use super::SOFTWARE;
 use super::case::{Case, NotWritten};
 use super::overlay::{Picture, fill, overlay};
+use super::text::patient;
 
 /// A page of A4 at 100 pixels an inch.
 const WIDTH: u32 = 827;
@@ -112,6 +113,9 @@ fn lines(case: &Case<'_>) -> Vec<String> {
         format!("bundle SHA-256 {}", case.bundle.sha256),
         format!("image SHA-256 {}", case.image.sha256),
     ];
+    if let Some(patient) = patient(finding) {
+        lines.insert(1, format!("Patient: {patient}"));
+    }
     if let Some(set) = &finding.prediction_set {
         let (percent, words) = (set.percent(), set.words());
         lines.insert(

@@ -80,6 +80,14 @@ fn why<'a>(record: &Record<'_>, refusal: &'a Refusal) -> &'a str {
         .unwrap_or(&refusal.message)
 }
 
+/// Age and sex for people, as far as they are known.
+pub(super) fn patient(finding: &Finding) -> Option<String> {
+    let age = finding.patient.age.map(|age| format!("age {age}"));
+    let sex = finding.patient.sex.map(|sex| format!("sex {sex}"));
+    let known: Vec<String> = [age, sex].into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
+}
+
 fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Option<&str>) {
     let _ = writeln!(text, "{}", record.source);
     let _ = writeln!(
@@ -88,6 +96,9 @@ fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Opt
         f.exam,
         title.unwrap_or_default()
     );
+    if let Some(patient) = patient(f) {
+        let _ = writeln!(text, "  patient   {patient}");
+    }
     let _ = writeln!(
         text,
         "  answer    {}  ({})",

@@ -41,17 +41,23 @@ pub fn level(class_level: TriageLevel, probability: f64, review_below: f64) -> T
     }
 }
 
-/// The level once a class is flagged: the sooner of the two, where to be unsure hurries more
-/// than to have found nothing.
-pub fn sooner(level: TriageLevel, flagged: TriageLevel) -> TriageLevel {
+/// Whether one level hurries more than another: to be unsure hurries more than to have found
+/// nothing, and less than to have found what must be looked at today.
+pub fn hurries_more(level: TriageLevel, than: TriageLevel) -> bool {
     let haste = |level| match level {
         TriageLevel::Routine => 0,
         TriageLevel::Review => 1,
         TriageLevel::Priority => 2,
         TriageLevel::Urgent => 3,
     };
-    if haste(flagged) > haste(level) {
-        flagged
+    haste(level) > haste(than)
+}
+
+/// The one of two levels that hurries more: a flag or an unsettled prediction set only ever
+/// hurries.
+pub fn sooner(level: TriageLevel, other: TriageLevel) -> TriageLevel {
+    if hurries_more(other, level) {
+        other
     } else {
         level
     }

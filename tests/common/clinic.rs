@@ -275,7 +275,7 @@ pub fn image(number: u8) -> Vec<u8> {
     let mut picture = image::open(phantom("brain.png"))
         .expect("a phantom")
         .to_luma8();
-    picture.put_pixel(number.into(), 0, image::Luma([number]));
+    picture.put_pixel(0, 0, image::Luma([100 + number]));
     let mut file = std::io::Cursor::new(Vec::new());
     picture
         .write_to(&mut file, image::ImageFormat::Png)

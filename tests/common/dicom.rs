@@ -1,9 +1,11 @@
-//! Parts of DICOM objects.
+//! DICOM objects and parts of them.
+
+use std::path::Path;
 
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, VR};
-use dicom_dictionary_std::tags;
-use dicom_object::InMemDicomObject;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 
 /// What an ultrasound unit says of where its region lies, by its corners.
 pub fn ultrasound_region([x0, y0, x1, y1]: [u32; 4]) -> DataElement<InMemDicomObject> {
@@ -16,4 +18,39 @@ pub fn ultrasound_region([x0, y0, x1, y1]: [u32; 4]) -> DataElement<InMemDicomOb
     ]);
     let regions = DataSetSequence::from(vec![region]);
     DataElement::new(tags::SEQUENCE_OF_ULTRASOUND_REGIONS, VR::SQ, regions)
+}
+
+/// Writes a grey picture as an object of made-up UIDs with these elements.
+pub fn write_grey(
+    path: &Path,
+    pixels: &image::GrayImage,
+    elements: impl IntoIterator<Item = DataElement<InMemDicomObject>>,
+) {
+    let word = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+    let number =
+        |tag, value: u32| DataElement::new(tag, VR::US, PrimitiveValue::from(value as u16));
+    let mut object = InMemDicomObject::from_element_iter([
+        word(tags::SOP_INSTANCE_UID, VR::UI, "2.25.815"),
+        word(tags::STUDY_INSTANCE_UID, VR::UI, "2.25.816"),
+        word(tags::SERIES_INSTANCE_UID, VR::UI, "2.25.817"),
+        word(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
+        number(tags::SAMPLES_PER_PIXEL, 1),
+        number(tags::ROWS, pixels.height()),
+        number(tags::COLUMNS, pixels.width()),
+        number(tags::BITS_ALLOCATED, 8),
+        number(tags::BITS_STORED, 8),
+        number(tags::HIGH_BIT, 7),
+        number(tags::PIXEL_REPRESENTATION, 0),
+        DataElement::new(
+            tags::PIXEL_DATA,
+            VR::OB,
+            PrimitiveValue::from(pixels.as_raw().clone()),
+        ),
+    ]);
+    elements
+        .into_iter()
+        .for_each(|element| drop(object.put(element)));
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let file = object.with_meta(meta).expect("an object");
+    file.write_to_file(path).expect("written");
 }

@@ -7,6 +7,7 @@ use firmware_host::link::{Change, Endpoint, Millis, Role};
 use firmware_host::message::{CLASSES, Inbox, Report, Request, Step, pack, unpack};
 use firmware_host::screens::{
     Class, Finding, Health, Language, Level, Page, Painter, Panel, Screen, Stage, Use, lay_out,
+    words,
 };
 use firmware_host::wire::{self, Run, Splitter, WireBytes};
 use heapless::{String, Vec};
@@ -20,6 +21,7 @@ enum Shown {
     Working(u64, Stage),
     Finding {
         case: u64,
+        exam: String<32>,
         classes: Vec<(String<32>, f32), CLASSES>,
         level: Level,
         region: Option<f32>,
@@ -128,6 +130,7 @@ impl Remote {
             },
             Shown::Finding {
                 case,
+                exam,
                 classes: kept,
                 level,
                 region,
@@ -138,6 +141,9 @@ impl Remote {
                 }));
                 Screen::Finding(Finding {
                     case: *case,
+                    exam: words::exam(exam, Language::English).unwrap_or(exam),
+                    // The line does not say it.
+                    patient: "",
                     classes: &classes,
                     // The likeliest comes first on the line.
                     answer: 0,
@@ -224,6 +230,7 @@ fn keep(report: &Report<'_>) -> Kept {
                 .collect();
             let shown = Shown::Finding {
                 case: *case,
+                exam: short(finding.exam),
                 classes,
                 level: match finding.level {
                     "routine" => Level::Routine,

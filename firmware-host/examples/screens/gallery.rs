@@ -7,6 +7,7 @@ use std::path::Path;
 
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
+use firmware_host::screens::words::Word;
 use firmware_host::screens::{
     Canvas, Class, Finding, Health, Language, Level, Page, Painter, Panel, Screen, Stage,
     Thumbnail, Use, lay_out, words,
@@ -28,8 +29,12 @@ pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Picture)> {
         class("notumor", 0.002),
         class("pituitary", 0.133),
     ];
+    let [years, sex] = [Word::Years, Word::Female].map(|word| word.says(language));
+    let patient = format!("34 {years}, {sex}");
     let finding = |level| Finding {
         case: 17,
+        exam: words::exam("brain4", language).unwrap_or("brain4"),
+        patient: &patient,
         classes: &classes,
         answer: 1,
         level,
@@ -58,6 +63,7 @@ pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Picture)> {
     let others = [
         ("starting", starting, Page::Summary),
         ("ready", Screen::Ready, Page::Summary),
+        ("off", Screen::Off, Page::Summary),
         ("working", working, Page::Summary),
         ("classes", whole, Page::Classes),
         ("region", whole, Page::Region),

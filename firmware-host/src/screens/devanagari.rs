@@ -4,7 +4,7 @@
 //! than all screens together. The words that screens say are known, so each is drawn once,
 //! at every [`Face`], by `scripts/screens/devanagari.py`, from Noto Sans Devanagari
 //! (copyright The Noto Project Authors, SIL Open Font License 1.1). Run the script after a
-//! change of [`super::words`]; a test here tells when that was forgotten.
+//! change of [`super::words`] or `names.rs`; a test here tells when that was forgotten.
 //!
 //! One file a face, words in the order of their bytes. Each word: length of its UTF-8 (one
 //! byte), its UTF-8, advance, left (signed), rise above the baseline (signed), width,
@@ -139,12 +139,13 @@ mod tests {
         }
     }
 
-    /// Every word of `words.rs` itself, so that none can be forgotten.
+    /// Every word of the sources themselves, so that none can be forgotten.
     #[test]
     fn every_hindi_word_is_drawn_in_every_face() {
-        let source = include_str!("words.rs");
-        let all: Vec<&str> = source
-            .split(|c| !is_letter(c))
+        let sources = [include_str!("words.rs"), include_str!("names.rs")];
+        let all: Vec<&str> = sources
+            .iter()
+            .flat_map(|source| source.split(|c| !is_letter(c)))
             .filter(|word| !word.is_empty())
             .collect();
         assert!(all.len() > 100, "{}", all.len());

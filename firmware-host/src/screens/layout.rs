@@ -12,6 +12,7 @@ use heapless::Vec;
 
 use super::lettering::{Face, Formatted, elide, format, lines, measure};
 use super::palette::{Ink, Role};
+use super::percent::Percent;
 use super::shapes::Shape;
 use super::{Language, Thumbnail};
 
@@ -170,21 +171,8 @@ pub enum Line<'a> {
     Numbered(&'a str, u64),
     /// `12`.
     Count(u32),
-    /// A probability in thousandths, as a percentage.
-    Chance(u16),
-}
-
-/// Thousandths as a percentage. What is not quite nothing or everything is not called so.
-struct Percent(u16);
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0..=9 => f.write_str("<1 %"),
-            991.. => f.write_str(">99 %"),
-            thousandths => write!(f, "{} %", (thousandths + 5) / 10),
-        }
-    }
+    /// A whole percentage.
+    Percent(Percent),
 }
 
 impl fmt::Display for Line<'_> {
@@ -193,7 +181,7 @@ impl fmt::Display for Line<'_> {
             Self::Plain(text) => f.write_str(text),
             Self::Numbered(what, number) => write!(f, "{what} {number}"),
             Self::Count(count) => count.fmt(f),
-            Self::Chance(chance) => Percent(*chance).fmt(f),
+            Self::Percent(percent) => percent.fmt(f),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a small display shows: boot, ready, working, finding, refusal, fault.
+//! What a small display shows: boot, ready, working, finding, refusal, fault, and that it is
+//! switched off.
 //!
 //! A screen is laid out as a list of parts, each with an area of its own ([`lay_out`]); a
 //! [`Painter`] then draws the parts that differ from those drawn before, on any
@@ -7,26 +8,32 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`words`] | every phrase in five languages |
+//! | [`words`] | every phrase in five languages; `names` has exams and classes |
 //! | [`lettering`] | widths, ellipsis, line breaks, letters |
 //! | [`devanagari`] | Hindi words that were shaped beforehand |
+//! | [`percent`] | whole percentages that add up |
 //! | [`palette`] | colours and why these |
 //! | [`shapes`] | triage levels as shapes |
 //! | [`layout`] | panels, and the parts that a screen is cut into |
 //! | [`pages`] | what stands where, one function a screen |
+//! | `answer` | the same, of a finding |
 //! | [`paint`] | parts become pixels; only what changed |
 //! | [`canvas`] | pixels in memory, for panels that have none |
 //!
 //! Never shows a file's name or anything else that could name a patient, and never a
-//! finding without what the bundle may be used for.
+//! finding without its exam and what the bundle may be used for.
 
+mod answer;
 pub mod canvas;
 pub mod devanagari;
+mod language;
 pub mod layout;
 pub mod lettering;
+mod names;
 pub mod pages;
 pub mod paint;
 pub mod palette;
+pub mod percent;
 pub mod shapes;
 pub mod words;
 
@@ -160,6 +167,10 @@ pub struct Class<'a> {
 pub struct Finding<'a> {
     /// The case's number.
     pub case: u64,
+    /// The exam that was asked, in a few words.
+    pub exam: &'a str,
+    /// Age and sex, where they may be shown; empty where not.
+    pub patient: &'a str,
     /// All classes in the bundle's order.
     pub classes: &'a [Class<'a>],
     /// Index of the class that is answered.
@@ -203,6 +214,8 @@ pub enum Screen<'a> {
     },
     /// It waits for an image.
     Ready,
+    /// It was switched off: nothing of any case is left.
+    Off,
     /// A case runs.
     Working {
         /// The case's number.

@@ -1,4 +1,4 @@
-//! The screens, one function each.
+//! The screens, one function each; those of a finding lie in `answer.rs`.
 //!
 //! Every function cuts its room into areas and fills them, largest first: band, footer,
 //! picture, then what remains. A panel without room for headings (`Kit::headings`) leaves
@@ -10,11 +10,11 @@ use embedded_graphics::primitives::Rectangle;
 use heapless::Vec;
 
 use super::layout::{Align, Content, Frame, Line, Panel, Room, Sheet};
-use super::lettering::{Face, format, measure};
+use super::lettering::{Face, measure};
 use super::palette::Role;
 use super::shapes::Shape;
 use super::words::{self, Word};
-use super::{Class, Finding, Health, Language, Level, Page, Screen, Stage};
+use super::{Health, Language, Level, Page, Screen, Stage};
 
 /// Lays out a page of a screen.
 pub fn lay_out<'a>(
@@ -35,6 +35,7 @@ pub fn lay_out<'a>(
     let whole = Room(Rectangle::new(Point::zero(), panel.size));
     match (screen, page) {
         (Screen::Fault { code, cure }, _) => sheet.fault(whole, code, cure, health),
+        (Screen::Off, _) => sheet.off(whole),
         (_, Page::Device) => sheet.device(whole, health),
         (Screen::Starting { self_test }, _) => sheet.starting(whole, *self_test, health),
         (Screen::Ready, _) => sheet.ready(whole, health),
@@ -47,43 +48,35 @@ pub fn lay_out<'a>(
     sheet.frame
 }
 
-fn thousandths(share: f32) -> u16 {
-    // `as` is 0 for what is no number.
-    (share.clamp(0.0, 1.0) * 1000.0 + 0.5) as u16
-}
-
 /// Height below a band from which on there is room for more than the way out.
 const ROOMY: u32 = 80;
 
-/// The widest probability, for columns that stay where they are.
-const WIDEST_CHANCE: &str = ">99 %";
-
 impl<'a> Sheet<'a> {
-    fn says(&self, word: Word) -> &'static str {
+    pub(super) fn says(&self, word: Word) -> &'static str {
         word.says(self.language)
     }
 
     /// A line from the left end, down to the smallest face.
-    fn left(&mut self, area: Rectangle, face: Face, ink: Role, text: &'a str) {
+    pub(super) fn left(&mut self, area: Rectangle, face: Face, ink: Role, text: &'a str) {
         self.line(area, face, Align::Left, ink, Line::Plain(text));
     }
 
-    fn small(&mut self, area: Rectangle, align: Align, line: Line<'a>) {
+    pub(super) fn small(&mut self, area: Rectangle, align: Align, line: Line<'a>) {
         self.line(area, self.kit.small, align, Role::Quiet, line);
     }
 
-    fn bar(&mut self, area: Rectangle, filled: u16) {
+    pub(super) fn bar(&mut self, area: Rectangle, filled: u16) {
         self.put(area, Role::Ground, Role::Accent, Content::Bar(filled));
     }
 
     /// The case's number, on the left of a small line.
-    fn case(&mut self, area: Rectangle, case: u64) {
+    pub(super) fn case(&mut self, area: Rectangle, case: u64) {
         let number = Line::Numbered(self.says(Word::Case), case);
         self.small(area, Align::Left, number);
     }
 
     /// What the answers may be used for, at the foot of everything.
-    fn footer(&mut self, room: &mut Room, health: &Health<'a>) {
+    pub(super) fn footer(&mut self, room: &mut Room, health: &Health<'a>) {
         let Some(use_) = health.intended_use else {
             return;
         };
@@ -149,6 +142,11 @@ impl<'a> Sheet<'a> {
         }
         let under = Line::Plain(self.says(Word::SendAnImage));
         self.sign(room, self.says(Word::Ready), under);
+    }
+
+    fn off(&mut self, whole: Room) {
+        let under = Line::Plain(self.says(Word::SwitchedOff));
+        self.sign(whole.inset(self.kit.margin), "medfocus", under);
     }
 
     /// `Answered 12` on the left, `Waiting 3` on the right.
@@ -230,214 +228,9 @@ impl<'a> Sheet<'a> {
         self.paragraph(room.0, kit.sentence, cure);
     }
 
-    fn level_band(&mut self, room: &mut Room, level: Level, face: Face) {
+    pub(super) fn level_band(&mut self, room: &mut Room, level: Level, face: Face) {
         let word = words::level(level, self.language);
         self.band(room, Role::Level(level), Shape::Level(level), face, word);
-    }
-
-    fn summary(&mut self, whole: Room, finding: &Finding<'a>, health: &Health<'a>) {
-        let kit = self.kit;
-        let mut room = whole;
-        self.level_band(&mut room, finding.level, kit.band);
-        self.footer(&mut room, health);
-        let mut room = room.inset(kit.margin);
-        room.top(kit.gap / 2);
-        let class = finding.classes.get(finding.answer);
-        let label = class.map_or("", |class| class.label);
-        let chance = class.map_or(0, |class| thousandths(class.probability));
-        if !kit.headings {
-            // The class is read first: the picture gives way to it.
-            let mut beside = room;
-            beside.left(room.height() + kit.gap.max(4));
-            if self.label_fits(beside, label) || !self.label_fits(room, label) {
-                self.picture_beside(&mut room, finding, (9, 20));
-            }
-            self.answer_in_lines(room, label, chance, finding);
-        } else if kit.beside {
-            room.bottom(kit.gap / 2);
-            self.picture_beside(&mut room, finding, (9, 20));
-            self.answer_in_full(room, label, chance, finding);
-        } else {
-            self.answer_below(room, label, chance, finding);
-        }
-    }
-
-    /// The picture in a square at the left end, as high as the room, and no wider than
-    /// this share of it. What stands beside it is as high as the picture.
-    fn picture_beside(&mut self, room: &mut Room, finding: &Finding<'a>, share: (u32, u32)) {
-        let Some(thumbnail) = finding.thumbnail else {
-            return;
-        };
-        let side = room.height().min(room.width() * share.0 / share.1);
-        let space = room.height() - side;
-        room.top(space / 2);
-        room.bottom(space - space / 2);
-        let area = room.left(side);
-        let picture = Content::Picture(thumbnail);
-        self.put(area, Role::Ground, Role::Accent, picture);
-        room.left(self.kit.gap.max(4));
-    }
-
-    /// Class, bar and probability, and the case where a third line fits.
-    fn answer_in_lines(&mut self, mut room: Room, label: &'a str, chance: u16, f: &Finding<'a>) {
-        let kit = self.kit;
-        let height = self.line_height(kit.small);
-        if room.height() >= self.line_height(kit.title) + 2 * height {
-            let area = room.bottom(height);
-            self.case(area, f.case);
-        }
-        let width = measure(WIDEST_CHANCE, kit.number);
-        if self.has_two_lines(room) {
-            let row = room.bottom(self.line_height(kit.number));
-            self.bar_and_chance(row, width, chance, kit.number);
-            self.left(room.0, kit.title, Role::Text, label);
-            return;
-        }
-        let bar = room.bottom(kit.bar);
-        self.bar(bar, chance);
-        let area = room.right(width);
-        self.chance(area, kit.number, Align::Right, chance);
-        self.left(room.0, kit.title, Role::Text, label);
-    }
-
-    fn has_two_lines(&self, room: Room) -> bool {
-        room.height() >= 2 * self.line_height(self.kit.number)
-    }
-
-    /// Whether [`Self::answer_in_lines`] need not elide the label.
-    fn label_fits(&self, mut room: Room, label: &str) -> bool {
-        if !self.has_two_lines(room) {
-            room.right(measure(WIDEST_CHANCE, self.kit.number));
-        }
-        measure(label, Face::Tiny) <= room.width()
-    }
-
-    fn answer_in_full(&mut self, mut room: Room, label: &'a str, chance: u16, f: &Finding<'a>) {
-        let kit = self.kit;
-        let area = room.bottom(self.line_height(kit.small));
-        self.case(area, f.case);
-        let area = room.bottom(self.line_height(kit.row));
-        self.left(
-            area,
-            kit.row,
-            Role::Text,
-            words::asks(f.level, self.language),
-        );
-        room.bottom(kit.gap / 2);
-        let bar = room.bottom(kit.bar);
-        self.bar(bar, chance);
-        let area = room.bottom(self.line_height(kit.number));
-        self.chance(area, kit.number, Align::Left, chance);
-        self.paragraph(room.0, kit.title, label);
-    }
-
-    /// The picture, what is asked beside it, and the class across the panel below.
-    fn answer_below(&mut self, mut room: Room, label: &'a str, chance: u16, f: &Finding<'a>) {
-        let kit = self.kit;
-        room.bottom(kit.gap / 2);
-        let bar = room.bottom(kit.bar);
-        self.bar(bar, chance);
-        let area = room.bottom(self.line_height(kit.title));
-        self.left(area, kit.title, Role::Text, label);
-        self.picture_beside(&mut room, f, (1, 2));
-        let area = room.top(self.line_height(kit.number));
-        self.chance(area, kit.number, Align::Left, chance);
-        let area = room.bottom(self.line_height(kit.small));
-        self.case(area, f.case);
-        self.paragraph(room.0, kit.row, words::asks(f.level, self.language));
-    }
-
-    fn chance(&mut self, area: Rectangle, face: Face, align: Align, chance: u16) {
-        self.line(area, face, align, Role::Text, Line::Chance(chance));
-    }
-
-    fn bar_and_chance(&mut self, row: Rectangle, width: u32, chance: u16, face: Face) {
-        let mut row = Room(row);
-        let area = row.right(width);
-        self.chance(area, face, Align::Right, chance);
-        row.right(self.kit.gap.max(3));
-        let space = row.height().saturating_sub(self.kit.bar) / 2;
-        row.top(space);
-        let area = row.top(self.kit.bar);
-        self.bar(area, chance);
-    }
-
-    fn classes(&mut self, whole: Room, finding: &Finding<'a>, health: &Health<'a>) {
-        let kit = self.kit;
-        let mut room = whole;
-        self.heading(&mut room, finding);
-        self.footer(&mut room, health);
-        let mut room = room.inset(kit.margin);
-        let line = self.line_height(kit.row);
-        let rows = finding.classes.len().max(1) as u32;
-        // Without accents on capitals, rows of Latin may stand a little closer than lines.
-        let closer = !kit.headings && self.language != Language::Hindi;
-        let least = if closer { line - 2 } else { line };
-        let height = (room.height() / rows).clamp(least, line * 2);
-        let shown = (room.height() / height) as usize;
-        let chance_width = measure(WIDEST_CHANCE, kit.row_bold);
-        let label_width = room.width().saturating_sub(chance_width) * 2 / 3;
-        for index in most_probable(finding.classes, shown) {
-            let class = finding.classes[index];
-            let mut row = Room(room.top(height));
-            let area = row.left(label_width);
-            let (face, ink) = if index == finding.answer {
-                (kit.row_bold, Role::Text)
-            } else {
-                (kit.row, Role::Quiet)
-            };
-            self.left(area, face, ink, class.label);
-            row.left(kit.gap.max(3));
-            let chance = thousandths(class.probability);
-            self.bar_and_chance(row.0, chance_width, chance, face);
-        }
-    }
-
-    /// Level and case across the top of a page that is not the first, where there is room.
-    fn heading(&mut self, room: &mut Room, finding: &Finding<'a>) {
-        if self.kit.headings {
-            self.level_band(room, finding.level, self.kit.body);
-            room.top(self.kit.gap / 2);
-        }
-    }
-
-    fn region(&mut self, whole: Room, finding: &Finding<'a>, health: &Health<'a>) {
-        let kit = self.kit;
-        let mut room = whole;
-        self.heading(&mut room, finding);
-        self.footer(&mut room, health);
-        let mut room = room.inset(kit.margin);
-        room.bottom(kit.gap / 2);
-        if kit.beside {
-            self.picture_beside(&mut room, finding, (13, 20));
-        } else {
-            let below = room.bottom(self.line_height(kit.title));
-            self.picture_beside(&mut room, finding, (1, 1));
-            self.share_in_a_row(below, finding.region);
-            return;
-        }
-        let Some(share) = finding.region else {
-            self.paragraph(room.0, kit.row, self.says(Word::NoRegion));
-            return;
-        };
-        let area = room.top(self.line_height(kit.title));
-        self.chance(area, kit.title, Align::Left, thousandths(share));
-        self.paragraph(room.0, kit.row, self.says(Word::OfTheImage));
-    }
-
-    fn share_in_a_row(&mut self, row: Rectangle, region: Option<f32>) {
-        let kit = self.kit;
-        let Some(share) = region else {
-            self.left(row, kit.row, Role::Text, self.says(Word::NoRegion));
-            return;
-        };
-        let mut row = Room(row);
-        let chance = thousandths(share);
-        let width = measure(&format(&Line::Chance(chance)), kit.title);
-        let area = row.left(width);
-        self.chance(area, kit.title, Align::Left, chance);
-        row.left(kit.gap);
-        self.left(row.0, kit.row, Role::Quiet, self.says(Word::OfTheImage));
     }
 
     fn device(&mut self, whole: Room, health: &Health<'a>) {
@@ -488,17 +281,4 @@ impl<'a> Sheet<'a> {
             self.line(row.0, kit.row, Align::Left, Role::Text, value);
         }
     }
-}
-
-/// Indices of at most `most` classes, the most probable ones, in the bundle's order.
-fn most_probable(classes: &[Class<'_>], most: usize) -> impl Iterator<Item = usize> {
-    let rank = move |index: usize| {
-        let mine = classes[index].probability;
-        let before = |(other, class): &(usize, &Class<'_>)| {
-            let order = class.probability.total_cmp(&mine);
-            order.is_gt() || (order.is_eq() && *other < index)
-        };
-        classes.iter().enumerate().filter(before).count()
-    };
-    (0..classes.len()).filter(move |index| rank(*index) < most)
 }

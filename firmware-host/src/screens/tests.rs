@@ -1,10 +1,12 @@
 //! All screens on all panels in all languages, with ordinary and with awkward contents.
 
+mod all;
+mod targets;
+
 use std::collections::BTreeSet;
-use std::convert::Infallible;
+use std::format;
 use std::string::String;
 use std::vec::Vec;
-use std::{format, vec};
 
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
@@ -15,155 +17,8 @@ use super::layout::{Content, MOST_PARTS, Part};
 use super::lettering::{self, Face};
 use super::palette::Ink;
 use super::*;
-
-const CODES: [&str; 34] = [
-    "budget",
-    "image_changed",
-    "not_found",
-    "not_a_file",
-    "unsupported_format",
-    "unreadable",
-    "too_small",
-    "too_large",
-    "blank",
-    "exam_needed",
-    "no_such_frame",
-    "several_frames",
-    "one_bit",
-    "wrong_modality",
-    "wrong_body_part",
-    "wrong_view",
-    "wrong_side",
-    "wrong_kind",
-    "rotated",
-    "inverted",
-    "coloured",
-    "badly_exposed",
-    "low_contrast",
-    "border",
-    "blurred",
-    "out_of_distribution",
-    "burned_in",
-    "prompt_outside",
-    "deadline",
-    "device_fault",
-    "self_test",
-    "storage",
-    "bundle",
-    "worker",
-];
-
-const CLASSES: [&str; 10] = [
-    "covid",
-    "normal",
-    "viral_pneumonia",
-    "tuberculosis",
-    "glioma",
-    "meningioma",
-    "notumor",
-    "pituitary",
-    "benign",
-    "malignant",
-];
-
-fn health(use_: Use) -> Health<'static> {
-    Health {
-        version: "10.20.30",
-        bundle: "sam2-tiny-clip-b16 10.20.30",
-        intended_use: Some(use_),
-        self_test: true,
-        storage: false,
-        waiting: 64,
-        answered: 1_000_000,
-        warning: "images_short",
-    }
-}
-
-fn finding<'a>(classes: &'a [Class<'a>], thumbnail: Option<Thumbnail<'a>>) -> Finding<'a> {
-    Finding {
-        case: u64::MAX,
-        classes,
-        answer: 0,
-        level: Level::Priority,
-        region: Some(0.9999),
-        thumbnail,
-    }
-}
-
-/// Calls `check` with every page of every screen on every panel in every language.
-fn for_all(mut check: impl FnMut(&str, &Screen<'_>, Page, &Frame<'_>, Language)) {
-    let long = "a label that no panel is wide enough for ".repeat(9);
-    let luma: Vec<u8> = (0..=255).cycle().take(48 * 24).collect();
-    let region: Vec<bool> = (0..48 * 24).map(|i| i % 48 > 20 && i / 48 > 9).collect();
-    let wide = Thumbnail::new(48, 24, &luma, &region);
-    let tall = Thumbnail::new(24, 48, &luma, &region);
-    for panel in Panel::ALL {
-        for language in Language::ALL {
-            let mut see = |what: &str, screen: Screen<'_>, use_: Use| {
-                for page in Page::ALL {
-                    let what = format!("{what} {page:?} {panel:?} {language:?}");
-                    let frame = lay_out(&screen, page, &health(use_), panel, language);
-                    check(&what, &screen, page, &frame, language);
-                }
-            };
-            for use_ in [Use::Demonstration, Use::Research] {
-                see("starting", Screen::Starting { self_test: true }, use_);
-                see("loading", Screen::Starting { self_test: false }, use_);
-                see("ready", Screen::Ready, use_);
-            }
-            for stage in Stage::ALL {
-                let case = u64::MAX;
-                see("working", Screen::Working { case, stage }, Use::Research);
-            }
-            for code in CODES {
-                let cure = words::cure(code, language).expect("a cure");
-                see("refusal", Screen::Refusal { case: 7, cure }, Use::Research);
-                see("fault", Screen::Fault { code, cure }, Use::Demonstration);
-            }
-            let refusal = Screen::Refusal {
-                case: u64::MAX,
-                cure: &long,
-            };
-            see("long refusal", refusal, Use::Demonstration);
-            for name in CLASSES {
-                let label = words::class(name, language).expect("a label");
-                let class = Class {
-                    label,
-                    probability: 0.5,
-                };
-                let classes = [class; 2];
-                see(
-                    "known",
-                    Screen::Finding(finding(&classes, wide)),
-                    Use::Research,
-                );
-            }
-            for (count, label) in [
-                (0, ""),
-                (1, ""),
-                (2, "\u{4e2d}\u{0}\u{915}"),
-                (4, &long),
-                (9, &long),
-            ] {
-                let class = Class {
-                    label,
-                    probability: f32::NAN,
-                };
-                let classes = vec![class; count];
-                for level in Level::ALL {
-                    for thumbnail in [None, wide, tall] {
-                        let finding = Finding {
-                            level,
-                            region: None,
-                            ..finding(&classes, thumbnail)
-                        };
-                        see("awkward", Screen::Finding(finding), Use::Demonstration);
-                    }
-                }
-            }
-        }
-    }
-}
+use all::{CODES, finding, for_all, health};
+use targets::{Broken, Counting, Outside, unpainted};
 
 fn text_of(part: &Part<'_>) -> Option<String> {
     match part.content {
@@ -245,6 +100,9 @@ fn what_matters_is_never_elided() {
                 assert!(footer, "{what}: the intended use");
                 if page == Page::Summary {
                     assert!(whole(words::level(finding.level, language)), "{what}");
+                    if finding.exam.len() < 40 {
+                        assert!(whole(finding.exam), "{what}: {}", finding.exam);
+                    }
                 }
                 let known = finding.classes.first().map(|class| class.label);
                 if let Some(label) = known.filter(|label| label.len() < 60 && !label.contains('\0'))
@@ -260,6 +118,9 @@ fn what_matters_is_never_elided() {
             Screen::Fault { cure, .. } => assert!(whole(cure), "{what}: {cure}"),
             Screen::Working { stage, .. } if !on_the_device_page => {
                 assert!(whole(words::stage(*stage, language)), "{what}");
+            }
+            Screen::Off => {
+                assert!(whole(words::Word::SwitchedOff.says(language)), "{what}");
             }
             Screen::Ready if !on_the_device_page => {
                 assert!(whole(words::Word::Ready.says(language)), "{what}");
@@ -412,6 +273,7 @@ fn a_target_that_failed_is_painted_whole_next() {
 enum Kind {
     Starting,
     Ready,
+    Off,
     Working,
     Finding,
     Refusal,
@@ -421,6 +283,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![
         Just(Kind::Starting),
         Just(Kind::Ready),
+        Just(Kind::Off),
         Just(Kind::Working),
         Just(Kind::Finding),
         Just(Kind::Refusal),
@@ -447,10 +310,13 @@ proptest! {
             let screen = match kind {
                 Kind::Starting => Screen::Starting { self_test: index > 1 },
                 Kind::Ready => Screen::Ready,
+                Kind::Off => Screen::Off,
                 Kind::Working => Screen::Working { case: 3, stage: Stage::ALL[index] },
                 Kind::Refusal => Screen::Refusal { case: 3, cure: "Send it again." },
                 Kind::Finding => Screen::Finding(Finding {
                     case: 3,
+                    exam: "Brain MRI",
+                    patient: "",
                     classes: &classes,
                     answer: 0,
                     level: Level::ALL[index],
@@ -510,93 +376,5 @@ proptest! {
         for line in lines {
             let Ok(()) = line.draw(face, Point::new(0, 20), Rgb888::WHITE, &mut canvas);
         }
-    }
-}
-
-/// A panel in a colour that no screen has.
-fn unpainted(panel: Panel) -> Canvas<Vec<Rgb888>> {
-    Canvas::filled(panel.size, Rgb888::RED)
-}
-
-/// Counts the pixels that are written.
-struct Counting {
-    canvas: Canvas<Vec<Rgb888>>,
-    written: usize,
-}
-
-impl Counting {
-    fn new(panel: Panel) -> Self {
-        let canvas = unpainted(panel);
-        Self { canvas, written: 0 }
-    }
-}
-
-impl OriginDimensions for Counting {
-    fn size(&self) -> Size {
-        self.canvas.size()
-    }
-}
-
-impl DrawTarget for Counting {
-    type Color = Rgb888;
-    type Error = Infallible;
-
-    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
-    where
-        I: IntoIterator<Item = Pixel<Rgb888>>,
-    {
-        let (area, written) = (self.bounding_box(), &mut self.written);
-        let counted = pixels.into_iter().inspect(|pixel| {
-            *written += usize::from(area.contains(pixel.0));
-        });
-        self.canvas.draw_iter(counted)
-    }
-}
-
-/// Notices the first pixel outside an area.
-struct Outside {
-    area: Rectangle,
-    found: Option<Point>,
-}
-
-impl Dimensions for Outside {
-    fn bounding_box(&self) -> Rectangle {
-        Rectangle::new(Point::new(-500, -500), Size::new(2000, 2000))
-    }
-}
-
-impl DrawTarget for Outside {
-    type Color = Rgb888;
-    type Error = Infallible;
-
-    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
-    where
-        I: IntoIterator<Item = Pixel<Rgb888>>,
-    {
-        let mut points = pixels.into_iter().map(|pixel| pixel.0);
-        let out = points.find(|at| !self.area.contains(*at));
-        self.found = self.found.or(out);
-        Ok(())
-    }
-}
-
-/// A panel that fell off.
-struct Broken;
-
-impl OriginDimensions for Broken {
-    fn size(&self) -> Size {
-        Size::new(128, 64)
-    }
-}
-
-impl DrawTarget for Broken {
-    type Color = Rgb888;
-    type Error = ();
-
-    fn draw_iter<I>(&mut self, _: I) -> Result<(), ()>
-    where
-        I: IntoIterator<Item = Pixel<Rgb888>>,
-    {
-        Err(())
     }
 }

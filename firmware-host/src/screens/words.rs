@@ -1,60 +1,16 @@
-//! Every word that a screen says, in every language that it says it in.
+//! Every word that a screen says, in every language that it says it in; exams and classes
+//! lie in `names.rs`.
 //!
 //! One row a phrase, in the order of [`Language::ALL`]. Sentences are short: the smallest
 //! panel has room for four lines of twenty letters. What a bundle brings itself (an
 //! unknown class, an unknown refusal) is shown as the bundle wrote it.
 
+pub use super::language::Language;
+pub use super::names::{class, exam};
 use super::{Level, Stage, Use};
 
-/// What a screen speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Language {
-    /// English.
-    #[default]
-    English,
-    /// French.
-    French,
-    /// Spanish.
-    Spanish,
-    /// Swahili.
-    Swahili,
-    /// Hindi, in Devanagari.
-    Hindi,
-}
-
-impl Language {
-    /// All of them, in the order of the rows below.
-    pub const ALL: [Self; 5] = [
-        Self::English,
-        Self::French,
-        Self::Spanish,
-        Self::Swahili,
-        Self::Hindi,
-    ];
-
-    /// Its code in ISO 639-1.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::French => "fr",
-            Self::Spanish => "es",
-            Self::Swahili => "sw",
-            Self::Hindi => "hi",
-        }
-    }
-
-    /// The language of a code in ISO 639-1.
-    pub fn of_code(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|l| l.code() == code)
-    }
-
-    const fn of(self, row: Row) -> &'static str {
-        row[self as usize]
-    }
-}
-
 /// One phrase in every language.
-type Row = [&'static str; 5];
+pub(super) type Row = [&'static str; 5];
 
 /// Phrases that screens are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,6 +33,12 @@ pub enum Word {
     Storage,
     Good,
     CannotBeWritten,
+    Others,
+    SwitchedOff,
+    Years,
+    Male,
+    Female,
+    OtherSex,
 }
 
 impl Word {
@@ -147,6 +109,18 @@ impl Word {
                 "no se puede escribir",
                 "haiandikiki",
                 "लिखा नहीं जा रहा",
+            ],
+            Self::Others => ["Others", "Autres", "Otras", "Nyingine", "अन्य"],
+            Self::SwitchedOff => ["Switched off", "Éteint", "Apagado", "Imezimwa", "बंद"],
+            Self::Years => ["years", "ans", "años", "miaka", "वर्ष"],
+            Self::Male => ["male", "homme", "hombre", "mwanaume", "पुरुष"],
+            Self::Female => ["female", "femme", "mujer", "mwanamke", "महिला"],
+            Self::OtherSex => [
+                "other sex",
+                "autre sexe",
+                "otro sexo",
+                "jinsia nyingine",
+                "अन्य लिंग",
             ],
         })
     }
@@ -275,65 +249,6 @@ pub const fn stage(stage: Stage, language: Language) -> &'static str {
     })
 }
 
-/// A class that medfocus's own bundles know, by its name in the manifest.
-pub fn class(name: &str, language: Language) -> Option<&'static str> {
-    Some(language.of(match name {
-        "covid" => ["COVID-19", "COVID-19", "COVID-19", "UVIKO-19", "कोविड-19"],
-        "normal" => ["Normal", "Normal", "Normal", "Kawaida", "सामान्य"],
-        "viral_pneumonia" => [
-            "Viral pneumonia",
-            "Pneumonie virale",
-            "Neumonía viral",
-            "Nimonia ya virusi",
-            "वायरल निमोनिया",
-        ],
-        "tuberculosis" => [
-            "Tuberculosis",
-            "Tuberculose",
-            "Tuberculosis",
-            "Kifua kikuu",
-            "तपेदिक",
-        ],
-        "glioma" => ["Glioma", "Gliome", "Glioma", "Glioma", "ग्लियोमा"],
-        "meningioma" => [
-            "Meningioma",
-            "Méningiome",
-            "Meningioma",
-            "Meninjioma",
-            "मेनिन्जियोमा",
-        ],
-        "notumor" => [
-            "No tumour",
-            "Pas de tumeur",
-            "Sin tumor",
-            "Hakuna uvimbe",
-            "ट्यूमर नहीं",
-        ],
-        "pituitary" => [
-            "Pituitary tumour",
-            "Tumeur hypophysaire",
-            "Tumor hipofisario",
-            "Uvimbe wa pituitari",
-            "पिट्यूटरी ट्यूमर",
-        ],
-        "benign" => [
-            "Benign lesion",
-            "Lésion bénigne",
-            "Lesión benigna",
-            "Uvimbe usio hatari",
-            "सौम्य घाव",
-        ],
-        "malignant" => [
-            "Malignant lesion",
-            "Lésion maligne",
-            "Lesión maligna",
-            "Uvimbe hatari",
-            "घातक घाव",
-        ],
-        _ => return None,
-    }))
-}
-
 /// The way out of a refusal or a fault, by its code.
 pub fn cure(code: &str, language: Language) -> Option<&'static str> {
     Some(language.of(match code {
@@ -442,6 +357,13 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Picha haifai kwa kipimo hiki. Chagua kingine.",
             "छवि इस जाँच की नहीं है। दूसरी जाँच चुनें।",
         ],
+        "age" | "sex" => [
+            "This exam is not for this patient. A person must look at it.",
+            "Cet examen n'est pas pour ce patient. Montrez-le à un soignant.",
+            "Este examen no es para este paciente. Debe verlo una persona.",
+            "Kipimo hiki si cha mgonjwa huyu. Mtu aangalie.",
+            "यह जाँच इस मरीज़ के लिए नहीं है। व्यक्ति को दिखाएँ।",
+        ],
         "out_of_distribution" => [
             "Unlike all that this exam knows. A person must look at it.",
             "Image inconnue de cet examen. Montrez-la à un soignant.",
@@ -521,17 +443,4 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
         ],
         _ => return None,
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_name_languages() {
-        for language in Language::ALL {
-            assert_eq!(Language::of_code(language.code()), Some(language));
-        }
-        assert_eq!(Language::of_code("xx"), None);
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use firmware_host::screens::Language;
-use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown, Watched};
+use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown, Watched, Written};
 use medfocus::device::dicom::{self, Pacs, Peer};
 
 use crate::cli::limits;
@@ -33,7 +33,14 @@ pub struct Options {
     /// Display: ssd1306, st7789, ili9341, epd, fb or png, and its place, as
     /// `ssd1306:/dev/i2c-1` or `png:FOLDER`; may be given several times
     #[arg(long, value_name = "KIND:PLACE[,KEY=VALUE]")]
-    display: Vec<Shown>,
+    display: Vec<Written>,
+    /// Seconds after which an answer leaves the displays where nobody turns a page, 0 for
+    /// never: then it stays until the next case, as it does where nothing is said
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    display_idle: Option<u32>,
+    /// Show the patient's age and sex, where they are known, beside the exam
+    #[arg(long)]
+    display_patient: bool,
     /// Language of the displays: en, fr, es, sw or hi; en where nothing says otherwise
     #[arg(long, value_name = "CODE", value_parser = language)]
     language: Option<Language>,
@@ -133,7 +140,11 @@ impl Options {
             put(&mut serial.baud, &self.baud);
         }
         if !self.display.is_empty() {
-            config.display.clone_from(&self.display);
+            config.display = self.display.iter().cloned().map(Shown::at).collect();
+        }
+        for display in &mut config.display {
+            put(&mut display.idle_s, &self.display_idle);
+            display.show_patient |= self.display_patient;
         }
         if !self.folder.is_empty() {
             config.folder = self.folder.iter().cloned().map(Watched::at).collect();

@@ -15,6 +15,7 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 
 use super::{Cases, Event, State, lock};
+use crate::device::images::Copied;
 use crate::journal::{Asker, Bound, Entry, Line, Order, RequestId};
 use crate::sha256::Sha256;
 
@@ -110,11 +111,13 @@ impl Cases {
             return Err(Fault::TooManyWaiting);
         }
         self.has_room(0)?;
-        let image = self.copy(Path::new(&order.source))?;
+        let copied = self.copy(Path::new(&order.source))?;
+        let image = copied.image.clone();
         let accepted = self.accept(Order {
             image: Some(image.clone()),
             ..order
         });
+        drop(copied);
         if let (Err(_), Bound::Stored(sha256)) = (&accepted, &image) {
             self.forget_unwanted(sha256);
         }
@@ -122,7 +125,7 @@ impl Cases {
     }
 
     /// On a thread of its own: a share that does not answer must not keep a line from talking.
-    fn copy(&self, path: &Path) -> Result<Bound, Fault> {
+    fn copy(&self, path: &Path) -> Result<Copied, Fault> {
         if self.copying.fetch_add(1, Ordering::SeqCst) >= MOST_COPIES {
             self.copying.fetch_sub(1, Ordering::SeqCst);
             return Err(Fault::ImageBusy);
@@ -226,7 +229,9 @@ impl Cases {
         };
         match sha256 {
             Some(sha256) => {
-                self.bring_back(&sha256)?;
+                // Held until the case is accepted, so that the image does not go meanwhile.
+                let kept = lock(&self.kept);
+                self.bring_back(&kept, &sha256)?;
                 self.take_on(again, |_, _| Ok(None))
             }
             None => self.run_file(again),

@@ -15,9 +15,9 @@ use firmware_host::message::Digest;
 use jiff::Timestamp;
 
 use super::{Cases, lock};
-use crate::device::images::{self, Begun, place};
+use crate::device::images::{self, Begun, Copied, place};
 use crate::device::kept::{Doomed, Kept};
-use crate::journal::{Bound, Entry, JournalError, Order};
+use crate::journal::{Entry, JournalError, Order};
 use crate::sha256::Sha256;
 
 /// Folders in the state folder that images are given into. Entries of before there was one
@@ -127,7 +127,7 @@ impl Cases {
     pub(in crate::device) fn copy_image(
         &self,
         file: &mut File,
-    ) -> std::io::Result<Result<Bound, Fault>> {
+    ) -> std::io::Result<Result<Copied, Fault>> {
         self.images.copy(file, &self.room)
     }
 
@@ -139,9 +139,14 @@ impl Cases {
         }
         // No case is accepted for it meanwhile.
         let _ledger = lock(&self.ledger);
-        if !lock(&self.board).wants(&self.state, &image)
-            && let Err(error) = std::fs::remove_file(image)
-        {
+        let is_wanted = lock(&self.board).wants(&self.state, &image);
+        let done = self.images.with_pins(&image, |is_pinned| {
+            if is_wanted || is_pinned {
+                return Ok(());
+            }
+            std::fs::remove_file(&image)
+        });
+        if let Err(error) = done {
             log::warn!("an image that no case is for stays in the store: {error}");
         }
     }
@@ -150,8 +155,7 @@ impl Cases {
     ///
     /// # Errors
     /// [`Fault::NoSuchImage`] where it is kept no longer, [`Fault::Storage`].
-    pub(super) fn bring_back(&self, sha256: &Sha256) -> Result<(), Fault> {
-        let kept = lock(&self.kept);
+    pub(super) fn bring_back(&self, kept: &Kept, sha256: &Sha256) -> Result<(), Fault> {
         let path = kept.path(&sha256.to_string());
         if self.images.holds(&sha256.0) {
             return Ok(());
@@ -179,15 +183,18 @@ impl Cases {
         let is_wanted = board.wants(&self.state, place);
         let is_needed = kept.keeps() || board.awaits_image(*case);
         drop(board);
-        let done = match image.as_ref().filter(|_| is_needed) {
-            Some((sha256, since)) => {
-                let adopted = kept.adopt(sha256, place, is_wanted);
-                kept.remember(*case, sha256, *since);
-                adopted
+        let done = self.images.with_pins(place, |is_pinned| {
+            let is_wanted = is_wanted || is_pinned;
+            match image.as_ref().filter(|_| is_needed) {
+                Some((sha256, since)) => {
+                    let adopted = kept.adopt(sha256, place, is_wanted);
+                    kept.remember(*case, sha256, *since);
+                    adopted
+                }
+                None if is_wanted => Ok(()),
+                None => std::fs::remove_file(place),
             }
-            None if is_wanted => Ok(()),
-            None => std::fs::remove_file(place),
-        };
+        });
         if let Err(error) = done {
             // The next start tries again.
             log::warn!("case {case}: its image stays where it is: {error}");

@@ -21,7 +21,7 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{BundleChoice, Device, Keep, Queue, Shown, Telling};
+pub use sections::{BundleChoice, Device, Keep, Queue, Shown, Telling, Written};
 pub use sinks::{Archive, Folder, HostPort, Receiver};
 pub use sources::{After, Dicom, Serial, Socket, Watched};
 

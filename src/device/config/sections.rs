@@ -13,6 +13,7 @@ use super::read::Section;
 use crate::bundle::{Key, Trust};
 use crate::device::Keeping;
 use crate::device::display::place::{Place, PlaceError};
+use crate::device::display::{Asked, Manner};
 use crate::device::worker;
 
 /// The device itself.
@@ -117,19 +118,63 @@ impl Default for Queue {
     }
 }
 
-/// A display, as it was written.
-#[derive(Debug, Clone, PartialEq)]
+/// A display.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shown {
-    text: String,
-    /// The same, understood.
-    pub place: Place,
+    /// What and where it is.
+    #[serde(rename = "place", serialize_with = "as_text")]
+    pub at: Written,
+    /// Seconds after which an answer leaves it where nobody turns a page; 0 for never.
+    pub idle_s: u32,
+    /// Whether the patient's age and sex stand beside the exam.
+    pub show_patient: bool,
 }
 
 impl Shown {
+    /// Longest time that an answer stays, where it is to leave at all.
+    pub const MOST_IDLE_S: u32 = 86_400;
+
+    /// A display at this place, as it is where nothing else is said.
+    pub fn at(at: Written) -> Self {
+        Self {
+            at,
+            idle_s: 0,
+            show_patient: false,
+        }
+    }
+
+    /// What the device starts.
+    pub fn asked(&self, language: Language) -> Asked {
+        let idle = Duration::from_secs(self.idle_s.into());
+        Asked {
+            place: self.at.place.clone(),
+            manner: Manner {
+                language,
+                idle: (!idle.is_zero()).then_some(idle),
+                shows_patient: self.show_patient,
+            },
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let place = section.parsed("place", "a kind and a place, as ssd1306:/dev/i2c-1");
-        section.required("place", place, "write place = \"KIND:PLACE\"")
+        let place = section.required("place", place, "write place = \"KIND:PLACE\"");
+        let idle_s = section.number("idle_s", 0..=Self::MOST_IDLE_S);
+        let show_patient = section.flag("show_patient");
+        Some(Self {
+            idle_s: idle_s.unwrap_or_default(),
+            show_patient: show_patient.unwrap_or_default(),
+            ..Self::at(place?)
+        })
     }
+}
+
+/// A display's place, as it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    text: String,
+    /// The same, understood.
+    pub place: Place,
 }
 
 /// How the device's health is told.
@@ -210,7 +255,7 @@ impl FromStr for Spoken {
     }
 }
 
-impl FromStr for Shown {
+impl FromStr for Written {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
@@ -221,20 +266,18 @@ impl FromStr for Shown {
     }
 }
 
-impl Display for Shown {
+impl Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl Serialize for Shown {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.text)
-    }
-}
-
 fn code<S: Serializer>(language: &Language, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(language.code())
+}
+
+fn as_text<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
 }
 
 pub(super) fn text<S: Serializer, T: Display>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {

@@ -97,7 +97,7 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
         log::error!("dicom: an instance cannot be taken into the store: {error}");
         Fault::Storage
     };
-    let sha256 = cases.images().link(path).map_err(failed)?;
+    let (sha256, pin) = cases.images().link(path).map_err(failed)?;
     // One whose name says nothing is told by its bytes alone.
     let number = number_of(&content.unwrap_or(sha256), order.exam.as_deref());
     let order = Order {
@@ -123,6 +123,9 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
             cases.accept(order)?
         }
     };
+    drop(pin);
+    // Where the case has ended already, nobody waits for it.
+    cases.forget_unwanted(&sha256);
     std::fs::remove_file(path).map_err(failed)?;
     Ok(case)
 }

@@ -3,7 +3,8 @@
 //! `events -> View -> screens (firmware-host) -> Canvas -> Glass`. Each display has its own
 //! thread: one that is slow, broken or gone delays nobody, and is opened again when it
 //! comes back. Events that came while it was busy are taken together; only the last state
-//! is painted. Nothing here decides anything, and no path of an image is ever shown.
+//! is painted. Nothing here decides anything, no path of an image is ever shown, and when the
+//! device ends, however it does, nothing of any case is left on a display.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -30,21 +31,30 @@ mod pins;
 mod tft;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::Rectangle;
-use firmware_host::screens::{self, Language, Page, Painter, Panel};
+use firmware_host::screens::{self, Page, Painter, Panel};
 
 use self::place::Place;
+pub use self::view::Manner;
 use self::view::View;
 use super::cases::Cases;
 use super::events::{Events, Listener};
+use super::trouble::Trouble;
 
 /// Between two tries to open a display that is missing.
 const REOPEN: Duration = Duration::from_secs(1);
+
+/// What each display gets to show its last picture; e-paper takes two seconds, and two more
+/// for the picture that it is about.
+const LAST_PICTURE: Duration = Duration::from_secs(6);
+
+/// How long a display that broke is tried at the end: it may be there again, with a finding on
+/// it.
+const LAST_TRIES: Duration = Duration::from_secs(2);
 
 /// How long a thread waits for an event before it looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -110,29 +120,41 @@ enum Ended {
 /// Serves an open glass until it breaks or the display stops.
 type Serve<'a> = &'a mut dyn FnMut(&mut dyn Glass) -> Ended;
 
-/// All displays of the device.
+/// A display that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// Where.
+    pub place: Place,
+    /// How it shows.
+    pub manner: Manner,
+}
+
+/// Why the device ends; `None` where it is switched off.
+type End = OnceLock<Option<Arc<Trouble>>>;
+
+/// All displays of the device. Dropped, they show nothing of any case any more.
 #[derive(Debug)]
 pub struct Displays {
-    stop: Arc<AtomicBool>,
+    end: Arc<End>,
     cases: Arc<OnceLock<&'static Cases>>,
     ended: mpsc::Receiver<()>,
     count: usize,
 }
 
 impl Displays {
-    /// Starts a thread for each place. What is told afterwards will be shown.
-    pub fn start(places: Vec<Place>, language: Language, events: &Events) -> Self {
-        let (stop, cases) = (Arc::default(), Arc::default());
+    /// Starts a thread for each. What is told afterwards will be shown.
+    pub fn start(asked: Vec<Asked>, events: &Events) -> Self {
+        let (end, cases) = (Arc::default(), Arc::default());
         let (tell, ended) = mpsc::channel();
-        let count = places.len();
+        let count = asked.len();
         if count > 0 {
             events.set_pages(Page::ALL.len() as u8);
         }
-        for place in places {
+        for Asked { place, manner } in asked {
             let mut display = Display {
                 listener: events.subscribe(),
-                view: View::new(language),
-                stop: Arc::clone(&stop),
+                view: View::new(manner),
+                end: Arc::clone(&end),
                 cases: Arc::clone(&cases),
             };
             let tell = tell.clone();
@@ -143,7 +165,7 @@ impl Displays {
             });
         }
         Self {
-            stop,
+            end,
             cases,
             ended,
             count,
@@ -156,11 +178,20 @@ impl Displays {
         let _ = self.cases.set(cases);
     }
 
-    /// Lets the displays show what was told, then ends them; no longer than `patience`.
-    pub fn stop(self, patience: Duration) {
-        self.stop.store(true, Ordering::Relaxed);
+    /// Lets the displays show what is in the device's way, or that it is switched off, then
+    /// ends them.
+    pub fn stop(self, trouble: Option<Trouble>) {
+        let _ = self.end.set(trouble.map(Arc::new));
+    }
+}
+
+impl Drop for Displays {
+    /// Also where the program ends by a fault of its own.
+    fn drop(&mut self) {
+        // Where it was stopped, why is known already.
+        let _ = self.end.set(None);
         for _ in 0..self.count {
-            if self.ended.recv_timeout(patience).is_err() {
+            if self.ended.recv_timeout(LAST_PICTURE).is_err() {
                 return;
             }
         }
@@ -171,14 +202,15 @@ impl Displays {
 struct Display {
     listener: Listener,
     view: View,
-    stop: Arc<AtomicBool>,
+    end: Arc<End>,
     cases: Arc<OnceLock<&'static Cases>>,
 }
 
 impl Display {
     fn run(&mut self, place: &Place) {
-        let mut missing = false;
+        let (mut missing, mut was_open, mut tries_until) = (false, false, None);
         loop {
+            let is_over = self.end.get().is_some();
             let mut opened = false;
             let ended = while_open(place, &mut |glass| {
                 log::info!("display {}: open", place.kind());
@@ -196,10 +228,16 @@ impl Display {
                 Err(_) => {}
             }
             missing &= !opened;
-            if self.stop.load(Ordering::Relaxed) {
-                return;
+            was_open |= opened;
+            if is_over {
+                let now = Instant::now();
+                if !was_open || now > *tries_until.get_or_insert(now + LAST_TRIES) {
+                    return;
+                }
+                std::thread::sleep(PATIENCE);
+            } else if self.end.get().is_none() {
+                std::thread::sleep(REOPEN);
             }
-            std::thread::sleep(REOPEN);
         }
     }
 
@@ -207,19 +245,22 @@ impl Display {
         let mut canvas = Canvas::filled(glass.panel().size, Rgb888::BLACK);
         let mut painter = Painter::default();
         loop {
-            // Before the events are taken: what was told before `stop` is still shown.
-            let stopping = self.stop.load(Ordering::Relaxed);
+            let end = self.end.get().cloned();
             while let Some(event) = self.listener.next(Duration::ZERO) {
-                self.view.hear(event);
+                self.view.hear(event, Instant::now());
             }
+            if let Some(trouble) = &end {
+                self.view.end(trouble.as_ref());
+            }
+            self.view.rest(Instant::now());
             if let Err(error) = self.show(glass, &mut painter, &mut canvas) {
                 return Ended::Broken(error);
             }
-            if stopping {
+            if end.is_some() {
                 return Ended::Stopped;
             }
             if let Some(event) = self.listener.next(PATIENCE) {
-                self.view.hear(event);
+                self.view.hear(event, Instant::now());
             }
         }
     }
@@ -265,5 +306,89 @@ fn while_open(place: &Place, serve: Serve<'_>) -> Result<Ended, GlassError> {
             what: "this build drives no panels; build it for Linux with the feature panels"
                 .to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+    use std::path::Path;
+
+    use firmware_host::screens::Language;
+
+    use super::super::events::Event;
+    use super::*;
+    use crate::finding::{Refusal, RefusalCode};
+
+    /// A display of pictures, once it shows the refusal of a case.
+    fn displays(folder: &Path) -> Displays {
+        let events = Events::default();
+        let asked = Asked {
+            place: format!("png:{}", folder.display()).parse().unwrap(),
+            manner: Manner {
+                language: Language::English,
+                idle: None,
+                shows_patient: false,
+            },
+        };
+        let displays = Displays::start(vec![asked], &events);
+        let refusal = Arc::new(Refusal::new(RefusalCode::Blank, "a", "b"));
+        events.tell(&Event::Refusal { case: 7, refusal });
+        let begin = Instant::now();
+        while !folder.join("refusal.png").exists() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "nothing is shown"
+            );
+            std::thread::sleep(PATIENCE);
+        }
+        displays
+    }
+
+    /// The picture that is shown now, once no picture of a case is left.
+    fn left(folder: &Path) -> Vec<u8> {
+        assert!(!folder.join("refusal.png").exists());
+        std::fs::read(folder.join("now.png")).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_case_outlives_a_fault_of_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = catch_unwind(|| {
+            let _displays = displays(folder.path());
+            panic!("as a fault would");
+        });
+        assert!(ended.is_err());
+        let off = std::fs::read(folder.path().join("off.png")).unwrap();
+        assert!(left(folder.path()) == off);
+    }
+
+    #[test]
+    fn what_is_in_the_devices_way_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let trouble = Trouble::new("storage", "the disk is full", "make room");
+        displays(folder.path()).stop(Some(trouble));
+        let fault = std::fs::read(folder.path().join("fault.png")).unwrap();
+        assert!(left(folder.path()) == fault);
+    }
+
+    #[test]
+    fn a_display_that_broke_is_tried_again_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shown, away) = (folder.path().join("shown"), folder.path().join("away"));
+        let displays = displays(&shown);
+        // Away, with a file in its place that no folder can be made of.
+        std::fs::rename(&shown, &away).unwrap();
+        std::fs::write(&shown, "in the way").unwrap();
+        let end = Arc::clone(&displays.end);
+        std::thread::scope(|scope| {
+            scope.spawn(|| displays.stop(None));
+            while end.get().is_none() {
+                std::thread::yield_now();
+            }
+            std::fs::remove_file(&shown).unwrap();
+            std::fs::rename(&away, &shown).unwrap();
+        });
+        assert!(left(&shown) == std::fs::read(shown.join("off.png")).unwrap());
     }
 }

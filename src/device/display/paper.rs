@@ -1,7 +1,8 @@
 //! `epd:`: e-paper of 2.13 inches, 250 x 122, on SPI (Waveshare V3, SSD1680).
 //!
 //! A quick refresh leaves shadows, a full one flashes for two seconds: answers and faults
-//! are shown by a full one, progress by quick ones, and one in twenty is full anyway.
+//! are shown by a full one, progress by quick ones, and one in twenty is full anyway. What
+//! takes an answer's place (ready, off) is full as well: paper keeps shadows without power.
 
 use embedded_graphics::pixelcolor::{BinaryColor, Rgb888};
 use embedded_graphics::prelude::*;
@@ -84,7 +85,10 @@ where
             let pixels = picture.canvas.pixels_of(*area).map(ink);
             let Ok(()) = self.sheet.fill_contiguous(area, pixels);
         }
-        let lasting = matches!(picture.name, "finding" | "refusal" | "fault" | "ready");
+        let lasting = matches!(
+            picture.name,
+            "finding" | "refusal" | "fault" | "ready" | "off"
+        );
         let full = lasting || self.quick >= QUICK;
         self.quick = if full { 0 } else { self.quick + 1 };
         let refresh = if full {
@@ -202,6 +206,9 @@ mod tests {
             &["ready", "working", "working", "finding"],
         );
         let refreshes = chip.refreshes;
+        // What takes an answer's place leaves no shadow of it.
+        let off = shown("epd:/dev/spidev0.0", &["finding", "working", "off"]);
+        assert_eq!(off.refreshes.last(), refreshes.first());
         let (full, quick) = (refreshes[0], refreshes[refreshes.len() - 2]);
         assert_ne!(full, quick);
         assert_eq!(refreshes.last(), Some(&full));

@@ -1,7 +1,8 @@
 //! `png:DIR`: what a panel would show, one file a state, for a desk, tests and the README.
+//! Once nothing of a case is shown, its pictures go as well.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 use embedded_graphics::prelude::*;
@@ -12,6 +13,10 @@ use super::{Canvas, Ended, Glass, GlassError, Picture, Serve};
 
 /// Always what is shown now.
 const NOW: &str = "now";
+/// Pictures of a case.
+const OF_A_CASE: [&str; 5] = ["working", "finding", "classes", "region", "refusal"];
+/// What is shown while there is no case to come back to.
+const WITHOUT_CASE: [&str; 4] = ["starting", "ready", "fault", "off"];
 
 pub fn while_open(place: &Pictures, serve: Serve<'_>) -> Result<Ended, GlassError> {
     fs::create_dir_all(&place.folder).map_err(|error| failed(&place.folder, error))?;
@@ -32,13 +37,33 @@ impl Glass for Folder<'_> {
     }
 
     fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
-        // Whoever waits for a state's picture then finds it under both names.
-        for name in [NOW, picture.name] {
+        self.put(NOW, picture.canvas)?;
+        if WITHOUT_CASE.contains(&picture.name) {
+            self.forget_cases()?;
+        }
+        // Last: whoever waits for a state's picture then finds all the rest as it should be.
+        self.put(picture.name, picture.canvas)
+    }
+}
+
+impl Folder<'_> {
+    fn put(&self, name: &str, canvas: &Canvas) -> Result<(), GlassError> {
+        let file = self.folder.join(format!("{name}.png"));
+        let unfinished = self.folder.join(format!(".{name}.png.part"));
+        write(&unfinished, canvas)
+            .and_then(|()| fs::rename(&unfinished, &file))
+            .map_err(|error| failed(&file, error))
+    }
+
+    fn forget_cases(&self) -> Result<(), GlassError> {
+        for name in OF_A_CASE {
             let file = self.folder.join(format!("{name}.png"));
-            let unfinished = self.folder.join(format!(".{name}.png.part"));
-            write(&unfinished, picture.canvas)
-                .and_then(|()| fs::rename(&unfinished, &file))
-                .map_err(|error| failed(&file, error))?;
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed(&file, error));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

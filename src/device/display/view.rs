@@ -1,7 +1,9 @@
 //! Events become a screen: what the device does now, as far as a display was told.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use firmware_host::screens::words::Word;
 use firmware_host::screens::{
     self, Class, Finding, Frame, Language, Level, Page, Panel, Screen, Thumbnail, lay_out, words,
 };
@@ -11,14 +13,30 @@ use crate::device::cases::Summary;
 use crate::device::events::{Event, Found, Health};
 use crate::device::trouble::Trouble;
 use crate::finding::{Refusal, TriageLevel};
+use crate::patient::{Patient, Sex};
 use crate::pipeline::Stage;
+
+/// How one display is to show what it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// What it speaks.
+    pub language: Language,
+    /// How long an answer stays where nobody turns a page; `None` until the next case.
+    pub idle: Option<Duration>,
+    /// Whether age and sex stand beside the exam.
+    pub shows_patient: bool,
+}
 
 /// What one display knows.
 #[derive(Debug)]
 pub struct View {
-    language: Language,
+    manner: Manner,
     page: Page,
     doing: Doing,
+    /// When the answer came, or a page was turned.
+    touched: Instant,
+    /// The answer was there for long enough: it is not shown until someone asks for a page.
+    at_rest: bool,
     /// Name and version of the bundle, and what it may be used for.
     bundle: Option<(String, IntendedUse)>,
     storage_fault: bool,
@@ -36,29 +54,66 @@ enum Doing {
     Found { case: u64, shown: Box<Shown> },
     Refused { case: u64, refusal: Arc<Refusal> },
     Fault(Arc<Trouble>),
+    Off,
 }
 
 /// A finding, as a screen borrows it.
 #[derive(Debug)]
 struct Shown {
     found: Arc<Found>,
+    exam: String,
+    patient: String,
     labels: Vec<String>,
     luma: Vec<u8>,
 }
 
 impl Shown {
-    fn new(found: Arc<Found>, language: Language) -> Self {
+    fn new(found: Arc<Found>, manner: Manner) -> Self {
+        let language = manner.language;
+        let patient = &found.finding.patient;
+        let patient = manner
+            .shows_patient
+            .then(|| patient_words(patient, language));
+        let exam = words::exam(&found.finding.exam, language);
         let classes = found.finding.probabilities.iter();
         let label = |p: &crate::finding::ClassProbability| {
             let known = words::class(&p.class, language);
             known.map_or_else(|| p.label.clone(), str::to_owned)
         };
         Self {
+            exam: exam.unwrap_or(&found.short_title).to_owned(),
+            patient: patient.unwrap_or_default(),
             labels: classes.map(label).collect(),
             luma: luma(&found.thumbnail),
             found,
         }
     }
+}
+
+/// Age and sex, as far as they are known: `34 years, female`.
+fn patient_words(patient: &Patient, language: Language) -> String {
+    let age = patient.age.map(|age| {
+        let years = match age.years() {
+            // For all eyes: the exact one may tell who somebody is.
+            90.. => "90+".to_owned(),
+            years => years.to_string(),
+        };
+        match (language, Word::Years.says(language)) {
+            (Language::Swahili, word) => format!("{word} {years}"),
+            (_, word) => format!("{years} {word}"),
+        }
+    });
+    let sex = patient.sex.map(|sex| match sex {
+        Sex::M => Word::Male,
+        Sex::F => Word::Female,
+        Sex::O => Word::OtherSex,
+    });
+    let sex = sex.map(|word| word.says(language).to_owned());
+    [age, sex]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Luma by ITU-R BT.601, of what the display shows in grey.
@@ -73,11 +128,13 @@ fn luma(image: &crate::image::Image) -> Vec<u8> {
 
 impl View {
     /// A device that was just switched on.
-    pub fn new(language: Language) -> Self {
+    pub fn new(manner: Manner) -> Self {
         Self {
-            language,
+            manner,
             page: Page::Summary,
             doing: Doing::Loading,
+            touched: Instant::now(),
+            at_rest: false,
             bundle: None,
             storage_fault: false,
             waiting: 0,
@@ -94,8 +151,24 @@ impl View {
         self.warning = summary.warnings.first().cloned();
     }
 
-    /// Takes note of an event.
-    pub fn hear(&mut self, event: Event) {
+    /// Takes note of the time: an answer that nobody looked at for long enough leaves.
+    pub fn rest(&mut self, now: Instant) {
+        let is_answer = matches!(self.doing, Doing::Found { .. } | Doing::Refused { .. });
+        let idle = now.saturating_duration_since(self.touched);
+        self.at_rest = is_answer && self.manner.idle.is_some_and(|most| idle >= most);
+    }
+
+    /// The device ends: nothing of any case is left, only what is in its way.
+    pub fn end(&mut self, trouble: Option<&Arc<Trouble>>) {
+        self.doing = trouble.map_or(Doing::Off, |trouble| Doing::Fault(Arc::clone(trouble)));
+    }
+
+    /// Takes note of an event that comes now.
+    pub fn hear(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Finding { .. } | Event::Refusal { .. } | Event::Page(_) => self.touched = now,
+            _ => {}
+        }
         match event {
             Event::Health(health) => self.hear_of_health(health),
             Event::Started { case } => {
@@ -105,7 +178,7 @@ impl View {
             }
             Event::Stage { case, stage } => self.doing = Doing::Working { case, stage },
             Event::Finding { case, found } => {
-                let shown = Box::new(Shown::new(found, self.language));
+                let shown = Box::new(Shown::new(found, self.manner));
                 self.doing = Doing::Found { case, shown };
             }
             Event::Refusal { case, refusal } => self.doing = Doing::Refused { case, refusal },
@@ -146,7 +219,9 @@ impl View {
     pub fn name(&self) -> &'static str {
         match (&self.doing, self.page) {
             (Doing::Fault(_), _) => "fault",
+            (Doing::Off, _) => "off",
             _ if self.storage_fault => "fault",
+            _ if self.at_rest => "ready",
             (_, Page::Device) => "device",
             (Doing::Loading | Doing::SelfTest, _) => "starting",
             (Doing::Ready, _) => "ready",
@@ -165,14 +240,20 @@ impl View {
             _ => Vec::new(),
         };
         let screen = self.screen(&classes);
-        let frame = lay_out(&screen, self.page, &self.health(), panel, self.language);
+        let page = match self.at_rest {
+            true => Page::Summary,
+            false => self.page,
+        };
+        let frame = lay_out(&screen, page, &self.health(), panel, self.manner.language);
         use_frame(&frame)
     }
 
     fn screen<'a>(&'a self, classes: &'a [Class<'a>]) -> Screen<'a> {
         match &self.doing {
             Doing::Fault(trouble) => self.fault(&trouble.code, &trouble.cure),
+            Doing::Off => Screen::Off,
             _ if self.storage_fault => self.fault("storage", ""),
+            _ if self.at_rest => Screen::Ready,
             Doing::Loading => Screen::Starting { self_test: false },
             Doing::SelfTest => Screen::Starting { self_test: true },
             Doing::Ready => Screen::Ready,
@@ -182,14 +263,14 @@ impl View {
             },
             Doing::Refused { case, refusal } => Screen::Refusal {
                 case: *case,
-                cure: words::cure(refusal.code.word(), self.language).unwrap_or("-"),
+                cure: words::cure(refusal.code.word(), self.manner.language).unwrap_or("-"),
             },
             Doing::Found { case, shown } => Screen::Finding(finding(*case, shown, classes)),
         }
     }
 
     fn fault<'a>(&self, code: &'a str, cure: &'a str) -> Screen<'a> {
-        let cure = words::cure(code, self.language).unwrap_or(cure);
+        let cure = words::cure(code, self.manner.language).unwrap_or(cure);
         Screen::Fault { code, cure }
     }
 
@@ -230,6 +311,8 @@ fn finding<'a>(case: u64, shown: &'a Shown, classes: &'a [Class<'a>]) -> Finding
     let area = finding.mask.area_fraction;
     Finding {
         case,
+        exam: &shown.exam,
+        patient: &shown.patient,
         classes,
         answer: finding.answer,
         level: level_of(finding.triage_level),
@@ -264,141 +347,4 @@ fn stage_of(stage: Stage) -> screens::Stage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::finding::{
-        Check, ClassProbability, Finding as Answer, MaskReport, RefusalCode, Rle,
-    };
-    use crate::focus::Mask;
-    use crate::image::{Image, Pixels, Said};
-
-    fn found() -> Arc<Found> {
-        let class = |class: &str, label: &str, probability| ClassProbability {
-            class: class.to_owned(),
-            label: label.to_owned(),
-            probability,
-        };
-        let finding = Answer {
-            case: "7".to_owned(),
-            exam: "brain4".to_owned(),
-            answer: 0,
-            probabilities: vec![
-                class("glioma", "Glioma", 0.7),
-                class("new", "Something new", 0.3),
-            ],
-            prediction_set: None,
-            triage_level: TriageLevel::Urgent,
-            mask: MaskReport {
-                bbox: [0, 0, 1, 1],
-                area_fraction: 0.25,
-                rle: Rle {
-                    size: [2, 2],
-                    counts: vec![0, 1, 3],
-                },
-                predicted_iou: 0.5,
-            },
-            film: None,
-            focus: "crop".to_owned(),
-            gate: Check::Passed,
-            guard: Check::Passed,
-            guard_distance: None,
-            reasons: Vec::new(),
-        };
-        let image = Image {
-            width: 2,
-            height: 2,
-            pixels: Pixels::Luma(vec![0, 100, 200, 255]),
-            said: Said::default(),
-            sha256: String::new(),
-            origin: None,
-        };
-        let mask = Mask::new(2, 2, vec![true, false, false, false]);
-        Arc::new(Found::new(finding, String::new(), &image, &mask))
-    }
-
-    /// All text on the screen, one part a line.
-    fn text(view: &View) -> String {
-        use firmware_host::screens::layout::Content;
-        view.with_frame(Panel::COLOUR_320X240, |frame| {
-            let parts = frame.parts.iter();
-            let lines = parts.filter_map(|part| match &part.content {
-                Content::Text { line, .. } | Content::Paragraph { line, .. } => {
-                    Some(format!("{line}\n"))
-                }
-                _ => None,
-            });
-            lines.collect()
-        })
-    }
-
-    #[test]
-    fn a_case_is_followed_from_its_start_to_its_finding() {
-        let mut view = View::new(Language::French);
-        assert_eq!(view.name(), "starting");
-        view.hear(Event::Health(Health::SelfTest));
-        view.hear(Event::Health(Health::Ready {
-            bundle: crate::finding::BundleId {
-                name: "starter".to_owned(),
-                version: "0.1.0".to_owned(),
-                sha256: String::new(),
-            },
-            intended_use: IntendedUse::Demonstration,
-        }));
-        assert_eq!(view.name(), "ready");
-        view.hear(Event::Page(3));
-        assert_eq!(view.name(), "device");
-        assert!(text(&view).contains("starter 0.1.0"));
-        view.hear(Event::Started { case: 7 });
-        let stage = Stage::ImageEncode;
-        view.hear(Event::Stage { case: 7, stage });
-        assert_eq!(view.name(), "working");
-        assert!(text(&view).contains("Lecture de la zone"));
-        view.hear(Event::Finding {
-            case: 7,
-            found: found(),
-        });
-        assert_eq!(view.name(), "finding");
-        let shown = text(&view);
-        for part in [
-            "Urgent\n",
-            "Gliome\n",
-            "70 %\n",
-            "Cas 7\n",
-            "pas pour les soins",
-        ] {
-            assert!(shown.contains(part), "{part}: {shown}");
-        }
-        // A class that no table knows is called what its bundle calls it.
-        view.hear(Event::Page(1));
-        assert!(text(&view).contains("Something new\n"));
-        view.hear(Event::Started { case: 8 });
-        assert_eq!(view.name(), "working", "a new case turns to the first page");
-    }
-
-    #[test]
-    fn a_refusal_says_the_way_out_and_never_the_path() {
-        let mut view = View::new(Language::Spanish);
-        let refusal = |code| Event::Refusal {
-            case: 9,
-            refusal: Arc::new(Refusal::new(code, "/images/maria.png: gone", "look again")),
-        };
-        view.hear(refusal(RefusalCode::Blank));
-        let shown = text(&view);
-        assert!(shown.contains("La imagen está vacía"), "{shown}");
-        assert!(!shown.contains("maria"), "{shown}");
-    }
-
-    #[test]
-    fn a_storage_fault_covers_everything_until_it_is_over() {
-        let mut view = View::new(Language::English);
-        view.hear(Event::Finding {
-            case: 7,
-            found: found(),
-        });
-        view.hear(Event::Health(Health::StorageFault(true)));
-        assert_eq!(view.name(), "fault");
-        assert!(text(&view).contains("Storage cannot be written"));
-        view.hear(Event::Health(Health::StorageFault(false)));
-        assert_eq!(view.name(), "finding");
-    }
-}
+mod tests;

@@ -172,17 +172,19 @@ impl Watch {
         }
         let path = self.folder.path.join(name);
         let mut file = open(&path).map_err(NoFile::into_io)?;
-        let image = match self.cases.copy_image(&mut file)? {
-            Ok(image) => image,
+        let copied = match self.cases.copy_image(&mut file)? {
+            Ok(copied) => copied,
             Err(Fault::ImageUnsteady) => return Ok(None),
             Err(fault) => return Err(Stays::Refused(fault)),
         };
         let about = file.metadata()?;
         let case = if Mark::of(&about) == mark {
-            self.case_of(&path, &about, &image).map(Some)
+            self.case_of(&path, &about, &copied.image).map(Some)
         } else {
             Ok(None)
         };
+        let image = copied.image.clone();
+        drop(copied);
         if let Bound::Stored(sha256) = image {
             // Where the case has ended already, or there is none.
             self.cases.forget_unwanted(&sha256);

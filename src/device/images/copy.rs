@@ -6,15 +6,16 @@
 //! stored, and never stores a file that was written to meanwhile.
 
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read, Result as IoResult, Write};
+use std::io::{ErrorKind, Read, Result as IoResult, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use firmware_host::fault::Fault;
 use sha2::Digest as _;
 
-use super::{Images, LARGEST, STORE, failed};
+use super::{Images, LARGEST, Pin, STORE, failed};
 use crate::device::room::Room;
 use crate::image::open;
 use crate::journal::Bound;
@@ -23,6 +24,21 @@ use crate::sha256::Sha256;
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
 
+/// What became of copying a file.
+#[derive(Debug)]
+pub struct Copied {
+    /// The image that a case can be accepted for.
+    pub image: Bound,
+    /// Keeps it in the store until that is done.
+    _pin: Option<Pin>,
+}
+
+impl Copied {
+    fn unpinned(image: Bound) -> Self {
+        Self { image, _pin: None }
+    }
+}
+
 impl Images {
     /// Copies what lies at a path. Where nothing that can be read does, the reason is bound
     /// instead.
@@ -30,8 +46,8 @@ impl Images {
     /// # Errors
     /// [`Fault::ImageUnsteady`], [`Fault::ImageTooLarge`] where the store is full,
     /// [`Fault::StorageFull`], [`Fault::Storage`].
-    pub fn copy_from(&self, path: &Path, room: &Room) -> Result<Bound, Fault> {
-        let unreadable = |refusal| Ok(Bound::Unreadable(Box::new(refusal)));
+    pub fn copy_from(self: &Arc<Self>, path: &Path, room: &Room) -> Result<Copied, Fault> {
+        let unreadable = |refusal| Ok(Copied::unpinned(Bound::Unreadable(Box::new(refusal))));
         let name = path.display().to_string();
         let mut file = match open::open(path) {
             Ok(file) => file,
@@ -47,10 +63,14 @@ impl Images {
     ///
     /// # Errors
     /// As [`Images::copy_from`].
-    pub fn copy(&self, file: &mut File, room: &Room) -> IoResult<Result<Bound, Fault>> {
+    pub fn copy(self: &Arc<Self>, file: &mut File, room: &Room) -> IoResult<Result<Copied, Fault>> {
         let before = Seen::of(&file.metadata()?);
         if before.size > LARGEST.into() {
-            return Ok(Ok(Bound::TooLarge(hash_of_large(file, before.size)?)));
+            let large = Bound::TooLarge(hash_of_large(file, before.size)?);
+            return Ok(Ok(Copied::unpinned(large)));
+        }
+        if let Some(copied) = self.already_here(file, before)? {
+            return Ok(Ok(copied));
         }
         let used = match self.used() {
             Ok(used) => used,
@@ -81,25 +101,18 @@ impl Images {
         if copy.size != before.size || Seen::of(&file.metadata()?) != before {
             return Ok(Err(Fault::ImageUnsteady));
         }
-        Ok(self.keep(copy).map(Bound::Stored).map_err(failed))
+        Ok(self.keep(copy).map_err(failed))
     }
 
     /// Gives a file of the state folder a name in the store as well.
     ///
     /// # Errors
     /// What the system says.
-    pub fn link(&self, path: &Path) -> IoResult<Sha256> {
-        let (mut file, mut bytes) = (File::open(path)?, vec![0; PIECE]);
-        let mut hash = sha2::Sha256::new();
-        loop {
-            match piece(&mut file, &mut bytes)? {
-                [] => break,
-                piece => hash.update(piece),
-            }
-        }
-        let sha256 = Sha256::from(hash);
+    pub fn link(self: &Arc<Self>, path: &Path) -> IoResult<(Sha256, Pin)> {
+        let (sha256, _) = hash_of(&mut File::open(path)?)?;
+        let pin = self.pin(sha256.0);
         self.link_as(path, &sha256)?;
-        Ok(sha256)
+        Ok((sha256, pin))
     }
 
     /// The same for a file whose SHA-256 is known.
@@ -111,6 +124,18 @@ impl Images {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
             _ => File::open(&self.folder)?.sync_all(),
         }
+    }
+
+    /// The image where the store has these bytes: nothing need be written then.
+    fn already_here(self: &Arc<Self>, file: &mut File, before: Seen) -> IoResult<Option<Copied>> {
+        let (hash, size) = hash_of(&mut file.take(before.size + 1))?;
+        file.rewind()?;
+        let pin = self.pin(hash.0);
+        let is_it = size == before.size && Seen::of(&file.metadata()?) == before;
+        Ok((is_it && self.holds(&hash.0)).then_some(Copied {
+            image: Bound::Stored(hash),
+            _pin: Some(pin),
+        }))
     }
 
     fn new_copy(&self) -> IoResult<Copy> {
@@ -125,14 +150,18 @@ impl Images {
     }
 
     /// The copy is whole: it gets its name in the store.
-    fn keep(&self, copy: Copy) -> IoResult<Sha256> {
+    fn keep(self: &Arc<Self>, copy: Copy) -> IoResult<Copied> {
         copy.file.sync_all()?;
         let sha256 = Sha256::from(copy.hash.clone());
+        let pin = self.pin(sha256.0);
         if !self.holds(&sha256.0) {
             std::fs::rename(&copy.path, self.path(&sha256.0))?;
             File::open(&self.folder)?.sync_all()?;
         }
-        Ok(sha256)
+        Ok(Copied {
+            image: Bound::Stored(sha256),
+            _pin: Some(pin),
+        })
     }
 }
 
@@ -181,16 +210,27 @@ impl Drop for Copy {
 /// What a file that is too large for the store is told by: as much as the store takes, and
 /// the length.
 fn hash_of_large(file: &mut File, size: u64) -> IoResult<Sha256> {
-    let (mut file, mut bytes) = (file.take(LARGEST.into()), vec![0; PIECE]);
-    let mut hash = sha2::Sha256::new();
+    let (hash, _) = hashed(&mut file.take(LARGEST.into()))?;
+    Ok(Sha256::from(hash.chain_update(size.to_le_bytes())))
+}
+
+/// SHA-256 and length of all that is left to read.
+fn hash_of(from: &mut impl Read) -> IoResult<(Sha256, u64)> {
+    let (hash, size) = hashed(from)?;
+    Ok((Sha256::from(hash), size))
+}
+
+fn hashed(from: &mut impl Read) -> IoResult<(sha2::Sha256, u64)> {
+    let (mut hash, mut size, mut bytes) = (sha2::Sha256::new(), 0, vec![0; PIECE]);
     loop {
-        match piece(&mut file, &mut bytes)? {
-            [] => break,
-            piece => hash.update(piece),
+        match piece(from, &mut bytes)? {
+            [] => return Ok((hash, size)),
+            piece => {
+                hash.update(piece);
+                size += piece.len() as u64;
+            }
         }
     }
-    hash.update(size.to_le_bytes());
-    Ok(Sha256::from(hash))
 }
 
 /// The next bytes; none at the end.
@@ -217,10 +257,14 @@ mod tests {
         let path = folder.path().join("a.png");
         for bytes in [&b"first"[..], b"second", b"first", b""] {
             std::fs::write(&path, bytes).unwrap();
-            let bound = images.copy_from(&path, &room).unwrap();
+            let copied = images.copy_from(&path, &room).unwrap();
             std::fs::write(&path, b"another").unwrap();
             let sha256 = Sha256::of(bytes);
-            assert_eq!(bound, Bound::Stored(sha256));
+            assert_eq!(copied.image, Bound::Stored(sha256));
+            let stored = images.path(&sha256.0);
+            assert!(images.with_pins(&stored, |is_pinned| is_pinned));
+            drop(copied);
+            assert!(!images.with_pins(&stored, |is_pinned| is_pinned));
             assert_eq!(std::fs::read(images.path(&sha256.0)).unwrap(), bytes);
         }
         let files = std::fs::read_dir(folder.path().join("images")).unwrap();
@@ -233,7 +277,10 @@ mod tests {
         let images = store(folder.path(), &[]);
         let room = Room::new(folder.path().to_owned(), 0);
         let code = |path: &Path| match images.copy_from(path, &room) {
-            Ok(Bound::Unreadable(refusal)) => refusal.code.word(),
+            Ok(Copied {
+                image: Bound::Unreadable(refusal),
+                ..
+            }) => refusal.code.word(),
             other => panic!("{other:?}"),
         };
         assert_eq!(code(&folder.path().join("none")), "not_found");
@@ -241,13 +288,14 @@ mod tests {
         let path = folder.path().join("large");
         let large = File::create(&path).unwrap();
         large.set_len(u64::from(LARGEST) + 1).unwrap();
-        let first = images.copy_from(&path, &room).unwrap();
+        let first = images.copy_from(&path, &room).unwrap().image;
         assert!(matches!(first, Bound::TooLarge(_)));
         large.set_len(u64::from(LARGEST) + 2).unwrap();
-        assert_ne!(images.copy_from(&path, &room).unwrap(), first);
+        assert_ne!(images.copy_from(&path, &room).unwrap().image, first);
         let full = Room::new(folder.path().to_owned(), u64::MAX);
         std::fs::write(&path, b"small").unwrap();
-        assert_eq!(images.copy_from(&path, &full), Err(Fault::StorageFull));
+        let refused = images.copy_from(&path, &full).unwrap_err();
+        assert_eq!(refused, Fault::StorageFull);
     }
 
     #[test]
@@ -265,6 +313,6 @@ mod tests {
             }
             copying.join().unwrap()
         });
-        assert_eq!(copied, Err(Fault::ImageUnsteady));
+        assert_eq!(copied.unwrap_err(), Fault::ImageUnsteady);
     }
 }

@@ -7,7 +7,9 @@
 
 mod copy;
 
-use std::collections::BTreeSet;
+pub use copy::Copied;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -57,13 +59,42 @@ pub struct Images {
     busy: Mutex<BTreeSet<Digest>>,
     /// Copies that were begun since the start.
     copies: AtomicU64,
+    /// Images that were stored and whose case is about to be accepted, and by how many.
+    pins: Mutex<BTreeMap<Digest, usize>>,
+}
+
+/// Keeps an image in the store until its case is accepted: another case of the same image may
+/// end at any time.
+#[derive(Debug)]
+pub struct Pin {
+    images: Arc<Images>,
+    image: Digest,
+}
+
+impl Pin {
+    /// Which image.
+    pub fn image(&self) -> &Digest {
+        &self.image
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = lock(&self.images.pins);
+        if let Some(count) = pins.get_mut(&self.image) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.image);
+            }
+        }
+    }
 }
 
 /// What [`Images::begin`] gives.
 #[derive(Debug)]
 pub enum Begun {
-    /// The image is here already.
-    Stored,
+    /// The image is here already, and stays as long as this is held.
+    Stored(Pin),
     /// Its bytes are wanted from [`Upload::have`] on.
     Wanted(Upload),
 }
@@ -73,6 +104,7 @@ pub enum Begun {
 pub struct Upload {
     images: Arc<Images>,
     image: Digest,
+    pin: Option<Pin>,
     size: u32,
     have: u32,
     hash: Sha256,
@@ -98,12 +130,28 @@ impl Images {
             folder,
             busy: Mutex::default(),
             copies: AtomicU64::new(0),
+            pins: Mutex::default(),
         })
     }
 
     /// Where an image lies, or would.
     pub fn path(&self, image: &Digest) -> PathBuf {
         self.folder.join(hex(image))
+    }
+
+    /// Does this with what is stored at a path, told whether it is pinned: nobody pins it
+    /// meanwhile.
+    pub fn with_pins<T>(&self, path: &Path, work: impl FnOnce(bool) -> T) -> T {
+        let pins = lock(&self.pins);
+        work(pins.keys().any(|image| self.path(image) == path))
+    }
+
+    fn pin(self: &Arc<Self>, image: Digest) -> Pin {
+        *lock(&self.pins).entry(image).or_default() += 1;
+        Pin {
+            images: Arc::clone(self),
+            image,
+        }
     }
 
     /// Whether the image is here.
@@ -117,8 +165,9 @@ impl Images {
     /// [`Fault::OutOfRange`] where it is empty, [`Fault::ImageTooLarge`],
     /// [`Fault::ImageBusy`], [`Fault::Storage`].
     pub fn begin(self: &Arc<Self>, image: Digest, size: u32) -> Result<Begun, Fault> {
+        let pin = self.pin(image);
         if self.holds(&image) {
-            return Ok(Begun::Stored);
+            return Ok(Begun::Stored(pin));
         }
         if size == 0 {
             return Err(Fault::OutOfRange);
@@ -129,14 +178,15 @@ impl Images {
         if !lock(&self.busy).insert(image) {
             return Err(Fault::ImageBusy);
         }
-        let begun = self.resume(image, size);
+        let begun = self.resume(pin, size);
         if begun.is_err() {
             lock(&self.busy).remove(&image);
         }
         begun.map(Begun::Wanted).map_err(failed)
     }
 
-    fn resume(self: &Arc<Self>, image: Digest, size: u32) -> std::io::Result<Upload> {
+    fn resume(self: &Arc<Self>, pin: Pin, size: u32) -> std::io::Result<Upload> {
+        let image = pin.image;
         let path = self.path(&image).with_extension(PART);
         let mut file = OpenOptions::new()
             .create(true)
@@ -164,6 +214,7 @@ impl Images {
         Ok(Upload {
             images: Arc::clone(self),
             image,
+            pin: Some(pin),
             size,
             have: have.unwrap_or(0),
             hash,
@@ -182,6 +233,11 @@ impl Upload {
     /// The image's SHA-256.
     pub fn image(&self) -> Digest {
         self.image
+    }
+
+    /// Keeps the image in the store, once it is whole, for as long as this is held.
+    pub fn pin(&mut self) -> Option<Pin> {
+        self.pin.take()
     }
 
     /// Bytes that are here.
@@ -273,7 +329,7 @@ mod tests {
         assert_eq!(upload.take(3000, &bytes[3000..]), Ok(true));
         drop(upload);
         assert_eq!(std::fs::read(images.path(&image)).unwrap(), bytes);
-        assert!(matches!(images.begin(image, 5000), Ok(Begun::Stored)));
+        assert!(matches!(images.begin(image, 5000), Ok(Begun::Stored(_))));
         let path = images.path(&image);
         assert!(open(folder.path(), std::slice::from_ref(&path)).holds(&image));
         assert!(!open(folder.path(), &[]).holds(&image));

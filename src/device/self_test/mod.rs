@@ -51,7 +51,7 @@ impl Surroundings {
         Self {
             state: state.to_owned(),
             ports: ports.map(|serial| PathBuf::from(&serial.port)).collect(),
-            displays: config.display.iter().map(|d| d.place.clone()).collect(),
+            displays: config.display.iter().map(|d| d.at.place.clone()).collect(),
             root: root.to_owned(),
         }
     }

@@ -4,10 +4,12 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
 use crate::durable;
+use crate::patient::Age;
 use crate::report::{Form, NotWritten};
 
 /// Where to write, and what.
@@ -88,7 +90,7 @@ impl Sink for Results {
             self.write_forms(ended)?;
         }
         let record = if self.0.deidentify {
-            without_source(&ended.record)
+            untelling(&ended.record)
         } else {
             ended.record.clone()
         };
@@ -99,14 +101,19 @@ impl Sink for Results {
     }
 }
 
-/// A path may tell whose image it is, and a refusal's message begins with it.
-fn without_source(record: &Value) -> Value {
+/// A path may tell whose image it is, and a refusal's message begins with it; so may an age
+/// over 89.
+fn untelling(record: &Value) -> Value {
     let mut record = record.clone();
     let source = record["source"].as_str().unwrap_or_default().to_owned();
     record["source"] = json!("");
     if let Some(message) = record["message"].as_str() {
         let message = message.strip_prefix(&source).unwrap_or(message);
         record["message"] = json!(message.trim_start_matches(": "));
+    }
+    let age = &record["patient"]["age_years"];
+    if let Ok(age) = Age::deserialize(age) {
+        record["patient"]["age_years"] = json!(age.untelling());
     }
     record
 }
@@ -127,8 +134,13 @@ mod tests {
     fn no_path_is_left_where_nothing_may_tell_whose_it_is() {
         let record = json!({ "source": "/p/Ann.png", "message": "/p/Ann.png: it is dark" });
         let expected = json!({ "source": "", "message": "it is dark" });
-        assert_eq!(without_source(&record), expected);
-        let finding = without_source(&json!({ "source": "/p/Ann.png", "exam": "brain4" }));
+        assert_eq!(untelling(&record), expected);
+        let finding = untelling(&json!({ "source": "/p/Ann.png", "exam": "brain4" }));
         assert_eq!(finding, json!({ "source": "", "exam": "brain4" }));
+        for (age, told) in [(89, 89), (90, 90), (103, 90)] {
+            let patient = |age| json!({ "age_years": age, "sex": "F" });
+            let record = untelling(&json!({ "source": "", "patient": patient(age) }));
+            assert_eq!(record["patient"], patient(told));
+        }
     }
 }

@@ -17,8 +17,9 @@ use crate::control::{
 };
 use crate::device::cases::{Cases, State};
 use crate::device::health::Snapshot;
-use crate::device::images::{Begun, LARGEST, Upload};
+use crate::device::images::{Begun, LARGEST, Pin, Upload};
 use crate::journal::{Asker, Bound, Order, RequestId};
+use crate::patient::Patient;
 use crate::report::SOFTWARE;
 use crate::sha256::Sha256;
 
@@ -120,13 +121,15 @@ impl Client<'_> {
             }
         };
         let stored = match begun {
-            Begun::Stored if self.leave_image(submit.size, &image)? => Ok(()),
-            Begun::Stored => Err(Fault::ImageDamaged),
+            Begun::Stored(pin) if self.leave_image(submit.size, &image)? => Ok(Some(pin)),
+            Begun::Stored(_) => Err(Fault::ImageDamaged),
             Begun::Wanted(upload) => self.take(upload, submit.size)?,
         };
-        if let Err(fault) = stored {
-            return Ok(Err(refused(fault)));
-        }
+        // Held until the case is accepted.
+        let _pin = match stored {
+            Ok(pin) => pin,
+            Err(fault) => return Ok(Err(refused(fault))),
+        };
         let accepted = self.cases.run_stored(order, &image);
         Ok(accepted.map(|case| Accepted { case }).map_err(refused))
     }
@@ -143,6 +146,10 @@ impl Client<'_> {
             region: submit.region,
             request: submit.request.map(|number| RequestId { asker, number }),
             priority: submit.priority,
+            patient: Patient {
+                age: submit.age,
+                sex: submit.sex,
+            },
             ..Order::default()
         }
     }
@@ -168,7 +175,8 @@ impl Client<'_> {
         Ok(Begin::Image(begun, image, Box::new(order)))
     }
 
-    fn take(&mut self, mut upload: Upload, size: u64) -> IoResult<Result<(), Fault>> {
+    /// Takes an image's bytes into the store, where it is pinned then.
+    fn take(&mut self, mut upload: Upload, size: u64) -> IoResult<Result<Option<Pin>, Fault>> {
         // What is here already came before, whole or not.
         self.leave(upload.have().into())?;
         let mut left = size - u64::from(upload.have());
@@ -181,7 +189,7 @@ impl Client<'_> {
                 return Ok(Err(fault));
             }
         }
-        Ok(Ok(()))
+        Ok(Ok(upload.pin()))
     }
 
     /// Reads the bytes of an image that is here already, and leaves them; whether they are its.

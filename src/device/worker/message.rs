@@ -64,6 +64,7 @@ pub struct Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 struct Shown {
     title: String,
+    short_title: String,
     width: u32,
     height: u32,
     is_rgb: bool,
@@ -80,6 +81,7 @@ impl From<Ran> for Outcome {
             };
             let shown = Shown {
                 title: found.title,
+                short_title: found.short_title,
                 width: found.thumbnail.width,
                 height: found.thumbnail.height,
                 is_rgb,
@@ -123,6 +125,7 @@ impl Shown {
         Ok(Found {
             finding,
             title: self.title,
+            short_title: self.short_title,
             thumbnail: Image {
                 width: self.width,
                 height: self.height,
@@ -225,12 +228,14 @@ fn wait_for(from: &impl AsFd, deadline: Option<Instant>) -> Result<()> {
 mod tests {
     use super::*;
     use crate::finding::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
+    use crate::patient::Patient;
 
     fn found() -> Found {
         let finding = Finding {
             case: "7".to_owned(),
             exam: "brain4".to_owned(),
             answer: 0,
+            patient: Patient::default(),
             probabilities: vec![ClassProbability {
                 class: "glioma".to_owned(),
                 label: "Glioma".to_owned(),
@@ -265,6 +270,7 @@ mod tests {
         Found {
             finding,
             title: "Brain".to_owned(),
+            short_title: "Head".to_owned(),
             thumbnail,
             region: Mask::new(2, 1, vec![true, false]),
         }
@@ -297,6 +303,7 @@ mod tests {
         let came = ran.outcome.unwrap();
         assert_eq!(came.finding, sent.finding);
         assert_eq!((came.title, came.region), (sent.title, sent.region));
+        assert_eq!(came.short_title, sent.short_title);
         assert_eq!(came.thumbnail, sent.thumbnail);
         let refusal = Refusal::new(RefusalCode::Deadline, "a", "b");
         let ran = heard(outcome(Err(refusal.clone()))).unwrap();

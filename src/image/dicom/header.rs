@@ -8,6 +8,7 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use serde::{Deserialize, Serialize};
 
 use super::classes;
+use super::patient::patient;
 use crate::image::Said;
 
 /// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
@@ -142,6 +143,7 @@ impl<'a> Header<'a> {
 
     pub fn said(&self, frame: usize) -> Said {
         let upper = |tag| self.text(tag).map(|text| text.to_uppercase());
+        let (patient, notes) = patient(self);
         Said {
             modality: upper(tags::MODALITY),
             body_part: upper(tags::BODY_PART_EXAMINED),
@@ -155,6 +157,8 @@ impl<'a> Header<'a> {
                 _ => None,
             }),
             region: None,
+            patient,
+            notes,
         }
     }
 

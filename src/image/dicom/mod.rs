@@ -8,6 +8,7 @@ mod classes;
 mod head;
 mod header;
 mod jpeg_ls;
+mod patient;
 mod rle;
 mod shown;
 mod stored;

@@ -1,0 +1,255 @@
+//! What a display shows of what it is told.
+
+use super::*;
+use crate::finding::{Check, ClassProbability, Finding as Answer, MaskReport, RefusalCode, Rle};
+use crate::focus::Mask;
+use crate::image::{Image, Pixels, Said};
+use crate::patient::Age;
+
+fn found() -> Arc<Found> {
+    let class = |class: &str, label: &str, probability| ClassProbability {
+        class: class.to_owned(),
+        label: label.to_owned(),
+        probability,
+    };
+    let finding = Answer {
+        case: "7".to_owned(),
+        exam: "head".to_owned(),
+        answer: 0,
+        patient: Patient {
+            age: Age::new(34),
+            sex: Some(Sex::F),
+        },
+        probabilities: vec![
+            class("glioma", "Glioma", 0.7),
+            class("new", "Something new", 0.3),
+        ],
+        prediction_set: None,
+        triage_level: TriageLevel::Urgent,
+        mask: MaskReport {
+            bbox: [0, 0, 1, 1],
+            area_fraction: 0.25,
+            rle: Rle {
+                size: [2, 2],
+                counts: vec![0, 1, 3],
+            },
+            predicted_iou: 0.5,
+        },
+        film: None,
+        focus: "crop".to_owned(),
+        gate: Check::Passed,
+        guard: Check::Passed,
+        guard_distance: None,
+        reasons: Vec::new(),
+    };
+    let image = Image {
+        width: 2,
+        height: 2,
+        pixels: Pixels::Luma(vec![0, 100, 200, 255]),
+        said: Said::default(),
+        sha256: String::new(),
+        origin: None,
+    };
+    let mask = Mask::new(2, 2, vec![true, false, false, false]);
+    Arc::new(Found {
+        finding,
+        title: String::new(),
+        short_title: "Head scan".to_owned(),
+        thumbnail: image,
+        region: mask,
+    })
+}
+
+fn view(language: Language) -> View {
+    View::new(Manner {
+        language,
+        idle: None,
+        shows_patient: false,
+    })
+}
+
+fn tell(view: &mut View, event: Event) {
+    view.hear(event, Instant::now());
+}
+
+/// All text on the screen, one part a line.
+fn text(view: &View) -> String {
+    use firmware_host::screens::layout::Content;
+    view.with_frame(Panel::COLOUR_320X240, |frame| {
+        let parts = frame.parts.iter();
+        let lines = parts.filter_map(|part| match &part.content {
+            Content::Text { line, .. } | Content::Paragraph { line, .. } => {
+                Some(format!("{line}\n"))
+            }
+            _ => None,
+        });
+        lines.collect()
+    })
+}
+
+#[test]
+fn a_case_is_followed_from_its_start_to_its_finding() {
+    let mut view = view(Language::French);
+    assert_eq!(view.name(), "starting");
+    tell(&mut view, Event::Health(Health::SelfTest));
+    tell(
+        &mut view,
+        Event::Health(Health::Ready {
+            bundle: crate::finding::BundleId {
+                name: "starter".to_owned(),
+                version: "0.1.0".to_owned(),
+                sha256: String::new(),
+            },
+            intended_use: IntendedUse::Demonstration,
+        }),
+    );
+    assert_eq!(view.name(), "ready");
+    tell(&mut view, Event::Page(3));
+    assert_eq!(view.name(), "device");
+    assert!(text(&view).contains("starter 0.1.0"));
+    tell(&mut view, Event::Started { case: 7 });
+    let stage = Stage::ImageEncode;
+    tell(&mut view, Event::Stage { case: 7, stage });
+    assert_eq!(view.name(), "working");
+    assert!(text(&view).contains("Lecture de la zone"));
+    tell(
+        &mut view,
+        Event::Finding {
+            case: 7,
+            found: found(),
+        },
+    );
+    assert_eq!(view.name(), "finding");
+    let shown = text(&view);
+    for part in [
+        "Urgent\n",
+        "Gliome\n",
+        "70 %\n",
+        "Cas 7\n",
+        "Head scan\n",
+        "pas pour les soins",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("34"), "nobody allowed the age: {shown}");
+    // A class that no table knows is called what its bundle calls it.
+    tell(&mut view, Event::Page(1));
+    assert!(text(&view).contains("Something new\n"));
+    tell(&mut view, Event::Started { case: 8 });
+    assert_eq!(view.name(), "working", "a new case turns to the first page");
+}
+
+#[test]
+fn a_refusal_says_the_way_out_and_never_the_path() {
+    let mut view = view(Language::Spanish);
+    let refusal = |code| Event::Refusal {
+        case: 9,
+        refusal: Arc::new(Refusal::new(code, "/images/maria.png: gone", "look again")),
+    };
+    tell(&mut view, refusal(RefusalCode::Blank));
+    let shown = text(&view);
+    assert!(shown.contains("La imagen está vacía"), "{shown}");
+    assert!(!shown.contains("maria"), "{shown}");
+}
+
+#[test]
+fn a_storage_fault_covers_everything_until_it_is_over() {
+    let mut view = view(Language::English);
+    tell(
+        &mut view,
+        Event::Finding {
+            case: 7,
+            found: found(),
+        },
+    );
+    tell(&mut view, Event::Health(Health::StorageFault(true)));
+    assert_eq!(view.name(), "fault");
+    assert!(text(&view).contains("Storage cannot be written"));
+    tell(&mut view, Event::Health(Health::StorageFault(false)));
+    assert_eq!(view.name(), "finding");
+}
+
+#[test]
+fn age_and_sex_are_shown_where_that_is_allowed() {
+    let shown = |language, age, sex| {
+        patient_words(
+            &Patient {
+                age: Age::new(age),
+                sex,
+            },
+            language,
+        )
+    };
+    assert_eq!(
+        shown(Language::English, 34, Some(Sex::F)),
+        "34 years, female"
+    );
+    assert_eq!(shown(Language::Swahili, 7, None), "miaka 7");
+    assert_eq!(
+        shown(Language::Spanish, 93, Some(Sex::M)),
+        "90+ años, hombre"
+    );
+    let mut view = View::new(Manner {
+        shows_patient: true,
+        ..view(Language::English).manner
+    });
+    let (case, found) = (7, found());
+    tell(&mut view, Event::Finding { case, found });
+    assert!(text(&view).contains("34 years, female\n"));
+}
+
+#[test]
+fn an_answer_leaves_when_nobody_looks_and_comes_back_when_someone_does() {
+    let idle = Duration::from_secs(60);
+    let mut view = View::new(Manner {
+        idle: Some(idle),
+        ..view(Language::English).manner
+    });
+    let begin = Instant::now();
+    let (case, found) = (7, found());
+    view.hear(Event::Finding { case, found }, begin);
+    view.rest(begin + idle - Duration::from_millis(1));
+    assert_eq!(view.name(), "finding");
+    view.rest(begin + idle);
+    assert_eq!(view.name(), "ready");
+    let shown = text(&view);
+    assert!(
+        !shown.contains("Glioma") && !shown.contains("Case"),
+        "{shown}"
+    );
+    // A page that is asked for brings it back, for as long again.
+    view.hear(Event::Page(1), begin + 2 * idle);
+    view.rest(begin + 2 * idle);
+    assert_eq!(view.name(), "classes");
+    view.rest(begin + 3 * idle);
+    assert_eq!(view.name(), "ready");
+    // A new case begins, and its refusal leaves as well.
+    view.hear(Event::Started { case: 8 }, begin + 4 * idle);
+    view.rest(begin + 9 * idle);
+    assert_eq!(view.name(), "working", "a case that runs stays");
+    let refusal = Arc::new(Refusal::new(RefusalCode::Blank, "x", "y"));
+    view.hear(Event::Refusal { case: 8, refusal }, begin + 9 * idle);
+    view.rest(begin + 9 * idle);
+    assert_eq!(view.name(), "refusal");
+    view.rest(begin + 10 * idle);
+    assert_eq!(view.name(), "ready");
+}
+
+#[test]
+fn at_the_end_nothing_of_a_case_is_left() {
+    let mut view = view(Language::English);
+    tell(&mut view, Event::Health(Health::StorageFault(true)));
+    let (case, found) = (7, found());
+    tell(&mut view, Event::Finding { case, found });
+    tell(&mut view, Event::Page(3));
+    view.end(None);
+    assert_eq!(view.name(), "off");
+    assert_eq!(text(&view), "medfocus\nSwitched off\n");
+    let trouble = Arc::new(Trouble {
+        code: "worker".to_owned(),
+        what: String::new(),
+        cure: String::new(),
+    });
+    view.end(Some(&trouble));
+    assert_eq!(view.name(), "fault");
+}
