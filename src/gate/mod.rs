@@ -274,10 +274,13 @@ fn whole_film(
     let odd = kind
         .aspect
         .filter(|[narrowest, widest]| !(*narrowest..=*widest).contains(&aspect));
-    if let Some([narrowest, widest]) = odd {
+    let is_sure = layout
+        .zip(kind.unusual_whole_from)
+        .is_some_and(|(layout, from)| layout.whole() >= from);
+    if let Some([narrowest, widest]) = odd.filter(|_| !is_sure) {
         return refuse(format!(
             "the film has {width} x {height} pixels, {aspect:.2} times as wide as high; a whole {} \
-             is {narrowest} to {widest} times",
+             usually is {narrowest} to {widest} times",
             kind.label
         ));
     }
@@ -346,6 +349,7 @@ mod tests {
             shortest_side: Some(96),
             aspect: Some([0.5, 2.0]),
             whole_from: Some(0.5),
+            unusual_whole_from: Some(0.95),
         };
         GateSpec {
             graph: "gate.onnx".to_owned(),
@@ -407,7 +411,7 @@ mod tests {
             logits[class] = 9.0;
             look.kinds = Kinds::from_logits(&logits);
         }
-        let cases: [(Spoil, &str); 20] = [
+        let cases: [(Spoil, &str); 21] = [
             (|_| {}, ""),
             (|look| look.measures.coloured = 0.2, "coloured"),
             (|look| look.measures.brightness = 0.01, "badly_exposed"),
@@ -418,6 +422,16 @@ mod tests {
             (|look| look.size = [300, 95], "too_small"),
             (|look| look.size = [300, 149], "partial_image"),
             (|look| look.size = [149, 300], "partial_image"),
+            (
+                |look| {
+                    look.size = [149, 300];
+                    look.layouts[0] = Layout {
+                        several: 0.01,
+                        partial: 0.01,
+                    };
+                },
+                "",
+            ),
             (|look| look.layouts[0].several = 0.6, "several_images"),
             (|look| look.layouts[0].several = f64::NAN, "several_images"),
             (|look| look.layouts[0].partial = 0.7, "partial_image"),

@@ -62,9 +62,12 @@ pub struct KindSpec {
     /// be worse. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortest_side: Option<u32>,
-    /// Least and largest width over height of a whole film. Absent: any.
+    /// Least and largest width over height of whole films as they usually are. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aspect: Option<[f64; 2]>,
+    /// Least chance that a film of another shape is whole. Absent: none is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusual_whole_from: Option<f64>,
     /// Least chance that the picture is one whole film and no other number of films, where
     /// the gate has `layouts`. Absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
