@@ -26,7 +26,7 @@ from .train_gate import KINDS, SETTINGS
 from .train_layouts import PARTS_ARE_FILMS, own_films
 
 PROGRAM = Path(__file__).resolve().parents[2] / "target/release/medfocus"
-SIDES = [32, 40, 48, 64, 80, 96, 112, 128, 160, 192, 256]
+SIDES = [32, 40, 48, 64, 80, 96, 128, 160, 192, 256]
 FALL = 0.05
 AT_ONCE = 400
 
