@@ -28,15 +28,14 @@ VIEWS = {"covid3": ["PA", "AP"], "lung_tb2": ["PA", "AP"]}
 GRAPH = "gate/kinds.onnx"
 LAYOUTS = "gate/layouts.safetensors"
 FILM = {"rim": 0.1, "uniform_within": 12}
-"""How the film is found in its picture. A rim of 8 to 20 % left the answers on bare slices of
-the head as they were, one of 4 % or none did not (`python -m starter layouts --rims`)."""
+"""How the film is found in its picture. Without a rim a head fills its film as it does in no
+training image, and the answers change."""
 ASPECT = {"chest": [0.66, 1.6], "brain": [0.62, 1.65], "breast": [0.62, 1.65]}
 """Width over height of whole films. Chest films of other hospitals keep to 0.75 to 1.52 but for
 one in 200; of the slices of a head, without their margins, one in 100 is narrower than 0.67."""
 UNUSUAL = {"brain": 0.9, "breast": 0.9}
 """The chance of being whole that a film of another shape needs: wide ultrasound pictures and
-narrow heads are made, and two of a kind have the same shape. The six narrow heads among every
-fourth training slice have 0.99 and more; stacked heads and halves are refused."""
+narrow heads are made, and two of a kind have the same shape."""
 SHRINKAGE = 0.1
 """Share of the mean variance that is added to the diagonal of the covariance."""
 

@@ -263,13 +263,7 @@ fn whole_film(
     [width, height]: [u32; 2],
     layout: Option<&Layout>,
 ) -> Result<(), Refusal> {
-    let refuse = |why| {
-        Err(Refusal::new(
-            RefusalCode::PartialImage,
-            why,
-            Help::OneWholeFilm,
-        ))
-    };
+    let refuse = |code, why| Err(Refusal::new(code, why, Help::OneWholeFilm));
     let aspect = f64::from(width) / f64::from(height);
     let odd = kind
         .aspect
@@ -278,19 +272,22 @@ fn whole_film(
         .zip(kind.unusual_whole_from)
         .is_some_and(|(layout, from)| layout.whole() >= from);
     if let Some([narrowest, widest]) = odd.filter(|_| !is_sure) {
-        return refuse(format!(
+        let code = match layout {
+            Some(layout) if layout.several > layout.partial => RefusalCode::SeveralImages,
+            _ => RefusalCode::PartialImage,
+        };
+        let why = format!(
             "the film has {width} x {height} pixels, {aspect:.2} times as wide as high; a whole {} \
              usually is {narrowest} to {widest} times",
             kind.label
-        ));
+        );
+        return refuse(code, why);
     }
     if is_whole(kind, layout) {
         return Ok(());
     }
-    refuse(format!(
-        "the picture seems to be a part of a {}",
-        kind.label
-    ))
+    let why = format!("the picture seems to be a part of a {}", kind.label);
+    refuse(RefusalCode::PartialImage, why)
 }
 
 /// Whether the layout is likely enough that of one whole film, where there is a model and a
@@ -386,7 +383,7 @@ mod tests {
         logits[0] = 9.0;
         let layout = Layout {
             several: 0.1,
-            partial: 0.1,
+            partial: 0.2,
         };
         Look {
             size: [300, 200],
