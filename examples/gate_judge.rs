@@ -15,8 +15,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (exam, file) = line.split_once(' ').ok_or("a line is EXAM FILE")?;
         let exam = bundle.exam(exam).ok_or("there is no such exam")?;
         let judged = image::read(Path::new(file)).and_then(|image| {
-            let look = pipeline::look(&bundle, &image).expect("the gate's graph runs");
-            pipeline::admit(&bundle, &exam.spec, &image, look.as_ref())
+            let film = pipeline::Film::of(&bundle, &image);
+            let look = pipeline::look(&bundle, film.image()).expect("the gate's graph runs");
+            pipeline::admit(&bundle, &exam.spec, film.image(), look.as_ref())
         });
         println!(
             "{}",

@@ -86,6 +86,10 @@ pub enum RefusalCode {
     LowContrast,
     /// Most of the image is border.
     Border,
+    /// The picture holds several films.
+    SeveralImages,
+    /// The picture is a part of a film.
+    PartialImage,
     /// Not sharp enough.
     Blurred,
     /// Unlike everything that the exam was trained on.
@@ -132,6 +136,8 @@ impl RefusalCode {
             Self::BadlyExposed => "badly_exposed",
             Self::LowContrast => "low_contrast",
             Self::Border => "border",
+            Self::SeveralImages => "several_images",
+            Self::PartialImage => "partial_image",
             Self::Blurred => "blurred",
             Self::OutOfDistribution => "out_of_distribution",
             Self::BurnedIn => "burned_in",
@@ -292,6 +298,8 @@ pub struct Finding {
     pub triage_level: TriageLevel,
     /// The region that steered the answer.
     pub mask: MaskReport,
+    /// `[x, y, width, height]` of the film in the image, where a border was left out.
+    pub film: Option<[u32; 4]>,
     /// The focus style that was used.
     pub focus: String,
     /// What the gate before the models said.

@@ -9,6 +9,7 @@
 //! than it was asked for.
 
 mod admission;
+mod film;
 mod haste;
 mod progress;
 mod segment;
@@ -27,6 +28,7 @@ use crate::triage::{COVERAGE, answered, unit};
 
 use admission::Checked;
 pub use admission::{admit, exam_of, look};
+pub use film::Film;
 use haste::weigh;
 pub use progress::{Observer, Stage, Timings, observe};
 
@@ -109,10 +111,11 @@ pub fn run<'a>(
     overrides: &Overrides,
     observer: &mut dyn Observer,
 ) -> Result<Vec<(&'a Exam, Outcome)>, EngineError> {
-    let look = refused(look(bundle, image))?;
+    let film = Film::of(bundle, image);
+    let look = refused(look(bundle, film.image()))?;
     let admit = |exam: &Exam| {
         let look = look.as_ref().map_err(Clone::clone)?.as_ref();
-        let admitted = admit(bundle, &exam.spec, image, look);
+        let admitted = admit(bundle, &exam.spec, film.image(), look);
         Checked::of(look.is_some(), admitted, overrides)
     };
     let admitted: Vec<_> = exams.iter().map(|exam| (*exam, admit(exam))).collect();
@@ -122,12 +125,15 @@ pub fn run<'a>(
         let refusals = refusals.filter_map(|(exam, admitted)| Some((exam, Err(admitted.err()?))));
         return Ok(refusals.collect());
     }
-    let read = refused(read(bundle, image, overrides, observer))?
+    let read = refused(read_film(bundle, &film, overrides, observer))?
         .map(|reading| (Arc::new(reading.mask.clone()), reading));
     let outcome = |exam: &Exam, admitted: Result<Checked, Refusal>| {
         let gate = admitted?;
         let (region, reading) = read.as_ref().map_err(Clone::clone)?;
-        let finding = answer(exam, image, reading);
+        let mut finding = answer(exam, image, reading);
+        finding.film = film.place();
+        finding.reasons.extend(film.note());
+        finding.reasons.extend(admission::unseen(bundle));
         let guarded = admission::guard(exam, &finding);
         let guard = Checked::of(exam.guard.is_some(), guarded, overrides)?;
         Ok((admission::with_checks(finding, gate, guard), region.clone()))
@@ -144,6 +150,25 @@ fn refused<T>(made: Result<T, impl Into<Stopped>>) -> Result<Result<T, Refusal>,
         Err(Stopped::Refused(refusal)) => Ok(Err(refusal)),
         Err(Stopped::Engine(error)) => Err(error),
     }
+}
+
+/// Segments, focuses and embeds the film of a picture; prompts and region are in the
+/// picture's pixels.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn read_film(
+    bundle: &Bundle,
+    film: &Film<'_>,
+    overrides: &Overrides,
+    observer: &mut dyn Observer,
+) -> Result<Reading, Stopped> {
+    let overrides = Overrides {
+        prompts: film.prompts(&overrides.prompts)?,
+        ..overrides.clone()
+    };
+    let reading = read(bundle, film.image(), &overrides, observer)?;
+    Ok(film.placed(reading))
 }
 
 /// Segments, focuses and embeds one image.
@@ -249,6 +274,7 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
             rle: reading.mask.rle(),
             predicted_iou: reading.predicted_iou,
         },
+        film: None,
         focus: reading.style.word().to_owned(),
         gate: Check::Absent,
         guard: Check::Absent,

@@ -8,6 +8,8 @@ use super::verify::verify_but;
 use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest};
 use crate::engine::{EngineError, Expected, Graph, Side};
 use crate::finding::BundleId;
+use crate::gate::{Layout, Layouts, layout};
+use crate::image::Canvas;
 use crate::triage::{FusionHead, Guard};
 
 /// An exam and its head.
@@ -43,6 +45,8 @@ pub struct Bundle {
     pub image_encoder: Graph,
     /// The gate: luma `[1, 1, S, S]` to logits `[1, classes]`.
     pub gate: Option<Graph>,
+    /// The gate's models of layouts.
+    pub layouts: Option<Layouts>,
     /// The exams, in the manifest's order.
     pub exams: Vec<Exam>,
     /// What the self-test must reproduce.
@@ -129,6 +133,16 @@ impl Bundle {
             graph(&spec.graph, &[("pixels", &luma)], 1)
         });
         let gate = gate.transpose()?;
+        let layouts = manifest.gate.as_ref().and_then(|spec| {
+            let file = spec.layouts.as_ref()?;
+            let kinds = spec.kinds.iter().map(|kind| kind.name.as_str());
+            let read = Layouts::read(&checked.files[file], kinds);
+            Some(read.map_err(|why| BundleError::Guard {
+                path: checked.folder.join(file),
+                why,
+            }))
+        });
+        let layouts = layouts.transpose()?;
         let exams = manifest
             .exams
             .iter()
@@ -171,9 +185,23 @@ impl Bundle {
             segmenter_mask_prompt,
             image_encoder,
             gate,
+            layouts,
             exams,
             known_answers,
         })
+    }
+
+    /// What the gate's models make of a picture's layout, one of each kind of image; none
+    /// where the bundle has no such models.
+    pub fn layouts_of(&self, square: &Canvas) -> Vec<Layout> {
+        let (Some(models), Some(spec)) = (&self.layouts, &self.manifest.gate) else {
+            return Vec::new();
+        };
+        let measures = layout::measures(square);
+        let kinds = spec.kinds.iter();
+        kinds
+            .filter_map(|kind| models.of(&kind.name, &measures))
+            .collect()
     }
 
     /// The exam of this name.

@@ -373,6 +373,7 @@ impl Manifest {
                     .filter_map(|exam| exam.guard.as_ref().map(|g| &g.file)),
             )
             .chain(self.gate.as_ref().map(|gate| &gate.graph))
+            .chain(self.gate.as_ref().and_then(|gate| gate.layouts.as_ref()))
             .chain(self.exams.iter().filter_map(ExamSpec::start))
         {
             if !self.files.contains_key(file) {

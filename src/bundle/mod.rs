@@ -120,7 +120,7 @@ pub enum BundleError {
         /// What is wrong.
         error: HeadError,
     },
-    /// A guard is damaged.
+    /// A guard, or the gate's models of layouts, are damaged.
     #[error("{}: {why}", path.display())]
     Guard {
         /// Its file.

@@ -156,11 +156,23 @@ fn gate(gate: Option<&GateSpec>) -> Vec<String> {
         format!("                 - contrast from {}", gate.contrast_from),
         format!("                 - content from {}", gate.content_from),
     ];
+    let word = |found: bool| if found { "" } else { "not " };
+    let (film, layouts) = (word(gate.film.is_some()), word(gate.layouts.is_some()));
+    lines.push(format!(
+        "                 - borders are {film}left out, layouts are {layouts}looked at"
+    ));
     lines.extend(gate.kinds.iter().map(|kind| {
-        format!(
+        let mut line = format!(
             "                 - {} upright from {}, sharpness from {}",
             kind.name, kind.accept_from, kind.sharpness_from
-        )
+        );
+        if let Some(least) = kind.shortest_side {
+            line += &format!(", from {least} px");
+        }
+        if let Some(from) = kind.whole_from {
+            line += &format!(", whole from {from}");
+        }
+        line
     }));
     lines
 }

@@ -13,7 +13,7 @@ use super::{Embeddings, EnrollError, Labelled, Register};
 use crate::bundle::{Bundle, ExamSpec};
 use crate::image;
 use crate::image::open::{NoFile, open_image};
-use crate::pipeline::{self, Overrides, Stopped, Timings};
+use crate::pipeline::{self, Film, Overrides, Stopped, Timings};
 use crate::triage::LabelledCase;
 
 /// What became of some labelled images.
@@ -147,9 +147,10 @@ impl Gathered {
 
 fn read(bundle: &Bundle, exam: &ExamSpec, path: &Path) -> Result<Pair, Stopped> {
     let image = image::read(path)?;
-    let look = pipeline::look(bundle, &image)?;
-    pipeline::admit(bundle, exam, &image, look.as_ref())?;
+    let film = Film::of(bundle, &image);
+    let look = pipeline::look(bundle, film.image())?;
+    pipeline::admit(bundle, exam, film.image(), look.as_ref())?;
     let overrides = Overrides::default();
-    let reading = pipeline::read(bundle, &image, &overrides, &mut Timings::new())?;
+    let reading = pipeline::read_film(bundle, &film, &overrides, &mut Timings::new())?;
     Ok((reading.whole, reading.focused))
 }

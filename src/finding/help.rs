@@ -14,6 +14,8 @@ pub enum Help {
     ChooseExam(Vec<String>),
     /// Choose another exam or image.
     OtherExam,
+    /// Give one whole film.
+    OneWholeFilm,
     /// Have a person read it.
     AskAPerson,
     /// Say how old the patient is.
@@ -55,6 +57,14 @@ impl Help {
                 }
                 Channel::Console => "choose another exam with EXAM, or give another image",
                 Channel::Link | Channel::Record => "choose another exam, or give another image",
+            }
+            .to_owned(),
+            Self::OneWholeFilm => match channel {
+                Channel::CommandLine => {
+                    "export one whole film as an image of its own, or answer all the same with \
+                     --force"
+                }
+                _ => "export one whole film as an image of its own",
             }
             .to_owned(),
             Self::AskAPerson => match channel {

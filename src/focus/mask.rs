@@ -212,6 +212,19 @@ impl Mask {
         Self::new(width, height, (0..height).flat_map(inside).collect())
     }
 
+    /// The same region in a picture of `width` by `height` pixels that holds this one at
+    /// `[x, y]`.
+    #[must_use]
+    pub fn placed(&self, [x, y]: [u32; 2], width: u32, height: u32) -> Self {
+        let mut bits = vec![false; width as usize * height as usize];
+        let rows = self.bits.chunks_exact(self.width as usize);
+        let into = bits.chunks_exact_mut(width as usize).skip(y as usize);
+        for (row, into) in rows.zip(into) {
+            into[x as usize..][..row.len()].copy_from_slice(row);
+        }
+        Self::new(width, height, bits)
+    }
+
     /// Pixels inside over all pixels.
     pub fn area_fraction(&self) -> f64 {
         self.bits.iter().filter(|b| **b).count() as f64 / self.bits.len() as f64

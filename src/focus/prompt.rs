@@ -166,6 +166,48 @@ impl Strategy {
 }
 
 impl Prompt {
+    /// Whether it lies in an image of `width` by `height` pixels.
+    pub fn lies_in(&self, width: u32, height: u32) -> bool {
+        let (w, h) = (width as f32, height as f32);
+        match *self {
+            Self::Box {
+                x,
+                y,
+                width,
+                height,
+            } => x + width <= w && y + height <= h,
+            Self::Point { x, y, .. } => x < w && y < h,
+        }
+    }
+
+    /// The same prompt in the pixels of the part `[x, y, width, height]`; a box is cut to
+    /// it. `None` where it lies beside the part.
+    pub fn seen_in(&self, part: [u32; 4]) -> Option<Self> {
+        let [left, top, w, h] = part.map(|v| v as f32);
+        match *self {
+            Self::Box {
+                x,
+                y,
+                width,
+                height,
+            } => {
+                let (x0, x1) = ((x - left).max(0.0), (x + width - left).min(w));
+                let (y0, y1) = ((y - top).max(0.0), (y + height - top).min(h));
+                (x0 < x1 && y0 < y1).then_some(Self::Box {
+                    x: x0,
+                    y: y0,
+                    width: x1 - x0,
+                    height: y1 - y0,
+                })
+            }
+            Self::Point { x, y, inside } => {
+                let (x, y) = (x - left, y - top);
+                let is_in = (0.0..w).contains(&x) && (0.0..h).contains(&y);
+                is_in.then_some(Self::Point { x, y, inside })
+            }
+        }
+    }
+
     /// One question made of all `prompts` for an image of `width` by `height` pixels; a
     /// padding point closes it where there is no box, as SAM does, and with `pads_boxes`
     /// everywhere, as SAM2 does. `None` where a prompt lies outside the image.
@@ -178,6 +220,9 @@ impl Prompt {
     ) -> Option<Question> {
         let (w, h) = (width as f32, height as f32);
         let scaled = |x: f32, y: f32| [x / w * side, y / h * side];
+        if !prompts.iter().all(|prompt| prompt.lies_in(width, height)) {
+            return None;
+        }
         let mut question = Vec::new();
         for prompt in prompts {
             match *prompt {
@@ -187,16 +232,10 @@ impl Prompt {
                     width,
                     height,
                 } => {
-                    if x + width > w || y + height > h {
-                        return None;
-                    }
                     question.push((scaled(x, y), PointLabel::TopLeft));
                     question.push((scaled(x + width, y + height), PointLabel::BottomRight));
                 }
                 Self::Point { x, y, inside } => {
-                    if x >= w || y >= h {
-                        return None;
-                    }
                     let label = if inside {
                         PointLabel::Inside
                     } else {

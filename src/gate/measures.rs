@@ -1,12 +1,12 @@
 //! What can be measured of an image without knowing what it shows.
 //!
 //! Everything is measured on a square of [`SIDE`] pixels, made by the encoders' own
-//! filter; `scripts/starter/gate_measures.py` has the same formulas.
+//! filter; `scripts/starter/gate.py` has the formula of the sharpness.
 
-use crate::image::{Image, UnitBox};
+use crate::image::{Canvas, Image, UnitBox};
 
 /// Pixels a side of the square that is measured.
-const SIDE: usize = 128;
+pub(super) const SIDE: usize = 128;
 /// Channels that lie further apart than this make a pixel coloured.
 const COLOURED: f32 = 32.0 / 255.0;
 /// A row or column whose values lie closer together than this is border.
@@ -29,9 +29,8 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Measures an image.
-    pub fn of(image: &Image) -> Self {
-        let canvas = image.canvas(UnitBox::WHOLE, SIDE);
+    /// Measures an image's [`square`].
+    pub fn of(canvas: &Canvas) -> Self {
         let (red, rest) = canvas.planes.split_at(SIDE * SIDE);
         let (green, blue) = rest.split_at(SIDE * SIDE);
         let channels = || {
@@ -59,6 +58,11 @@ impl Measures {
             sharpness: laplacian(&luma) / contrast.max(1e-6),
         }
     }
+}
+
+/// The square that is measured.
+pub fn square(image: &Image) -> Canvas {
+    image.canvas(UnitBox::WHOLE, SIDE)
 }
 
 fn ends(values: impl Iterator<Item = f32>) -> (f32, f32) {

@@ -5,13 +5,17 @@
 //! them, [`judge`] compares both with the bundle's thresholds. Nothing here runs a graph,
 //! and nothing here ever lets an image pass because it could not be measured.
 
+mod film;
+pub mod layout;
 mod measures;
 mod patient;
 mod spec;
 
-pub use measures::Measures;
+pub use film::film;
+pub use layout::{Layout, Layouts};
+pub use measures::{Measures, square};
 pub use patient::{suits, unknown};
-pub use spec::{ExamGate, GateSpec, KindSpec, Unsaid};
+pub use spec::{ExamGate, FilmSpec, GateSpec, KindSpec, Unsaid};
 
 use crate::finding::{Help, Refusal, RefusalCode};
 use crate::image::Said;
@@ -78,8 +82,12 @@ impl Kinds {
 /// What the gate saw of one image; every exam is judged from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Look {
+    /// Width and height of the film.
+    pub size: [u32; 2],
     /// Of the pixels.
     pub measures: Measures,
+    /// Whether it is one whole film, by kind; none where the bundle cannot tell.
+    pub layouts: Vec<Layout>,
     /// Of the gate's graph.
     pub kinds: Kinds,
 }
@@ -142,13 +150,17 @@ pub fn unsaid(exam: &ExamGate<'_>, said: &Said) -> Option<&'static str> {
 /// Whether the pixels are what the exam expects.
 ///
 /// # Errors
-/// The first of: `coloured`, `badly_exposed`, `low_contrast`, `border`, `rotated`,
-/// `inverted`, `wrong_kind`, `blurred`.
+/// The first of: `coloured`, `badly_exposed`, `low_contrast`, `border`, `too_small`,
+/// `several_images`, `partial_image`, `rotated`, `inverted`, `wrong_kind`, `blurred`.
 pub fn judge(spec: &GateSpec, exam: &ExamGate<'_>, look: &Look) -> Result<(), Refusal> {
     judge_pixels(spec, &look.measures)?;
     let Some((index, kind)) = exam.kind.and_then(|name| spec.kind(name)) else {
         return Ok(());
     };
+    let layout = look.layouts.get(index);
+    judge_size(kind, look.size)?;
+    one_film(kind, layout)?;
+    whole_film(kind, look.size, layout)?;
     if look.kinds.upright(index) < kind.accept_from {
         return Err(not_as_expected(spec, index, look));
     }
@@ -214,6 +226,77 @@ fn judge_pixels(spec: &GateSpec, measures: &Measures) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether the film has the pixels that the exams were measured with.
+fn judge_size(kind: &KindSpec, [width, height]: [u32; 2]) -> Result<(), Refusal> {
+    let Some(least) = kind
+        .shortest_side
+        .filter(|least| width.min(height) < *least)
+    else {
+        return Ok(());
+    };
+    Err(Refusal::new(
+        RefusalCode::TooSmall,
+        format!(
+            "the film has {width} x {height} pixels; on a {} with fewer than {least} on the \
+             shorter side the exam is measurably worse",
+            kind.label
+        ),
+        "export the image at its full size, not a preview of it",
+    ))
+}
+
+/// Whether the picture holds several films.
+fn one_film(kind: &KindSpec, layout: Option<&Layout>) -> Result<(), Refusal> {
+    if is_whole(kind, layout) || layout.is_some_and(|l| l.partial > l.several) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::SeveralImages,
+        "the picture seems to hold several films; a finding is about one",
+        Help::OneWholeFilm,
+    ))
+}
+
+/// Whether the film is whole, as far as its shape and its layout tell.
+fn whole_film(
+    kind: &KindSpec,
+    [width, height]: [u32; 2],
+    layout: Option<&Layout>,
+) -> Result<(), Refusal> {
+    let refuse = |code, why| Err(Refusal::new(code, why, Help::OneWholeFilm));
+    let aspect = f64::from(width) / f64::from(height);
+    let odd = kind
+        .aspect
+        .filter(|[narrowest, widest]| !(*narrowest..=*widest).contains(&aspect));
+    let is_sure = layout
+        .zip(kind.unusual_whole_from)
+        .is_some_and(|(layout, from)| layout.whole() >= from);
+    if let Some([narrowest, widest]) = odd.filter(|_| !is_sure) {
+        let code = match layout {
+            Some(layout) if layout.several > layout.partial => RefusalCode::SeveralImages,
+            _ => RefusalCode::PartialImage,
+        };
+        let why = format!(
+            "the film has {width} x {height} pixels, {aspect:.2} times as wide as high; a whole {} \
+             usually is {narrowest} to {widest} times",
+            kind.label
+        );
+        return refuse(code, why);
+    }
+    if is_whole(kind, layout) {
+        return Ok(());
+    }
+    let why = format!("the picture seems to be a part of a {}", kind.label);
+    refuse(RefusalCode::PartialImage, why)
+}
+
+/// Whether the layout is likely enough that of one whole film, where there is a model and a
+/// threshold; a chance that is no number is not.
+fn is_whole(kind: &KindSpec, layout: Option<&Layout>) -> bool {
+    let pair = layout.zip(kind.whole_from);
+    pair.is_none_or(|(layout, from)| layout.whole() >= from)
+}
+
 /// The kind or the pose is another: the sentence says which.
 fn not_as_expected(spec: &GateSpec, expected: usize, look: &Look) -> Refusal {
     let label = |kind: usize| spec.kinds[kind].label.as_str();
@@ -260,6 +343,10 @@ mod tests {
             label: format!("{name} picture"),
             accept_from: 0.5,
             sharpness_from: 0.1,
+            shortest_side: Some(96),
+            aspect: Some([0.5, 2.0]),
+            whole_from: Some(0.5),
+            unusual_whole_from: Some(0.95),
         };
         GateSpec {
             graph: "gate.onnx".to_owned(),
@@ -270,6 +357,8 @@ mod tests {
             brightness: [0.05, 0.85],
             contrast_from: 0.07,
             content_from: 0.25,
+            film: None,
+            layouts: None,
             kinds: vec![kind("chest"), kind("brain")],
         }
     }
@@ -292,7 +381,13 @@ mod tests {
     fn good() -> Look {
         let mut logits = vec![0.0; Kinds::classes(2)];
         logits[0] = 9.0;
+        let layout = Layout {
+            several: 0.1,
+            partial: 0.2,
+        };
         Look {
+            size: [300, 200],
+            layouts: vec![layout; 2],
             measures: Measures {
                 coloured: 0.0,
                 brightness: 0.4,
@@ -313,7 +408,7 @@ mod tests {
             logits[class] = 9.0;
             look.kinds = Kinds::from_logits(&logits);
         }
-        let cases: [(Spoil, &str); 12] = [
+        let cases: [(Spoil, &str); 21] = [
             (|_| {}, ""),
             (|look| look.measures.coloured = 0.2, "coloured"),
             (|look| look.measures.brightness = 0.01, "badly_exposed"),
@@ -321,6 +416,24 @@ mod tests {
             (|look| look.measures.contrast = 0.01, "low_contrast"),
             (|look| look.measures.content = 0.1, "border"),
             (|look| look.measures.sharpness = 0.01, "blurred"),
+            (|look| look.size = [300, 95], "too_small"),
+            (|look| look.size = [300, 149], "partial_image"),
+            (|look| look.size = [149, 300], "partial_image"),
+            (
+                |look| {
+                    look.size = [149, 300];
+                    look.layouts[0] = Layout {
+                        several: 0.01,
+                        partial: 0.01,
+                    };
+                },
+                "",
+            ),
+            (|look| look.layouts[0].several = 0.6, "several_images"),
+            (|look| look.layouts[0].several = f64::NAN, "several_images"),
+            (|look| look.layouts[0].partial = 0.7, "partial_image"),
+            (|look| look.layouts[1].partial = 0.7, ""),
+            (|look| look.layouts.clear(), ""),
             (|look| likeliest(look, 1), "rotated"),
             (|look| likeliest(look, 2), "rotated"),
             (|look| likeliest(look, 4), "inverted"),

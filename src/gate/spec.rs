@@ -24,8 +24,26 @@ pub struct GateSpec {
     pub contrast_from: f64,
     /// Least share of the image inside its border.
     pub content_from: f64,
+    /// How the film is found in its picture; absent in bundles that were made before, which
+    /// answer from the whole picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub film: Option<FilmSpec>,
+    /// File of the models that tell whether a picture is one whole film
+    /// ([`layout`](super::layout)); absent in bundles that were made before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layouts: Option<String>,
     /// The kinds of image, in the order of the logits.
     pub kinds: Vec<KindSpec>,
+}
+
+/// The manifest's `[gate.film]`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilmSpec {
+    /// Width of the black rim that is kept beside a round anatomy, as a share of the film.
+    pub rim: f64,
+    /// Largest distance, in grey levels, that a border's pixels keep from its grey.
+    pub uniform_within: u8,
 }
 
 /// One kind of image.
@@ -40,6 +58,20 @@ pub struct KindSpec {
     pub accept_from: f64,
     /// Least sharpness.
     pub sharpness_from: f64,
+    /// Least number of pixels on the film's shorter side: below it the exams were measured to
+    /// be worse. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortest_side: Option<u32>,
+    /// Least and largest width over height of whole films as they usually are. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aspect: Option<[f64; 2]>,
+    /// Least chance that a film of another shape is whole. Absent: none is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusual_whole_from: Option<f64>,
+    /// Least chance that the picture is one whole film and no other number of films, where
+    /// the gate has `layouts`. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_from: Option<f64>,
 }
 
 /// What an exam asks of an image.
@@ -101,6 +133,10 @@ impl GateSpec {
             return Some("gate.input_size and gate.kinds must not be empty".to_owned());
         }
         let normal = self.mean.is_finite() && self.std.is_finite() && self.std > 0.0;
-        (!normal).then(|| "gate.std must be above 0".to_owned())
+        if !normal {
+            return Some("gate.std must be above 0".to_owned());
+        }
+        let rim = self.film.map_or(0.0, |film| film.rim);
+        (!(0.0..=1.0).contains(&rim)).then(|| "gate.film.rim must be from 0 to 1".to_owned())
     }
 }

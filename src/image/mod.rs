@@ -137,6 +137,41 @@ pub struct Image {
 }
 
 impl Image {
+    /// The part inside `[x, y, width, height]`, which must lie in it, as an image of its own.
+    /// It is for reading: it takes no patient along.
+    #[must_use]
+    pub fn part(&self, [x, y, width, height]: [u32; 4]) -> Self {
+        let pixels = match &self.pixels {
+            Pixels::Luma(luma) => Pixels::Luma(self.rows_of::<1>(luma, [x, y, width, height])),
+            Pixels::Rgb(rgb) => Pixels::Rgb(self.rows_of::<3>(rgb, [x, y, width, height])),
+        };
+        let shared = |[left, top, w, h]: [u32; 4]| {
+            let (from_x, from_y) = (left.max(x), top.max(y));
+            let to = [(left + w).min(x + width), (top + h).min(y + height)];
+            let size = [to[0].checked_sub(from_x)?, to[1].checked_sub(from_y)?];
+            let is_some = size[0] > 0 && size[1] > 0;
+            is_some.then(|| [from_x - x, from_y - y, size[0], size[1]])
+        };
+        Self {
+            width,
+            height,
+            pixels,
+            said: Said {
+                region: self.said.region.and_then(shared),
+                ..self.said.clone()
+            },
+            sha256: self.sha256.clone(),
+            origin: None,
+        }
+    }
+
+    fn rows_of<const C: usize>(&self, pixels: &[u8], [x, y, width, height]: [u32; 4]) -> Vec<u8> {
+        let (line, from) = (self.width as usize * C, x as usize * C);
+        let rows = pixels.chunks_exact(line).skip(y as usize);
+        let part = |row: &[u8]| row[from..from + width as usize * C].to_vec();
+        rows.take(height as usize).flat_map(part).collect()
+    }
+
     /// The pixel at column `x`, row `y`, as red, green and blue.
     pub fn rgb(&self, x: u32, y: u32) -> [u8; 3] {
         let at = y as usize * self.width as usize + x as usize;

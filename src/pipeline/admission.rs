@@ -10,6 +10,8 @@ use crate::image::{Image, UnitBox};
 use super::Overrides;
 
 const NO_GATE: &str = "no_gate: nothing looked whether this is an image that the exam is for";
+const NO_LAYOUT: &str =
+    "no_layout: nothing looked whether the picture is one whole film and no border";
 const NO_GUARD: &str = "no_guard: nothing looked whether the exam was trained on such images";
 
 /// Looks at an image before any exam does; `None` where the bundle has no gate.
@@ -32,10 +34,20 @@ pub fn look(bundle: &Bundle, image: &Image) -> Result<Option<Look>, EngineError>
             why: format!("it gave no {classes} numbers"),
         });
     }
+    let square = gate::square(image);
     Ok(Some(Look {
-        measures: Measures::of(image),
+        size: [image.width, image.height],
+        measures: Measures::of(&square),
+        layouts: bundle.layouts_of(&square),
         kinds: Kinds::from_logits(logits),
     }))
+}
+
+/// What a gate that was made before borders and layouts were looked at does not see.
+pub(super) fn unseen(bundle: &Bundle) -> Option<String> {
+    let gate = bundle.manifest.gate.as_ref()?;
+    let sees = gate.film.is_some() && gate.layouts.is_some();
+    (!sees).then(|| NO_LAYOUT.to_owned())
 }
 
 /// Whether an exam may be shown this image.

@@ -32,6 +32,9 @@ pub fn json(record: &Record<'_>, channel: Channel) -> Value {
             }
             put("triage_level", finding.triage_level.word().into());
             put("mask", json!(finding.mask));
+            if let Some(film) = finding.film {
+                put("film", json!(film));
+            }
             put("focus", finding.focus.clone().into());
             put("gate", json!(finding.gate));
             put("guard", json!(finding.guard));
@@ -126,6 +129,7 @@ pub fn restored(record: &Value, classes: &[Class]) -> Result<Finding, NotRestore
         prediction_set: fields.prediction_set,
         triage_level: fields.triage_level,
         mask: fields.mask,
+        film: fields.film,
         focus: fields.focus,
         gate: fields.gate,
         guard: fields.guard,
@@ -147,6 +151,8 @@ struct Fields {
     prediction_set: Option<PredictionSet>,
     triage_level: TriageLevel,
     mask: MaskReport,
+    #[serde(default)]
+    film: Option<[u32; 4]>,
     focus: String,
     gate: Check,
     guard: Check,
@@ -212,6 +218,7 @@ mod tests {
                 },
                 predicted_iou: 0.9,
             },
+            film: Some([5, 6, 70, 80]),
             focus: "crop".to_owned(),
             gate: Check::Passed,
             guard: Check::Absent,

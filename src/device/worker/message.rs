@@ -241,6 +241,7 @@ mod tests {
                 label: "Glioma".to_owned(),
                 probability: 0.1 + 0.2,
             }],
+            film: None,
             prediction_set: None,
             triage_level: TriageLevel::Urgent,
             mask: MaskReport {

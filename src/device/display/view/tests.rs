@@ -35,6 +35,7 @@ fn found() -> Arc<Found> {
             },
             predicted_iou: 0.5,
         },
+        film: None,
         focus: "crop".to_owned(),
         gate: Check::Passed,
         guard: Check::Passed,
