@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -129,9 +130,9 @@ impl Kept {
             (false, true) => {
                 let fresh = kept.with_extension("new");
                 std::fs::hard_link(source, &fresh)?;
-                std::fs::rename(fresh, kept)
+                rename(&fresh, &kept)
             }
-            (false, false) => std::fs::rename(source, kept),
+            (false, false) => rename(source, &kept),
         }
     }
 
@@ -211,6 +212,15 @@ impl Kept {
         } else {
             self.keeping.images_for
         }
+    }
+}
+
+/// Renames a file, also where both are names of one file: the system leaves both then.
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::rename(from, to)?;
+    match std::fs::remove_file(from) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

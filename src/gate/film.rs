@@ -5,8 +5,9 @@
 //! on that alone. A border is of one grey, of whatever grey, up to noise and compression, and
 //! may hold a further border. Never looks at what the film shows, and never changes a pixel.
 //!
-//! A round head in a black margin has no edge that could be found: of what is black beside it,
-//! a rim is kept that is as wide as films have it themselves.
+//! A round head in a black margin has no edge that could be found. Where head and picture are as
+//! films have them the picture stays as it is; else what is exactly black is taken for bars or a
+//! frame around a square film, and where that does not fit, a rim of black is kept.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -32,6 +33,8 @@ const BLACK: u8 = 24;
 /// Where fewer of a line's pixels differ, the anatomy ends by itself; where more do, the film
 /// was cut.
 const ROUND: f64 = 0.35;
+/// The long side of a film of an anatomy without edges, as a multiple of the short one.
+const LONGEST: f64 = 1.25;
 /// Lines in front of a sharp edge over which compression rings.
 const RINGING: usize = 10;
 
@@ -40,7 +43,8 @@ pub fn film(image: &Image, spec: &FilmSpec) -> [u32; 4] {
     let picture = Picture::of(image);
     let (width, height) = (image.width as usize, image.height as usize);
     let mut inner = Rectangle([0, 0, width, height]);
-    let mut margins = [0; 4];
+    // What is left without borders that are not black, and what may be margin in it.
+    let (mut outer, mut margins) = (inner, [0; 4]);
     for _ in 0..LAYERS {
         if inner.lines(Side::Top).min(inner.lines(Side::Left)) < LEAST {
             break;
@@ -56,6 +60,9 @@ pub fn film(image: &Image, spec: &FilmSpec) -> [u32; 4] {
                 if border.lines > 0 {
                     inner = inner.without(side, border.lines);
                     margins[side as usize] = border.margin;
+                    if !border.is_black {
+                        outer.0[side as usize] = inner.0[side as usize];
+                    }
                 }
             }
         }
@@ -63,7 +70,13 @@ pub fn film(image: &Image, spec: &FilmSpec) -> [u32; 4] {
             break;
         }
     }
-    inner.with_rim(margins, spec.rim).as_box()
+    if margins == [0; 4] {
+        return inner.as_box();
+    }
+    // One side without an edge is enough: that of a head may look like one at others.
+    let framed = picture.framed(outer, inner, spec.anatomy_from);
+    let film = framed.unwrap_or_else(|| inner.with_rim(margins, spec.rim));
+    film.as_box()
 }
 
 /// A side of a rectangle; its lines are counted from there inwards.
@@ -73,6 +86,11 @@ enum Side {
     Top,
     Right,
     Bottom,
+}
+
+impl Side {
+    /// All of them, each at its own place.
+    const ALL: [Self; 4] = [Self::Left, Self::Top, Self::Right, Self::Bottom];
 }
 
 /// `[x0, y0, x1, y1]` in pixels, each at the place of its [`Side`].
@@ -96,10 +114,38 @@ impl Rectangle {
         self
     }
 
+    fn holds(self, other: Self) -> bool {
+        let ([x0, y0, x1, y1], [ox0, oy0, ox1, oy1]) = (self.0, other.0);
+        x0 <= ox0 && y0 <= oy0 && x1 >= ox1 && y1 >= oy1
+    }
+
+    /// The square between bars: as high as the picture is wide, or the other way, but for what
+    /// is `black` on both of the short sides. It lies in the middle, or where there is hardly a
+    /// bar at one side, there.
+    fn square(self, black: [usize; 4]) -> Self {
+        let (across, along) = if self.lines(Side::Left) > self.lines(Side::Top) {
+            ([Side::Top, Side::Bottom], [Side::Left, Side::Right])
+        } else {
+            ([Side::Left, Side::Right], [Side::Top, Side::Bottom])
+        };
+        let of = |side: Side| black[side as usize];
+        let inset = of(across[0]).min(of(across[1]));
+        let mut rect = self.without(across[0], inset).without(across[1], inset);
+        let bars = rect.lines(along[0]) - rect.lines(across[0]).min(rect.lines(along[0]));
+        let (first, last) = (of(along[0]), of(along[1]));
+        let before = match first * 4 {
+            quarter if quarter < last => 0,
+            _ if last * 4 < first => bars,
+            _ => bars / 2,
+        };
+        rect = rect.without(along[0], before);
+        rect.without(along[1], bars - before)
+    }
+
     /// With as much of the margins again as the share `rim` of its own size.
     fn with_rim(self, margins: [usize; 4], rim: f64) -> Self {
         let mut rect = self;
-        for side in [Side::Left, Side::Top, Side::Right, Side::Bottom] {
+        for side in Side::ALL {
             let most = (rim * self.lines(side) as f64).round() as usize;
             let kept = most.min(margins[side as usize]);
             match side {
@@ -123,6 +169,7 @@ struct Border {
     lines: usize,
     /// How many of these, next to what is left, may be the film's own margin.
     margin: usize,
+    is_black: bool,
 }
 
 /// How one line differs from the border's grey.
@@ -177,7 +224,46 @@ impl<'a> Picture<'a> {
         Border {
             lines: edge,
             margin,
+            is_black: grey <= BLACK,
         }
+    }
+
+    /// The film of an anatomy without edges, in what is left of the picture: all of it where it
+    /// is like a film, else without a frame, else without bars. `None` where nothing fits.
+    fn framed(&self, outer: Rectangle, inner: Rectangle, anatomy_from: f64) -> Option<Rectangle> {
+        let anatomy = inner.lines(Side::Left).max(inner.lines(Side::Top)) as f64;
+        let is_film = |rect: &Rectangle| {
+            let sides = [rect.lines(Side::Left) as f64, rect.lines(Side::Top) as f64];
+            let (short, long) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
+            long <= LONGEST * short && anatomy >= anatomy_from * short && rect.holds(inner)
+        };
+        let black = Side::ALL.map(|side| self.exactly_even(outer, side));
+        let frame = black.iter().copied().min().unwrap_or(0);
+        let framed = Side::ALL
+            .into_iter()
+            .fold(outer, |rect, side| rect.without(side, frame));
+        [outer, framed, outer.square(black)]
+            .into_iter()
+            .find(is_film)
+    }
+
+    /// Lines from one side inwards that are of one grey to the last pixel.
+    fn exactly_even(&self, rect: Rectangle, side: Side) -> usize {
+        let (grey, _) = grey_and_spread(self.outermost(rect, side));
+        let mut lines = Lines {
+            picture: self,
+            rect,
+            side,
+            grey,
+            tolerance: 0,
+            known: Vec::new(),
+        };
+        let half = lines.count() / 2;
+        let mut even = 0;
+        while even < half && lines.at(even).distance == 0 {
+            even += 1;
+        }
+        even
     }
 
     /// The pixels of the outermost line.
@@ -358,6 +444,7 @@ mod tests {
     const SPEC: FilmSpec = FilmSpec {
         rim: 0.1,
         uniform_within: 12,
+        anatomy_from: 0.7,
     };
 
     /// A picture of `[width, height]` whose pixels are drawn one by one.

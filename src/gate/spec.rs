@@ -40,6 +40,8 @@ pub struct GateSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilmSpec {
+    /// The least that an anatomy without edges takes of its film's short side.
+    pub anatomy_from: f64,
     /// Width of the black rim that is kept beside a round anatomy, as a share of the film.
     pub rim: f64,
     /// Largest distance, in grey levels, that a border's pixels keep from its grey.
@@ -136,7 +138,9 @@ impl GateSpec {
         if !normal {
             return Some("gate.std must be above 0".to_owned());
         }
-        let rim = self.film.map_or(0.0, |film| film.rim);
-        (!(0.0..=1.0).contains(&rim)).then(|| "gate.film.rim must be from 0 to 1".to_owned())
+        let shares = self.film.map(|film| [film.rim, film.anatomy_from]);
+        let is_share = |share: &f64| (0.0..=1.0).contains(share);
+        let wrong = shares.is_some_and(|shares| !shares.iter().all(is_share));
+        wrong.then(|| "gate.film: rim and anatomy_from must be from 0 to 1".to_owned())
     }
 }
