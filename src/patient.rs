@@ -2,9 +2,11 @@
 //! whose image it is.
 //!
 //! What an image says of itself and what a caller says (command line, console, socket, link)
-//! becomes one [`Patient`] for the gate, the finding, the journal and the reports. Nothing is
-//! ever guessed: what cannot be read is unknown. Never in a log line. Names no other room.
+//! becomes one [`PatientSaid`] for the gate, and a [`Patient`] for the finding, the journal and
+//! the reports. Nothing is ever guessed: what cannot be read is unknown, and what is said in two
+//! ways is told in none. Never in a log line. Names no other room.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
@@ -32,6 +34,11 @@ impl Age {
     /// Whole completed years.
     pub fn years(self) -> u8 {
         self.0
+    }
+
+    /// Whether both may be right, on different days of one year.
+    pub fn is_near(self, other: Self) -> bool {
+        self.0.abs_diff(other.0) <= 1
     }
 
     /// A DICOM age string (PS3.5, 6.2, AS): three digits and `D`, `W`, `M` or `Y`. `018M` is
@@ -104,7 +111,7 @@ fn not_an_age() -> String {
 }
 
 /// Sex in DICOM's words (0010,0040).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Sex {
     /// Male.
     M,
@@ -215,6 +222,106 @@ impl Patient {
     }
 }
 
+/// Everything that is said of one thing, each once and in order: any of them may be right.
+/// Empty where nobody says anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidates<T>(Vec<T>);
+
+impl<T> Default for Candidates<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Copy + Ord> Candidates<T> {
+    /// Whether nobody says anything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What all say alike.
+    pub fn only(&self) -> Option<T> {
+        match self.0[..] {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    /// Whether a condition holds for every one of them.
+    pub fn all(&self, holds: impl Fn(T) -> bool) -> bool {
+        self.0.iter().copied().all(holds)
+    }
+}
+
+impl<T: Ord> FromIterator<T> for Candidates<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(said: I) -> Self {
+        let said: BTreeSet<T> = said.into_iter().collect();
+        Self(said.into_iter().collect())
+    }
+}
+
+/// `34`, `5 or 44`.
+impl<T: Display> Display for Candidates<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = self.0.iter().map(T::to_string).collect();
+        words.dedup();
+        f.write_str(&words.join(" or "))
+    }
+}
+
+/// What an image says of its patient, which may be more than one thing: an exam must be for
+/// every candidate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatientSaid {
+    /// Ages when the image was taken.
+    pub ages: Candidates<Age>,
+    /// Sexes.
+    pub sexes: Candidates<Sex>,
+}
+
+impl PatientSaid {
+    /// What is beyond doubt, to be told.
+    pub fn known(&self) -> Patient {
+        Patient {
+            age: self.ages.only(),
+            sex: self.sexes.only(),
+        }
+    }
+
+    /// What is in doubt, as `code: sentence`; a sentence never repeats a value.
+    pub fn doubts(&self) -> Vec<String> {
+        let age = match self.ages.0[..] {
+            [] | [_] => None,
+            [lower, higher] if lower.is_near(higher) => Some(
+                "age_inexact: the image says two ages, one year apart; the exam must be for \
+                 both, and none is told",
+            ),
+            _ => Some(
+                "age_disputed: the image says ages that cannot all be right; the exam must be \
+                 for each, and none is told",
+            ),
+        };
+        let sex = (self.sexes.0.len() > 1).then_some(
+            "sex_disputed: the image says several sexes; the exam must be for each, and none is \
+             told",
+        );
+        [age, sex]
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl From<Patient> for PatientSaid {
+    fn from(patient: Patient) -> Self {
+        Self {
+            ages: patient.age.into_iter().collect(),
+            sexes: patient.sex.into_iter().collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,5 +387,51 @@ mod tests {
         }
         assert!(!ages(15, 64).unwrap().contain(age(14)));
         assert!(ages(15, 14).is_err());
+    }
+    #[test]
+    fn what_is_said_in_two_ways_is_told_in_none() {
+        let said = |ages: &[u32], sexes: &[Sex]| PatientSaid {
+            ages: ages.iter().map(|&years| age(years)).collect(),
+            sexes: sexes.iter().copied().collect(),
+        };
+        for (ages, sexes, known, told, doubts) in [
+            (&[][..], &[][..], (None, None), "", &[][..]),
+            (
+                &[34, 34],
+                &[Sex::F, Sex::F],
+                (Some(34), Some(Sex::F)),
+                "34",
+                &[],
+            ),
+            (&[15, 14], &[], (None, None), "14 or 15", &["age_inexact"]),
+            (&[44, 5], &[], (None, None), "5 or 44", &["age_disputed"]),
+            (
+                &[14, 15, 16],
+                &[],
+                (None, None),
+                "14 or 15 or 16",
+                &["age_disputed"],
+            ),
+            (
+                &[91, 93],
+                &[],
+                (None, None),
+                "90 or more",
+                &["age_disputed"],
+            ),
+            (&[], &[Sex::F, Sex::M], (None, None), "", &["sex_disputed"]),
+        ] {
+            let said = said(ages, sexes);
+            let (years, sex) = known;
+            let known = Patient {
+                age: years.map(age),
+                sex,
+            };
+            assert_eq!(said.known(), known, "{ages:?} {sexes:?}");
+            assert_eq!(said.ages.to_string(), told);
+            let notes = said.doubts();
+            let codes: Vec<&str> = notes.iter().filter_map(|n| n.split(':').next()).collect();
+            assert_eq!(codes, doubts, "{ages:?} {sexes:?}");
+        }
     }
 }

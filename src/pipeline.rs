@@ -264,7 +264,7 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         case: case_id(image, &spec.name),
         exam: spec.name.clone(),
         answer,
-        patient: image.said.patient,
+        patient: image.said.patient.known(),
         probabilities,
         prediction_set,
         triage_level: weighed.level,

@@ -359,14 +359,30 @@ fn a_segmentation_has_the_objects_own_pixels_where_they_are_not_square() {
 }
 
 #[test]
-fn a_segmentation_needs_a_dicom_image() {
-    let (written, code) = Written::of("tests/phantoms/brain.png", "seg", &[]);
+fn a_segmentation_needs_a_dicom_image_and_nothing_else_waits_for_it() {
+    let image = "tests/phantoms/brain.png";
+    let kinds = "sr,seg,sc,hl7";
+    let (written, code) = Written::of(image, kinds, &["--exam", "all", "--force"]);
     assert_eq!(code, Some(2));
-    assert!(
-        written.printed.contains("leave seg out"),
-        "{}",
-        written.printed
-    );
+    let printed = &written.printed;
+    assert_eq!(printed.matches("leave seg out").count(), 1, "{printed}");
+    let line = printed.lines().find(|line| line.contains("leave seg out"));
+    assert!(line.unwrap().starts_with(image), "{printed}");
+    let findings = printed.matches("\"status\":\"finding\"").count();
+    assert!(findings > 1, "one for each exam: {printed}");
+    for (ending, count) in [
+        ("sr.dcm", findings),
+        ("sc.dcm", findings),
+        ("hl7", findings),
+        ("seg.dcm", 0),
+    ] {
+        let entries = std::fs::read_dir(written.folder.path()).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let files = paths.filter(|path| path.to_str().unwrap().ends_with(ending));
+        assert_eq!(files.count(), count, "{ending}");
+    }
+    let (written, code) = Written::of(image, "sr,sc,hl7", &[]);
+    assert_eq!(code, Some(0), "{}", written.printed);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 mod common;
 
 use std::io::Cursor;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -361,4 +363,44 @@ fn help_says_what_the_channel_can() {
     for channel in [Channel::Console, Channel::Link, Channel::Record] {
         assert!(told(channel).contains("a file of its own"), "{channel:?}");
     }
+}
+
+/// The program as a user who is not root: root may read everything.
+fn as_anybody(arguments: &[&str], folder: &Path) -> Command {
+    const NOBODY: u32 = 65_534;
+    let mut command = program(arguments);
+    if std::fs::metadata(folder).unwrap().uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+#[test]
+fn a_folder_without_the_right_to_read_it_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let deep = folder.path().join("deep");
+    std::fs::create_dir(&deep).unwrap();
+    std::fs::copy(root().join("tests/phantoms/brain.png"), deep.join("a.png")).unwrap();
+    allow(folder.path(), 0o755);
+    // Not listed; listed, and none of its files opened.
+    for (mode, named) in [(0o000, &deep), (0o444, &deep.join("a.png"))] {
+        allow(&deep, mode);
+        let given = folder.path().display().to_string();
+        let command = as_anybody(&["classify", &given, "--format", "ndjson"], folder.path());
+        let (out, told, exit) = at_once(command);
+        assert_eq!(exit, Some(1), "{mode:o}: {told}");
+        let answer: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(answer["code"], "not_found", "{answer}");
+        let message = answer["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&named.display().to_string()),
+            "{message}"
+        );
+        assert!(message.contains("Permission denied"), "{message}");
+        assert_eq!(answer["cure"], "check the path and the right to read it");
+    }
+    allow(&deep, 0o755);
 }

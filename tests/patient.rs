@@ -1,5 +1,5 @@
-//! Age and sex: where they are read, who may give them, which exams they stop, and where they
-//! go.
+//! Age and sex: who may give them, which exams they stop, and where they go. What an image
+//! says of them is `patient_said`'s.
 #![cfg(unix)]
 
 mod common;
@@ -12,188 +12,16 @@ use std::time::{Duration, Instant};
 use common::cable::{Cable as Line, GOOD};
 use common::console::Cable;
 use common::device::{Device, PATIENCE};
-use common::dicom::write_grey;
-use common::{assert_valid, classify, copy_of_starter, medfocus, phantom};
-use dicom_core::value::PrimitiveValue;
-use dicom_core::{DataElement, Tag, VR};
-use dicom_dictionary_std::{tags, uids};
+use common::film::{answer_of, chest_film, codes};
+use common::{copy_of_starter, medfocus, phantom};
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
 use dicom_object::open_file;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// From 15 years on, in the starter bundle.
 const EXAM: &str = "lung_tb2";
-
-/// The chest phantom as an X-ray unit sends it, with these words.
-fn chest_film(path: &Path, words: &[Word<'_>]) -> String {
-    let pixels = image::open(phantom("chest.png")).unwrap().into_luma8();
-    let unit = [
-        (
-            tags::SOP_CLASS_UID,
-            VR::UI,
-            uids::COMPUTED_RADIOGRAPHY_IMAGE_STORAGE,
-        ),
-        (tags::MODALITY, VR::CS, "CR"),
-        (tags::BODY_PART_EXAMINED, VR::CS, "CHEST"),
-        (tags::VIEW_POSITION, VR::CS, "PA"),
-    ];
-    let element = |(tag, vr, word): &(Tag, VR, &str)| {
-        DataElement::new(*tag, *vr, PrimitiveValue::from(*word))
-    };
-    write_grey(path, &pixels, unit.iter().chain(words).map(element));
-    path.display().to_string()
-}
-
-/// The chest phantom as PNG with these text chunks.
-fn chest_picture(path: &Path, texts: &[(&str, &str)]) -> String {
-    let pixels = image::open(phantom("chest.png")).unwrap().into_luma8();
-    let file = std::fs::File::create(path).unwrap();
-    let mut encoder = png::Encoder::new(file, pixels.width(), pixels.height());
-    encoder.set_color(png::ColorType::Grayscale);
-    for (key, text) in texts {
-        let text = (*text).to_owned();
-        encoder.add_text_chunk((*key).to_owned(), text).unwrap();
-    }
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&pixels).unwrap();
-    path.display().to_string()
-}
-
-/// What an image says, and what becomes of it: the patient in the answer, and its codes.
-type Said<'a, W> = (Vec<W>, Value, &'a [&'a str]);
-
-/// A word of a DICOM object.
-type Word<'a> = (Tag, VR, &'a str);
-
-/// The codes of a finding's reasons but for the window of a film's greys, or the refusal's.
-fn codes(answer: &Value) -> Vec<String> {
-    if answer["status"] == "refusal" {
-        return vec![format!("refused {}", answer["code"].as_str().unwrap())];
-    }
-    let reasons = answer["reasons"].as_array().unwrap().iter();
-    let code = |reason: &Value| reason.as_str()?.split(':').next().map(str::to_owned);
-    let codes = reasons.filter_map(code);
-    codes.filter(|code| code != "window").collect()
-}
-
-fn answer_of(arguments: &[&str]) -> Value {
-    let (mut answers, _) = classify(arguments);
-    assert_eq!(answers.len(), 1, "{answers:?}");
-    assert_valid(&answers[0]);
-    answers.remove(0)
-}
-
-#[test]
-fn what_an_image_says_is_read_and_an_exam_may_be_for_others() {
-    use tags::{ACQUISITION_DATE, PATIENT_AGE, PATIENT_BIRTH_DATE, PATIENT_SEX, STUDY_DATE};
-    let folder = tempfile::tempdir().unwrap();
-    let age = |text| (PATIENT_AGE, VR::AS, text);
-    let date = |tag, text| (tag, VR::DA, text);
-    let sex = |text| (PATIENT_SEX, VR::CS, text);
-    let unknown = &["age_unknown"][..];
-    let unread = &["age_unread", "age_unknown"][..];
-    let refused = &["refused age"][..];
-    let film = |words: &[Word<'_>]| chest_film(&folder.path().join("film.dcm"), words);
-    let cases: [Said<'_, Word<'_>>; 16] = [
-        (vec![], Value::Null, unknown),
-        (vec![age("034Y")], json!({ "age_years": 34 }), &[]),
-        (
-            vec![age("015Y"), sex("F")],
-            json!({ "age_years": 15, "sex": "F" }),
-            &[],
-        ),
-        (vec![age("014Y")], Value::Null, refused),
-        (vec![age("018M")], Value::Null, refused),
-        (vec![age("003W")], Value::Null, refused),
-        (vec![age("OLD")], Value::Null, unread),
-        (vec![age("")], Value::Null, unknown),
-        (vec![sex("m")], json!({ "sex": "M" }), unknown),
-        (
-            vec![sex("FEMALE")],
-            Value::Null,
-            &["sex_unread", "age_unknown"],
-        ),
-        (
-            vec![
-                date(PATIENT_BIRTH_DATE, "19900615"),
-                date(STUDY_DATE, "20240614"),
-            ],
-            json!({ "age_years": 33 }),
-            &[],
-        ),
-        (
-            // The day that the image was taken counts, not that of the study.
-            vec![
-                date(PATIENT_BIRTH_DATE, "19900615"),
-                date(STUDY_DATE, "20240614"),
-                date(ACQUISITION_DATE, "20240615"),
-            ],
-            json!({ "age_years": 34 }),
-            &[],
-        ),
-        (
-            vec![
-                date(PATIENT_BIRTH_DATE, "20200101"),
-                date(STUDY_DATE, "20240614"),
-            ],
-            Value::Null,
-            refused,
-        ),
-        (
-            vec![
-                date(PATIENT_BIRTH_DATE, "20250101"),
-                date(STUDY_DATE, "20240614"),
-            ],
-            Value::Null,
-            unread,
-        ),
-        (
-            vec![date(PATIENT_BIRTH_DATE, "19900615")],
-            Value::Null,
-            unknown,
-        ),
-        (
-            // Which of the two is right nobody knows.
-            vec![
-                age("034Y"),
-                date(PATIENT_BIRTH_DATE, "20200101"),
-                date(STUDY_DATE, "20240614"),
-            ],
-            Value::Null,
-            unread,
-        ),
-    ];
-    for (words, patient, expected) in cases {
-        let answer = answer_of(&[&film(&words), "--exam", EXAM]);
-        assert_eq!(codes(&answer), expected, "{words:?}: {answer}");
-        assert_eq!(answer["patient"], patient, "{words:?}: {answer}");
-    }
-    let picture = |texts: &[(&str, &str)]| chest_picture(&folder.path().join("a.png"), texts);
-    let cases: [Said<'_, (&str, &str)>; 5] = [
-        (
-            vec![("PatientAge", "34"), ("PatientSex", "f")],
-            json!({ "age_years": 34, "sex": "F" }),
-            &[],
-        ),
-        (
-            vec![("PatientAge", "034Y")],
-            json!({ "age_years": 34 }),
-            &[],
-        ),
-        (vec![("PatientAge", "018M")], Value::Null, refused),
-        (vec![("PatientAge", "young")], Value::Null, unread),
-        (
-            vec![("PatientSex", "W")],
-            Value::Null,
-            &["sex_unread", "age_unknown"],
-        ),
-    ];
-    for (texts, patient, expected) in cases {
-        let answer = answer_of(&[&picture(&texts), "--exam", EXAM]);
-        assert_eq!(codes(&answer), expected, "{texts:?}: {answer}");
-        assert_eq!(answer["patient"], patient, "{texts:?}: {answer}");
-    }
-}
 
 #[test]
 fn a_caller_may_say_it_and_must_not_say_another() {
@@ -207,11 +35,17 @@ fn a_caller_may_say_it_and_must_not_say_another() {
     let both = json!({ "age_years": 34, "sex": "F" });
     assert_eq!(ask(&[])["patient"], both);
     assert_eq!(ask(&["--age", "34", "--sex", "f"])["patient"], both);
-    let refused = ask(&["--age", "35"]);
+    // Today's age, of last year's image: the image's own counts.
+    for near in ["33", "35"] {
+        let answer = ask(&["--age", near]);
+        assert_eq!(codes(&answer), ["age_differs"], "{answer}");
+        assert_eq!(answer["patient"], both);
+    }
+    let refused = ask(&["--age", "36"]);
     assert_eq!(codes(&refused), ["refused age"]);
     let message = refused["message"].as_str().unwrap();
     assert!(
-        message.contains("34") && message.contains("35"),
+        message.contains("34") && message.contains("36"),
         "both are said: {message}"
     );
     assert!(message.starts_with(&film), "{message}");
@@ -221,6 +55,20 @@ fn a_caller_may_say_it_and_must_not_say_another() {
         ["refused sex"],
         "no force makes them agree"
     );
+
+    // No caller settles which of two an image means.
+    let words = [
+        (tags::PATIENT_AGE, VR::AS, "005Y"),
+        (tags::PATIENT_BIRTH_DATE, VR::DA, "19800101"),
+        (tags::STUDY_DATE, VR::DA, "20260314"),
+    ];
+    let film = chest_film(&folder.path().join("disputed.dcm"), &words);
+    for age in ["34", "46", "5"] {
+        let refused = answer_of(&[&film, "--exam", EXAM, "--age", age]);
+        assert_eq!(codes(&refused), ["refused age"], "{age}");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains("5 or 46"), "{message}");
+    }
 
     // Where the image is silent, the caller's word counts.
     let chest = phantom("chest.png").display().to_string();

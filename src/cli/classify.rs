@@ -108,9 +108,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut printer = Printer::new(arguments.format, several, arguments.timings);
     let pictures = pictures(files, frames);
     let progress = bar(pictures.len());
-    let mut any_refused = false;
+    let (mut any_refused, mut incomplete) = (false, 0);
     for (file, frame) in &pictures {
-        any_refused |= classify(
+        let ended = classify(
             arguments,
             &bundle,
             &asked,
@@ -119,11 +119,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             &mut printer,
             &progress,
         )?;
+        any_refused |= ended.is_refused;
+        incomplete += usize::from(ended.lacks_a_file);
         progress.inc(1);
     }
     progress.finish_and_clear();
     printer.finish()?;
-    if any_refused {
+    if incomplete > 0 {
+        Err(Failure::Usage(format!(
+            "not all that --write asks for could be written: {incomplete} of {} images",
+            pictures.len()
+        )))
+    } else if any_refused {
         Err(Failure::Refused)
     } else {
         Ok(())
@@ -154,7 +161,16 @@ fn pictures(files: Vec<PathBuf>, frames: Frames) -> Vec<(PathBuf, FrameChoice)> 
     files.into_iter().flat_map(of_file).collect()
 }
 
-/// Answers one picture; true where any exam was refused.
+/// What became of one picture.
+#[derive(Debug, Default)]
+struct Ended {
+    /// Whether any exam was refused.
+    is_refused: bool,
+    /// Whether a file that was asked for cannot be made of it; that has been said.
+    lacks_a_file: bool,
+}
+
+/// Answers one picture.
 fn classify(
     arguments: &Arguments,
     bundle: &Bundle,
@@ -163,7 +179,7 @@ fn classify(
     several: bool,
     printer: &mut Printer,
     progress: &ProgressBar,
-) -> Result<bool, Failure> {
+) -> Result<Ended, Failure> {
     let source = file.display().to_string();
     let mut timings = Timings::new();
     let mut print =
@@ -181,7 +197,10 @@ fn classify(
                 None,
                 &timings,
             )?;
-            return Ok(true);
+            return Ok(Ended {
+                is_refused: true,
+                ..Ended::default()
+            });
         }
     };
     let overrides = Overrides {
@@ -196,7 +215,7 @@ fn classify(
             .map(|exam| (*exam, Err(refusal.clone())))
             .collect(),
     };
-    let mut any_refused = false;
+    let (mut is_refused, mut missing) = (false, None);
     for (exam, outcome) in outcomes {
         match outcome {
             Ok((mut finding, region)) => {
@@ -213,7 +232,7 @@ fn classify(
                     now: Moment::now(),
                     deidentify: arguments.outputs.deidentify,
                 };
-                write_files(arguments, file, several, &case)?;
+                let written = write_files(arguments, file, several, &case);
                 let answer = Answer::Finding(Box::new(finding));
                 print(
                     Some(&image.sha256),
@@ -221,9 +240,11 @@ fn classify(
                     Some(&exam.spec.title),
                     &timings,
                 )?;
+                // Whatever became of the files, the answer is told.
+                missing = written?.or(missing);
             }
             Err(refusal) => {
-                any_refused = true;
+                is_refused = true;
                 let name = exam.spec.name.clone();
                 let answer = Answer::Refusal {
                     case: Some(pipeline::case_id(&image, &name)),
@@ -234,7 +255,13 @@ fn classify(
             }
         }
     }
-    Ok(any_refused)
+    if let Some(why) = &missing {
+        progress.suspend(|| eprintln!("{source}: {why}"));
+    }
+    Ok(Ended {
+        is_refused,
+        lacks_a_file: missing.is_some(),
+    })
 }
 
 /// Whether the pictures that were asked for may be made of this image.
@@ -246,13 +273,14 @@ fn may_be_shown(arguments: &Arguments, image: &Image) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The overlay and the other files of one finding, as far as they were asked for.
+/// The overlay and the other files of one finding, as far as they were asked for; the sentence
+/// says what cannot be made of such an image.
 fn write_files(
     arguments: &Arguments,
     file: &Path,
     several: bool,
     case: &Case<'_>,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     if let Some(out) = &arguments.overlay {
         let path = if several {
             overlay_path(out, file, &case.finding.case)

@@ -50,30 +50,30 @@ impl Arguments {
         self.write.iter().any(|kind| kind.form().shows_the_image())
     }
 
-    /// Writes what was asked for.
-    pub fn write(&self, case: &Case<'_>) -> Result<(), Failure> {
+    /// Writes what was asked for, but for what cannot be made of such an image: the sentence
+    /// says what that is.
+    pub fn write(&self, case: &Case<'_>) -> Result<Option<String>, Failure> {
         let Some(folder) = &self.to else {
-            return Ok(());
+            return Ok(None);
         };
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::write(&folder.display().to_string(), &error))?;
+        let mut missing = None;
         for kind in &self.write {
             let path = folder.join(format!("{}.{}", case.finding.case, kind.form().ending()));
             let name = path.display().to_string();
             let bytes = match kind.form().bytes(case) {
                 Ok(bytes) => bytes,
-                Err(NotWritten::NoSource) => return Err(no_source(&name)),
+                Err(why @ NotWritten::NoSource) => {
+                    missing = Some(format!("{why}; leave seg out of --write"));
+                    continue;
+                }
                 Err(error) => return Err(Failure::write(&name, &error)),
             };
             std::fs::write(&path, bytes).map_err(|error| Failure::write(&name, &error))?;
         }
-        Ok(())
+        Ok(missing)
     }
-}
-
-fn no_source(name: &str) -> Failure {
-    let why = NotWritten::NoSource;
-    Failure::Usage(format!("{name}: {why}; leave seg out of --write"))
 }
 
 impl Kind {

@@ -43,13 +43,16 @@ pub fn expand(given: &[PathBuf]) -> Vec<PathBuf> {
 
 impl Found {
     fn walk(&mut self, folder: &Path) {
+        let listed = std::fs::read_dir(folder).and_then(|entries| {
+            let paths = entries.map(|entry| Ok(entry?.path()));
+            paths.collect::<Result<Vec<_>, std::io::Error>>()
+        });
         // A folder that cannot be listed is passed on as a source: reading it is then
-        // refused by name instead of passed over.
-        let Ok(entries) = std::fs::read_dir(folder) else {
+        // refused by name, and by why, instead of passed over.
+        let Ok(mut paths) = listed else {
             self.images.push(folder.to_owned());
             return;
         };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
             let is_link = path.symlink_metadata().is_ok_and(|m| m.is_symlink());

@@ -1,27 +1,27 @@
-//! Whether an exam is for the patient that an image is of. Never guesses an age or a sex.
+//! Whether an exam is for the patient that an image is of. Never guesses an age or a sex: where
+//! several are said, the exam must be for each of them.
 
 use super::{ExamGate, Unsaid};
 use crate::finding::{Help, Refusal, RefusalCode};
-use crate::patient::Patient;
+use crate::patient::PatientSaid;
 
 /// Whether the exam is for such a patient.
 ///
 /// # Errors
 /// `age` or `sex`: it is for others, or it is nothing for a patient of whom nobody says it.
-pub fn suits(exam: &ExamGate<'_>, patient: &Patient) -> Result<(), Refusal> {
+pub fn suits(exam: &ExamGate<'_>, patient: &PatientSaid) -> Result<(), Refusal> {
     let name = exam.name;
-    if let (Some(ages), Some(age)) = (exam.ages, patient.age)
-        && !ages.contain(age)
+    if let Some(ages) = exam.ages
+        && !patient.ages.all(|age| ages.contain(age))
     {
-        let why = format!("the patient's age is {age}; exam {name} is for patients {ages}");
+        let said = &patient.ages;
+        let why = format!("the patient's age is {said}; exam {name} is for patients {ages}");
         return Err(Refusal::new(RefusalCode::Age, why, Help::AskAPerson));
     }
-    if let Some(sex) = patient.sex
-        && !exam.sexes.is_empty()
-        && !exam.sexes.contains(&sex)
-    {
+    if !exam.sexes.is_empty() && !patient.sexes.all(|sex| exam.sexes.contains(&sex)) {
         let why = format!(
-            "the patient's sex is {sex}; exam {name} is for {}",
+            "the patient's sex is {}; exam {name} is for {}",
+            patient.sexes,
             sexes(exam)
         );
         return Err(Refusal::new(RefusalCode::Sex, why, Help::AskAPerson));
@@ -36,7 +36,7 @@ pub fn suits(exam: &ExamGate<'_>, patient: &Patient) -> Result<(), Refusal> {
 }
 
 /// What the exam asks of the patient and nobody says, as `code: sentence`.
-pub fn unknown(exam: &ExamGate<'_>, patient: &Patient) -> Vec<String> {
+pub fn unknown(exam: &ExamGate<'_>, patient: &PatientSaid) -> Vec<String> {
     let note = |Asked { code, what, .. }: Asked| {
         format!("{}_unknown: {}", code.word(), unsaid(exam, what))
     };
@@ -51,14 +51,14 @@ struct Asked {
     unsaid: Unsaid,
 }
 
-fn asked(exam: &ExamGate<'_>, patient: &Patient) -> impl Iterator<Item = Asked> {
-    let age = (exam.ages.is_some() && patient.age.is_none()).then_some(Asked {
+fn asked(exam: &ExamGate<'_>, patient: &PatientSaid) -> impl Iterator<Item = Asked> {
+    let age = (exam.ages.is_some() && patient.ages.is_empty()).then_some(Asked {
         code: RefusalCode::Age,
         what: "age",
         help: Help::SayAge,
         unsaid: exam.age_unsaid,
     });
-    let sex = (!exam.sexes.is_empty() && patient.sex.is_none()).then_some(Asked {
+    let sex = (!exam.sexes.is_empty() && patient.sexes.is_empty()).then_some(Asked {
         code: RefusalCode::Sex,
         what: "sex",
         help: Help::SaySex,
@@ -91,7 +91,7 @@ mod tests {
     #[derive(Debug)]
     struct Case {
         asks: (Option<[u32; 2]>, &'static [Sex], Unsaid),
-        patient: (Option<u32>, Option<Sex>),
+        patient: (&'static [u32], &'static [Sex]),
         refused: Option<&'static str>,
         notes: &'static [&'static str],
     }
@@ -108,29 +108,34 @@ mod tests {
             notes,
         };
         for case in [
-            case((None, &[], Note), (Some(3), Some(O)), None, &[]),
-            case((None, &[], Refuse), (None, None), None, &[]),
-            case((adults, &[], Note), (Some(15), None), None, &[]),
-            case((adults, &[], Note), (Some(14), None), Some("age"), &[]),
-            case((adults, &[], Note), (None, None), None, &["age_unknown"]),
+            case((None, &[], Note), (&[3], &[O]), None, &[]),
+            case((None, &[], Refuse), (&[], &[]), None, &[]),
+            case((adults, &[], Note), (&[15], &[]), None, &[]),
+            case((adults, &[], Note), (&[14], &[]), Some("age"), &[]),
+            case((adults, &[], Note), (&[14, 15], &[]), Some("age"), &[]),
+            case((adults, &[], Note), (&[5, 44], &[]), Some("age"), &[]),
+            case((adults, &[], Refuse), (&[34, 70], &[]), None, &[]),
+            case((adults, &[], Note), (&[], &[]), None, &["age_unknown"]),
             case(
                 (adults, &[], Refuse),
-                (None, None),
+                (&[], &[]),
                 Some("age"),
                 &["age_unknown"],
             ),
-            case((None, &[F], Note), (None, Some(F)), None, &[]),
-            case((None, &[F, M], Note), (None, Some(O)), Some("sex"), &[]),
-            case((None, &[F], Note), (None, None), None, &["sex_unknown"]),
+            case((None, &[F], Note), (&[], &[F]), None, &[]),
+            case((None, &[F, M], Note), (&[], &[O]), Some("sex"), &[]),
+            case((None, &[F], Note), (&[], &[F, M]), Some("sex"), &[]),
+            case((None, &[F, M], Refuse), (&[], &[F, M]), None, &[]),
+            case((None, &[F], Note), (&[], &[]), None, &["sex_unknown"]),
             case(
                 (adults, &[F], Note),
-                (None, None),
+                (&[], &[]),
                 None,
                 &["age_unknown", "sex_unknown"],
             ),
             case(
                 (None, &[F], Refuse),
-                (Some(3), None),
+                (&[3], &[]),
                 Some("sex"),
                 &["sex_unknown"],
             ),
@@ -149,9 +154,10 @@ mod tests {
                 sexes,
                 sex_unsaid: unsaid,
             };
-            let patient = Patient {
-                age: case.patient.0.map(age),
-                sex: case.patient.1,
+            let (said_ages, said_sexes) = case.patient;
+            let patient = PatientSaid {
+                ages: said_ages.iter().map(|&years| age(years)).collect(),
+                sexes: said_sexes.iter().copied().collect(),
             };
             let refused = suits(&exam, &patient).err();
             let refused = refused.as_ref().map(|refusal| refusal.code.word());

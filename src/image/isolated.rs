@@ -87,7 +87,7 @@ enum Head {
         width: u32,
         height: u32,
         is_rgb: bool,
-        said: Said,
+        said: Box<Said>,
         sha256: String,
         origin: Option<Box<Origin>>,
     },
@@ -141,7 +141,7 @@ fn told(image: Image) -> (Head, Vec<u8>) {
         width: image.width,
         height: image.height,
         is_rgb,
-        said: image.said,
+        said: Box::new(image.said),
         sha256: image.sha256,
         origin: image.origin,
     };
@@ -261,7 +261,7 @@ fn understand(bytes: &[u8], name: &str) -> Option<Result<Image, Refusal>> {
                 } else {
                     Pixels::Luma(pixels)
                 },
-                said,
+                said: *said,
                 sha256,
                 origin,
             }))

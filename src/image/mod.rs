@@ -11,6 +11,7 @@ mod jpeg;
 pub mod kind;
 pub mod open;
 mod pages;
+mod png_text;
 mod pnm;
 mod read;
 mod resize;
@@ -23,7 +24,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::patient::Patient;
+use crate::patient::PatientSaid;
 
 pub use dicom::Origin;
 pub use isolated::{Wanted, decode_as_child, isolate};
@@ -113,7 +114,7 @@ pub struct Said {
     /// an ultrasound unit draws its own words around it.
     pub region: Option<[u32; 4]>,
     /// The patient's age and sex.
-    pub patient: Patient,
+    pub patient: PatientSaid,
     /// What was said and could not be understood, as `code: sentence`.
     pub notes: Vec<String>,
 }

@@ -109,12 +109,17 @@ impl NoFile {
 /// Opens a file to read; its size is not looked at.
 ///
 /// # Errors
-/// [`NoFile::Io`], and [`NoFile::Other`] for what is no regular file: at once, without
-/// waiting for whoever would write to it.
+/// [`NoFile::Io`], also for a folder that must not be listed, and [`NoFile::Other`] for what is
+/// no regular file: at once, without waiting for whoever would write to it.
 pub fn open(path: &Path) -> Result<File, NoFile> {
     // Looked at before as well: some devices do something when they are opened (a tape winds
     // back, a watchdog starts to count).
-    regular(&std::fs::metadata(path)?)?;
+    let about = std::fs::metadata(path)?;
+    if about.is_dir() {
+        // Whoever meant the images in it lacks the right to them, and named no wrong thing.
+        std::fs::read_dir(path)?;
+    }
+    regular(&about)?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = OpenOptions::new()
         .read(true)

@@ -15,9 +15,8 @@ use sha2::{Digest, Sha256};
 use super::kind::{FORMATS, Format, Kind, Unread};
 use super::open::{self, NoFile};
 use super::pages::{self, Page};
-use super::{FrameChoice, Image, Pixels, Said, apng, dicom, isolated, tiff_palette};
+use super::{FrameChoice, Image, Pixels, Said, apng, dicom, isolated, png_text, tiff_palette};
 use crate::finding::{Refusal, RefusalCode};
-use crate::patient::{Age, Patient};
 
 /// Shortest side, in pixels, that is answered.
 pub const MIN_SIDE: u32 = 32;
@@ -123,7 +122,7 @@ fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image,
     let page = pages::page(format, bytes, frame, name)?;
     let decoded = picture(format, &page, name)?;
     let said = if format == Format::Png {
-        png_said(&page.bytes)
+        png_text::said(&page.bytes)
     } else {
         Said::default()
     };
@@ -388,48 +387,6 @@ fn refuse_blank(pixels: &Pixels, name: &str) -> Result<(), Refusal> {
         format!("{name}: an image of 1 bit: every pixel has the value {first:?} or {second:?}"),
         "export the image with its shades of grey, 8 bits or more",
     ))
-}
-
-/// What a PNG's text chunks say, by DICOM's keywords.
-fn png_said(bytes: &[u8]) -> Said {
-    let Ok(reader) = png::Decoder::new(Cursor::new(bytes)).read_info() else {
-        return Said::default();
-    };
-    let texts = &reader.info().uncompressed_latin1_text;
-    let find = |keyword: &str| {
-        texts
-            .iter()
-            .find(|t| t.keyword == keyword)
-            .map(|t| t.text.trim().to_uppercase())
-    };
-    let (patient, notes) = png_patient(find("PatientAge"), find("PatientSex"));
-    Said {
-        modality: find("Modality"),
-        body_part: find("BodyPartExamined"),
-        view: find("ViewPosition"),
-        laterality: find("ImageLaterality"),
-        patient,
-        notes,
-        ..Said::default()
-    }
-}
-
-/// The patient of the text chunks `PatientAge` (whole years, or as DICOM writes an age) and
-/// `PatientSex`, and what in them could not be understood.
-fn png_patient(age: Option<String>, sex: Option<String>) -> (Patient, Vec<String>) {
-    let years = |text: &String| text.parse().ok().or_else(|| Age::of_dicom(text));
-    let patient = Patient {
-        age: age.as_ref().and_then(years),
-        sex: sex.as_ref().and_then(|text| text.parse().ok()),
-    };
-    let unread = [
-        (age.is_some() && patient.age.is_none())
-            .then_some("age_unread: PatientAge is no age; it was left out"),
-        (sex.is_some() && patient.sex.is_none())
-            .then_some("sex_unread: PatientSex is none of M, F and O; it was left out"),
-    ];
-    let notes = unread.into_iter().flatten().map(str::to_owned);
-    (patient, notes.collect())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -5,7 +5,11 @@ use std::fmt::Display;
 
 use super::Image;
 use crate::finding::{Refusal, RefusalCode};
-use crate::patient::Patient;
+use crate::patient::{Age, Candidates, Patient, PatientSaid, Sex};
+
+/// Today's age may be said of last year's image.
+const A_YEAR_OFF: &str =
+    "age_differs: who asks says an age that is a year from the image's; the image's counts";
 
 impl Image {
     /// The image, with what a caller says of its patient.
@@ -13,71 +17,133 @@ impl Image {
     /// # Errors
     /// `age` or `sex`, where image and caller disagree.
     pub fn told(mut self, caller: Patient) -> Result<Self, Refusal> {
-        self.said.patient = agreed(self.said.patient, caller)?;
+        let image = std::mem::take(&mut self.said.patient);
+        if let Some(age) = caller.age
+            && image.ages.all(|said| said.is_near(age))
+            && !image.ages.all(|said| said == age)
+        {
+            self.said.notes.push(A_YEAR_OFF.to_owned());
+        }
+        self.said.patient = agreed(image, caller)?;
         Ok(self)
     }
 }
 
-fn agreed(image: Patient, caller: Patient) -> Result<Patient, Refusal> {
-    Ok(Patient {
-        age: same(RefusalCode::Age, "age", image.age, caller.age)?,
-        sex: same(RefusalCode::Sex, "sex", image.sex, caller.sex)?,
+/// What the image says, and what the caller says where the image says nothing.
+fn agreed(image: PatientSaid, caller: Patient) -> Result<PatientSaid, Refusal> {
+    Ok(PatientSaid {
+        ages: age(image.ages, caller.age)?,
+        sexes: sex(image.sexes, caller.sex)?,
     })
 }
 
-/// What one of two says, or both say alike.
-fn same<T: Copy + PartialEq + Display>(
-    code: RefusalCode,
-    what: &str,
-    image: Option<T>,
-    caller: Option<T>,
-) -> Result<Option<T>, Refusal> {
-    match (image, caller) {
-        (Some(image), Some(caller)) if image != caller => {
-            let (image, mut caller) = (image.to_string(), caller.to_string());
-            if caller == image {
-                "another".clone_into(&mut caller);
-            }
-            let why = format!(
-                "the image says that the patient's {what} is {image}, and who asks says {caller}"
-            );
-            let cure = format!(
-                "make sure whose image this is, then ask with the right {what} or with none"
-            );
-            Err(Refusal::new(code, why, cure))
+fn age(image: Candidates<Age>, caller: Option<Age>) -> Result<Candidates<Age>, Refusal> {
+    match caller {
+        Some(age) if !image.all(|said| said.is_near(age)) => {
+            Err(disagree(RefusalCode::Age, "age", &image, &age))
         }
-        (image, caller) => Ok(image.or(caller)),
+        Some(age) if image.is_empty() => Ok([age].into_iter().collect()),
+        _ => Ok(image),
     }
+}
+
+fn sex(image: Candidates<Sex>, caller: Option<Sex>) -> Result<Candidates<Sex>, Refusal> {
+    match caller {
+        Some(sex) if !image.all(|said| said == sex) => {
+            Err(disagree(RefusalCode::Sex, "sex", &image, &sex))
+        }
+        Some(sex) if image.is_empty() => Ok([sex].into_iter().collect()),
+        _ => Ok(image),
+    }
+}
+
+fn disagree(code: RefusalCode, what: &str, image: &dyn Display, caller: &dyn Display) -> Refusal {
+    let (image, mut caller) = (image.to_string(), caller.to_string());
+    if caller == image {
+        "another".clone_into(&mut caller);
+    }
+    let why =
+        format!("the image says that the patient's {what} is {image}, and who asks says {caller}");
+    let cure =
+        format!("make sure whose image this is, then ask with the right {what} or with none");
+    Refusal::new(code, why, cure)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::patient::{Age, Sex};
+    use crate::image::{Pixels, Said};
+
+    type Told = (&'static [u32], &'static [Sex]);
+
+    #[derive(Debug)]
+    struct Case {
+        image: Told,
+        caller: (Option<u32>, Option<Sex>),
+        both: Result<Told, &'static str>,
+        notes: usize,
+    }
+
+    fn said((ages, sexes): Told) -> PatientSaid {
+        PatientSaid {
+            ages: ages.iter().filter_map(|&years| Age::new(years)).collect(),
+            sexes: sexes.iter().copied().collect(),
+        }
+    }
+
+    fn image(patient: PatientSaid) -> Image {
+        Image {
+            width: 1,
+            height: 1,
+            pixels: Pixels::Luma(vec![0]),
+            said: Said {
+                patient,
+                ..Said::default()
+            },
+            sha256: String::new(),
+            origin: None,
+        }
+    }
 
     #[test]
     fn image_and_caller_agree_or_are_refused_by_what_they_differ_in() {
-        let patient = |age: Option<u32>, sex| Patient {
-            age: age.and_then(Age::new),
-            sex,
+        use Sex::{F, M};
+        let case = |image, caller, both, notes| Case {
+            image,
+            caller,
+            both,
+            notes,
         };
-        let (none, woman) = (Patient::default(), patient(Some(34), Some(Sex::F)));
-        for (image, caller, both) in [
-            (none, none, Ok(none)),
-            (woman, none, Ok(woman)),
-            (none, woman, Ok(woman)),
-            (woman, woman, Ok(woman)),
-            (woman, patient(Some(35), None), Err("age")),
-            (woman, patient(None, Some(Sex::M)), Err("sex")),
-            (
-                patient(Some(34), None),
-                patient(None, Some(Sex::F)),
-                Ok(woman),
-            ),
+        for case in [
+            case((&[], &[]), (None, None), Ok((&[][..], &[][..])), 0),
+            case((&[34], &[F]), (None, None), Ok((&[34], &[F])), 0),
+            case((&[], &[]), (Some(34), Some(F)), Ok((&[34], &[F])), 0),
+            case((&[34], &[F]), (Some(34), Some(F)), Ok((&[34], &[F])), 0),
+            case((&[34], &[]), (None, Some(F)), Ok((&[34], &[F])), 0),
+            // Today's age, of last year's image.
+            case((&[34], &[]), (Some(35), None), Ok((&[34], &[])), 1),
+            case((&[34], &[]), (Some(33), None), Ok((&[34], &[])), 1),
+            case((&[34], &[]), (Some(36), None), Err("age"), 0),
+            case((&[14, 15], &[]), (Some(15), None), Ok((&[14, 15], &[])), 1),
+            case((&[14, 15], &[]), (Some(16), None), Err("age"), 0),
+            case((&[5, 44], &[]), (Some(44), None), Err("age"), 0),
+            case((&[34], &[F]), (None, Some(M)), Err("sex"), 0),
+            case((&[], &[F, M]), (None, Some(M)), Err("sex"), 0),
         ] {
-            let agreed = agreed(image, caller);
-            let agreed = agreed.as_ref().map_err(|refusal| refusal.code.word());
-            assert_eq!(agreed.copied(), both, "{image:?} {caller:?}");
+            let (age, sex) = case.caller;
+            let age = age.and_then(Age::new);
+            let told = image(said(case.image)).told(Patient { age, sex });
+            match (told, case.both) {
+                (Ok(told), Ok(both)) => {
+                    assert_eq!(told.said.patient, said(both), "{case:?}");
+                    assert_eq!(told.said.notes.len(), case.notes, "{case:?}");
+                }
+                (told, both) => assert_eq!(
+                    told.map_err(|refusal| refusal.code.word()).err(),
+                    both.err(),
+                    "{case:?}"
+                ),
+            }
         }
     }
 }

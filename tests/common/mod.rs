@@ -12,6 +12,7 @@ pub mod clinic;
 pub mod console;
 pub mod device;
 pub mod dicom;
+pub mod film;
 #[cfg(target_os = "linux")]
 pub mod hold;
 pub mod labelled;

@@ -11,7 +11,7 @@ mod sinks;
 mod sources;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -128,8 +128,8 @@ impl Config {
                 cure,
             );
         }
-        let ports: BTreeSet<&str> = self.serial.iter().map(|s| s.port.as_str()).collect();
-        if ports.len() < self.serial.len() {
+        let ports = self.serial.iter().map(|s| Path::new(&s.port));
+        if places(ports).len() < self.serial.len() {
             conflict(
                 "serial.port",
                 "a port is named twice",
@@ -159,8 +159,8 @@ impl Config {
                 );
             }
         }
-        let folders: BTreeSet<&Path> = self.folder.iter().map(|f| f.path.as_path()).collect();
-        if folders.len() < self.folder.len() {
+        let folders = self.folder.iter().map(|f| f.path.as_path());
+        if places(folders).len() < self.folder.len() {
             conflict(
                 "folder.path",
                 "a folder is named twice",
@@ -217,6 +217,12 @@ impl Config {
         // Texts, numbers and lists of them: there is nothing that JSON could not hold.
         serde_json::to_value(self).unwrap_or_default()
     }
+}
+
+/// The places that paths lead to: one that is named by its path and by a link to it is one.
+fn places<'a>(paths: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
+    let place = |path: &'a Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    paths.map(place).collect()
 }
 
 fn whole(file: &mut Section<'_, '_>) -> Config {

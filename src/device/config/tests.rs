@@ -194,3 +194,31 @@ fn changes_are_named_by_key_and_by_when_they_are_taken_up() {
         );
     }
 }
+
+#[test]
+fn a_place_named_by_its_path_and_by_a_link_is_named_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(at("in")).unwrap();
+    std::fs::create_dir(at("other")).unwrap();
+    std::os::unix::fs::symlink(at("in"), at("link")).unwrap();
+    let problems = |section: &str, key: &str, names: [&str; 2]| -> Vec<String> {
+        let lines = names.map(|name| format!("[[{section}]]\n{key} = \"{}\"\n", at(name)));
+        let config = Config::parse(&lines.concat()).unwrap();
+        config.conflicts().into_iter().map(|p| p.key).collect()
+    };
+    for (names, is_twice) in [
+        (["in", "in"], true),
+        (["in", "link"], true),
+        (["other/../in", "link"], true),
+        (["in", "other"], false),
+        (["none", "none"], true),
+        (["none", "missing"], false),
+    ] {
+        for (section, key) in [("folder", "path"), ("serial", "port")] {
+            let twice = [format!("{section}.{key}")];
+            let expected = if is_twice { &twice[..] } else { &[] };
+            assert_eq!(problems(section, key, names), expected, "{names:?}");
+        }
+    }
+}

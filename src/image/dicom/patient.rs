@@ -1,54 +1,68 @@
-//! Age and sex of a DICOM object's patient. What cannot be understood is left out and noted;
-//! the note never repeats a value.
+//! Age and sex of a DICOM object's patient. What cannot be understood is left out and noted,
+//! what is said in two ways is handed on as two candidates; no note ever repeats a value.
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 use super::header::Header;
-use crate::patient::{Age, Patient, Sex};
+use crate::patient::{Age, Candidates, PatientSaid, Sex};
 
-/// What an object says of its patient, and what in it could not be understood.
-pub(super) fn patient(header: &Header<'_>) -> (Patient, Vec<String>) {
-    let (age, unread_age) = age(header);
+/// The days that an image may be of, the best first.
+const DAYS: [Tag; 5] = [
+    tags::ACQUISITION_DATE,
+    tags::ACQUISITION_DATE_TIME,
+    tags::STUDY_DATE,
+    tags::SERIES_DATE,
+    tags::CONTENT_DATE,
+];
+
+/// What an object says of its patient; what in it could not be understood, and what is in doubt.
+pub(super) fn patient(header: &Header<'_>) -> (PatientSaid, Vec<String>) {
+    let (ages, unread_age) = ages(header);
     let (sex, unread_sex) = sex(header);
-    let notes = [unread_age, unread_sex].into_iter().flatten();
-    (Patient { age, sex }, notes.map(str::to_owned).collect())
+    let said = PatientSaid {
+        ages,
+        sexes: sex.into_iter().collect(),
+    };
+    let unread = unread_age.into_iter().chain(unread_sex);
+    let mut notes: Vec<String> = unread.map(str::to_owned).collect();
+    notes.extend(said.doubts());
+    (said, notes)
 }
 
-/// By Patient's Age, else by the dates of birth and of the image.
-fn age(header: &Header<'_>) -> (Option<Age>, Option<&'static str>) {
+/// By Patient's Age and by the dates of birth and of the image: where they differ, one of them
+/// was entered wrong or on another day, and nobody knows which.
+fn ages(header: &Header<'_>) -> (Candidates<Age>, Vec<&'static str>) {
+    let mut notes = Vec::new();
     let written = header.text(tags::PATIENT_AGE);
-    let said = written.as_deref().map(Age::of_dicom);
-    let counted = counted(header);
-    match (said, counted) {
-        (Some(None), _) => (
-            None,
-            Some("age_unread: Patient's Age (0010,1010) is no age; it was left out"),
-        ),
-        (None, Some(None)) => (
-            None,
-            Some("age_unread: the dates of birth and image make no age; they were left out"),
-        ),
-        // One of them was entered wrong, and nobody knows which.
-        (Some(Some(age)), Some(Some(counted))) if age.years().abs_diff(counted.years()) > 1 => (
-            None,
-            Some(
-                "age_unread: Patient's Age (0010,1010) is not that of the dates of birth and \
-                 image; both were left out",
-            ),
-        ),
-        (Some(age), _) | (None, Some(age)) => (age, None),
-        (None, None) => (None, None),
+    let said = written.as_deref().and_then(Age::of_dicom);
+    if written.is_some() && said.is_none() {
+        notes.push("age_unread: Patient's Age (0010,1010) is no age; it was left out");
     }
+    let counted = counted(header);
+    if counted.iter().any(Option::is_none) {
+        notes.push("age_unread: the dates of birth and image make no age; they were left out");
+    }
+    let counted = likeliest(counted.into_iter().flatten());
+    (said.into_iter().chain(counted).collect(), notes)
 }
 
-/// Years completed on the day of the image: `None` where a date is missing, `Some(None)`
-/// where they make no age.
-fn counted(header: &Header<'_>) -> Option<Option<Age>> {
-    let birth = header.text(tags::PATIENT_BIRTH_DATE)?;
-    let taken = [tags::ACQUISITION_DATE, tags::STUDY_DATE];
-    let taken = taken.into_iter().find_map(|tag: Tag| header.text(tag))?;
-    Some(between(&birth, &taken))
+/// Years completed on each of the image's days: `None` where the dates make no age.
+fn counted(header: &Header<'_>) -> Vec<Option<Age>> {
+    let Some(birth) = header.text(tags::PATIENT_BIRTH_DATE) else {
+        return Vec::new();
+    };
+    let days = DAYS.into_iter().filter_map(|tag| header.text(tag));
+    days.map(|day| between(&birth, &day)).collect()
+}
+
+/// The first, and those that no birthday between two days explains.
+fn likeliest(mut counted: impl Iterator<Item = Age>) -> Vec<Age> {
+    let Some(first) = counted.next() else {
+        return Vec::new();
+    };
+    let others = counted.filter(|age| !age.is_near(first));
+    [first].into_iter().chain(others).collect()
 }
 
 fn between(birth: &str, taken: &str) -> Option<Age> {
@@ -58,11 +72,11 @@ fn between(birth: &str, taken: &str) -> Option<Age> {
     Age::new(years.checked_sub(u32::from(!had_birthday))?)
 }
 
-/// Year, month and day of a DICOM date, also in its old form with dots.
+/// Year, month and day of a DICOM date, also in its old form with dots, or with a time behind.
 fn date(text: &str) -> Option<[u32; 3]> {
     let digits: String = match text.len() {
-        10 => text.split('.').collect(),
-        _ => text.to_owned(),
+        10 if text.contains('.') => text.split('.').collect(),
+        _ => text.chars().take(8).collect(),
     };
     if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -95,11 +109,15 @@ mod tests {
         for (birth, taken, years) in [
             ("19900615", "20240614", Some(33)),
             ("19900615", "20240615", Some(34)),
+            ("19900615", "20240615093000.5+0100", Some(34)),
+            ("19900615", "20240614235959", Some(33)),
+            ("19900615", "2024061509", Some(34)),
             ("1990.06.15", "20240615", Some(34)),
             ("20240615", "20240615", Some(0)),
             ("20240616", "20240615", None),
             ("19000101", "20240615", None),
             ("1990", "20240615", None),
+            ("19900615", "2024", None),
             ("19901315", "20240615", None),
             ("00000000", "20240615", None),
             ("1990年6月1", "20240615", None),
