@@ -35,6 +35,8 @@ const BLACK: u8 = 24;
 const ROUND: f64 = 0.35;
 /// The long side of a film of an anatomy without edges, as a multiple of the short one.
 const LONGEST: f64 = 1.25;
+/// Sides at which a head may seem to have an edge.
+const HEADS_EDGES: usize = 2;
 /// Lines in front of a sharp edge over which compression rings.
 const RINGING: usize = 10;
 
@@ -44,7 +46,7 @@ pub fn film(image: &Image, spec: &FilmSpec) -> [u32; 4] {
     let (width, height) = (image.width as usize, image.height as usize);
     let mut inner = Rectangle([0, 0, width, height]);
     // What is left without borders that are not black, and what may be margin in it.
-    let (mut outer, mut margins) = (inner, [0; 4]);
+    let (mut outer, mut margins, mut edges) = (inner, [0; 4], [false; 4]);
     for _ in 0..LAYERS {
         if inner.lines(Side::Top).min(inner.lines(Side::Left)) < LEAST {
             break;
@@ -60,6 +62,7 @@ pub fn film(image: &Image, spec: &FilmSpec) -> [u32; 4] {
                 if border.lines > 0 {
                     inner = inner.without(side, border.lines);
                     margins[side as usize] = border.margin;
+                    edges[side as usize] = border.margin == 0;
                     if !border.is_black {
                         outer.0[side as usize] = inner.0[side as usize];
                     }
@@ -73,10 +76,13 @@ pub fn film(image: &Image, spec: &FilmSpec) -> [u32; 4] {
     if margins == [0; 4] {
         return inner.as_box();
     }
-    // One side without an edge is enough: that of a head may look like one at others.
+    let own = inner.with_rim(margins, spec.rim);
+    // A head looks as if it had an edge at a side or two; a dark film has none at one.
+    if edges.iter().filter(|is_edge| **is_edge).count() > HEADS_EDGES {
+        return own.as_box();
+    }
     let framed = picture.framed(outer, inner, spec.anatomy_from);
-    let film = framed.unwrap_or_else(|| inner.with_rim(margins, spec.rim));
-    film.as_box()
+    framed.unwrap_or(own).as_box()
 }
 
 /// A side of a rectangle; its lines are counted from there inwards.
@@ -119,17 +125,30 @@ impl Rectangle {
         x0 <= ox0 && y0 <= oy0 && x1 >= ox1 && y1 >= oy1
     }
 
-    /// The square between bars: as high as the picture is wide, or the other way, but for what
-    /// is `black` on both of the short sides. It lies in the middle, or where there is hardly a
+    /// Sides at which there is room around what lies in it.
+    fn loose_sides(self, inner: Self) -> usize {
+        let room = |side: &Side| {
+            let gap = self.0[*side as usize].abs_diff(inner.0[*side as usize]);
+            gap * 50 >= self.lines(*side)
+        };
+        Side::ALL.iter().filter(|side| room(side)).count()
+    }
+
+    /// The square between bars: as high as the picture is wide, or the other way, but where it
+    /// `is_framed` for what is `black` at both ends of the short side. It lies in the middle, or where there is hardly a
     /// bar at one side, there.
-    fn square(self, black: [usize; 4]) -> Self {
+    fn square(self, black: [usize; 4], is_framed: bool) -> Self {
         let (across, along) = if self.lines(Side::Left) > self.lines(Side::Top) {
             ([Side::Top, Side::Bottom], [Side::Left, Side::Right])
         } else {
             ([Side::Left, Side::Right], [Side::Top, Side::Bottom])
         };
         let of = |side: Side| black[side as usize];
-        let inset = of(across[0]).min(of(across[1]));
+        let inset = if is_framed {
+            of(across[0]).min(of(across[1]))
+        } else {
+            0
+        };
         let mut rect = self.without(across[0], inset).without(across[1], inset);
         let bars = rect.lines(along[0]) - rect.lines(across[0]).min(rect.lines(along[0]));
         let (first, last) = (of(along[0]), of(along[1]));
@@ -242,9 +261,13 @@ impl<'a> Picture<'a> {
         let framed = Side::ALL
             .into_iter()
             .fold(outer, |rect, side| rect.without(side, frame));
-        [outer, framed, outer.square(black)]
-            .into_iter()
-            .find(is_film)
+        let is_loose = |rect: &Rectangle| rect.loose_sides(inner) >= 2;
+        if is_film(&outer) {
+            return Some(outer);
+        }
+        let squares = [false, true].map(|is_framed| outer.square(black, is_framed));
+        let mut cut = [framed].into_iter().chain(squares);
+        cut.find(|rect| is_film(rect) && is_loose(rect))
     }
 
     /// Lines from one side inwards that are of one grey to the last pixel.
