@@ -40,8 +40,12 @@ RUNS: dict[int, Run] = {
         "nih shenzhen mendeley pd25 sartaj buscot",
         "pelvic_us ct_chest dental_xray skin photo lung_us",
     ),
-    4: run_of("tbx11k montgomery figure1 ms_t1", "abdominal_us breast_mri spine_xray noise photo_of_film"),
-    5: run_of("nickparvar busi", "skull_xray photo_of_monitor nerve_us spine_mri endoscopy chest_child"),
+    4: run_of(
+        "tbx11k montgomery figure1 ms_t1", "abdominal_us breast_mri spine_xray noise photo_of_film"
+    ),
+    5: run_of(
+        "nickparvar busi", "skull_xray photo_of_monitor nerve_us spine_mri endoscopy chest_child"
+    ),
 }
 """Run 5 leaves out what the brain and breast exams are mostly made of: it says what the rest
 alone can teach."""
@@ -87,7 +91,9 @@ def table(entries: list[Entry]) -> str:
                 held[entry.source] += entry.held
         for source in sorted(counts, key=lambda s: -counts[s].total()):
             said = ", ".join(f"{label} {n}" for label, n in sorted(counts[source].items()))
-            lines.append(f"| {exam} | {source} | {said} | {held[source]} | {runs.get(source, '')} |")
+            lines.append(
+                f"| {exam} | {source} | {said} | {held[source]} | {runs.get(source, '')} |"
+            )
     kinds = Counter(e.kind for e in entries if e.kind not in KIND_OF_EXAM.values())
     of_kind = {kind: number for number, run in RUNS.items() for kind in run.kinds}
     lines += ["", "| other kind | images | left out in run |", "|---|---|---|"]

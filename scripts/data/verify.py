@@ -110,5 +110,5 @@ def by_places(features: Features, first: int, second: int, mirror: bool) -> Proo
 def sane(matrix: np.ndarray) -> bool:
     """Neither turned over nor stretched beyond what copies are."""
     scales = np.linalg.svd(matrix[:, :2], compute_uv=False)
-    whole = bool(0.25 < scales[1] and scales[0] < 4 and scales[0] < 1.8 * scales[1])
+    whole = bool(scales[1] > 0.25 and scales[0] < 4 and scales[0] < 1.8 * scales[1])
     return whole and float(np.linalg.det(matrix[:, :2])) > 0

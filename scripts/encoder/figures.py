@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from data.left_out import Parts, parts
 from data.listing import Entry, read
@@ -104,8 +105,10 @@ def by_source(bench: Bench, exam: Exam, places: list[int]) -> list[dict[str, obj
 def covid_elsewhere(bench: Bench, exam: Exam) -> dict[str, object]:
     """Foreign adult films that cannot show COVID-19: how many are called so."""
     films = [
-        i for i in bench.parts.foreign
-        if bench.entries[i].answers.get("covid3") and "covid" not in bench.entries[i].answers["covid3"]
+        i
+        for i in bench.parts.foreign
+        if bench.entries[i].answers.get("covid3")
+        and "covid" not in bench.entries[i].answers["covid3"]
     ]
     chances = exam.probe.probabilities(bench.embeddings[films])
     said = chances.argmax(1) == 0
@@ -186,17 +189,22 @@ def shifted(bench: Bench, exam: Exam, encode: Encoder, grey: np.ndarray) -> dict
     }
 
 
-def measure(bench: Bench, encode: Encoder, grey: np.ndarray) -> dict[str, object]:
-    """Every figure of one encoder."""
+def measure(
+    bench: Bench, encode: Encoder, grey: np.ndarray, before: set[str]
+) -> dict[str, object]:
+    """Every figure of one encoder. `held_before` is of the images that the shipped encoder's
+    split held back too: of the others it has seen many."""
     record: dict[str, object] = {}
     exams = {name: bench.exam(name) for name in EXAMS}
     for name, exam in exams.items():
         held, labels = bench.told(name, bench.parts.held)
+        both = np.array([bench.entries[i].sha256 in before for i in held])
         away, elsewhere = bench.told(name, bench.parts.foreign)
         answers = exam.probe.probabilities(bench.embeddings[held]).argmax(1)
         abroad = exam.probe.probabilities(bench.embeddings[away]).argmax(1)
         record[name] = {
             "held": [balanced(answers, labels), len(held)],
+            "held_before": [balanced(answers[both], labels[both]), int(both.sum())],
             "foreign": [balanced(abroad, elsewhere), len(away)],
             "held_by_source": by_source(bench, exam, bench.parts.held),
             "foreign_by_source": by_source(bench, exam, bench.parts.foreign),
@@ -212,17 +220,16 @@ def measure(bench: Bench, encode: Encoder, grey: np.ndarray) -> dict[str, object
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import torch
-
     torch.set_num_threads(arguments.threads)
     entries = read(arguments.list)
     grey = pixels.load(arguments.images, entries, arguments.work)
     weights = arguments.weights or folder(arguments.work, arguments.run) / "student.safetensors"
     encoders = {"student": of_student(student(weights)), "shipped": of_bundle(arguments.bundle)}
+    before = set(json.loads(arguments.before.read_text())["validation_sha256"])
     record: dict[str, object] = {"run": arguments.run}
     for name, encode in encoders.items():
         bench = Bench(entries, parts(entries, arguments.run), embed(encode, grey))
-        record[name] = measure(bench, encode, grey)
+        record[name] = measure(bench, encode, grey, before)
     arguments.json.write_text(json.dumps(record, indent=1) + "\n")
     write(arguments.page, record)
 
@@ -230,6 +237,8 @@ def run(arguments: argparse.Namespace) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     root = Path(__file__).resolve().parents[2]
     parser.add_argument("--weights", type=Path, help="default: the student of this run")
+    before = root / "scripts/starter/split.json"
+    parser.add_argument("--before", type=Path, default=before, help="the shipped encoder's split")
     parser.add_argument("--bundle", type=Path, default=root / "models/starter")
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "figures.json")
     parser.add_argument("--page", type=Path, default=root / "docs/encoder-training.md")

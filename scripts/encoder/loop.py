@@ -18,7 +18,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .tower import INPUT
 from .views import SIDE, Views
 
-SAVED_EVERY = 100
 WARM_UP = 0.08
 
 
@@ -32,6 +31,8 @@ class Plan:
     seed: int
     averaging: float = 0.995
     decay: float = 0.03
+    saved_every: int = 100
+    """Steps between two checkpoints."""
 
     def rate_at(self, step: int) -> float:
         """Up in a line, down as a cosine."""
@@ -55,17 +56,16 @@ class Batch:
 
 
 class Batches:
-    """Every view once, in another order each time; each seen at a place that moves and
-    mirrored half of the time."""
+    """Every view (or the first `count`) once, in another order each time; each seen at a
+    place that moves and mirrored half of the time."""
 
-    def __init__(self, views: Views) -> None:
-        self.views = views
+    def __init__(self, views: Views, count: int | None = None) -> None:
+        self.views, self.count = views, count or len(views)
 
     def at(self, step: int, size: int, seed: int) -> Batch:
         """The batch of a step: the same whenever it is asked for."""
-        count = len(self.views)
-        each = count // size
-        order = np.random.default_rng((seed, step // each)).permutation(count)
+        each = self.count // size
+        order = np.random.default_rng((seed, step // each)).permutation(self.count)
         random = np.random.default_rng((seed, step, 1))
         start = step % each * size
         chosen = np.sort(order[start : start + size])
@@ -139,7 +139,7 @@ def fit(
         if done % 20 == 0:
             seconds = time.monotonic() - begin
             print(f"step {done}/{plan.steps} loss {shown:.4f} {seconds:.0f} s", flush=True)
-        if done % SAVED_EVERY == 0 and done < plan.steps:
+        if done % plan.saved_every == 0 and done < plan.steps:
             state = {
                 "model": model.state_dict(),
                 "average": average.state_dict(),

@@ -22,15 +22,16 @@ def score(pair: list) -> str:
 def overview(student: Figures, shipped: Figures) -> list[str]:
     """Exam by exam: balanced accuracy and what a shift changes."""
     lines = [
-        "| exam | left-out sources, student | shipped | held back, student | shipped "
-        "| one-pixel shift, 95th percentile, student | shipped |",
-        "|---|---|---|---|---|---|---|",
+        "| exam | left-out sources: student | shipped | held back, all: student "
+        "| held back by both splits: student | shipped | one-pixel shift: student | shipped |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for exam in ("covid3", "lung_tb2", "brain4", "breast3"):
         a, b = student[exam], shipped[exam]
         lines.append(
             f"| {exam} | {score(a['foreign'])} | {score(b['foreign'])} | {score(a['held'])} "
-            f"| {score(b['held'])} | {a['shift']['95th']:.3f} | {b['shift']['95th']:.3f} |"
+            f"| {score(a['held_before'])} | {score(b['held_before'])} "
+            f"| {a['shift']['95th']:.3f} | {b['shift']['95th']:.3f} |"
         )
     return lines
 
@@ -61,21 +62,31 @@ def questions(student: Figures, shipped: Figures) -> list[str]:
         "foreign tumours called none at 0.9 and more, unrefused",
         of_all("tumour_elsewhere", "none_sure_and_wrong", "tumours"),
     )
-    row("foreign breast lesions called normal", of_all("lesions_elsewhere", "called_normal", "lesions"))
     row(
-        "the same, unrefused", of_all("lesions_elsewhere", "called_normal_unrefused", "lesions")
+        "foreign breast lesions called normal",
+        of_all("lesions_elsewhere", "called_normal", "lesions"),
     )
-    return ["| | student | shipped |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)]
+    row("the same, unrefused", of_all("lesions_elsewhere", "called_normal_unrefused", "lesions"))
+    return [
+        "| | student | shipped |",
+        "|---|---|---|",
+        *(f"| {a} | {b} | {c} |" for a, b, c in rows),
+    ]
 
 
 def sources(figures: Figures) -> list[str]:
     """Every source by itself."""
-    lines = ["| exam | source | | right, by class | refused by the guard |", "|---|---|---|---|---|"]
+    lines = [
+        "| exam | source | | right, by class | refused by the guard |",
+        "|---|---|---|---|---|",
+    ]
     for exam in ("covid3", "lung_tb2", "brain4", "breast3"):
         for part, name in (("foreign_by_source", "**left out**"), ("held_by_source", "held back")):
             for of in figures[exam][part]:
                 right = ", ".join(f"{c} {a} of {n}" for c, (a, n) in of["right"].items())
-                lines.append(f"| {exam} | {of['source']} | {name} | {right} | {share(of['refused'])} |")
+                lines.append(
+                    f"| {exam} | {of['source']} | {name} | {right} | {share(of['refused'])} |"
+                )
     return lines
 
 

@@ -58,8 +58,12 @@ def fit(exam: str, entries: list[Entry], embeddings: np.ndarray, trained: list[i
     torch.manual_seed(0)
     classes = EXAMS[exam]
     mine = [i for i in trained if exam in entries[i].answers]
-    only = [Entry(e.sha256, e.source, e.kind, e.group, e.split, {exam: e.answers[exam]})
-            if exam in e.answers else e for e in entries]
+    only = [
+        Entry(e.sha256, e.source, e.kind, e.group, e.split, {exam: e.answers[exam]})
+        if exam in e.answers
+        else e
+        for e in entries
+    ]
     weight = torch.from_numpy(weights(only, mine)[mine]).float()
     weight = weight / weight.sum()
     possible = torch.tensor([[c in entries[i].answers[exam] for c in classes] for i in mine])

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data.left_out import parts
-from data.listing import read
-from data.meanings import EXAMS
+from data.listing import Entry, read
+from data.meanings import EXAMS, KIND_OF_EXAM
 
 from . import masks
 from .grow import grown
@@ -30,7 +30,7 @@ from .tower import Tower, normalised
 from .views import folder, load
 
 TEMPERATURE = 2.0
-FEATURE_WEIGHT, DOUBT_WEIGHT = 1.0, 0.7
+FEATURE_WEIGHT, DOUBT_WEIGHT, KIND_DOUBT = 1.0, 0.7, 0.3
 SHOWN = 0.6
 """Share of the patches in the steps that hide some."""
 
@@ -57,7 +57,9 @@ def doubt(mine: Tensor, teachers: Tensor) -> Tensor:
 class Objective:
     """The student's loss of a batch."""
 
-    def __init__(self, truth: Truth, targets: Targets, exams_of_kind: dict[str, Tensor]) -> None:
+    def __init__(
+        self, truth: Truth, targets: Targets | None, exams_of_kind: dict[str, Tensor]
+    ) -> None:
         self.truth, self.targets, self.exams_of_kind = truth, targets, exams_of_kind
 
     def __call__(self, model: Student, batch: Batch) -> Tensor:
@@ -75,25 +77,30 @@ class Objective:
         where = model.lesion(tower.projection(tokens[:, 1:])).squeeze(-1)
         loss = answers_loss(logits, truth)
         loss = loss + LESION_WEIGHT * lesion_loss(where, shares, truth.lesion_known)
+        return (
+            loss
+            if self.targets is None
+            else loss + self.by_teacher(model, embedding, logits, batch)
+        )
+
+    def by_teacher(
+        self, model: Student, embedding: Tensor, logits: dict[str, Tensor], batch: Batch
+    ) -> Tensor:
+        """How far the student is from what the teacher made of the same views."""
+        assert self.targets is not None
         alike = F.cosine_similarity(
             model.like_teacher(embedding), self.targets.feature(batch.views), dim=1
         )
-        loss = loss + FEATURE_WEIGHT * (1 - alike).mean()
         theirs = self.targets.answers(batch.views)
         doubts = KIND_DOUBT * doubt(logits["kind"], theirs["kind"])
         for exam in EXAMS:
             mine = self.exams_of_kind[exam][batch.places]
             doubts = doubts + mine * doubt(logits[exam], theirs[exam])
-        return loss + DOUBT_WEIGHT * doubts.mean()
+        return FEATURE_WEIGHT * (1 - alike).mean() + DOUBT_WEIGHT * doubts.mean()
 
 
-KIND_DOUBT = 0.3
-
-
-def of_kind(entries: list, exam: str) -> Tensor:
+def of_kind(entries: list[Entry], exam: str) -> Tensor:
     """Which images of the list are of the exam's kind, as 0 and 1."""
-    from data.meanings import KIND_OF_EXAM
-
     return torch.tensor([float(e.kind == KIND_OF_EXAM[exam]) for e in entries])
 
 
@@ -107,18 +114,21 @@ def make(arguments: argparse.Namespace) -> None:
     model = Student(len(names))
     if arguments.begin is not None:
         model.load_state_dict(load_file(arguments.begin), strict=False)
+        model.float()
     elif arguments.grow is not None:
         grown(model.tower, arguments.grow, load(path))
     truth = Truth.of(entries, names, known)
-    objective = Objective(truth, read_targets(path), {e: of_kind(entries, e) for e in EXAMS})
+    targets = read_targets(path)
+    objective = Objective(truth, targets, {e: of_kind(entries, e) for e in EXAMS})
+    batches = Batches(load(path), None if targets is None else len(targets.features))
     plan = Plan(arguments.steps, arguments.batch, arguments.rate, arguments.seed)
     rest = [p for name, p in model.named_parameters() if not name.startswith("tower")]
     groups = [
         {"params": list(model.tower.parameters()), "factor": 1.0},
         {"params": rest, "factor": 2.0},
     ]
-    fit(model, groups, Batches(load(path)), objective, plan, path / "student.pt")
-    save(model, arguments.out or path / "student.safetensors")
+    fit(model, groups, batches, objective, plan, path / f"{arguments.name}.pt")
+    save(model, arguments.out or path / f"{arguments.name}.safetensors")
 
 
 def save(model: Student, path: Path) -> None:
@@ -143,4 +153,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--begin", type=Path, help="weights of a stage before")
     parser.add_argument("--grow", type=Path, help="a bundle whose encoder it begins from")
+    parser.add_argument("--name", default="student", help="of the files under --work")
     parser.add_argument("--out", type=Path, help="where the weights go, float16")

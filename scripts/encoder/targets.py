@@ -48,8 +48,14 @@ class Targets:
         return found | {"kind": values[:, start:]}
 
 
-def read_targets(path: Path) -> Targets:
-    features, logits = np.load(path / "features.npy"), np.load(path / "logits.npy")
+def read_targets(path: Path) -> Targets | None:
+    """What has been asked so far; nothing where that is nothing."""
+    done_file = path / "targets.done"
+    count = int(done_file.read_text()) if done_file.exists() else 0
+    if not count:
+        return None
+    files = (np.load(path / f"{name}.npy", mmap_mode="r") for name in ("features", "logits"))
+    features, logits = (values[:count] for values in files)
     some = features[:: max(len(features) // 5000, 1)].astype(np.float32)
     return Targets(features, logits, some.mean(0), some.std(0) + 1e-3)
 
@@ -73,16 +79,14 @@ def ask(teacher: Teacher, path: Path) -> None:
         progress.step(first)
         for start in range(first, len(views), BATCH):
             part = views.pictures[start : start + BATCH]
-            middle = np.ascontiguousarray(
-                part[:, margin : margin + INPUT, margin : margin + INPUT]
-            )
+            middle = np.ascontiguousarray(part[:, margin : margin + INPUT, margin : margin + INPUT])
             with torch.autocast("cpu", torch.bfloat16):
                 feature, logits = teacher(torch.from_numpy(middle))
             files["features"][start : start + BATCH] = feature.float().numpy()
             row = torch.cat([logits[name].float() for name in (*EXAMS, "kind")], dim=1)
             files["logits"][start : start + BATCH] = row.numpy()
             progress.step(len(part))
-            if start % (50 * BATCH) == 0:
+            if start % (20 * BATCH) == 0:
                 done_file.write_text(str(start))
     done_file.write_text(str(len(views)))
 

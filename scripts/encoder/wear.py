@@ -1,9 +1,9 @@
 """Wears pictures down, so that nothing is left by which a collection gives itself away.
 
-One grey picture and the mask of its lesion in, both out at the side that is asked for. Place and shape, window and
-gamma, noise, resolution, compression, borders, text, markers, and what a phone adds when it
-photographs a screen are drawn at random; what is to be seen stays to be seen. Nothing is
-turned over or put on its side: the gate refuses such images.
+One grey picture and the mask of its lesion in, both out at the side that is asked for. Place
+and shape, window and gamma, noise, resolution, compression, borders, text, markers, and what a
+phone adds when it photographs a screen are drawn at random; what is to be seen stays to be
+seen. Nothing is turned over or put on its side: the gate refuses such images.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def text(picture: np.ndarray, random: Random) -> np.ndarray:
         place = random.random(2) * side * np.array([0.8, 0.95])
         if random.random() < 0.8:
             axis = random.integers(2)
-            edge = random.uniform(0.02, 0.1) if random.random() < 0.5 else random.uniform(0.85, 0.95)
+            edge = (
+                random.uniform(0.02, 0.1) if random.random() < 0.5 else random.uniform(0.85, 0.95)
+            )
             place[axis] = side * edge
         size = random.uniform(0.3, 0.8) * (1.4 if marker else 1)
         grey = int(random.choice([255, 255, 230, 200, 0]))
@@ -102,7 +104,9 @@ def place(planes: Planes, random: Random, wear: Wear, side: int) -> Planes:
     border = int(random.choice([0, 0, 0, random.integers(256)]))
     size = (side, side)
     return Planes(
-        cv2.warpPerspective(planes.picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=border),
+        cv2.warpPerspective(
+            planes.picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=border
+        ),
         cv2.warpPerspective(planes.mask, matrix, size, flags=cv2.INTER_LINEAR),
     )
 

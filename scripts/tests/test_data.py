@@ -28,17 +28,33 @@ class Meanings(unittest.TestCase):
         cases = [
             (image("lung_tb2", "normal", lungs, "x/MCUCXR_1_0.png"), "montgomery", "chest", normal),
             (image("lung_tb2", "normal", lungs, "x/CHNCXR_1_0.png"), "shenzhen", "chest", normal),
-            (image("cxr_extra", "pneumonia", nih), "nih", "chest",
-             {"covid3": ("other_pneumonia",)}),
+            (
+                image("cxr_extra", "pneumonia", nih),
+                "nih",
+                "chest",
+                {"covid3": ("other_pneumonia",)},
+            ),
             (image("cxr_extra", "covid19", nih), "cohen", "chest", {"covid3": ("covid",)}),
             (image("covid3", "normal", children), "kermany", "chest_child", {}),
             (image("covid3", "covid", children), "cohen", "chest", {"covid3": ("covid",)}),
-            (image("brain4", "tumor", "Mmaslach96/Brain-Cancer-Detector"), "navoneel", "brain",
-             {"brain4": ("glioma", "meningioma", "pituitary")}),
-            (image("breast3", "lesion_unlabelled", "xbhlk/STU-Hospital"), "stu", "breast",
-             {"breast3": ("benign", "malignant")}),
-            (image("ook", "lateral_cxr", "s-mostafa-a/covid-chestxray-dataset"),
-             "kind_lateral_cxr", "lateral_cxr", {}),
+            (
+                image("brain4", "tumor", "Mmaslach96/Brain-Cancer-Detector"),
+                "navoneel",
+                "brain",
+                {"brain4": ("glioma", "meningioma", "pituitary")},
+            ),
+            (
+                image("breast3", "lesion_unlabelled", "xbhlk/STU-Hospital"),
+                "stu",
+                "breast",
+                {"breast3": ("benign", "malignant")},
+            ),
+            (
+                image("ook", "lateral_cxr", "s-mostafa-a/covid-chestxray-dataset"),
+                "kind_lateral_cxr",
+                "lateral_cxr",
+                {},
+            ),
         ]
         for row, source, kind, answers in cases:
             with self.subTest(row=(row.task, row.label)):
