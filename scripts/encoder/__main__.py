@@ -11,6 +11,7 @@ STEPS = {
     "teacher": "trains the ImageNet teacher further on them",
     "targets": "asks the teacher about every view",
     "student": "trains the tower that the product runs",
+    "graph": "writes the tower as the graph that a bundle holds",
     "figures": "probes and measures it on images held back and on sources left out",
 }
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from data.listing import Entry
 from encoder import loop, page, probe, student, tower, wear
+from encoder.graph import fold
 from encoder.grow import neutral
 from encoder.objectives import Truth, answers_loss, lesion_loss, set_loss
 from encoder.views import GRID, SIDE, Views
@@ -72,6 +73,14 @@ class Tower(unittest.TestCase):
         blurred = F.conv2d(F.pad(x, (2, 2, 2, 2)), blur, groups=3)
         wanted = F.conv2d(blurred, layer.convolution.weight, layer.convolution.bias, stride=2)
         torch.testing.assert_close(layer(x), wanted, atol=1e-5, rtol=1e-5)
+
+    def test_a_folded_tower_answers_as_before(self) -> None:
+        torch.manual_seed(0)
+        model = tower.Tower(tower.TowerConfig(depth=1)).eval()
+        pixels = torch.randn(2, 3, tower.INPUT, tower.INPUT)
+        before, after = model(pixels), fold(model)(pixels)
+        for one, two in zip(before, after, strict=True):
+            torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
 
     def test_patches_lie_in_the_embedding_s_space(self) -> None:
         model = tower.Tower(tower.TowerConfig(depth=1)).eval()
