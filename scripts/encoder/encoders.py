@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,15 @@ def of_bundle(bundle: Path) -> Encoder:
     return encode
 
 
+def of_teacher(path: Path, of_kinds: int) -> Encoder:
+    """The teacher's feature: what the student could come to."""
+    from .teacher import Teacher
+
+    teacher = Teacher(of_kinds)
+    teacher.load_state_dict(torch.load(path, weights_only=True))
+    return teacher.eval().feature
+
+
 @torch.no_grad()
 def embed(encode: Encoder, pixels: np.ndarray, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
     """Embeddings `[N, E]` of square grey pictures of any side, moved by whole pixels of the
@@ -66,6 +76,18 @@ def embed(encode: Encoder, pixels: np.ndarray, shift: tuple[int, int] = (0, 0)) 
             found.append(encode(moved).float().numpy())
             progress.step(len(part))
     return np.concatenate(found)
+
+
+def embedded(encode: Encoder, pixels: np.ndarray, weights: bytes, cache: Path) -> np.ndarray:
+    """The embeddings of all images; made once for these weights."""
+    key = hashlib.sha256(weights).hexdigest() + f" {len(pixels)}"
+    if cache.exists():
+        with np.load(cache) as made:
+            if str(made["key"]) == key:
+                return made["embeddings"]
+    embeddings = embed(encode, pixels)
+    np.savez(cache, key=key, embeddings=embeddings)
+    return embeddings
 
 
 def moved_by(pictures: Tensor, down: int, right: int) -> Tensor:

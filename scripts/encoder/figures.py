@@ -22,14 +22,17 @@ from data.listing import Entry, read
 from data.meanings import EXAMS, KIND_OF_EXAM
 
 from . import pixels
-from .encoders import Encoder, embed, of_bundle, of_student, student
+from .encoders import Encoder, embed, embedded, of_bundle, of_student, of_teacher, student
 from .page import write
 from .probe import Guard, Probe, fit, warmed
+from .sampling import kinds
 from .views import folder
 
 RIGHT_REFUSED = 0.03
 """Share of the right images held back that the guard may refuse."""
-SHIFTS = ((0, 1), (1, 0), (0, -1), (-1, 0))
+SHIFTS = ((0, 1), (1, 0))
+SHIFTED = 150
+"""Images an exam that are moved."""
 SURE = 0.9
 
 
@@ -176,7 +179,7 @@ def shifted(bench: Bench, exam: Exam, encode: Encoder, grey: np.ndarray) -> dict
     """How far the largest change of any class's probability goes when the picture moves by
     one pixel: the mean, and what 95 in 100 stay under."""
     mine, _ = bench.told(exam.name, bench.parts.held)
-    mine = np.random.default_rng(3).permutation(mine)[:200]
+    mine = np.random.default_rng(3).permutation(mine)[:SHIFTED]
     still = exam.probe.probabilities(bench.embeddings[mine])
     change = np.zeros(len(mine))
     for shift in SHIFTS:
@@ -189,9 +192,7 @@ def shifted(bench: Bench, exam: Exam, encode: Encoder, grey: np.ndarray) -> dict
     }
 
 
-def measure(
-    bench: Bench, encode: Encoder, grey: np.ndarray, before: set[str]
-) -> dict[str, object]:
+def measure(bench: Bench, encode: Encoder, grey: np.ndarray, before: set[str]) -> dict[str, object]:
     """Every figure of one encoder. `held_before` is of the images that the shipped encoder's
     split held back too: of the others it has seen many."""
     record: dict[str, object] = {}
@@ -224,11 +225,21 @@ def run(arguments: argparse.Namespace) -> None:
     entries = read(arguments.list)
     grey = pixels.load(arguments.images, entries, arguments.work)
     weights = arguments.weights or folder(arguments.work, arguments.run) / "student.safetensors"
-    encoders = {"student": of_student(student(weights)), "shipped": of_bundle(arguments.bundle)}
+    shipped = arguments.bundle / "image_encoder.onnx"
+    encoders = {
+        "student": (of_student(student(weights)), weights),
+        "shipped": (of_bundle(arguments.bundle), shipped),
+    }
     before = set(json.loads(arguments.before.read_text())["validation_sha256"])
     record: dict[str, object] = {"run": arguments.run}
-    for name, encode in encoders.items():
-        bench = Bench(entries, parts(entries, arguments.run), embed(encode, grey))
+    teacher = folder(arguments.work, arguments.run) / "teacher.pt"
+    if teacher.exists():
+        of_kinds = len(kinds(entries, parts(entries, arguments.run).trained))
+        encoders["teacher"] = (of_teacher(teacher, of_kinds), teacher)
+    for name, (encode, file) in encoders.items():
+        cache = arguments.work / f"embeddings-{name}.npz"
+        embeddings = embedded(encode, grey, file.read_bytes(), cache)
+        bench = Bench(entries, parts(entries, arguments.run), embeddings)
         record[name] = measure(bench, encode, grey, before)
     arguments.json.write_text(json.dumps(record, indent=1) + "\n")
     write(arguments.page, record)

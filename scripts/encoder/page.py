@@ -6,6 +6,7 @@ from pathlib import Path
 
 BEGIN = "<!-- `python -m encoder figures` writes from here -->"
 END = "<!-- to here -->"
+EXAMS = ("covid3", "lung_tb2", "brain4", "breast3")
 Figures = dict[str, dict]
 
 
@@ -26,7 +27,7 @@ def overview(student: Figures, shipped: Figures) -> list[str]:
         "| held back by both splits: student | shipped | one-pixel shift: student | shipped |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for exam in ("covid3", "lung_tb2", "brain4", "breast3"):
+    for exam in EXAMS:
         a, b = student[exam], shipped[exam]
         lines.append(
             f"| {exam} | {score(a['foreign'])} | {score(b['foreign'])} | {score(a['held'])} "
@@ -80,7 +81,7 @@ def sources(figures: Figures) -> list[str]:
         "| exam | source | | right, by class | refused by the guard |",
         "|---|---|---|---|---|",
     ]
-    for exam in ("covid3", "lung_tb2", "brain4", "breast3"):
+    for exam in EXAMS:
         for part, name in (("foreign_by_source", "**left out**"), ("held_by_source", "held back")):
             for of in figures[exam][part]:
                 right = ", ".join(f"{c} {a} of {n}" for c, (a, n) in of["right"].items())
@@ -93,7 +94,7 @@ def sources(figures: Figures) -> list[str]:
 def guards(student: Figures, shipped: Figures) -> list[str]:
     """Other kinds refused by the guard alone, all kinds together and the worst."""
     lines = ["| exam | other kinds | student | worst kind | shipped |", "|---|---|---|---|---|"]
-    for exam in ("covid3", "lung_tb2", "brain4", "breast3"):
+    for exam in EXAMS:
         for part, name in (
             ("other_kinds_left_out", "left out of training"),
             ("other_kinds_held", "held back"),
@@ -112,6 +113,17 @@ def added(pairs: dict[str, list[int]]) -> list[int]:
     return [sum(pair[n] for pair in pairs.values()) for n in (0, 1)]
 
 
+def of_teacher(teacher: Figures) -> list[str]:
+    """What the student could come to."""
+    lines = ["| exam | left-out sources, teacher | held back, all |", "|---|---|---|"]
+    for exam in EXAMS:
+        of = teacher[exam]
+        lines.append(f"| {exam} | {score(of['foreign'])} | {score(of['held'])} |")
+    area = teacher["tumour_elsewhere"]["area"]
+    lines += ["", f"Tumour against none, foreign, area under the curve: {area:.3f}."]
+    return lines
+
+
 def tables(record: dict) -> str:
     """What stands between the marks."""
     student, shipped = record["student"], record["shipped"]
@@ -121,6 +133,8 @@ def tables(record: dict) -> str:
         guards(student, shipped),
         sources(student),
     ]
+    if "teacher" in record:
+        parts.insert(2, of_teacher(record["teacher"]))
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 

@@ -118,7 +118,7 @@ def make(arguments: argparse.Namespace) -> None:
     elif arguments.grow is not None:
         grown(model.tower, arguments.grow, load(path))
     truth = Truth.of(entries, names, known)
-    targets = read_targets(path)
+    targets = None if arguments.alone else read_targets(path)
     objective = Objective(truth, targets, {e: of_kind(entries, e) for e in EXAMS})
     batches = Batches(load(path), None if targets is None else len(targets.features))
     plan = Plan(arguments.steps, arguments.batch, arguments.rate, arguments.seed)
@@ -153,5 +153,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--begin", type=Path, help="weights of a stage before")
     parser.add_argument("--grow", type=Path, help="a bundle whose encoder it begins from")
+    parser.add_argument("--alone", action="store_true", help="without what the teacher said")
     parser.add_argument("--name", default="student", help="of the files under --work")
     parser.add_argument("--out", type=Path, help="where the weights go, float16")

@@ -56,9 +56,7 @@ class Wear(unittest.TestCase):
             self.assertGreater(made.picture[made.mask > 200].min(), 180)
 
     def test_the_same_seed_gives_the_same_view(self) -> None:
-        one, two = (
-            wear.worn(disc(), np.random.default_rng(5), wear.HARSH, SIDE) for _ in range(2)
-        )
+        one, two = (wear.worn(disc(), np.random.default_rng(5), wear.HARSH, SIDE) for _ in range(2))
         np.testing.assert_array_equal(one.picture, two.picture)
         self.assertEqual(one.picture.shape, (SIDE, SIDE))
 
@@ -118,8 +116,10 @@ class Objectives(unittest.TestCase):
     def test_what_is_not_known_costs_nothing(self) -> None:
         rows = [entry("a", {}, "noise"), entry("b", {"breast3": ("benign", "malignant")})]
         truth = Truth.of(rows, ["breast", "noise"], np.array([False, True]))
-        logits = {e: torch.zeros(2, n) for e, n in
-                  (("covid3", 3), ("lung_tb2", 2), ("brain4", 4), ("breast3", 3))}
+        logits = {
+            e: torch.zeros(2, n)
+            for e, n in (("covid3", 3), ("lung_tb2", 2), ("brain4", 4), ("breast3", 3))
+        }
         logits["kind"] = torch.zeros(2, 2)
         before = answers_loss(logits, truth)
         logits["brain4"] = torch.randn(2, 4)
