@@ -11,13 +11,14 @@ import unittest
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.listing import Entry
 from encoder import loop, page, probe, student, tower, wear
-from encoder.graph import fold
+from encoder.graph import fold, write
 from encoder.grow import neutral
 from encoder.objectives import Truth, answers_loss, lesion_loss, set_loss
 from encoder.views import GRID, SIDE, Views
@@ -79,6 +80,20 @@ class Tower(unittest.TestCase):
         before, after = model(pixels), fold(model)(pixels)
         for one, two in zip(before, after, strict=True):
             torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+
+    def test_the_graph_takes_any_number_of_pictures_and_answers_as_the_tower(self) -> None:
+        torch.manual_seed(0)
+        model = tower.Tower(tower.TowerConfig(depth=1)).eval()
+        pixels = torch.randn(5, 3, tower.INPUT, tower.INPUT)
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+            path = Path(folder) / "g.onnx"
+            wanted = model(pixels)
+            write(model, path)
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            found = session.run(None, {"pixels": pixels.numpy()})
+        for one, two in zip(wanted, found, strict=True):
+            alike = F.cosine_similarity(one, torch.from_numpy(two), dim=-1)
+            self.assertGreater(alike.min().item(), 0.99)
 
     def test_patches_lie_in_the_embedding_s_space(self) -> None:
         model = tower.Tower(tower.TowerConfig(depth=1)).eval()
