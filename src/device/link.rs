@@ -4,28 +4,29 @@
 //! are in the journal, so that neither end's restart loses or doubles one. Progress is told
 //! where there is room for it.
 
+mod words;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use firmware_host::fault::Fault;
 use firmware_host::link::{Change, Endpoint, Millis, Role};
-use firmware_host::message::{
-    self, CLASSES, Digest, Finding, Inbox, Report, Request, Step, TEXT_LENGTH, pack, unpack,
-};
+use firmware_host::message::{Digest, Finding, Inbox, Report, Request, TEXT_LENGTH, pack, unpack};
 use firmware_host::wire::{Damage, Packet};
 use serde_json::Value;
 
-use super::cases::{Cases, State};
+use super::cases::Cases;
 use super::console::Console;
-use super::events::{Event, Health, Listener};
+use super::events::Listener;
 use super::images::{Begun, Pin, Upload};
 use super::line::checked;
 use crate::finding::Channel;
-use crate::journal::{Asker, Identity, Order, Priority, RequestId};
-use crate::patient::{Age, Patient, Sex};
-use crate::pipeline::Stage;
+use crate::journal::{Asker, Identity, Order, RequestId};
+use crate::patient::{Age, Patient};
 use crate::report::{self, SOFTWARE};
 use crate::sha256::Sha256;
+pub(super) use words::notes;
+use words::{NAME, finding, priority_of, progress, sex_of, short, word};
 
 /// Bytes that may wait to be sent before more is asked for: replies come in order, and the
 /// host does not get ahead of them.
@@ -37,8 +38,7 @@ const OFFERED: usize = 32;
 /// Images that are held for a host that sends several before it asks for their cases.
 const PINS: usize = 8;
 
-/// The longest name that is sent whole.
-const NAME: usize = 64;
+/// The longest sentence that is sent whole.
 const SENTENCE: usize = 256;
 
 /// One line's link.
@@ -440,82 +440,4 @@ impl Drop for Link<'_> {
     fn drop(&mut self) {
         self.reset();
     }
-}
-
-fn progress(event: &Event) -> Option<Report<'static>> {
-    let (case, step) = match event {
-        Event::Accepted { case } => (*case, Step::Waiting),
-        Event::Started { case } => (*case, Step::Started),
-        Event::Stage { case, stage } => {
-            let index = Stage::ALL.iter().position(|other| other == stage)?;
-            let (index, of) = (index as u8, Stage::ALL.len() as u8);
-            (*case, Step::Stage { index, of })
-        }
-        Event::Health(Health::StorageFault(failed)) => {
-            return Some(Report::StorageFault(*failed));
-        }
-        // Answers go their own, safe way; the rest is for displays.
-        _ => return None,
-    };
-    Some(Report::Progress { case, step })
-}
-
-/// The codes of a finding's reasons.
-pub(super) fn notes(record: &Value) -> Vec<&str> {
-    let reasons = record["reasons"].as_array().into_iter().flatten();
-    let sentences = reasons.filter_map(Value::as_str);
-    sentences
-        .filter_map(|sentence| sentence.split_once(": "))
-        .map(|(code, _)| code)
-        .collect()
-}
-
-fn priority_of(priority: message::Priority) -> Priority {
-    match priority {
-        message::Priority::Routine => Priority::Routine,
-        message::Priority::Urgent => Priority::Urgent,
-        message::Priority::Stat => Priority::Stat,
-    }
-}
-
-fn sex_of(sex: message::Sex) -> Sex {
-    match sex {
-        message::Sex::Female => Sex::F,
-        message::Sex::Male => Sex::M,
-        message::Sex::Other => Sex::O,
-    }
-}
-
-fn word<'r>(record: &'r Value, key: &str) -> &'r str {
-    record[key].as_str().unwrap_or("")
-}
-
-fn finding(record: &Value) -> Option<Finding<'_>> {
-    if word(record, "status") != State::Finding.word() {
-        return None;
-    }
-    let probabilities = record["probabilities"].as_object()?;
-    let mut classes: Vec<(&str, f64)> = probabilities
-        .iter()
-        .map(|(class, p)| (short(class, NAME), p.as_f64().unwrap_or(f64::NAN)))
-        .collect();
-    classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let mut region = [0; 4];
-    for (side, value) in region.iter_mut().zip(record["mask"]["bbox"].as_array()?) {
-        *side = value.as_u64().and_then(|v| u32::try_from(v).ok())?;
-    }
-    Some(Finding {
-        exam: short(word(record, "exam"), NAME),
-        class: short(word(record, "class"), NAME),
-        level: word(record, "triage_level"),
-        probabilities: classes.into_iter().take(CLASSES).collect(),
-        region,
-        area_fraction: record["mask"]["area_fraction"].as_f64()?,
-        intended_use: word(record, "intended_use"),
-    })
-}
-
-/// The beginning of a text, at most so many bytes of it.
-fn short(text: &str, length: usize) -> &str {
-    &text[..text.floor_char_boundary(length)]
 }
