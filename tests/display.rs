@@ -81,6 +81,14 @@ impl Shown {
     }
 }
 
+/// A time before that of every file that is written from now on: file systems tell the time
+/// by the system's last tick, some milliseconds ago.
+fn from_now_on() -> SystemTime {
+    let now = SystemTime::now();
+    std::thread::sleep(Duration::from_millis(50));
+    now
+}
+
 /// A picture that was written after `since`.
 fn picture(folder: &Path, name: &str, since: SystemTime) -> Shown {
     let (begin, file) = (Instant::now(), folder.join(format!("{name}.png")));
@@ -142,7 +150,7 @@ fn a_case_is_shown_page_by_page_while_another_display_is_missing() {
     assert!(desk.ask("DISP:PAGE 4").starts_with("ERR -222"), "no page 4");
 
     // A new case turns to the first page.
-    let before = SystemTime::now();
+    let before = from_now_on();
     desk.run(Path::new("no such file.png"));
     let refusal = picture(&colour, "refusal", before);
     let now = picture(&colour, "now", before);
