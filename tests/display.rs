@@ -283,7 +283,7 @@ fn what_a_power_failure_left_is_gone_at_the_next_start() {
     desk.process.kill().expect("killed");
     desk.process.wait().expect("an end");
     assert!(names(&shown).contains(&"finding.png".to_owned()));
-    let again = SystemTime::now();
+    let again = from_now_on();
     let desk = Desk::start(folder.path(), &["--display", &place]);
     picture(&shown, "ready", again);
     assert!(!names(&shown).contains(&"finding.png".to_owned()));
@@ -328,11 +328,11 @@ fn an_answer_leaves_the_display_when_nobody_turns_a_page() {
     assert_eq!(desk.ask("EXAM brain4"), "OK");
     let start = SystemTime::UNIX_EPOCH;
     picture(&idle, "ready", start);
-    let asked = SystemTime::now();
+    let asked = from_now_on();
     desk.run(&phantom("brain.png"));
     let finding = picture(&idle, "finding", asked);
     // Written anew also while the case waited.
-    let found = SystemTime::now();
+    let found = from_now_on();
     let ready = picture(&idle, "ready", found);
     let now = picture(&idle, "now", found);
     assert!(now.rgb == ready.rgb && now.rgb != finding.rgb);
@@ -345,11 +345,11 @@ fn an_answer_leaves_the_display_when_nobody_turns_a_page() {
         "the other display keeps it"
     );
     // A page that is turned to brings it back.
-    let turned = SystemTime::now();
+    let turned = from_now_on();
     assert_eq!(desk.ask("DISP:PAGE 0"), "OK");
     assert!(picture(&idle, "finding", turned).rgb == finding.rgb);
     // So does a new finding.
-    let asked = SystemTime::now();
+    let asked = from_now_on();
     picture(&idle, "ready", asked);
     desk.run(&phantom("brain.png"));
     picture(&idle, "finding", asked);
