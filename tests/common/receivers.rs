@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, VR};
@@ -29,13 +29,26 @@ pub fn dead_port() -> u16 {
     }
 }
 
+/// The port, once nobody has it: a program that another test begins has all that is open here,
+/// until it is a program of its own.
+fn bind(port: u16) -> TcpListener {
+    let begin = Instant::now();
+    loop {
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(listener) => return listener,
+            Err(error) => assert!(begin.elapsed() < Duration::from_secs(20), "{port}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Takes up every connection on the port, one after the other, until the test ends; what
 /// `serve` gives for each can be waited for.
 fn listen<T: Send + 'static>(
     port: u16,
     mut serve: impl FnMut(TcpStream, &Sender<T>) + Send + 'static,
 ) -> Receiver<T> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port");
+    let listener = bind(port);
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
