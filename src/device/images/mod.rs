@@ -234,10 +234,11 @@ impl Images {
     /// # Errors
     /// [`Fault::StoreFull`] where images of cases take the rest, [`Fault::Storage`].
     fn make_room(&self, size: u64) -> Result<(), Fault> {
+        // Held from the look on: two that make room at once would both remove the same file.
+        let busy = lock(&self.busy);
         let files = self.files().map_err(failed)?;
         let used: u64 = files.iter().map(|(_, about)| about.len()).sum();
         let mut lacking = (used + size).saturating_sub(STORE);
-        let busy = lock(&self.busy);
         let is_idle = |path: &PathBuf| {
             let is_part = path.extension().is_some_and(|end| end == PART);
             is_part
@@ -251,7 +252,7 @@ impl Images {
             if lacking == 0 {
                 break;
             }
-            std::fs::remove_file(path).map_err(failed)?;
+            remove_if_there(path).map_err(failed)?;
             lacking = lacking.saturating_sub(about.len());
         }
         if lacking > 0 {
@@ -351,6 +352,14 @@ fn is_old(about: &Metadata) -> bool {
 fn failed(error: std::io::Error) -> Fault {
     log::error!("images: {error}");
     Fault::Storage
+}
+
+/// Removes a file; one whose sender was told meanwhile that it is damaged is gone already.
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Lower-case hexadecimal.
