@@ -10,6 +10,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`sha256`] | what content is known by |
+//! | [`files`] | every file that is made, read by a given name, moved or deleted: in held folders, never through a link |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
@@ -34,9 +35,9 @@ pub mod bundle;
 pub mod client;
 pub mod control;
 pub mod device;
-mod durable;
 pub mod engine;
 pub mod enroll;
+pub mod files;
 pub mod finding;
 pub mod focus;
 pub mod gate;

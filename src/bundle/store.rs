@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags};
 
 use super::Outline;
-use crate::durable;
+use crate::files;
 
 /// The link to the bundle in use.
 const CURRENT: &str = "current";
@@ -110,7 +110,7 @@ impl Store {
     fn switch_to(&self, name: &str) -> Result<()> {
         let current = self.name_of_current().filter(|current| current != name);
         if let Some(current) = &current {
-            durable::replace(&self.beside(name), current.as_bytes())?;
+            files::replace(&self.beside(name), current.as_bytes())?;
         }
         let fresh = self.folder.join(format!("{PART}.{CURRENT}"));
         remove(&fresh)?;

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 
 use super::{BundleError, MANIFEST, verify};
-use crate::durable;
+use crate::files;
 
 /// Name of the signature within a bundle.
 pub const SIGNATURE: &str = "bundle.minisig";
@@ -197,8 +197,12 @@ pub fn sign(
         comment: signature.trusted_comment().unwrap_or_default(),
     };
     let path = folder.join(SIGNATURE);
-    durable::replace(&path, signature.into_string().as_bytes())
-        .map_err(|error| SignError::Unwritable { path, error })?;
+    files::replace(&path, signature.into_string().as_bytes()).map_err(|error| {
+        SignError::Unwritable {
+            path,
+            error: error.into(),
+        }
+    })?;
     Ok(signed)
 }
 

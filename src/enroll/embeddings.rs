@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::EnrollError;
 use crate::bundle::{Bundle, ExamSpec};
-use crate::durable;
+use crate::files;
 use crate::report::SOFTWARE;
 
 /// A folder of embeddings.
@@ -73,7 +73,7 @@ impl Embeddings {
         bytes.extend_from_slice(&hash);
         let path = self.folder.join(sha256);
         // Lost in a power failure, they are made again.
-        durable::swap(&path, &bytes).map_err(EnrollError::io(&path))
+        files::swap(&path, &bytes).map_err(EnrollError::io(&path))
     }
 }
 

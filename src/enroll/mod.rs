@@ -139,8 +139,11 @@ impl EnrollError {
         }
     }
 
-    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    fn io<E: Into<std::io::Error>>(path: &Path) -> impl FnOnce(E) -> Self + use<E> {
         let path = path.to_owned();
-        |error| Self::Io { path, error }
+        |error| Self::Io {
+            path,
+            error: error.into(),
+        }
     }
 }

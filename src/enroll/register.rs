@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EnrollError;
 use super::embeddings::make_private;
-use crate::durable;
+use crate::files;
 
 /// The enrolled cases of one exam.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ impl Register {
             Err(error) => return Err(EnrollError::io(&path)(error)),
         };
         let read = serde_json::from_slice(&bytes);
-        read.map_err(|error| EnrollError::io(&path)(error.into()))
+        read.map_err(EnrollError::io(&path))
     }
 
     /// Writes them; durable when this returns.
@@ -43,7 +43,7 @@ impl Register {
         let bytes = serde_json::to_vec(self).unwrap_or_default();
         let folder = path.parent().unwrap_or(state);
         make_private(folder)
-            .and_then(|()| durable::replace(&path, &bytes))
+            .and_then(|()| Ok(files::replace(&path, &bytes)?))
             .map_err(EnrollError::io(&path))
     }
 }

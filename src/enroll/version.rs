@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::EnrollError;
 use crate::bundle::{Bundle, BundleError, ExamSpec, MANIFEST, Manifest, Outline, rehash};
-use crate::durable;
+use crate::files;
 use crate::pipeline::{self, Overrides, Reading, Stopped, Timings};
 use crate::report::SOFTWARE;
 use crate::self_test::{self, SelfTestError};
@@ -68,14 +68,14 @@ pub fn write(
         let folder = target.parent().unwrap_or(to);
         std::fs::create_dir_all(folder).map_err(EnrollError::io(folder))?;
         match files.get(name) {
-            Some(bytes) => durable::replace(&target, bytes),
+            Some(bytes) => files::replace(&target, bytes).map_err(Into::into),
             None => std::fs::copy(from.join(name), &target).map(drop),
         }
         .map_err(EnrollError::io(&target))?;
     }
     let path = to.join(MANIFEST);
     let text = text_of(&manifest, &path)?;
-    durable::replace(&path, text.as_bytes()).map_err(EnrollError::io(&path))?;
+    files::replace(&path, text.as_bytes()).map_err(EnrollError::io(&path))?;
     let written = Bundle::load(to)?;
     self_test::run(&written)?;
     Ok(written.outline())

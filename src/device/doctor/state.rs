@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use crate::device::health::Snapshot;
-use crate::durable;
+use crate::files;
 use crate::journal::SelfCheck;
 
 /// The file that is written and removed.
@@ -31,7 +31,7 @@ pub(super) fn folder(state: &Path) -> SelfCheck {
 
 fn try_in(state: &Path) -> std::io::Result<()> {
     let file = state.join(TRIED);
-    durable::replace(&file, b"")?;
+    files::replace(&file, b"")?;
     fs::remove_file(file)
 }
 

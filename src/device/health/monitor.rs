@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{FILE, Snapshot, metrics};
 use crate::device::cases::Cases;
 use crate::device::lock;
-use crate::durable;
+use crate::files;
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -86,11 +86,11 @@ impl Monitor {
 
     fn write(&self, snapshot: &Snapshot) -> std::io::Result<()> {
         let json = serde_json::to_string_pretty(snapshot)?;
-        let health = durable::swap(&self.health, format!("{json}\n").as_bytes());
+        let health = files::swap(&self.health, format!("{json}\n").as_bytes());
         if let Some(file) = &self.metrics {
-            durable::swap(file, metrics::text(snapshot).as_bytes())?;
+            files::swap(file, metrics::text(snapshot).as_bytes())?;
         }
-        health
+        Ok(health?)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
-use crate::durable;
+use crate::files;
 use crate::patient::Age;
 use crate::report::{Form, NotWritten};
 
@@ -36,9 +36,9 @@ impl Results {
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), NotDelivered> {
-        durable::replace(&self.0.folder.join(name), bytes).map_err(|error| {
+        files::replace(&self.0.folder.join(name), bytes).map_err(|error| {
             NotDelivered::Away(Obstacle::new(
-                code_of(&error),
+                code_of(error.kind()),
                 format!("the folder: {error}"),
             ))
         })
@@ -82,7 +82,7 @@ impl Sink for Results {
     fn deliver(&mut self, ended: &Ended<'_>) -> Result<(), NotDelivered> {
         std::fs::create_dir_all(&self.0.folder).map_err(|error| {
             NotDelivered::Away(Obstacle::new(
-                code_of(&error),
+                code_of(error.kind()),
                 format!("the folder: {error}"),
             ))
         })?;
@@ -118,9 +118,9 @@ fn untelling(record: &Value) -> Value {
     record
 }
 
-fn code_of(error: &std::io::Error) -> &'static str {
+fn code_of(error: std::io::ErrorKind) -> &'static str {
     use std::io::ErrorKind;
-    match error.kind() {
+    match error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no_space",
         _ => "not_written",
     }

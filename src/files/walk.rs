@@ -1,0 +1,120 @@
+//! From the operator's path to the folder that it means: step by step, so that each link on
+//! the way is looked at before it is followed.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Folder, OPEN_TO_ALL, Trouble};
+
+/// As many links as the kernel follows on one way.
+const MOST_LINKS: usize = 40;
+
+/// Steps are only passed through: it takes the right to do so, not the right to list.
+const STEP: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+pub(super) fn open(path: &Path, makes: bool) -> Result<Folder, Trouble> {
+    let mut way = Way::new()?;
+    way.go(path)?;
+    let mut links = 0;
+    while let Some(step) = way.steps.pop_front() {
+        match way.step(&step, makes) {
+            Ok(next) => way.here = next,
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Trouble::Io(Errno::LOOP.into()));
+                }
+                let target = way.link(&step)?;
+                way.go(&target)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let held = fs::openat(&way.here, ".", flags, Mode::empty())?;
+    Ok(Folder::of(held, path))
+}
+
+/// Where the walk is, and what is left of it.
+struct Way {
+    here: File,
+    steps: VecDeque<OsString>,
+}
+
+impl Way {
+    fn new() -> Result<Self, Trouble> {
+        Ok(Self {
+            here: passed(".")?,
+            steps: VecDeque::new(),
+        })
+    }
+
+    /// Puts a path before what is left.
+    fn go(&mut self, path: &Path) -> Result<(), Trouble> {
+        if path.as_os_str().is_empty() {
+            return Err(Trouble::Io(Errno::NOENT.into()));
+        }
+        for component in path.components().rev() {
+            match component {
+                Component::RootDir => self.here = passed("/")?,
+                Component::CurDir | Component::Prefix(_) => {}
+                Component::ParentDir => self.steps.push_front("..".into()),
+                Component::Normal(name) => self.steps.push_front(name.to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&self, name: &OsStr, makes: bool) -> Result<File, Errno> {
+        let open = || fs::openat(&self.here, name, STEP, Mode::empty()).map(File::from);
+        match open() {
+            Err(Errno::NOENT) if makes => {
+                match fs::mkdirat(&self.here, name, OPEN_TO_ALL) {
+                    // Another makes the same one.
+                    Ok(()) | Err(Errno::EXIST) => open(),
+                    Err(error) => Err(error),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    /// Where a link leads, if it is one that may be followed.
+    fn link(&self, name: &OsStr) -> Result<PathBuf, Trouble> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = File::from(fs::openat(&self.here, name, flags, Mode::empty())?);
+        let about = link.metadata()?;
+        if !about.is_symlink() {
+            return Err(Errno::NOTDIR.into());
+        }
+        if !may_be_followed(&about, &self.here.metadata()?) {
+            return Err(Trouble::ForeignLink(name.into()));
+        }
+        // The link that was looked at, not what has its name by now.
+        let target = fs::readlinkat(&link, "", Vec::new())?;
+        Ok(OsString::from_vec(target.into_bytes()).into())
+    }
+}
+
+fn passed(path: &str) -> Result<File, Trouble> {
+    Ok(fs::openat(CWD, path, STEP, Mode::empty())?.into())
+}
+
+/// Root's and one's own links lead where their owner meant. Another user's does where nobody
+/// else may write its folder: naming a path through it is trusting that user.
+fn may_be_followed(link: &Metadata, folder: &Metadata) -> bool {
+    let others = Mode::WGRP | Mode::WOTH;
+    let is_closed = !Mode::from_raw_mode(folder.mode()).intersects(others);
+    let is_own = link.uid() == rustix::process::geteuid().as_raw();
+    link.uid() == 0 || is_own || (is_closed && link.uid() == folder.uid())
+}
