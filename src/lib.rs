@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`sha256`] | what content is known by |
 //! | [`files`] | every file that is made, read by a given name, moved or deleted: in held folders, never through a link |
+//! | [`device_key`] | the device's own key: signatures, derived secrets |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
@@ -35,6 +36,7 @@ pub mod bundle;
 pub mod client;
 pub mod control;
 pub mod device;
+pub mod device_key;
 pub mod engine;
 pub mod enroll;
 pub mod files;
