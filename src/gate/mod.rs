@@ -95,7 +95,8 @@ pub struct Look {
 /// One thing that an exam asks of what an image says of itself.
 struct Rule<'a> {
     what: &'static str,
-    says: Option<&'a String>,
+    /// By word and by code.
+    says: [Option<&'a String>; 2],
     allowed: &'a [String],
     code: RefusalCode,
 }
@@ -103,17 +104,20 @@ struct Rule<'a> {
 /// The rules that the exam has; an empty one asks nothing.
 fn rules<'a>(exam: &ExamGate<'a>, said: &'a Said) -> impl Iterator<Item = Rule<'a>> {
     use RefusalCode::{WrongBodyPart, WrongModality, WrongSide, WrongView};
-    let rule = |what, says: &'a Option<String>, allowed, code| Rule {
+    let rule = |what, word: &'a Option<String>, by_code: &'a Option<String>, allowed, code| Rule {
         what,
-        says: says.as_ref(),
+        says: [word.as_ref(), by_code.as_ref()],
         allowed,
         code,
     };
+    let (modality, part, coded) = (&said.modality, &said.body_part, &said.coded);
+    let (parts, sides) = (exam.body_parts, exam.lateralities);
+    let (side, coded_side) = (&said.laterality, &coded.laterality);
     let rules = [
-        rule("modality", &said.modality, exam.modalities, WrongModality),
-        rule("body part", &said.body_part, exam.body_parts, WrongBodyPart),
-        rule("view", &said.view, exam.views, WrongView),
-        rule("side", &said.laterality, exam.lateralities, WrongSide),
+        rule("modality", modality, &None, exam.modalities, WrongModality),
+        rule("body part", part, &coded.body_part, parts, WrongBodyPart),
+        rule("view", &said.view, &coded.view, exam.views, WrongView),
+        rule("side", side, coded_side, sides, WrongSide),
     ];
     rules.into_iter().filter(|rule| !rule.allowed.is_empty())
 }
@@ -124,8 +128,8 @@ fn rules<'a>(exam: &ExamGate<'a>, said: &'a Said) -> impl Iterator<Item = Rule<'
 /// `wrong_modality`, `wrong_body_part`, `wrong_view` or `wrong_side`.
 pub fn fits(exam: &ExamGate<'_>, said: &Said) -> Result<(), Refusal> {
     for rule in rules(exam, said) {
-        let Some(says) = rule.says else { continue };
-        if !rule.allowed.contains(says) {
+        let unfit = |says: &&&String| !rule.allowed.contains(**says);
+        if let Some(says) = rule.says.iter().flatten().find(unfit) {
             return Err(Refusal::new(
                 rule.code,
                 format!(
@@ -144,7 +148,9 @@ pub fn fits(exam: &ExamGate<'_>, said: &Said) -> Result<(), Refusal> {
 /// What the exam asks and the image does not say, if anything.
 pub fn unsaid(exam: &ExamGate<'_>, said: &Said) -> Option<&'static str> {
     let mut rules = rules(exam, said);
-    rules.find(|rule| rule.says.is_none()).map(|rule| rule.what)
+    rules
+        .find(|rule| rule.says == [None, None])
+        .map(|rule| rule.what)
 }
 
 /// Whether the pixels are what the exam expects.
@@ -336,6 +342,7 @@ fn not_as_expected(spec: &GateSpec, expected: usize, look: &Look) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Coded;
 
     fn spec() -> GateSpec {
         let kind = |name: &str| KindSpec {
@@ -474,5 +481,21 @@ mod tests {
         assert_eq!(unsaid(&exam(&Default::default()), &Said::default()), None);
         assert_eq!(code(&said("MR", None)), "wrong_modality");
         assert_eq!(code(&said("DX", Some("LL"))), "wrong_view");
+        // A code counts as much as a word, and where they differ neither is taken.
+        let coded = |body_part: &str| Said {
+            coded: Coded {
+                body_part: Some(body_part.to_owned()),
+                ..Coded::default()
+            },
+            ..said("DX", Some("PA"))
+        };
+        assert!(fits(&exam(&words), &coded("CHEST")).is_ok());
+        assert_eq!(unsaid(&exam(&words), &coded("CHEST")), None);
+        assert_eq!(code(&coded("KNEE")), "wrong_body_part");
+        let both = Said {
+            body_part: Some("CHEST".to_owned()),
+            ..coded("KNEE")
+        };
+        assert_eq!(code(&both), "wrong_body_part");
     }
 }

@@ -10,7 +10,10 @@ use std::ops::Range;
 use super::kind::Unread;
 
 const START: &[u8] = b"\xff\xd8\xff";
+const APP0: u8 = 0xe0;
 const APP2: u8 = 0xe2;
+const APP14: u8 = 0xee;
+const LOSSLESS: u8 = 0xc3;
 const MPF: &[u8] = b"MPF\0";
 
 /// What the markers of one JPEG say.
@@ -22,6 +25,8 @@ struct Facts {
     precision: u8,
     /// Grey 1, colour 3, for printing 4.
     components: u8,
+    /// Whether JFIF's or Adobe's segment says what the colours are.
+    says_colours: bool,
     /// Where the index of several pictures begins.
     index: Option<Range<usize>>,
     /// Behind the end-of-image marker, where the markers lead to one.
@@ -34,6 +39,7 @@ fn facts(bytes: &[u8]) -> Facts {
         process: 0,
         precision: 8,
         components: 0,
+        says_colours: false,
         index: None,
         end: None,
     };
@@ -81,6 +87,8 @@ impl Facts {
                     self.components = components;
                 }
             }
+            APP0 if segment.starts_with(b"JFIF") => self.says_colours = true,
+            APP14 if segment.starts_with(b"Adobe") => self.says_colours = true,
             APP2 if segment.starts_with(MPF) && self.index.is_none() => {
                 self.index = Some(body.start + MPF.len()..body.end);
             }
@@ -100,7 +108,7 @@ impl Facts {
                 "a JPEG with arithmetic coding",
                 "code it anew without a loss: `jpegtran -outfile out.jpg FILE` does it",
             ),
-            (0xc3, _, _) => unread(
+            (LOSSLESS, _, _) => unread(
                 "a lossless JPEG (process 14)",
                 "save it as PNG: `ffmpeg -i FILE out.png` does it, or export it as DICOM",
             ),
@@ -121,9 +129,22 @@ impl Facts {
     }
 }
 
-/// Whether the markers lead to an end-of-image marker.
-pub(super) fn is_whole(bytes: &[u8]) -> bool {
-    facts(bytes).end.is_some()
+/// What a whole JPEG says of its colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Colours {
+    /// Whether it says what its three components are, wherever it does so.
+    pub are_said: bool,
+    /// Whether it is coded without a loss: no decoder converts such components.
+    pub is_lossless: bool,
+}
+
+/// `None` where the markers lead to no end-of-image marker.
+pub(super) fn colours(bytes: &[u8]) -> Option<Colours> {
+    let facts = facts(bytes);
+    facts.end.map(|_| Colours {
+        are_said: facts.says_colours,
+        is_lossless: facts.process == LOSSLESS,
+    })
 }
 
 /// Why a JPEG cannot be decoded.

@@ -93,6 +93,17 @@ impl FromStr for FrameChoice {
     }
 }
 
+/// What DICOM's code sequences say, in the words that the attributes beside them would have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coded {
+    /// Anatomic Region Sequence (0008,2218).
+    pub body_part: Option<String>,
+    /// View Code Sequence (0054,0220).
+    pub view: Option<String>,
+    /// Anatomic Region Modifier Sequence (0008,2220).
+    pub laterality: Option<String>,
+}
+
 /// What the file says of its own content, in DICOM's words; empty where it is silent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
@@ -104,6 +115,8 @@ pub struct Said {
     pub view: Option<String>,
     /// DICOM Image Laterality (0020,0062) or Laterality (0020,0060): `L`, `R`, `B`.
     pub laterality: Option<String>,
+    /// Body part, view and side by codes, which may say another thing than the words.
+    pub coded: Coded,
     /// The frame that this is, counted from 1, and how many there are.
     pub frame: Option<(u32, u32)>,
     /// How stored values became shades of grey, in words.

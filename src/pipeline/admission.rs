@@ -161,10 +161,11 @@ pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a 
     // Never by the patient: a child's image must not become another exam's.
     let fits = |exam: &&Exam| gate::fits(&exam.spec.gate(), &image.said).is_ok();
     let fitting: Vec<&Exam> = all.iter().copied().filter(fits).collect();
+    let (said, coded) = (&image.said, &image.said.coded);
     let words = [
-        &image.said.body_part,
-        &image.said.view,
-        &image.said.laterality,
+        said.body_part.as_ref().or(coded.body_part.as_ref()),
+        said.view.as_ref().or(coded.view.as_ref()),
+        said.laterality.as_ref().or(coded.laterality.as_ref()),
     ];
     let said = words
         .into_iter()

@@ -2,7 +2,8 @@
 //! there. Old units and dumps of what was sent leave out preamble and magic word, and many
 //! of them the meta group; the data set's first element then says how the rest is written.
 //!
-//! Nothing here guesses how pixels are compressed: only the meta group could say.
+//! A meta group is read to its end, whatever it says of its length. Nothing here guesses how
+//! pixels are compressed: only the meta group could say.
 
 use std::io::Read;
 
@@ -10,6 +11,8 @@ use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::file::ReadPreamble;
 use dicom_object::{DefaultDicomObject, OpenFileOptions, ReadError};
+
+use super::mend::{Form, mended};
 
 /// Retired, and still met.
 pub(super) const EXPLICIT_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -21,26 +24,28 @@ const FIRST_GROUP: u16 = 0x0008;
 
 /// Whether the bytes begin as a DICOM file does, with the whole head or without.
 pub fn is_dicom(bytes: &[u8]) -> bool {
-    has_magic(bytes) || supplied(bytes).is_some()
+    has_magic(bytes) || Parts::of(bytes).is_some()
 }
 
 /// The file's object.
 pub(super) fn open(bytes: &[u8]) -> Result<DefaultDicomObject, ReadError> {
-    match supplied(bytes) {
-        Some((head, data)) if !has_magic(bytes) => OpenFileOptions::new()
-            .read_preamble(ReadPreamble::Never)
-            .from_reader(head.chain(data)),
-        _ => OpenFileOptions::new().from_reader(bytes),
-    }
+    let Some(parts) = Parts::of(behind_magic(bytes)) else {
+        return OpenFileOptions::new().from_reader(bytes);
+    };
+    let data = match parts.syntax.as_str() {
+        // The parser inflates it: nothing can be seen before.
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN | EXPLICIT_BIG_ENDIAN => parts.data.into(),
+        uids::IMPLICIT_VR_LITTLE_ENDIAN => mended(parts.data, Form::Implicit),
+        _ => mended(parts.data, Form::Explicit),
+    };
+    OpenFileOptions::new()
+        .read_preamble(ReadPreamble::Never)
+        .from_reader(parts.head.chain(&*data))
 }
 
 /// The class of the object, as the meta group says it.
 pub(super) fn media_class(bytes: &[u8]) -> Option<&str> {
-    let mut data = match has_magic(bytes) {
-        true if bytes.starts_with(MAGIC) => &bytes[MAGIC.len()..],
-        true => &bytes[MAGIC_AT + MAGIC.len()..],
-        false => bytes,
-    };
+    let mut data = behind_magic(bytes);
     while let Some((tag, length)) = meta_element(data) {
         let (element, rest) = data.split_at_checked(length)?;
         if tag == tags::MEDIA_STORAGE_SOP_CLASS_UID {
@@ -56,26 +61,58 @@ fn has_magic(bytes: &[u8]) -> bool {
     bytes.get(MAGIC_AT..MAGIC_AT + MAGIC.len()) == Some(MAGIC) || bytes.starts_with(MAGIC)
 }
 
-/// The head that bytes without a magic word should have, and their data set; `None` where
-/// they do not begin as DICOM does.
-fn supplied(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut group = Vec::new();
-    let mut data = bytes;
-    let mut names_syntax = false;
-    while let Some((tag, length)) = meta_element(data) {
-        let (element, rest) = data.split_at_checked(length)?;
-        if tag != tags::FILE_META_INFORMATION_GROUP_LENGTH {
-            group.extend_from_slice(element);
+/// What follows the preamble and the magic word, where they are there.
+fn behind_magic(bytes: &[u8]) -> &[u8] {
+    match has_magic(bytes) {
+        true if bytes.starts_with(MAGIC) => &bytes[MAGIC.len()..],
+        true => &bytes[MAGIC_AT + MAGIC.len()..],
+        false => bytes,
+    }
+}
+
+/// A file without its preamble and its magic word.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts<'b> {
+    /// Magic word and meta group, as the parser wants them.
+    head: Vec<u8>,
+    /// The transfer syntax.
+    syntax: String,
+    data: &'b [u8],
+}
+
+impl<'b> Parts<'b> {
+    /// `None` where the bytes do not begin as DICOM does.
+    fn of(bytes: &'b [u8]) -> Option<Self> {
+        let mut group = Vec::new();
+        let mut data = bytes;
+        let mut syntax = None;
+        while let Some((tag, length)) = meta_element(data) {
+            let (element, rest) = data.split_at_checked(length)?;
+            if tag != tags::FILE_META_INFORMATION_GROUP_LENGTH {
+                group.extend_from_slice(element);
+            }
+            if tag == tags::TRANSFER_SYNTAX_UID {
+                let uid = std::str::from_utf8(element.get(8..)?).ok()?;
+                syntax = Some(uid.trim_end_matches(['\0', ' ']).to_owned());
+            }
+            data = rest;
         }
-        names_syntax |= tag == tags::TRANSFER_SYNTAX_UID;
-        data = rest;
+        let syntax = match syntax {
+            Some(syntax) => syntax,
+            None => {
+                let syntax = syntax_of(data)?;
+                group.extend(uid_element(tags::TRANSFER_SYNTAX_UID, syntax));
+                syntax.to_owned()
+            }
+        };
+        let length = u32::try_from(group.len()).ok()?.to_le_bytes();
+        let length = short_element(tags::FILE_META_INFORMATION_GROUP_LENGTH, VR::UL, &length);
+        Some(Self {
+            head: [MAGIC, &length, &group].concat(),
+            syntax,
+            data,
+        })
     }
-    if !names_syntax {
-        group.extend(uid_element(tags::TRANSFER_SYNTAX_UID, syntax_of(data)?));
-    }
-    let length = u32::try_from(group.len()).ok()?.to_le_bytes();
-    let group_length = short_element(tags::FILE_META_INFORMATION_GROUP_LENGTH, VR::UL, &length);
-    Some(([MAGIC, &group_length, &group].concat(), data))
 }
 
 /// Tag and length, head included, of an element of the meta group, where one begins here;
@@ -170,15 +207,20 @@ mod tests {
         let syntax = uid_element(tags::TRANSFER_SYNTAX_UID, uids::JPEGLS_LOSSLESS);
         let set = b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100";
         let bytes = [&syntax[..], set].concat();
-        let (head, data) = supplied(&bytes).unwrap();
+        let parts = Parts::of(&bytes).unwrap();
         let whole = [
             MAGIC,
             b"\x02\0\0\0UL\x04\0",
             &(syntax.len() as u32).to_le_bytes(),
             &syntax,
         ];
-        assert_eq!((head, data), (whole.concat(), &set[..]));
+        let expected = Parts {
+            head: whole.concat(),
+            syntax: uids::JPEGLS_LOSSLESS.to_owned(),
+            data: set,
+        };
+        assert_eq!(parts, expected);
         // Cut within the group, there is no saying what follows.
-        assert!(supplied(&syntax[..syntax.len() - 1]).is_none());
+        assert!(Parts::of(&syntax[..syntax.len() - 1]).is_none());
     }
 }

@@ -7,8 +7,8 @@ use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use serde::{Deserialize, Serialize};
 
-use super::classes;
 use super::patient::patient;
+use super::{anatomy, classes};
 use crate::image::Said;
 
 /// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
@@ -64,6 +64,9 @@ const CARRIED: [Tag; 14] = [
     tags::STUDY_ID,
 ];
 
+/// By how much a spacing's sides must differ to be no square.
+const NOT_SQUARE: f64 = 0.005;
+
 /// An object, and short ways to its attributes.
 pub(super) struct Header<'a> {
     /// The file.
@@ -86,6 +89,11 @@ impl<'a> Header<'a> {
         text_of(self.object, tag)
     }
 
+    /// The same of a code string (PS3.5, 6.2): neither case nor blanks around it matter.
+    pub fn code(&self, tag: Tag) -> Option<String> {
+        self.text(tag).map(|text| text.to_uppercase())
+    }
+
     pub fn number(&self, tag: Tag) -> Option<u32> {
         self.object.get(tag)?.to_int::<u32>().ok()
     }
@@ -101,9 +109,8 @@ impl<'a> Header<'a> {
     }
 
     /// Whether the object is of a class that holds pixels: then their absence is damage.
-    pub fn is_deflated_or_whole(&self) -> bool {
-        !self
-            .text(tags::SOP_CLASS_UID)
+    pub fn is_of_a_class_with_pixels(&self) -> bool {
+        self.text(tags::SOP_CLASS_UID)
             .is_some_and(|uid| uid.starts_with("1.2.840.10008.5.1.4.1.1."))
     }
 
@@ -142,13 +149,14 @@ impl<'a> Header<'a> {
     }
 
     pub fn said(&self, frame: usize) -> Said {
-        let upper = |tag| self.text(tag).map(|text| text.to_uppercase());
+        let upper = |tag| self.code(tag);
         let (patient, notes) = patient(self);
         Said {
             modality: upper(tags::MODALITY),
             body_part: upper(tags::BODY_PART_EXAMINED),
             view: upper(tags::VIEW_POSITION),
             laterality: upper(tags::IMAGE_LATERALITY).or_else(|| upper(tags::LATERALITY)),
+            coded: anatomy::coded(self, frame),
             frame: Some((frame as u32 + 1, self.frames() as u32)),
             window: None,
             burned_in: upper(tags::BURNED_IN_ANNOTATION).and_then(|word| match word.as_str() {
@@ -183,18 +191,28 @@ impl<'a> Header<'a> {
             .max_by_key(|[x0, y0, x1, y1]| u64::from(x1 - x0) * u64::from(y1 - y0))
     }
 
-    /// Width over height of a pixel (PS3.3, C.7.6.3.1.7: vertical, then horizontal size).
-    pub fn pixel_aspect(&self) -> f64 {
-        let ratio = || {
-            let sides = self.object.get(tags::PIXEL_ASPECT_RATIO)?;
-            let sides = sides.to_multi_float64().ok()?;
+    /// Width over height of a pixel: by Pixel Aspect Ratio (PS3.3, C.7.6.3.1.7), else by the
+    /// first spacing that there is (10.7.1.3). All have the vertical size first.
+    pub fn pixel_aspect(&self, frame: usize) -> f64 {
+        let ratio = |object: &InMemDicomObject, tag: Tag| {
+            let sides = object.get(tag)?.to_multi_float64().ok()?;
             let [vertical, horizontal] = sides[..] else {
                 return None;
             };
             let ratio = horizontal / vertical;
             (ratio.is_finite() && (0.1..=10.0).contains(&ratio)).then_some(ratio)
         };
-        ratio().unwrap_or(1.0)
+        let measured = || {
+            let measures = self.group(tags::PIXEL_MEASURES_SEQUENCE, frame);
+            let ratio = ratio(measures, tags::PIXEL_SPACING)
+                .or_else(|| ratio(self.object, tags::IMAGER_PIXEL_SPACING))
+                .or_else(|| ratio(self.object, tags::NOMINAL_SCANNED_PIXEL_SPACING))?;
+            // Spacings are measured: what is off by less is square.
+            ((ratio - 1.0).abs() > NOT_SQUARE).then_some(ratio)
+        };
+        ratio(self.object, tags::PIXEL_ASPECT_RATIO)
+            .or_else(measured)
+            .unwrap_or(1.0)
     }
 
     /// The object that holds `sequence` for this frame: the frame's own functional group,

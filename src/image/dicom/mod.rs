@@ -1,13 +1,17 @@
 //! DICOM objects become images (PS3.10 files of any class that holds a picture).
 //!
-//! `head` finds the data set, `header` knows attributes, `stored` the values as they were
+//! `head` finds the data set, `mend` lets harmless oddities through, `header` knows attributes, `stored` the values as they were
 //! stored, `shown` how they are looked at. Nothing here knows an exam, and what cannot be
 //! decoded is refused by the transfer syntax's name.
 
+mod anatomy;
 mod classes;
+mod frames;
 mod head;
 mod header;
 mod jpeg_ls;
+mod lut;
+mod mend;
 mod patient;
 mod rle;
 mod shown;
@@ -22,7 +26,7 @@ use stored::NoValues;
 pub use stored::{Photometric, Stored};
 
 use super::pages::no_such_frame;
-use super::read::{check_size, too_large, unreadable};
+use super::read::{check_size, unreadable};
 use super::{FrameChoice, Image, Pixels, Said};
 use crate::finding::{Refusal, RefusalCode};
 
@@ -43,7 +47,7 @@ pub(super) fn read(
         stored.rows as u32,
         stored.samples as u64,
     )?;
-    let stretch = stretch(header.pixel_aspect());
+    let stretch = stretch(header.pixel_aspect(frame));
     let [width, height] = [
         f64::from(stored.columns as u32) * stretch[0],
         f64::from(stored.rows as u32) * stretch[1],
@@ -54,6 +58,7 @@ pub(super) fn read(
     let size = [stored.columns as u32, stored.rows as u32];
     let (mut said, origin) = (header.said(frame), header.origin(frame, size));
     said.window = shown.window;
+    said.notes.extend(shown.notes);
     let image = Image {
         width: size[0],
         height: size[1],
@@ -121,12 +126,33 @@ fn values(header: &Header<'_>, name: &str, frame: usize) -> Result<Stored, Refus
     }
     stored::read(header, frame).map_err(|error| match error {
         NoValues::Unsupported(why) => unsupported(name, &why),
-        NoValues::TooMany(what) => too_large(name, what),
+        NoValues::TooMany(what) => too_many(name, what),
+        NoValues::Contradicted(why) => contradicted(
+            name,
+            &format!("{why}; {}", stored::name_of(header.transfer_syntax)),
+        ),
         NoValues::Broken(why) => unreadable(
             name,
             &format!("{why}; {}", stored::name_of(header.transfer_syntax)),
         ),
     })
+}
+
+/// A header that says another thing than the pixel data is: another copy of it would as well.
+fn contradicted(name: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::Unreadable,
+        format!("{name}: header and pixel data contradict each other: {why}"),
+        "export the image anew from the unit that made it; another copy of this file will not help",
+    )
+}
+
+fn too_many(name: &str, what: String) -> Refusal {
+    Refusal::new(
+        RefusalCode::TooLarge,
+        format!("{name}: {what}"),
+        "export the image with fewer rows and columns",
+    )
 }
 
 /// An object of a class that holds no picture.

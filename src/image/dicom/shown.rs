@@ -9,6 +9,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use super::header::{Header, text_of};
+use super::lut::{self, Lut};
 use super::stored::{Photometric, Stored};
 use crate::image::Pixels;
 
@@ -17,10 +18,17 @@ const CLIPPED: f64 = 0.005;
 /// Tables up to this many bits are worked out for every value beforehand.
 const TABLE_BITS: u32 = 16;
 
+const INVERSION_DISPUTED: &str = "inversion_disputed: Presentation LUT Shape (2050,0020) and \
+     Photometric Interpretation (0028,0004) disagree on what is white; the shape was followed";
+const WINDOW_UNREAD: &str = "window_unread: Window Center and Width (0028,1050 and 0028,1051) are \
+     no window; they were left out";
+
 /// Pixels to look at, and the words for how they came about.
 pub(super) struct Shown {
     pub pixels: Pixels,
     pub window: Option<String>,
+    /// What the header says and was not followed, as `code: sentence`.
+    pub notes: Vec<String>,
 }
 
 /// Turns one frame's values into 8 bits.
@@ -29,10 +37,12 @@ pub(super) fn show(header: &Header<'_>, stored: &Stored, frame: usize) -> Result
         Photometric::Rgb => Ok(Shown {
             pixels: rgb(stored),
             window: None,
+            notes: Vec::new(),
         }),
         Photometric::Palette => palette(header, stored).map(|rgb| Shown {
             pixels: Pixels::Rgb(rgb),
             window: None,
+            notes: Vec::new(),
         }),
         Photometric::Monochrome1 | Photometric::Monochrome2 => grey(header, stored, frame),
     }
@@ -52,22 +62,27 @@ fn rgb(stored: &Stored) -> Pixels {
 }
 
 fn palette(header: &Header<'_>, stored: &Stored) -> Result<Vec<u8>, String> {
-    let table = |descriptor, data| Lut::read(header.object, descriptor, data, "colour table");
+    let table = |tags: [Tag; 3]| Lut::of_palette(header.object, tags);
     let tables = [
-        table(
+        table([
             tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-        )?,
-        table(
+            tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+        ])?,
+        table([
             tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-        )?,
-        table(
+            tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+        ])?,
+        table([
             tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-        )?,
+            tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
+        ])?,
     ];
-    let byte = |table: &Lut, value: i64| (table.at(value as f64) / table.top() * 255.0) as u8;
+    // One depth for all three: a channel that is dark throughout stays dark.
+    let top = lut::top(&tables);
+    let byte = |table: &Lut, value: i64| (table.at(value as f64) / top * 255.0) as u8;
     Ok(stored
         .values()
         .flat_map(|value| tables.each_ref().map(|table| byte(table, value)))
@@ -76,14 +91,18 @@ fn palette(header: &Header<'_>, stored: &Stored) -> Result<Vec<u8>, String> {
 
 fn grey(header: &Header<'_>, stored: &Stored, frame: usize) -> Result<Shown, String> {
     let modality = Modality::of(header, frame)?;
-    let padding = padding(header, stored);
-    let voi = match Voi::of(header, frame)? {
+    let padding = Padding::of(header, stored);
+    let mut notes = Vec::new();
+    let voi = match Voi::of(header, frame, &mut notes)? {
         Some(voi) => voi,
         None => Voi::default_for(header, stored, &modality, padding),
     };
-    let inverted = (stored.photometric == Photometric::Monochrome1)
-        != (header.text(tags::PRESENTATION_LUT_SHAPE).as_deref() == Some("INVERSE"));
+    let inverted = is_inverted(header, stored.photometric, &mut notes);
     let byte = |value: i64| {
+        // Never measured: background, whatever the window makes of its number.
+        if padding.is_some_and(|padding| padding.holds(value)) {
+            return 0;
+        }
         let shade = voi.shade(modality.apply(value as f64));
         let shade = if inverted { 1.0 - shade } else { shade };
         (shade * 255.0 + 0.5) as u8
@@ -107,18 +126,50 @@ fn grey(header: &Header<'_>, stored: &Stored, frame: usize) -> Result<Shown, Str
     Ok(Shown {
         pixels: Pixels::Luma(luma),
         window: Some(window),
+        notes,
     })
 }
 
-/// The value of pixels that were never measured; it takes no part in a default window.
-fn padding(header: &Header<'_>, stored: &Stored) -> Option<i64> {
-    let element = header.object.get(tags::PIXEL_PADDING_VALUE)?;
-    let value = element.to_int::<i64>().ok()?;
-    Some(if stored.signed || value >= 0 {
-        value
-    } else {
-        value & ((1 << stored.bits) - 1)
-    })
+/// Whether the lowest value is white: by Presentation LUT Shape (PS3.3, C.11.6.1.2), which holds
+/// the turn that MONOCHROME1 asks for already (C.8.11.3.1.2), else by MONOCHROME1 alone.
+fn is_inverted(header: &Header<'_>, photometric: Photometric, notes: &mut Vec<String>) -> bool {
+    let by_photometric = photometric == Photometric::Monochrome1;
+    let by_shape = match header.code(tags::PRESENTATION_LUT_SHAPE).as_deref() {
+        Some("INVERSE") => true,
+        Some("IDENTITY") => false,
+        _ => return by_photometric,
+    };
+    if by_shape != by_photometric {
+        notes.push(INVERSION_DISPUTED.to_owned());
+    }
+    by_shape
+}
+
+/// The values of pixels that were never measured (PS3.3, C.7.5.1.1.2).
+#[derive(Debug, Clone, Copy)]
+struct Padding {
+    least: i64,
+    most: i64,
+}
+
+impl Padding {
+    fn of(header: &Header<'_>, stored: &Stored) -> Option<Self> {
+        let value = |tag| {
+            let value = header.object.get(tag)?.to_int::<i64>().ok()?;
+            // Of whatever sign the element is: what counts are its bits.
+            Some(stored.value(value as u32))
+        };
+        let one = value(tags::PIXEL_PADDING_VALUE)?;
+        let other = value(tags::PIXEL_PADDING_RANGE_LIMIT).unwrap_or(one);
+        Some(Self {
+            least: one.min(other),
+            most: one.max(other),
+        })
+    }
+
+    fn holds(&self, value: i64) -> bool {
+        (self.least..=self.most).contains(&value)
+    }
 }
 
 /// From stored values to what the device measures.
@@ -131,7 +182,7 @@ impl Modality {
     fn of(header: &Header<'_>, frame: usize) -> Result<Self, String> {
         let items = header.object.get(tags::MODALITY_LUT_SEQUENCE);
         if let Some(item) = items.and_then(|e| e.items()?.first()) {
-            let table = Lut::read(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, "modality LUT")?;
+            let table = Lut::of_item(item, "modality LUT")?;
             return Ok(Self::Table(table));
         }
         let object = header.group(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, frame);
@@ -176,35 +227,45 @@ enum Function {
 }
 
 impl Voi {
-    fn of(header: &Header<'_>, frame: usize) -> Result<Option<Self>, String> {
+    fn of(
+        header: &Header<'_>,
+        frame: usize,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Self>, String> {
         let items = header.object.get(tags::VOILUT_SEQUENCE);
         if let Some(item) = items.and_then(|e| e.items()?.first()) {
-            let table = Lut::read(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, "VOI LUT")?;
-            return Ok(Some(Self::Table(table)));
+            return Ok(Some(Self::Table(Lut::of_item(item, "VOI LUT")?)));
         }
         let object = header.group(tags::FRAME_VOILUT_SEQUENCE, frame);
-        let (Some(centre), Some(width)) = (
-            number(object, tags::WINDOW_CENTER),
-            number(object, tags::WINDOW_WIDTH),
-        ) else {
-            return Ok(None);
-        };
-        let function = match text_of(object, tags::VOILUT_FUNCTION).as_deref() {
+        let says = |tag| text_of(object, tag).is_some();
+        let window = Self::window(object);
+        if window.is_none() && (says(tags::WINDOW_CENTER) || says(tags::WINDOW_WIDTH)) {
+            notes.push(WINDOW_UNREAD.to_owned());
+        }
+        Ok(window)
+    }
+
+    /// The first window, where it is one.
+    fn window(object: &InMemDicomObject) -> Option<Self> {
+        let centre = number(object, tags::WINDOW_CENTER)?;
+        let width = number(object, tags::WINDOW_WIDTH)?;
+        let function = text_of(object, tags::VOILUT_FUNCTION).map(|word| word.to_uppercase());
+        let function = match function.as_deref() {
             None | Some("LINEAR") => Function::Linear,
             Some("LINEAR_EXACT") => Function::LinearExact,
             Some("SIGMOID") => Function::Sigmoid,
-            Some(other) => return Err(format!("VOI LUT function {other} is not known")),
+            Some(_) => return None,
         };
         let least = if matches!(function, Function::Linear) {
             1.0
         } else {
             f64::MIN_POSITIVE
         };
-        Ok((width >= least).then_some(Self::Window {
+        (width >= least).then_some(Self::Window {
             centre,
             width,
             function,
-        }))
+        })
     }
 
     /// Eight bits as they are; wider values between the values that leave out
@@ -213,7 +274,7 @@ impl Voi {
         header: &Header<'_>,
         stored: &Stored,
         modality: &Modality,
-        padding: Option<i64>,
+        padding: Option<Padding>,
     ) -> Self {
         let plain = header.object.get(tags::RESCALE_SLOPE).is_none();
         if stored.bits <= 8 && !stored.signed && plain {
@@ -224,7 +285,8 @@ impl Voi {
                 words: "no window given: all values",
             };
         }
-        let mut values: Vec<i64> = stored.values().filter(|v| Some(*v) != padding).collect();
+        let is_measured = |value: &i64| padding.is_none_or(|padding| !padding.holds(*value));
+        let mut values: Vec<i64> = stored.values().filter(is_measured).collect();
         if values.is_empty() {
             values = stored.values().collect();
         }
@@ -241,7 +303,7 @@ impl Voi {
 
     fn shade(&self, value: f64) -> f64 {
         let shade = match self {
-            Self::Table(table) => table.at(value) / table.top(),
+            Self::Table(table) => table.at(value) / lut::top(std::slice::from_ref(table)),
             Self::Window {
                 centre,
                 width,
@@ -269,70 +331,4 @@ impl Voi {
 fn number(object: &InMemDicomObject, tag: Tag) -> Option<f64> {
     let value = text_of(object, tag)?.parse::<f64>().ok()?;
     value.is_finite().then_some(value)
-}
-
-/// A lookup table with its descriptor (PS3.3, C.11.1.1 and C.7.6.3.1.5).
-struct Lut {
-    first: f64,
-    bits: u32,
-    entries: Vec<u16>,
-}
-
-impl Lut {
-    fn read(
-        object: &InMemDicomObject,
-        descriptor: Tag,
-        data: Tag,
-        name: &str,
-    ) -> Result<Self, String> {
-        let missing = || format!("the {name} is missing or is written in segments");
-        let descriptor = object.get(descriptor).ok_or_else(missing)?;
-        let numbers = descriptor.to_multi_int::<i32>().map_err(|_| missing())?;
-        let [count, first, bits] = numbers[..] else {
-            return Err(format!("the {name}'s descriptor has no three numbers"));
-        };
-        // 0 stands for 65536, which 16 bits cannot hold.
-        let count = match count & 0xffff {
-            0 => 1 << 16,
-            count => count as usize,
-        };
-        if !(1..=16).contains(&bits) {
-            return Err(format!("the {name} has entries of {bits} bits"));
-        }
-        let bytes = object.get(data).ok_or_else(missing)?.to_bytes();
-        let bytes = bytes.map_err(|_| missing())?;
-        let entries: Vec<u16> = if bytes.len() < 2 * count {
-            bytes.iter().map(|&b| u16::from(b)).collect()
-        } else {
-            let pairs = bytes.chunks_exact(2);
-            pairs.map(|b| u16::from_le_bytes([b[0], b[1]])).collect()
-        };
-        if entries.len() < count {
-            return Err(format!(
-                "the {name} holds {} of {count} entries",
-                entries.len()
-            ));
-        }
-        // Many writers say 16 bits and use 8, or the other way round.
-        let largest = entries[..count].iter().copied().max().unwrap_or(0);
-        let used = 16 - largest.leading_zeros();
-        Ok(Self {
-            first: first.into(),
-            bits: if used > bits as u32 || (bits == 16 && used <= 8) {
-                used.max(8)
-            } else {
-                bits as u32
-            },
-            entries: entries[..count].to_vec(),
-        })
-    }
-
-    fn at(&self, value: f64) -> f64 {
-        let index = (value - self.first).clamp(0.0, (self.entries.len() - 1) as f64);
-        self.entries[index as usize].into()
-    }
-
-    fn top(&self) -> f64 {
-        f64::from((1u32 << self.bits) - 1)
-    }
 }

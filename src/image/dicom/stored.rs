@@ -12,11 +12,14 @@ use jpeg_decoder::{ColorTransform, PixelFormat};
 
 use super::head::EXPLICIT_BIG_ENDIAN;
 use super::header::Header;
-use super::{jpeg_ls, rle};
+use super::{frames, jpeg_ls, rle};
 use crate::image::jpeg;
 
 /// Most samples that one frame may hold: 4 bytes each, and 96 MiB together.
 pub(super) const MOST_SAMPLES: usize = 24 << 20;
+
+/// A JPEG 2000 codestream's first two markers.
+const CODESTREAM_2000: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
 
 /// Why a frame has no values.
 #[derive(Debug)]
@@ -25,12 +28,18 @@ pub(super) enum NoValues {
     Unsupported(String),
     /// They are damaged or cut short.
     Broken(String),
+    /// The header says another thing of them than they are: another copy would as well.
+    Contradicted(String),
     /// There are too many.
     TooMany(String),
 }
 
 fn broken(why: impl Into<String>) -> NoValues {
     NoValues::Broken(why.into())
+}
+
+fn contradicted(why: impl Into<String>) -> NoValues {
+    NoValues::Contradicted(why.into())
 }
 
 /// PS3.3, C.7.6.3.1.2; colour models are RGB by the time anyone sees them.
@@ -71,7 +80,8 @@ impl Stored {
         self.patterns.iter().map(|&pattern| self.value(pattern))
     }
 
-    fn value(&self, pattern: u32) -> i64 {
+    /// The value of a bit pattern, of which the lowest bits count.
+    pub(super) fn value(&self, pattern: u32) -> i64 {
         let spare = 32 - self.bits;
         if self.signed {
             i64::from((pattern << spare).cast_signed() >> spare)
@@ -112,7 +122,7 @@ impl Layout {
             signed: header.number(tags::PIXEL_REPRESENTATION) == Some(1),
             planar: header.number(tags::PLANAR_CONFIGURATION) == Some(1),
             model: header
-                .text(tags::PHOTOMETRIC_INTERPRETATION)
+                .code(tags::PHOTOMETRIC_INTERPRETATION)
                 .ok_or_else(|| broken("Photometric Interpretation is missing"))?,
         };
         if ![8, 16, 32].contains(&layout.allocated) {
@@ -126,7 +136,7 @@ impl Layout {
             || layout.high as usize >= layout.allocated
             || layout.high + 1 < stored
         {
-            return Err(broken(format!(
+            return Err(contradicted(format!(
                 "{stored} of {} bits up to bit {} cannot be",
                 layout.allocated, layout.high
             )));
@@ -138,12 +148,15 @@ impl Layout {
             )));
         }
         if layout.count() == 0 {
-            return Err(broken("there are no rows or columns"));
+            return Err(contradicted("there are no rows or columns"));
         }
         if layout.count() > MOST_SAMPLES {
             return Err(NoValues::TooMany(format!(
-                "{} x {} pixels of {} samples",
-                layout.columns, layout.rows, layout.samples
+                "{} x {} pixels of {} samples are {} samples; at most {MOST_SAMPLES} a frame",
+                layout.columns,
+                layout.rows,
+                layout.samples,
+                layout.count()
             )));
         }
         Ok(layout)
@@ -185,7 +198,7 @@ pub(super) fn read(header: &Header<'_>, frame: usize) -> Result<Stored, NoValues
             if !is_delimited(header.bytes, fragments.last().copied().unwrap_or_default()) {
                 return Err(broken("the file ends within the pixel data"));
             }
-            let data = of_frame(&fragments, sequence.offset_table(), header.frames(), frame)?;
+            let data = frames::of(&fragments, sequence.offset_table(), header.frames(), frame)?;
             encapsulated(header.transfer_syntax, &layout, &data)?
         }
         Value::Sequence(_) => return Err(broken("the pixel data is a sequence of items")),
@@ -197,7 +210,7 @@ fn no_pixel_data(header: &Header<'_>) -> NoValues {
     let holds = |tag| header.object.get(tag).is_some();
     if holds(tags::FLOAT_PIXEL_DATA) || holds(tags::DOUBLE_FLOAT_PIXEL_DATA) {
         NoValues::Unsupported("the object is a map of floating-point values, no picture".to_owned())
-    } else if header.is_deflated_or_whole() {
+    } else if !header.is_of_a_class_with_pixels() {
         NoValues::Unsupported("the object holds no pixel data".to_owned())
     } else {
         broken("the pixel data is missing")
@@ -211,7 +224,7 @@ fn finish(layout: Layout, decoded: Decoded) -> Result<Stored, NoValues> {
         is_rgb,
     } = decoded;
     if patterns.len() != layout.count() {
-        return Err(broken(format!(
+        return Err(contradicted(format!(
             "{} samples instead of {}",
             patterns.len(),
             layout.count()
@@ -237,7 +250,7 @@ fn finish(layout: Layout, decoded: Decoded) -> Result<Stored, NoValues> {
         }
     };
     if (photometric == Photometric::Rgb) != (layout.samples == 3) {
-        return Err(broken(format!(
+        return Err(contradicted(format!(
             "{} with {} samples a pixel",
             layout.model, layout.samples
         )));
@@ -281,10 +294,19 @@ fn native(
         layout.count()
     };
     let length = samples * layout.bytes();
+    let frames = header.frames();
+    // Data of another length is of another layout, and any part of it would be a wrong picture.
+    if !is_padded(bytes, length.checked_mul(frames)) {
+        return Err(contradicted(format!(
+            "the pixel data has {} bytes; {frames} of {length} are to be expected of {}",
+            bytes.len(),
+            layout.model
+        )));
+    }
     let part = frame
         .checked_mul(length)
         .and_then(|start| bytes.get(start..)?.get(..length))
-        .ok_or_else(|| broken(format!("the pixel data ends before frame {}", frame + 1)))?;
+        .ok_or_else(|| broken(format!("there is no frame {}", frame + 1)))?;
     // Big-endian words were put right one by one; a sample of two words has them swapped.
     let swapped = layout.allocated == 32
         && header.transfer_syntax == EXPLICIT_BIG_ENDIAN
@@ -303,6 +325,11 @@ fn native(
         bits: None,
         is_rgb: false,
     })
+}
+
+/// Whether so many bytes were to be expected, and one more where they would be odd.
+fn is_padded(bytes: &[u8], expected: Option<usize>) -> bool {
+    expected.is_some_and(|length| bytes.len() == length || bytes.len() == length + length % 2)
 }
 
 fn interleaved(planes: &[u32], pixels: usize) -> Vec<u32> {
@@ -338,39 +365,6 @@ fn is_delimited(bytes: &[u8], last: &[u8]) -> bool {
     places
         .filter(|(_, window)| *window == DELIMITER)
         .any(|(at, _)| bytes[..at].ends_with(last))
-}
-
-/// The fragments of one frame, joined: by the offset table, or by the rule that a frame
-/// is a fragment or all of them are one frame (PS3.5, A.4).
-fn of_frame(
-    fragments: &[&[u8]],
-    offsets: &[u32],
-    frames: usize,
-    frame: usize,
-) -> Result<Vec<u8>, NoValues> {
-    let missing = || broken(format!("the pixel data ends before frame {}", frame + 1));
-    if frames <= 1 && frame == 0 && !fragments.is_empty() {
-        return Ok(fragments.concat());
-    }
-    if fragments.len() == frames {
-        return fragments.get(frame).map(|f| f.to_vec()).ok_or_else(missing);
-    }
-    let start = *offsets.get(frame).ok_or_else(missing)? as usize;
-    let end = offsets.get(frame + 1).map_or(usize::MAX, |&o| o as usize);
-    let mut at = 0;
-    let mut joined = Vec::new();
-    for fragment in fragments {
-        if (start..end).contains(&at) {
-            joined.extend_from_slice(fragment);
-        }
-        // Each has the head of an item before it.
-        at += fragment.len() + 8;
-    }
-    if joined.is_empty() {
-        Err(missing())
-    } else {
-        Ok(joined)
-    }
 }
 
 fn encapsulated(syntax: &str, layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
@@ -434,7 +428,7 @@ fn same_size(
     if (width, height, components) == (layout.columns, layout.rows, layout.samples) {
         return Ok(());
     }
-    Err(broken(format!(
+    Err(contradicted(format!(
         "the compressed picture is {width} x {height} with {components} components; the header \
          says {} x {} with {}",
         layout.columns, layout.rows, layout.samples
@@ -443,9 +437,9 @@ fn same_size(
 
 /// ITU-T T.81: baseline, extended with 8 bits, and lossless.
 fn classic_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
-    if !jpeg::is_whole(data) {
+    let Some(colours) = jpeg::colours(data) else {
         return Err(broken("the JPEG ends before its end-of-image marker"));
-    }
+    };
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(data));
     let failed = |error: jpeg_decoder::Error| match error {
         jpeg_decoder::Error::Unsupported(what) => {
@@ -456,9 +450,7 @@ fn classic_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
     decoder.read_info().map_err(failed)?;
     let is_ybr = layout.model.starts_with("YBR_FULL");
     // The codestream's own word on its colours comes before the header's.
-    let head = &data[..data.len().min(64)];
-    let says = |what: &[u8]| head.windows(what.len()).any(|bytes| bytes == what);
-    if layout.samples == 3 && !says(b"JFIF") && !says(b"Adobe") {
+    if layout.samples == 3 && !colours.are_said {
         decoder.set_color_transform(if is_ybr {
             ColorTransform::YCbCr
         } else {
@@ -485,7 +477,8 @@ fn classic_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
     Ok(Decoded {
         patterns,
         bits: None,
-        is_rgb: true,
+        // Nothing is converted in a lossless one.
+        is_rgb: !colours.is_lossless,
     })
 }
 
@@ -513,6 +506,28 @@ fn jpeg_2000(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
         patterns,
         // Where the header and the codestream differ, the sign bit is the codestream's.
         bits: Some(first.precision()).filter(|bits| (1..=32).contains(bits)),
-        is_rgb: false,
+        is_rgb: has_own_transform(data),
     })
+}
+
+/// Whether the codestream made its components of RGB, and the decoder RGB of them again
+/// (ISO/IEC 15444-1, A.6.1: the multiple component transformation of the COD marker).
+fn has_own_transform(data: &[u8]) -> bool {
+    const COD: [u8; 2] = [0xff, 0x52];
+    // Behind the marker: length, style of coding, progression, layers.
+    const TRANSFORM: usize = 8;
+    let main = data.windows(4).position(|four| four == CODESTREAM_2000);
+    let Some(mut at) = main.map(|start| start + 2) else {
+        return false;
+    };
+    while let Some(&[mark, kind, high, low]) = data.get(at..at + 4) {
+        if [mark, kind] == COD {
+            return data.get(at + TRANSFORM) == Some(&1);
+        }
+        if mark != 0xff {
+            return false;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+    }
+    false
 }
