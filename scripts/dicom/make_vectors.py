@@ -96,6 +96,14 @@ def compressed(array: np.ndarray, bits: int, syntax: str) -> Dataset:
     return data
 
 
+def with_own_transform(rgb: np.ndarray) -> Dataset:
+    """JPEG 2000 that made its components of RGB, as most archives write it."""
+    data = dataset(rgb, 8, ExplicitVRLittleEndian)
+    data.PhotometricInterpretation = "YBR_RCT"
+    data.compress(JPEG2000Lossless, generate_instance_uid=False)
+    return data
+
+
 def by_dcmtk(array: np.ndarray, bits: int, option: str, name: str) -> Path:
     plain = write(dataset(array, bits, ExplicitVRLittleEndian), "plain.dcm")
     subprocess.run(["dcmcjpeg", option, "+un", plain, FOLDER / name], check=True)
@@ -155,8 +163,10 @@ def main() -> None:
         "jpegls-rgb.dcm": (write(compressed(rgb, 8, JPEGLSLossless), "jpegls-rgb.dcm"), rgb),
         "j2k.dcm": (write(compressed(signed, 16, JPEG2000Lossless), "j2k.dcm"), signed),
         "j2k-rgb.dcm": (write(compressed(rgb, 8, JPEG2000Lossless), "j2k-rgb.dcm"), rgb),
+        "j2k-rct.dcm": (write(with_own_transform(rgb), "j2k-rct.dcm"), rgb),
         "jpeg-lossless.dcm": (by_dcmtk(grey16, 16, "+e1", "jpeg-lossless.dcm"), grey16),
         "jpeg-lossless-14.dcm": (by_dcmtk(grey8, 8, "+el", "jpeg-lossless-14.dcm"), grey8),
+        "jpeg-lossless-rgb.dcm": (by_dcmtk(rgb, 8, "+e1", "jpeg-lossless-rgb.dcm"), rgb),
     }
     by_dcmtk(grey8, 8, "+eb", "jpeg.dcm")
     write(patient(), "patient.dcm")

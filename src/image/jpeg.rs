@@ -344,6 +344,27 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_said_wherever_the_segment_stands() {
+        let comment = [&[0xff, 0xfe, 0, 202][..], &[7; 200]].concat();
+        let adobe = b"\xff\xee\x00\x0eAdobe\0\x64\0\0\0\0\0";
+        let jfif = b"\xff\xe0\x00\x07JFIF\0";
+        for (segments, are_said) in [
+            (vec![], false),
+            (vec![&comment[..]], false),
+            (vec![&comment[..], adobe], true),
+            (vec![adobe, &comment], true),
+            (vec![&comment, jfif], true),
+            // The word within a comment is none.
+            (vec![b"\xff\xfe\x00\x07Adobe"], false),
+        ] {
+            let bytes = [&WHOLE[..2], &segments.concat(), &WHOLE[2..]].concat();
+            let said = colours(&bytes).map(|colours| colours.are_said);
+            assert_eq!(said, Some(are_said), "{segments:?}");
+        }
+        assert_eq!(colours(&WHOLE[..WHOLE.len() - 1]), None);
+    }
+
+    #[test]
     fn processes_are_told_apart() {
         for (process, precision, components, what) in [
             (0xc0, 8, 1, None),
