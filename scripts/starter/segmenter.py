@@ -60,7 +60,13 @@ class Mlp(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention; its scale is a plain number, so that the exported
-    graph holds a constant where it would work out a square root of a shape."""
+    graph holds a constant where it would work out a square root of a shape.
+
+    Under autocast it is written out: PyTorch's fused one takes longer to go back through in
+    bfloat16 than all the rest of the encoder."""
+    if torch.is_autocast_enabled("cpu"):
+        weights = (q * int(q.shape[-1]) ** -0.5) @ k.transpose(-1, -2)
+        return weights.softmax(dim=-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, scale=int(q.shape[-1]) ** -0.5)
 
 
@@ -315,10 +321,18 @@ class MaskDecoder(nn.Module):
         self.iou_head = Mlp([d, d, d, self.TOKENS], nn.ReLU, sigmoid=True)
         self.object_head = Mlp([d, d, 1], nn.ReLU)
 
+    def hints(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What the points add to the embedding and to the finest map; nothing here (see
+        `segmenter.model`)."""
+        return None
+
     def forward(
         self, embed: Tensor, s0: Tensor, s1: Tensor, coords: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         b = int(embed.shape[0])
+        hints = self.hints(coords, labels)
+        if hints is not None:
+            embed, s0 = embed + hints[0], s0 + hints[1]
         fixed = torch.cat([self.object_token, self.iou_token, self.mask_tokens])
         tokens = torch.cat(
             [fixed.unsqueeze(0).expand(b, -1, -1), self.prompt(coords, labels)], dim=1
