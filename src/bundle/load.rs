@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::prepare::Prepared;
-use super::trust::{Signed, Trust};
+use super::trust::{Older, Signed, Trust};
 use super::verify::verify_but;
 use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest};
-use crate::engine::{EngineError, Expected, Graph, Side};
+use crate::engine::{EngineError, Expected, Graph, PreparedKey, Side};
 use crate::finding::BundleId;
 use crate::gate::{Layout, Layouts, layout};
 use crate::image::Canvas;
@@ -30,6 +30,8 @@ pub struct Bundle {
     pub id: BundleId,
     /// Its signature, where one was asked for.
     pub signed: Option<Signed>,
+    /// That it is older than what the device has had, where a person went back to it.
+    pub older: Option<Older>,
     /// The manifest.
     pub manifest: Manifest,
     /// Pixels `[1, 3, S, S]` to embedding `[1, W, S/16, S/16]` and the maps at stride 4
@@ -54,33 +56,34 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Verifies and loads the bundle in `folder`.
+    /// Verifies and loads the bundle in `folder`, whoever made it.
     ///
     /// # Errors
     /// [`BundleError`], which names the file.
-    ///
-    /// A graph with a prepared file ([`prepare`](super::prepare())) is taken from there;
-    /// its ONNX file must be there, but is left to `bundle verify` to hash.
     pub fn load(folder: &Path) -> Result<Self, BundleError> {
-        Self::load_trusted(folder, &Trust::default())
+        Self::load_trusted(folder, &Trust::default(), None)
     }
 
-    /// The same, of a bundle whose maker must be trusted. Where a signature is required, no
-    /// prepared file is used: nobody signed it.
+    /// The same, of a bundle whose maker must be trusted. With the key of the device, a graph
+    /// that has a prepared file ([`prepare`](super::prepare())) is taken from there: what stands
+    /// in for a file is known by the hash that the manifest has of it. Its ONNX file must be
+    /// there, but is left to `bundle verify` to hash.
     ///
     /// # Errors
     /// [`BundleError`], which names the file.
-    pub fn load_trusted(folder: &Path, trust: &Trust) -> Result<Self, BundleError> {
-        let mut prepared = Prepared::beside(folder);
-        let checked = verify_but(folder, trust, &mut |manifest, file, path| {
-            !trust.required
-                && manifest.graphs().contains(&file)
-                && prepared.open(file, path, &manifest.files[file])
+    pub fn load_trusted(
+        folder: &Path,
+        trust: &Trust,
+        key: Option<&PreparedKey>,
+    ) -> Result<Self, BundleError> {
+        let mut prepared = Prepared::beside(folder, key);
+        let checked = verify_but(folder, trust, &mut |manifest, file, files| {
+            manifest.graphs().contains(&file) && prepared.open(file, files, &manifest.files[file])
         })?;
         Self::from_checked(checked, prepared)
     }
 
-    fn from_checked(mut checked: Checked, mut prepared: Prepared) -> Result<Self, BundleError> {
+    fn from_checked(mut checked: Checked, mut prepared: Prepared<'_>) -> Result<Self, BundleError> {
         let manifest = checked.manifest.clone();
         let mut graph = |file: &String, inputs: &[Expected<'_>], outputs| {
             let path = checked.folder.join(file);
@@ -179,6 +182,7 @@ impl Bundle {
         Ok(Self {
             id,
             signed: checked.signed,
+            older: checked.older,
             manifest,
             segmenter_encoder,
             segmenter_decoder,

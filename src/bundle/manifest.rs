@@ -45,6 +45,10 @@ pub struct Manifest {
     pub name: String,
     /// Version of the bundle.
     pub version: String,
+    /// Which of its maker's releases it is: the higher, the later. A device that has had one
+    /// takes no lower one of the same name and key.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub release: u64,
     /// What it may be used for.
     pub intended_use: IntendedUse,
     /// The segmenter.
@@ -382,6 +386,11 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// A bundle whose maker counts no releases; written as it was before there were any.
+fn is_zero(release: &u64) -> bool {
+    *release == 0
 }
 
 /// A path in a manifest stays inside the bundle.

@@ -3,6 +3,7 @@
 //! A bundle is used whole or not at all: every file is hashed before anything in it
 //! is believed, and a broken file is refused by name. This room runs nothing.
 
+mod files;
 mod find;
 mod known;
 mod load;
@@ -10,6 +11,8 @@ mod manifest;
 mod outline;
 mod prepare;
 mod provenance;
+mod secret;
+mod sign;
 mod store;
 mod trust;
 mod verify;
@@ -22,7 +25,9 @@ pub use outline::{ExamOutline, Outline, outline};
 pub use prepare::{graph, graph_files, is_prepared, prepare};
 pub use provenance::{Calibrated, Enrolled};
 pub use store::Store;
-pub use trust::{Key, SIGNATURE, SignError, Signed, Trust, make_key, sign};
+pub use secret::{make_prepared_key, prepared_key};
+pub use sign::{SignError, make_key, sign};
+pub use trust::{Back, Key, Older, SIGNATURE, Signed, Trust, clock_is_set};
 pub use verify::{Checked, Rehashed, rehash, verify, verify_trusted};
 
 use std::path::PathBuf;
@@ -74,6 +79,22 @@ pub enum BundleError {
         /// The file.
         path: PathBuf,
     },
+    /// Something in the bundle is no regular file.
+    #[error("{}: is {what}; a bundle consists of regular files", path.display())]
+    NoFile {
+        /// What is none.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// A file, or all of them, are larger or more than any bundle's.
+    #[error("{}: {what}", path.display())]
+    TooLarge {
+        /// The file, or the folder.
+        path: PathBuf,
+        /// What there is, and what is the most.
+        what: String,
+    },
     /// There is no signature where one is required.
     #[error("{}: is missing; a signature is required here", path.display())]
     Unsigned {
@@ -84,6 +105,40 @@ pub enum BundleError {
     #[error("{}: {why}", path.display())]
     Signature {
         /// The signature's file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The bundle, or its key, is trusted no longer.
+    #[error("{}: was revoked: {why}", path.display())]
+    Revoked {
+        /// The bundle's folder.
+        path: PathBuf,
+        /// What stands in which list.
+        why: String,
+    },
+    /// The list of what is trusted no longer cannot be believed.
+    #[error("{}: {why}", path.display())]
+    RevokedList {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The bundle is older than what the device has had.
+    #[error("{}: is release {release}, and the device has had release {highest}", path.display())]
+    Older {
+        /// The bundle's folder.
+        path: PathBuf,
+        /// Its release.
+        release: u64,
+        /// The highest.
+        highest: u64,
+    },
+    /// What the device has had cannot be read.
+    #[error("{}: {why}", path.display())]
+    Releases {
+        /// The file.
         path: PathBuf,
         /// What is wrong.
         why: String,
@@ -139,8 +194,14 @@ impl BundleError {
             Self::Manifest { .. } => "bundle_manifest",
             Self::Hash { .. } => "bundle_hash",
             Self::Unlisted { .. } => "bundle_unlisted",
+            Self::NoFile { .. } => "bundle_no_file",
+            Self::TooLarge { .. } => "bundle_too_large",
             Self::Unsigned { .. } => "bundle_unsigned",
             Self::Signature { .. } => "bundle_signature",
+            Self::Revoked { .. } => "bundle_revoked",
+            Self::RevokedList { .. } => "revoked_list",
+            Self::Older { .. } => "bundle_older",
+            Self::Releases { .. } => "bundle_releases",
             Self::Unwritable { .. } => "bundle_unwritable",
             Self::Graph { error, .. } if of_this_machine(error) => error.code(),
             Self::Graph { .. } => "bundle_graph",
@@ -159,7 +220,19 @@ impl BundleError {
             }
             Self::Unreadable { .. } | Self::Hash { .. } => "copy the bundle again from its source",
             Self::Unsigned { .. } | Self::Signature { .. } => {
-                "get the bundle from its maker again, or add its maker's public key to the trusted ones"
+                "get the bundle from its maker, signed, or add its maker's public key to the trusted ones"
+            }
+            Self::NoFile { .. } => "copy the files themselves, without links, from the bundle's source",
+            Self::TooLarge { .. } => "use a bundle of its maker's: this is none",
+            Self::Revoked { .. } => "get a newer bundle from its maker; do not use this one",
+            Self::RevokedList { .. } => {
+                "put the list back as its maker gives it, owned by root and written by nobody else"
+            }
+            Self::Older { .. } => {
+                "install a newer one; to go back all the same: medfocus bundle install DIR --allow-older"
+            }
+            Self::Releases { .. } => {
+                "install the bundle again: medfocus bundle install DIR --allow-older"
             }
             Self::Manifest { .. } => "use a bundle made for this version of medfocus",
             Self::Unwritable { .. } => "check the folder, the right to write and the space left",

@@ -1,23 +1,28 @@
 //! Graphs made ready for this CPU, in a folder beside the bundle: `NAME.prepared`.
 //!
-//! They lie outside the bundle, whose files are all listed and hashed. One that is
-//! missing costs a slower start; one that is broken is told of and made anew; neither
-//! ever changes an answer.
+//! They lie outside the bundle, whose files are all listed and hashed, and carry a code by the
+//! [key](super::prepared_key) of the device that made them. One that is missing costs a slower
+//! start; one that is broken, or that another device made, is told of and made anew; neither ever
+//! changes an answer. Without a key none is used.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::files::Files;
 use super::trust::Trust;
 use super::verify::verify_but;
 use super::{BundleError, Checked, verify};
-use crate::engine::{Arithmetic, EngineError, Graph, Origin};
+use crate::engine::{Arithmetic, EngineError, Graph, Origin, PreparedKey};
 
 /// Verifies a bundle and writes the prepared file of each of its graphs; answers their
 /// paths and lengths.
 ///
 /// # Errors
 /// [`BundleError`], which names the file.
-pub fn prepare(folder: &Path) -> Result<Vec<(PathBuf, u64)>, BundleError> {
+pub fn prepare(
+    folder: &Path,
+    key: &PreparedKey,
+) -> Result<Vec<(PathBuf, u64)>, BundleError> {
     let checked = verify(folder)?;
     let target = folder_beside(folder);
     let write = |file: &str| {
@@ -34,19 +39,19 @@ pub fn prepare(folder: &Path) -> Result<Vec<(PathBuf, u64)>, BundleError> {
             path: path.clone(),
             why: format!("the hash of {file} is not one"),
         })?;
-        let written = graph.prepare(&origin, &target);
+        let written = graph.prepare(&origin, &target, key);
         written.map_err(|(path, error)| BundleError::Unwritable { path, error })
     };
     checked.manifest.graphs().into_iter().map(write).collect()
 }
 
-/// Whether every graph of a bundle has a prepared file that this CPU can use.
-pub fn is_prepared(folder: &Path) -> bool {
-    let mut prepared = Prepared::beside(folder);
+/// Whether every graph of a bundle has a prepared file that this CPU and this device can use.
+pub fn is_prepared(folder: &Path, key: Option<&PreparedKey>) -> bool {
+    let mut prepared = Prepared::beside(folder, key);
     let mut all = true;
-    let checked = verify_but(folder, &Trust::default(), &mut |manifest, name, path| {
+    let checked = verify_but(folder, &Trust::default(), &mut |manifest, name, files| {
         if manifest.graphs().contains(&name) {
-            all &= prepared.open(name, path, &manifest.files[name]);
+            all &= prepared.open(name, files, &manifest.files[name]);
         }
         // Whether it is whole is another question.
         true
@@ -69,10 +74,14 @@ pub fn graph_files(folder: &Path) -> Result<Vec<String>, BundleError> {
 ///
 /// # Errors
 /// [`BundleError`], which names the file.
-pub fn graph(folder: &Path, file: &str) -> Result<Graph, BundleError> {
-    let mut prepared = Prepared::beside(folder);
-    let mut checked = verify_but(folder, &Trust::default(), &mut |manifest, name, path| {
-        name != file || prepared.open(name, path, &manifest.files[name])
+pub fn graph(
+    folder: &Path,
+    file: &str,
+    key: Option<&PreparedKey>,
+) -> Result<Graph, BundleError> {
+    let mut prepared = Prepared::beside(folder, key);
+    let mut checked = verify_but(folder, &Trust::default(), &mut |manifest, name, files| {
+        name != file || prepared.open(name, files, &manifest.files[name])
     })?;
     prepared.graph(&mut checked, file)
 }
@@ -85,29 +94,34 @@ fn folder_beside(bundle: &Path) -> PathBuf {
 }
 
 /// The prepared graphs of a bundle that is being loaded.
-pub(super) struct Prepared {
+pub(super) struct Prepared<'k> {
     folder: PathBuf,
+    key: Option<&'k PreparedKey>,
     graphs: BTreeMap<String, Graph>,
     /// What to write again once the graph has been read from its ONNX file.
     broken: BTreeMap<String, Origin>,
 }
 
-impl Prepared {
-    pub fn beside(bundle: &Path) -> Self {
+impl<'k> Prepared<'k> {
+    pub fn beside(bundle: &Path, key: Option<&'k PreparedKey>) -> Self {
         Self {
             folder: folder_beside(bundle),
+            key,
             graphs: BTreeMap::new(),
             broken: BTreeMap::new(),
         }
     }
 
     /// Whether a prepared graph stands in for this ONNX file, which has this hash.
-    pub fn open(&mut self, file: &str, path: &Path, sha256: &str) -> bool {
-        let length = std::fs::metadata(path).map(|data| data.len());
-        let Some(origin) = length.ok().and_then(|length| Origin::new(sha256, length)) else {
+    pub fn open(&mut self, file: &str, files: &Files, sha256: &str) -> bool {
+        let Some(key) = self.key else {
             return false;
         };
-        match Graph::open(path, &origin, &self.folder) {
+        let origin = files.length(file);
+        let Some(origin) = origin.ok().and_then(|length| Origin::new(sha256, length)) else {
+            return false;
+        };
+        match Graph::open(&files.path().join(file), &origin, &self.folder, key) {
             Ok(Some(graph)) => {
                 self.graphs.insert(file.to_owned(), graph);
                 return true;
@@ -143,7 +157,8 @@ impl Prepared {
     /// Writes a prepared file again that was found broken.
     fn mend(&mut self, file: &str, graph: &Graph) {
         if let Some(origin) = self.broken.remove(file)
-            && let Err((path, error)) = graph.prepare(&origin, &self.folder)
+            && let Some(key) = self.key
+            && let Err((path, error)) = graph.prepare(&origin, &self.folder, key)
         {
             let name = path.file_name().unwrap_or_default().display();
             log::warn!("prepared graph {name}: cannot be written: {error}");

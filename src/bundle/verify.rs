@@ -1,13 +1,12 @@
 //! Every file of a bundle against its hash.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::trust::{SIGNATURE, Signed, Trust};
+use super::files::{Files, MOST_BYTES, MOST_FILE, MOST_MANIFEST, hex};
+use super::trust::{Judged, Older, SIGNATURE, Signed, Trust};
 use super::{BundleError, MANIFEST, Manifest};
 
 /// A bundle whose every file has the hash that the manifest says.
@@ -21,6 +20,8 @@ pub struct Checked {
     pub sha256: String,
     /// Its signature, where one was asked for.
     pub signed: Option<Signed>,
+    /// That it is older than what the device has had, where a person went back to it.
+    pub older: Option<Older>,
     /// The bytes of every file that was read, as hashed: nothing is read twice.
     pub files: BTreeMap<String, Vec<u8>>,
 }
@@ -43,51 +44,56 @@ pub fn verify_trusted(folder: &Path, trust: &Trust) -> Result<Checked, BundleErr
 }
 
 /// The same, but for files that something else stands in for: it is asked with the
-/// manifest, the file's name and its path.
+/// manifest, the file's name and the bundle's files.
 pub(super) fn verify_but(
     folder: &Path,
     trust: &Trust,
-    stands_in: &mut dyn FnMut(&Manifest, &str, &Path) -> bool,
+    stands_in: &mut dyn FnMut(&Manifest, &str, &Files) -> bool,
 ) -> Result<Checked, BundleError> {
-    let bytes = read(&folder.join(MANIFEST))?;
-    let signed = trust.check(folder, &bytes)?;
-    let manifest = parse(folder, &bytes)?;
-    let mut files = BTreeMap::new();
+    let files = Files::open(folder)?;
+    let (manifest, sha256, judged) = judged(&files, trust)?;
+    refuse_unlisted(&files, &manifest)?;
+    refuse_too_much(&files, &manifest)?;
+    let mut contents = BTreeMap::new();
     for (name, expected) in &manifest.files {
-        let path = folder.join(name);
-        if stands_in(&manifest, name, &path) {
+        if stands_in(&manifest, name, &files) {
             continue;
         }
-        let content = read(&path)?;
-        let found = sha256(&content);
-        if !found.eq_ignore_ascii_case(expected) {
-            return Err(BundleError::Hash {
-                path,
-                found,
-                expected: expected.clone(),
-            });
-        }
-        files.insert(name.clone(), content);
+        let content = files.read(name, MOST_FILE)?;
+        compare(&files, name, sha256_of(&content), expected)?;
+        contents.insert(name.clone(), content);
     }
-    refuse_unlisted(folder, folder, &manifest)?;
     Ok(Checked {
         folder: folder.to_owned(),
         manifest,
-        sha256: sha256(&bytes),
-        signed,
-        files,
+        sha256,
+        signed: judged.signed,
+        older: judged.older,
+        files: contents,
     })
+}
+
+/// The manifest and its hash, once its signature was looked at: before that, nothing that it
+/// says is believed.
+fn judged(files: &Files, trust: &Trust) -> Result<(Manifest, String, Judged), BundleError> {
+    let bytes = files.read(MANIFEST, MOST_MANIFEST)?;
+    let sha256 = sha256_of(&bytes);
+    let signed = trust.signed(files, &bytes, &sha256)?;
+    let manifest = parse(files, &bytes)?;
+    let judged = trust.judge(files, signed, &sha256, &manifest)?;
+    Ok((manifest, sha256, judged))
 }
 
 /// The manifest and the SHA-256 of its own bytes; nothing else is read.
 pub(super) fn manifest_of(folder: &Path) -> Result<(Manifest, String), BundleError> {
-    let bytes = read(&folder.join(MANIFEST))?;
-    Ok((parse(folder, &bytes)?, sha256(&bytes)))
+    let files = Files::open(folder)?;
+    let bytes = files.read(MANIFEST, MOST_MANIFEST)?;
+    Ok((parse(&files, &bytes)?, sha256_of(&bytes)))
 }
 
-fn parse(folder: &Path, bytes: &[u8]) -> Result<Manifest, BundleError> {
+fn parse(files: &Files, bytes: &[u8]) -> Result<Manifest, BundleError> {
     let wrong = |why: String| BundleError::Manifest {
-        path: folder.join(MANIFEST),
+        path: files.path().join(MANIFEST),
         why,
     };
     let text = std::str::from_utf8(bytes).map_err(|e| wrong(e.to_string()))?;
@@ -99,6 +105,8 @@ fn parse(folder: &Path, bytes: &[u8]) -> Result<Manifest, BundleError> {
 pub struct Rehashed {
     /// SHA-256 of the manifest's own bytes.
     pub sha256: String,
+    /// Its signature, where one was asked for.
+    pub signed: Option<Signed>,
     /// Files that have the hash that it says.
     pub files: usize,
 }
@@ -108,75 +116,59 @@ pub struct Rehashed {
 /// # Errors
 /// As [`verify`].
 pub fn rehash(folder: &Path, trust: &Trust) -> Result<Rehashed, BundleError> {
-    let checked = verify_but(folder, trust, &mut |_, _, _| true)?;
-    for (name, expected) in &checked.manifest.files {
-        let path = folder.join(name);
-        let found = sha256_of(&path)?;
-        if !found.eq_ignore_ascii_case(expected) {
-            return Err(BundleError::Hash {
-                path,
-                found,
-                expected: expected.clone(),
-            });
-        }
+    let files = Files::open(folder)?;
+    let (manifest, sha256, judged) = judged(&files, trust)?;
+    refuse_unlisted(&files, &manifest)?;
+    refuse_too_much(&files, &manifest)?;
+    for (name, expected) in &manifest.files {
+        compare(&files, name, files.sha256(name, MOST_FILE)?, expected)?;
     }
     Ok(Rehashed {
-        sha256: checked.sha256,
-        files: checked.manifest.files.len(),
+        sha256,
+        signed: judged.signed,
+        files: manifest.files.len(),
     })
 }
 
-fn sha256_of(path: &Path) -> Result<String, BundleError> {
-    let unreadable = |error| BundleError::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let (mut hash, mut bytes) = (Sha256::new(), vec![0; 1 << 18]);
-    loop {
-        match file.read(&mut bytes) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(count) => hash.update(&bytes[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(error)),
-        }
+fn compare(files: &Files, name: &str, found: String, expected: &str) -> Result<(), BundleError> {
+    if found.eq_ignore_ascii_case(expected) {
+        return Ok(());
     }
-}
-
-fn refuse_unlisted(top: &Path, folder: &Path, manifest: &Manifest) -> Result<(), BundleError> {
-    let unreadable = |error| BundleError::Unreadable {
-        path: folder.to_owned(),
-        error,
-    };
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_dir() {
-            refuse_unlisted(top, &path, manifest)?;
-            continue;
-        }
-        let name = path
-            .strip_prefix(top)
-            .unwrap_or(&path)
-            .to_string_lossy()
-            .replace('\\', "/");
-        if ![MANIFEST, SIGNATURE].contains(&name.as_str()) && !manifest.files.contains_key(&name) {
-            return Err(BundleError::Unlisted { path });
-        }
-    }
-    Ok(())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
-    std::fs::read(path).map_err(|error| BundleError::Unreadable {
-        path: path.to_owned(),
-        error,
+    Err(BundleError::Hash {
+        path: files.path().join(name),
+        found,
+        expected: expected.to_owned(),
     })
 }
 
-fn sha256(bytes: &[u8]) -> String {
+fn refuse_unlisted(files: &Files, manifest: &Manifest) -> Result<(), BundleError> {
+    let own = [MANIFEST, SIGNATURE];
+    let listed: BTreeSet<&str> = manifest.files.keys().map(String::as_str).chain(own).collect();
+    let names = files.names()?;
+    match names.iter().find(|name| !listed.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(BundleError::Unlisted {
+            path: files.path().join(name),
+        }),
+    }
+}
+
+/// Before any of it is read: a device must have room for it.
+fn refuse_too_much(files: &Files, manifest: &Manifest) -> Result<(), BundleError> {
+    let mut bytes = 0;
+    for name in manifest.files.keys() {
+        bytes += files.length(name)?;
+    }
+    if bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    Err(BundleError::TooLarge {
+        path: files.path().to_owned(),
+        what: format!("its files have {bytes} bytes; {MOST_BYTES} are the most"),
+    })
+}
+
+/// As the manifest writes it.
+pub(super) fn sha256_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -89,7 +89,9 @@ enum Asked<'a> {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.limits.apply();
     let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
-    let bundle = Bundle::load_trusted(&folder, &arguments.trust.trust()?)?;
+    let key = state::folder(None).ok();
+    let key = key.and_then(|state| bundle::prepared_key(&state));
+    let bundle = Bundle::load_trusted(&folder, &arguments.trust.trust()?, key.as_ref())?;
     let asked = asked(arguments, &bundle)?;
     let files = sources::expand(&arguments.images);
     if files.is_empty() {

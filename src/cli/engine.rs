@@ -158,9 +158,11 @@ pub fn graphs(
         let name = name.to_string_lossy().into_owned();
         return Ok(vec![loaded(name, graph, since)]);
     }
+    let key = super::state::folder(None).ok();
+    let key = key.and_then(|state| bundle::prepared_key(&state));
     let graph = |file: String| {
         let since = Instant::now();
-        let graph = bundle::graph(&target, &file)?;
+        let graph = bundle::graph(&target, &file, key.as_ref())?;
         Ok(loaded(file, graph, since))
     };
     let files = bundle::graph_files(&target)?.into_iter();

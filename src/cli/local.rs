@@ -86,7 +86,7 @@ impl Arguments {
         let installed = || Store::of(&state).current();
         let folder = self.bundle.clone().or_else(installed);
         let folder = folder.map_or_else(bundle::find, Ok)?;
-        let bundle = Bundle::load_trusted(&folder, &self.trust.trust()?)?;
+        let bundle = Bundle::load_trusted(&folder, &self.trust.trust()?, None)?;
         Ok(Base {
             folder,
             state,

@@ -255,7 +255,7 @@ fn supervisor(
     power: &Arc<Power>,
     cases: &'static Cases,
 ) -> Result<Supervisor, Failure> {
-    let settings = worker_settings(config, power)?;
+    let settings = worker_settings(config, state, power)?;
     let surroundings = Surroundings::of(config, state, Path::new("/"));
     let mut tell = |health| events.tell(&Event::Health(health));
     let started = Worker::start(&settings, &folder, &mut tell);
@@ -268,11 +268,16 @@ fn supervisor(
     ))
 }
 
-fn worker_settings(config: &Config, power: &Arc<Power>) -> Result<WorkerSettings, Failure> {
+fn worker_settings(
+    config: &Config,
+    state: &Path,
+    power: &Arc<Power>,
+) -> Result<WorkerSettings, Failure> {
     let device = &config.device;
     Ok(WorkerSettings {
         program: super::program()?,
-        trust: config.bundle.trust(),
+        trust: config.bundle.trust(&bundle::Store::of(state)),
+        state: state.to_owned(),
         threads: device.threads,
         memory_mib: device.memory_mib,
         case: Duration::from_secs(device.deadline_s.into()),

@@ -1,5 +1,7 @@
 //! Whose bundles may be used: the same options for every command that uses one.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use medfocus::bundle::{Key, Trust};
 
@@ -7,13 +9,17 @@ use super::Failure;
 
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
-    /// Public key of a maker whose bundles may be used, or the file that holds it; may be
-    /// given several times. A bundle with another's signature is then refused
+    /// Public key of a maker whose bundles may be used, or the file that holds it, with
+    /// `until 2027-12-31` behind it where it ends; may be given several times. A bundle
+    /// without a signature of one of them is then refused
     #[arg(long = "trust", value_name = "KEY", value_parser = clap::builder::ValueParser::new(key))]
     pub keys: Vec<Key>,
-    /// Refuse a bundle without a signature, too
+    /// Say that a key must be named; a signature is required wherever one is
     #[arg(long)]
     pub require_signature: bool,
+    /// File of keys and bundles that are trusted no longer
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -25,7 +31,8 @@ impl Arguments {
         }
         Ok(Trust {
             keys: self.keys.clone(),
-            required: self.require_signature,
+            revoked: self.revoked.clone(),
+            releases: None,
         })
     }
 }

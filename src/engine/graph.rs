@@ -12,7 +12,7 @@ use super::kernels::{Cpu, Kernel, PackError, PackedLinear};
 use super::memory;
 use super::onnx::{self, Input, Matrix, MatrixValues, Refused, Source};
 use super::plan::{self, Plan, Weights};
-use super::prepared::{self, Origin};
+use super::prepared::{self, Origin, PreparedKey};
 
 /// A float tensor at the border of this room, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -224,11 +224,16 @@ impl Graph {
     ///
     /// # Errors
     /// [`EngineError::Prepared`]: the file is broken; [`EngineError::Kernel`].
-    pub fn open(path: &Path, origin: &Origin, folder: &Path) -> Result<Option<Self>, EngineError> {
+    pub fn open(
+        path: &Path,
+        origin: &Origin,
+        folder: &Path,
+        key: &PreparedKey,
+    ) -> Result<Option<Self>, EngineError> {
         let name = file_name(path);
         let kernel = kernel()?.kernel();
         let file = prepared::path(folder, &name, origin, kernel);
-        let opened = prepared::open(&file, origin, kernel);
+        let opened = prepared::open(&file, origin, kernel, key);
         let opened = opened.map_err(|why| EngineError::Prepared {
             file: file_name(&file),
             why,
@@ -250,12 +255,14 @@ impl Graph {
         &self,
         origin: &Origin,
         folder: &Path,
+        key: &PreparedKey,
     ) -> Result<(PathBuf, u64), (PathBuf, std::io::Error)> {
         let failed = |error: EngineError| std::io::Error::other(error.to_string());
         let cpu = kernel().map_err(|error| (folder.to_owned(), failed(error)))?;
         let file = prepared::path(folder, &self.name, origin, cpu.kernel());
         let source = self.source.clone().with(self.folded(&cpu));
-        match prepared::write(&file, origin, cpu.kernel(), &source, &self.weights) {
+        let written = prepared::write(&file, origin, cpu.kernel(), &source, &self.weights, key);
+        match written {
             Ok(length) => Ok((file, length)),
             Err(error) => Err((file, error)),
         }

@@ -5,7 +5,7 @@
 //! | [`kernels`] | arithmetic for this CPU, and the threads that share it |
 //! | `onnx` | a file becomes nodes of ours and int8 weights, whatever form it was in |
 //! | `plan` | nodes and input shapes become steps over one arena |
-//! | `prepared` | nodes and packed weights in a file that is mapped |
+//! | `prepared` | nodes and packed weights in a file that this device made |
 //! | [`Graph`] | all of it together, checked on the way in and out |
 //! | `audit`, `memory`, `cpu` | what runs in what; how much memory; what graphs share |
 //! | `reference`, `digest` | this device's kernel against the scalar one; against other machines' |
@@ -32,5 +32,5 @@ pub use cpu::set_threads;
 pub use digest::ProductDigest;
 pub use graph::{Arithmetic, EngineError, Expected, Graph, MORE_MEMORY, Side, Tensor};
 pub use memory::{available_memory, set_memory_budget};
-pub use prepared::Origin;
+pub use prepared::{Origin, PreparedKey};
 pub use reference::{Compared, ReferenceError, compare_with_reference};

@@ -1,34 +1,35 @@
-//! A graph made ready for one kernel, in one file that is mapped and used where it lies.
+//! A graph made ready for one kernel, in one file that is read once and used where it was read.
 //!
 //! It holds the rewritten nodes, the constants and the packed weights; what the graph makes
 //! of constants alone, as SAM2's position embedding at its size, is a constant here. A cold
-//! start from it neither decodes nor packs nor computes anything, and its pages are the file's
-//! own: the system may drop and read them again.
+//! start from it neither decodes nor packs nor computes anything.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 0..8 | `medfocus` |
 //! | 8..12 | version of this format |
-//! | 16..32 | XXH3-128 of everything from byte 128 on |
-//! | 32..64 | SHA-256 of the ONNX file that it was made from |
-//! | 64..96 | lengths: of the ONNX file, the nodes, the index, this file |
-//! | 96..128 | name of the kernel's layout |
-//! | 128.. | the nodes (an ONNX model with the small constants), the index (JSON), the large constants and the weights, each on a multiple of 64 |
+//! | 16..48 | lengths: of the ONNX file, the nodes, the index, this file |
+//! | 48..80 | SHA-256 of the ONNX file that it was made from |
+//! | 80..112 | name of the kernel's layout |
+//! | 112..144 | HMAC-SHA-256 of all the rest, by the device's key |
+//! | 192.. | the nodes (an ONNX model with the small constants), the index (JSON), the large constants and the weights, each on a multiple of 64 |
 //!
 //! A file that was made from another graph, for another kernel or by another version is
-//! never opened: its name says so. One that is cut or altered is found by its hash and
-//! made anew. The hash finds accidents; who may write the folder may write the bundle too.
+//! never opened: its name says so. One that is cut or altered, or that another device's key
+//! made, is found by its HMAC and made anew. The bytes are read into memory that this process
+//! alone has, and what was looked at there is what is used: a file that is changed afterwards
+//! changes nothing.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::Mmap;
+use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash3_128;
+use sha2::Sha256;
 
 use super::floats::{File, Floats};
 use super::kernels::{Kernel, PackedLinear};
@@ -36,10 +37,16 @@ use super::onnx::{Constant, Source, Values};
 use super::plan::Weights;
 
 /// Raised whenever the bytes or the rewriting change.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const MAGIC: &[u8; 8] = b"medfocus";
-const HEADER: usize = 128;
+const LENGTHS: Range<usize> = 16..48;
+const ORIGIN: Range<usize> = 48..80;
+const LAYOUT: Range<usize> = 80..112;
+const CODE: Range<usize> = 112..144;
+const HEADER: usize = 192;
 const LINE: usize = 64;
+/// Bytes of the largest file that is read: a bundle's graphs are smaller.
+const MOST: u64 = 4 << 30;
 
 /// Floats from which on a constant lies apart from the nodes, to be used where it lies.
 pub(super) const LARGE: usize = 1 << 12;
@@ -64,6 +71,39 @@ struct Entry {
 impl Entry {
     fn range(&self) -> Range<usize> {
         self.start..self.start.saturating_add(self.length)
+    }
+}
+
+/// The secret by which a device knows the prepared files that it made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PreparedKey([u8; PreparedKey::BYTES]);
+
+impl PreparedKey {
+    /// How long it is.
+    pub const BYTES: usize = 32;
+
+    /// A key of these bytes, which nobody can guess.
+    #[must_use]
+    pub fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The code of a file, of everything in it but the code itself.
+    fn code(&self, header: &[u8], body: &[u8]) -> Hmac<Sha256> {
+        // HMAC fills a key up with zeros to the hash's block.
+        let mut block = [0; 64];
+        block[..Self::BYTES].copy_from_slice(&self.0);
+        let mut code = Hmac::<Sha256>::new(&block.into());
+        code.update(&header[..CODE.start]);
+        code.update(&header[CODE.end..]);
+        code.update(body);
+        code
+    }
+}
+
+impl std::fmt::Debug for PreparedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PreparedKey")
     }
 }
 
@@ -114,6 +154,7 @@ pub(super) fn write(
     kernel: Kernel,
     source: &Source,
     weights: &Weights,
+    key: &PreparedKey,
 ) -> std::io::Result<u64> {
     let (small, large) = apart(source);
     let nodes = small.to_model().encode_to_vec();
@@ -163,18 +204,19 @@ pub(super) fn write(
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    header[16..32].copy_from_slice(&XxHash3_128::oneshot(&body).to_le_bytes());
-    header[32..64].copy_from_slice(&origin.sha256);
+    header[ORIGIN].copy_from_slice(&origin.sha256);
     let lengths = [
         origin.length,
         nodes.len() as u64,
         index.len() as u64,
         (HEADER + body.len()) as u64,
     ];
-    for (to, length) in header[64..96].chunks_exact_mut(8).zip(lengths) {
+    for (to, length) in header[LENGTHS].chunks_exact_mut(8).zip(lengths) {
         to.copy_from_slice(&length.to_le_bytes());
     }
-    header[96..].copy_from_slice(&layout_bytes(kernel));
+    header[LAYOUT].copy_from_slice(&layout_bytes(kernel));
+    let code = key.code(&header, &body).finalize().into_bytes();
+    header[CODE].copy_from_slice(&code);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -223,22 +265,17 @@ pub(super) fn open(
     path: &Path,
     origin: &Origin,
     kernel: Kernel,
+    key: &PreparedKey,
 ) -> Result<Option<(Source, Weights)>, String> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("cannot be read: {error}")),
+    let Some(held) = Held::read(path)? else {
+        return Ok(None);
     };
-    // SAFETY: the file is only ever replaced by `rename`, never written in place, so the
-    // mapped bytes do not change; who alters them all the same can alter the program too.
-    #[allow(unsafe_code)]
-    let map = unsafe { Mmap::map(&file) }.map_err(|error| format!("cannot be mapped: {error}"))?;
-    let [nodes, index] = check(&map, origin, kernel)?;
-    let index: Index = serde_json::from_slice(&map[index]).map_err(|error| error.to_string())?;
-    let map: File = Arc::new(map);
+    let [nodes, index] = check(held.as_ref(), origin, kernel, key)?;
+    let index: Index = serde_json::from_slice(&held.as_ref()[index]).map_err(|error| error.to_string())?;
+    let held: File = Arc::new(held);
     let mut constants = BTreeMap::new();
     for entry in index.constants {
-        let floats = Floats::mapped(map.clone(), entry.range());
+        let floats = Floats::mapped(held.clone(), entry.range());
         let values = floats.ok_or("has a constant that lies outside")?;
         let constant = Constant {
             shape: entry.shape,
@@ -246,43 +283,91 @@ pub(super) fn open(
         };
         constants.insert(entry.name, constant);
     }
-    let source = Source::read_beside(&(*map).as_ref()[nodes], constants);
+    let source = Source::read_beside(&(*held).as_ref()[nodes], constants);
     let source = source.map_err(|error| error.to_string())?;
     let mut weights = Weights::new();
     for entry in index.weights {
-        let packed = PackedLinear::from_shared(kernel, map.clone(), entry.range());
+        let packed = PackedLinear::from_shared(kernel, held.clone(), entry.range());
         weights.insert(entry.name, packed.map_err(|error| error.to_string())?);
     }
     Ok(Some((source, weights)))
 }
 
-/// The places of nodes and index, if every byte is as it was written.
-fn check(bytes: &[u8], origin: &Origin, kernel: Kernel) -> Result<[Range<usize>; 2], String> {
-    let header = bytes.get(..HEADER).ok_or("is cut short")?;
-    let number = |at: usize| {
-        let mut word = [0; 8];
-        word.copy_from_slice(&header[at..at + 8]);
-        u64::from_le_bytes(word)
-    };
+/// A file's bytes in memory of this process alone, from a multiple of 64 on.
+struct Held {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Held {
+    /// Reads a file; `None` where there is none.
+    fn read(path: &Path) -> Result<Option<Self>, String> {
+        let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+        let file = match open_plain(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(cannot(error)),
+        };
+        let about = file.metadata().map_err(cannot)?;
+        if !about.is_file() || about.len() > MOST {
+            return Err("is no regular file of a graph's size".to_owned());
+        }
+        let length = usize::try_from(about.len()).map_err(|error| error.to_string())?;
+        let mut bytes: Vec<u8> = Vec::new();
+        let room = bytes.try_reserve_exact(length + LINE);
+        room.map_err(|error| error.to_string())?;
+        let start = bytes.as_ptr().align_offset(LINE).min(LINE);
+        bytes.resize(start, 0);
+        let read = file.take(about.len()).read_to_end(&mut bytes);
+        read.map_err(cannot)?;
+        Ok(Some(Self { bytes, start }))
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// Opens a file that is no link, and waits for nobody where it is a pipe.
+fn open_plain(path: &Path) -> std::io::Result<std::fs::File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?.into())
+}
+
+/// The places of nodes and index, if every byte is as this device wrote it.
+fn check(
+    bytes: &[u8],
+    origin: &Origin,
+    kernel: Kernel,
+    key: &PreparedKey,
+) -> Result<[Range<usize>; 2], String> {
+    let (header, body) = bytes.split_at_checked(HEADER).ok_or("is cut short")?;
+    let mut numbers = [0; 4];
+    for (to, word) in numbers.iter_mut().zip(header[LENGTHS].chunks_exact(8)) {
+        *to = u64::from_le_bytes(word.try_into().unwrap_or_default());
+    }
+    let [of_origin, of_nodes, of_index, whole] = numbers;
     let known = header[..8] == *MAGIC
         && header[8..12] == VERSION.to_le_bytes()
-        && header[96..] == layout_bytes(kernel);
+        && header[LAYOUT] == layout_bytes(kernel);
     if !known {
         return Err("was written by another version or for another kernel".to_owned());
     }
-    if header[32..64] != origin.sha256 || number(64) != origin.length {
+    if header[ORIGIN] != origin.sha256 || of_origin != origin.length {
         return Err("was made from another graph".to_owned());
     }
-    if number(88) != bytes.len() as u64 {
+    if whole != bytes.len() as u64 {
         return Err(format!(
-            "holds {} bytes; {} were written",
-            bytes.len(),
-            number(88)
+            "holds {} bytes; {whole} were written",
+            bytes.len()
         ));
     }
-    if header[16..32] != XxHash3_128::oneshot(&bytes[HEADER..]).to_le_bytes() {
-        return Err("was altered after it was written".to_owned());
-    }
+    // Compared in a time that tells nothing of where they differ.
+    let code = key.code(header, body).verify_slice(&header[CODE]);
+    code.map_err(|_| "was altered after it was written, or not made by this device")?;
     let end = |start: usize, length: u64| {
         let end = usize::try_from(length)
             .ok()
@@ -290,8 +375,8 @@ fn check(bytes: &[u8], origin: &Origin, kernel: Kernel) -> Result<[Range<usize>;
         end.filter(|end| *end <= bytes.len())
             .ok_or("has a part that lies outside")
     };
-    let nodes = HEADER..end(HEADER, number(72))?;
-    let index = nodes.end..end(nodes.end, number(80))?;
+    let nodes = HEADER..end(HEADER, of_nodes)?;
+    let index = nodes.end..end(nodes.end, of_index)?;
     Ok([nodes, index])
 }
 

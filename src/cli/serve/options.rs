@@ -129,6 +129,7 @@ impl Options {
             config.bundle.keys.clone_from(&self.trust.keys);
         }
         config.bundle.require_signature |= self.trust.require_signature;
+        put_some(&mut config.bundle.revoked, &self.trust.revoked);
         if !self.serial.is_empty() {
             let serial = |port: &String| Serial {
                 port: port.clone(),

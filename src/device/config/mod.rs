@@ -29,7 +29,13 @@ pub use sources::{After, Dicom, Serial, Socket, Watched};
 pub const EXAMPLE: &str = include_str!("../../../docs/medfocus.toml");
 
 /// Keys whose new value a running device takes up.
-const WHILE_RUNNING: [&str; 2] = ["bundle.folder", "queue.most_waiting"];
+const WHILE_RUNNING: [&str; 5] = [
+    "bundle.folder",
+    "bundle.keys",
+    "bundle.require_signature",
+    "bundle.revoked",
+    "queue.most_waiting",
+];
 
 /// The keys that two configurations differ in.
 #[derive(Debug, Clone, PartialEq, Eq)]

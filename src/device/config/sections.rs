@@ -10,7 +10,7 @@ use firmware_host::screens::Language;
 use serde::{Serialize, Serializer};
 
 use super::read::Section;
-use crate::bundle::{Key, Trust};
+use crate::bundle::{Key, Store, Trust};
 use crate::device::Keeping;
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::display::{Asked, Manner};
@@ -65,28 +65,33 @@ impl Device {
 pub struct BundleChoice {
     /// Its folder; where absent, the one that was installed, else the starter bundle.
     pub folder: Option<PathBuf>,
-    /// Public keys of its makers; where empty, no signature is looked at.
+    /// Public keys of its makers: where there are some, a signature by one of them is
+    /// required; where empty, no signature is looked at.
     #[serde(serialize_with = "texts")]
     pub keys: Vec<Key>,
-    /// Whether a bundle without a signature is refused.
+    /// Says that keys must be named; configurations of before have it.
     pub require_signature: bool,
+    /// The file of keys and bundles that are trusted no longer.
+    pub revoked: Option<PathBuf>,
 }
 
 impl BundleChoice {
-    /// Who may have made it.
-    pub fn trust(&self) -> Trust {
+    /// Who may have made it, of the device whose bundles are installed there.
+    pub fn trust(&self, store: &Store) -> Trust {
         Trust {
             keys: self.keys.clone(),
-            required: self.require_signature,
+            revoked: self.revoked.clone(),
+            releases: Some(store.releases()),
         }
     }
 
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let expected = "public keys of minisign, or files that hold them";
+        let expected = "public keys of minisign, or files that hold them, with `until DAY` or without";
         Self {
             folder: section.path("folder"),
             keys: section.list("keys", expected),
             require_signature: section.flag("require_signature").unwrap_or_default(),
+            revoked: section.path("revoked"),
         }
     }
 }

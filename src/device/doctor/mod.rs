@@ -17,7 +17,7 @@ pub use cpu::Processor;
 
 use super::config::Config;
 use super::self_test::{self, Surroundings, machine};
-use crate::bundle::{self, BundleError};
+use crate::bundle::{self, BundleError, Store};
 use crate::engine;
 use crate::journal::{SelfCheck, Verdict};
 use crate::report::SOFTWARE;
@@ -72,6 +72,7 @@ impl Facts {
     /// Looks what there is.
     pub fn of(subject: &Subject<'_>) -> Self {
         let folder = subject.bundle.as_ref().ok();
+        let key = bundle::prepared_key(subject.state);
         Self {
             software: SOFTWARE,
             processor: Processor::here(),
@@ -81,7 +82,7 @@ impl Facts {
             state: subject.state.to_owned(),
             bundle: folder.map(|folder| Answering {
                 folder: folder.clone(),
-                is_prepared: bundle::is_prepared(folder),
+                is_prepared: bundle::is_prepared(folder, key.as_ref()),
                 is_signed: folder.join(bundle::SIGNATURE).is_file(),
             }),
         }
@@ -130,7 +131,7 @@ pub fn verdict(checks: &[SelfCheck]) -> Verdict {
 }
 
 fn files(subject: &Subject<'_>) -> SelfCheck {
-    let trust = subject.config.bundle.trust();
+    let trust = subject.config.bundle.trust(&Store::of(subject.state));
     let rehashed = match &subject.bundle {
         Ok(folder) => bundle::rehash(folder, &trust).map(|found| (folder, found)),
         Err(error) => return self_test::useless(error),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::message::{Inbox, Report, Request, write};
 use crate::bundle::{Bundle, Trust};
 use crate::device::run;
+use crate::engine::PreparedKey;
 use crate::device::self_test::{of_worker, useless};
 use crate::journal::Order;
 use crate::pipeline::{Observer, Stage};
@@ -20,13 +21,13 @@ use crate::report::SOFTWARE;
 ///
 /// # Errors
 /// The device has gone, or what it says is no request.
-pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
+pub fn work_as_child(folder: &Path, trust: &Trust, key: Option<&PreparedKey>) -> Result<()> {
     end_with_parent()?;
     outlast_signals()?;
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    let bundle = match Bundle::load_trusted(folder, trust) {
+    let bundle = match Bundle::load_trusted(folder, trust, key) {
         Ok(bundle) => bundle,
         Err(error) => return write(&mut out, &Report::Useless(useless(&error))),
     };

@@ -39,6 +39,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// Whose bundles may be used.
     pub trust: Trust,
+    /// The state folder, where the key of prepared graphs lies.
+    pub state: PathBuf,
     /// Threads to use; 0 means all cores.
     pub threads: u32,
     /// Most MiB that a graph may take for a run; what the system has free where absent.

@@ -70,9 +70,13 @@ impl Process {
         for key in &settings.trust.keys {
             command.args(["--trust", &key.to_string()]);
         }
-        if settings.trust.required {
-            command.arg("--require-signature");
+        if let Some(revoked) = &settings.trust.revoked {
+            command.arg("--revoked").arg(revoked);
         }
+        if let Some(releases) = &settings.trust.releases {
+            command.arg("--releases").arg(releases);
+        }
+        command.arg("--state").arg(&settings.state);
         command.args(["--threads", &settings.threads.to_string()]);
         if let Some(memory) = settings.memory_mib {
             command.args(["--memory", &memory.to_string()]);

@@ -1,0 +1,189 @@
+//! Who made a bundle, and whether that is enough: the signature of its manifest, in minisign's
+//! format (Ed25519 over BLAKE2b-512). The manifest holds the hash of every other file, so a
+//! signed manifest is a signed bundle.
+//!
+//! In go the manifest's bytes and what is beside them, out comes whose it is or why it is
+//! refused. Whoever names no key trusts every bundle that is whole. Whoever names keys is given
+//! none but theirs: not without a signature, not by a key whose time has passed or that was
+//! revoked, not by one that was revoked itself. Whoever keeps releases is given none older than
+//! the device has had, unless a person went back to it. Never asks a network.
+
+mod key;
+mod release;
+mod revoked;
+
+use std::fs::Metadata;
+use std::io::{Cursor, ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use minisign::SignatureBox;
+
+use super::files::{Files, MOST_SIGNATURE};
+use super::{BundleError, MANIFEST, Manifest};
+pub(super) use key::id;
+pub use key::{Key, clock_is_set};
+pub use release::{Back, Older, Releases};
+pub use revoked::Revoked;
+
+/// Name of the signature within a bundle.
+pub const SIGNATURE: &str = "bundle.minisig";
+
+/// Whose bundles may be used.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trust {
+    /// Their makers' keys. Where there are some, a signature by one of them is required; where
+    /// empty, no signature is looked at.
+    pub keys: Vec<Key>,
+    /// A file that names keys and bundles that are trusted no longer.
+    pub revoked: Option<PathBuf>,
+    /// The file of the highest releases that the device has had.
+    pub releases: Option<PathBuf>,
+}
+
+/// A signature that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The number of the key.
+    pub key: String,
+    /// What the maker wrote beside it, signed too.
+    pub comment: String,
+    /// The last day on which the key is trusted, where it has one.
+    pub until: Option<jiff::civil::Date>,
+}
+
+/// What is known of a bundle's maker and release.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Judged {
+    /// Its signature, where one was asked for.
+    pub signed: Option<Signed>,
+    /// That it is older than what the device has had, where a person went back to it.
+    pub older: Option<Older>,
+}
+
+impl Trust {
+    /// Whose the manifest with these bytes and this hash is; looked at before anything that it
+    /// says is believed.
+    pub(super) fn signed(
+        &self,
+        files: &Files,
+        bytes: &[u8],
+        sha256: &str,
+    ) -> Result<Option<Signed>, BundleError> {
+        let revoked = self.revoked.as_deref().map(Revoked::read).transpose()?;
+        let latest = self.kept()?.latest();
+        let signed = self.signature(files, bytes, Timestamp::now().max(latest))?;
+        match revoked {
+            Some(revoked) => revoked.check(files.path(), sha256, signed.as_ref())?,
+            None => {}
+        }
+        Ok(signed)
+    }
+
+    /// Judges the bundle of this manifest by its release.
+    pub(super) fn judge(
+        &self,
+        files: &Files,
+        signed: Option<Signed>,
+        sha256: &str,
+        manifest: &Manifest,
+    ) -> Result<Judged, BundleError> {
+        let key = signed.as_ref().map_or("", |signed| &signed.key);
+        let older = self.kept()?.check(files.path(), manifest, key, sha256)?;
+        Ok(Judged { signed, older })
+    }
+
+    fn kept(&self) -> Result<Releases, BundleError> {
+        let releases = self.releases.as_deref().map(Releases::read).transpose()?;
+        Ok(releases.unwrap_or_default())
+    }
+
+    fn signature(
+        &self,
+        files: &Files,
+        manifest: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Signed>, BundleError> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        let path = files.path().join(SIGNATURE);
+        let text = match files.read(SIGNATURE, MOST_SIGNATURE) {
+            Ok(text) => text,
+            Err(BundleError::Unreadable { path, error })
+                if error.kind() == ErrorKind::NotFound =>
+            {
+                return Err(BundleError::Unsigned { path });
+            }
+            Err(error) => return Err(error),
+        };
+        let signed = self.verify(&String::from_utf8_lossy(&text), manifest, now);
+        signed
+            .map(Some)
+            .map_err(|why| BundleError::Signature { path, why })
+    }
+
+    fn verify(&self, signature: &str, manifest: &[u8], now: Timestamp) -> Result<Signed, String> {
+        let signature = SignatureBox::from_string(signature)
+            .map_err(|_| "is no signature of minisign".to_owned())?;
+        let mut named = self.keys.iter().filter(|key| key.made(&signature));
+        let Some(first) = named.next() else {
+            let known: Vec<String> = self.keys.iter().map(Key::id).collect();
+            return Err(format!(
+                "was made with key {}; trusted are {}",
+                id(signature.keynum()),
+                known.join(", ")
+            ));
+        };
+        minisign::verify(
+            first.public(),
+            &signature,
+            Cursor::new(manifest),
+            true,
+            false,
+            false,
+        )
+        .map_err(|_| format!("is not the signature of {MANIFEST} by key {}", first.id()))?;
+        // A key that is named twice, with and without an end, has the earlier one.
+        let ends = named.chain([first]).filter_map(Key::until);
+        let until = ends.min();
+        key::still_good(&first.id(), until, now)?;
+        Ok(Signed {
+            key: first.id(),
+            comment: signature.trusted_comment().unwrap_or_default(),
+            until,
+        })
+    }
+}
+
+/// Reads a text that decides about trust: nobody but root and this user may write it.
+fn read_guarded(path: &Path, most: u64) -> Result<String, String> {
+    let (text, about) = read_small(path, most)?;
+    let is_ours = [0, rustix::process::geteuid().as_raw()].contains(&about.uid());
+    if !is_ours || about.mode() & 0o022 != 0 {
+        return Err("may be written by others than root and this user".to_owned());
+    }
+    Ok(text)
+}
+
+/// Reads a text of so many bytes, of a regular file.
+fn read_small(path: &Path, most: u64) -> Result<(String, Metadata), String> {
+    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+    // A pipe is not waited for.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(flags).open(path);
+    let file = file.map_err(cannot)?;
+    let about = file.metadata().map_err(cannot)?;
+    if !about.is_file() {
+        return Err("is no regular file".to_owned());
+    }
+    let mut text = String::new();
+    let mut file = file.take(most + 1);
+    file.read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > most {
+        return Err(format!("has more than {most} bytes"));
+    }
+    Ok((text, about))
+}
