@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::prepare::Prepared;
-use super::trust::{Older, Signed, Trust};
+use super::trust::{Older, Release, Signed, Trust};
 use super::verify::verify_but;
 use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest};
 use crate::engine::{EngineError, Expected, Graph, PreparedKey, Side};
@@ -206,6 +206,11 @@ impl Bundle {
         kinds
             .filter_map(|kind| models.of(&kind.name, &measures))
             .collect()
+    }
+
+    /// Which release it is, and whose.
+    pub fn release(&self) -> Release {
+        Release::of(&self.manifest, self.signed.as_ref(), &self.id.sha256)
     }
 
     /// The exam of this name.

@@ -3,7 +3,7 @@
 //! A bundle is used whole or not at all: every file is hashed before anything in it
 //! is believed, and a broken file is refused by name. This room runs nothing.
 
-mod files;
+mod contents;
 mod find;
 mod known;
 mod load;
@@ -24,15 +24,16 @@ pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
 pub use outline::{ExamOutline, Outline, outline};
 pub use prepare::{graph, graph_files, is_prepared, prepare};
 pub use provenance::{Calibrated, Enrolled};
-pub use store::Store;
+pub use store::{Store, Verified};
 pub use secret::{make_prepared_key, prepared_key};
 pub use sign::{SignError, make_key, sign};
-pub use trust::{Back, Key, Older, SIGNATURE, Signed, Trust, clock_is_set};
-pub use verify::{Checked, Rehashed, rehash, verify, verify_trusted};
+pub use trust::{Key, Older, Release, SIGNATURE, Signed, Trust, clock_is_set};
+pub use verify::{Checked, Rehashed, judge, rehash, verify, verify_trusted};
 
 use std::path::PathBuf;
 
 use crate::engine::EngineError;
+use crate::files::Kind;
 use crate::triage::HeadError;
 
 /// Name of the manifest within a bundle.
@@ -80,12 +81,12 @@ pub enum BundleError {
         path: PathBuf,
     },
     /// Something in the bundle is no regular file.
-    #[error("{}: is {what}; a bundle consists of regular files", path.display())]
+    #[error("{}: is {kind}; a bundle consists of regular files", path.display())]
     NoFile {
         /// What is none.
         path: PathBuf,
         /// What it is instead.
-        what: &'static str,
+        kind: Kind,
     },
     /// A file, or all of them, are larger or more than any bundle's.
     #[error("{}: {what}", path.display())]
@@ -135,6 +136,9 @@ pub enum BundleError {
         /// The highest.
         highest: u64,
     },
+    /// Nothing was in use before.
+    #[error("no bundle was in use before")]
+    NoneBefore,
     /// What the device has had cannot be read.
     #[error("{}: {why}", path.display())]
     Releases {
@@ -189,7 +193,7 @@ impl BundleError {
     /// Stable code for scripts.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => "bundle_not_found",
+            Self::NotFound { .. } | Self::NoneBefore => "bundle_not_found",
             Self::Unreadable { .. } => "bundle_unreadable",
             Self::Manifest { .. } => "bundle_manifest",
             Self::Hash { .. } => "bundle_hash",
@@ -214,6 +218,7 @@ impl BundleError {
     /// The way out.
     pub fn cure(&self) -> &'static str {
         match self {
+            Self::NoneBefore => "install one: medfocus bundle install DIR",
             Self::NotFound { .. } => "name a bundle with --bundle DIR",
             Self::Unreadable { path, .. } if path.ends_with(MANIFEST) => {
                 "give the folder that holds bundle.toml, or copy the bundle again from its source"

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::verify::manifest_of;
-use super::{Bundle, BundleError, Class, IntendedUse, Manifest};
+use super::{Bundle, BundleError, Class, IntendedUse, Manifest, Older};
 use crate::finding::BundleId;
 
 /// A bundle's name, purpose and exams.
@@ -14,6 +14,8 @@ use crate::finding::BundleId;
 pub struct Outline {
     /// What every finding says of its bundle.
     pub id: BundleId,
+    /// That it is older than what the device has had, where a person went back to it.
+    pub older: Option<Older>,
     /// What it may be used for.
     pub intended_use: IntendedUse,
     /// The exams, in the manifest's order.
@@ -40,6 +42,7 @@ impl Outline {
         };
         Self {
             id,
+            older: None,
             intended_use: manifest.intended_use,
             exams: manifest.exams.iter().map(exam).collect(),
         }
@@ -69,6 +72,9 @@ pub fn outline(folder: &Path) -> Result<Outline, BundleError> {
 impl Bundle {
     /// What can be said of it without its graphs.
     pub fn outline(&self) -> Outline {
-        Outline::of(&self.manifest, self.id.clone())
+        Outline {
+            older: self.older.clone(),
+            ..Outline::of(&self.manifest, self.id.clone())
+        }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::files::Files;
+use super::contents::Contents;
 use super::trust::Trust;
 use super::verify::verify_but;
 use super::{BundleError, Checked, verify};
@@ -113,7 +113,7 @@ impl<'k> Prepared<'k> {
     }
 
     /// Whether a prepared graph stands in for this ONNX file, which has this hash.
-    pub fn open(&mut self, file: &str, files: &Files, sha256: &str) -> bool {
+    pub fn open(&mut self, file: &str, files: &Contents, sha256: &str) -> bool {
         let Some(key) = self.key else {
             return false;
         };

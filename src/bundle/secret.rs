@@ -1,16 +1,14 @@
 //! The secret by which a device knows the prepared graphs that it made: 32 bytes in its state
 //! folder that its user alone may read, drawn when they are first needed.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Error, ErrorKind, Result, Write};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::Mode;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::durable;
 use crate::engine::PreparedKey;
+use crate::files::Folder;
 
 /// Its file in the state folder.
 const FILE: &str = "prepared.key";
@@ -19,7 +17,8 @@ const FILE: &str = "prepared.key";
 /// user may read: then no prepared graph is used.
 #[must_use]
 pub fn prepared_key(state: &Path) -> Option<PreparedKey> {
-    match read(&state.join(FILE)) {
+    let found = Folder::open(state).map_err(Error::from);
+    match found.and_then(|state| read(&state)) {
         Ok(key) => Some(key),
         Err(error) => {
             if error.kind() != ErrorKind::NotFound {
@@ -36,42 +35,27 @@ pub fn prepared_key(state: &Path) -> Option<PreparedKey> {
 /// # Errors
 /// What the system says.
 pub fn make_prepared_key(state: &Path) -> Result<PreparedKey> {
-    let path = state.join(FILE);
-    match read(&path) {
+    let state = Folder::make(state)?;
+    match read(&state) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         found => return found,
     }
-    std::fs::create_dir_all(state)?;
     let mut bytes = [0; PreparedKey::BYTES];
     let mut drawn = 0;
     while drawn < bytes.len() {
         drawn += getrandom(&mut bytes[drawn..], GetRandomFlags::empty())?;
     }
-    let mut options = OpenOptions::new();
-    let made = options.write(true).create_new(true).mode(0o600).open(&path);
-    match made {
+    let mut fresh = state.fresh(Mode::RUSR | Mode::WUSR)?;
+    fresh.write_all(&bytes)?;
+    match fresh.keep_new(FILE) {
         // Another program was quicker.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return read(&path),
-        made => {
-            let mut file = made?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-        }
+        Err(error) if error.is_taken() => read(&state),
+        kept => Ok(kept.map(|()| PreparedKey::new(bytes))?),
     }
-    durable::sync_folder(&path)?;
-    Ok(PreparedKey::new(bytes))
 }
 
-fn read(path: &Path) -> Result<PreparedKey> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut options = OpenOptions::new();
-    let file: File = options.read(true).custom_flags(flags).open(path)?;
-    let mut bytes = Vec::new();
-    if file.metadata()?.is_file() {
-        let most = PreparedKey::BYTES as u64 + 1;
-        file.take(most).read_to_end(&mut bytes)?;
-    }
-    let bytes = bytes.try_into();
+fn read(state: &Folder) -> Result<PreparedKey> {
+    let bytes = state.read(FILE, PreparedKey::BYTES as u64)?.try_into();
     bytes
         .map(PreparedKey::new)
         .map_err(|_| Error::new(ErrorKind::InvalidData, "is no key"))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 
-use super::files::{Files, MOST_MANIFEST};
+use super::contents::{Contents, MOST_MANIFEST};
 use super::trust::{Key, SIGNATURE, Signed, id};
 use super::{BundleError, MANIFEST, verify};
 use crate::files;
@@ -49,7 +49,7 @@ pub fn sign(
     comment: Option<&str>,
 ) -> Result<Signed, SignError> {
     verify(folder)?;
-    let bytes = Files::open(folder)?.read(MANIFEST, MOST_MANIFEST)?;
+    let bytes = Contents::open(folder)?.read(MANIFEST, MOST_MANIFEST)?;
     let secret = secret(file, password)?;
     let unusable = |error: minisign::PError| SignError::Key {
         path: file.to_owned(),
@@ -65,7 +65,10 @@ pub fn sign(
     };
     let path = folder.join(SIGNATURE);
     files::replace(&path, signature.into_string().as_bytes())
-        .map_err(|error| SignError::Unwritable { path, error })?;
+        .map_err(|error| SignError::Unwritable {
+            path,
+            error: error.into(),
+        })?;
     Ok(signed)
 }
 

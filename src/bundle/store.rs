@@ -1,19 +1,24 @@
 //! Bundles that were installed: a folder with each of them, and a link to the one in use.
 //!
-//! `current` is switched by one rename, so it names a whole bundle whenever power fails.
-//! Beside each bundle a file `NAME.previous` names the one that was in use before it; what
-//! is neither in use nor before it is removed. This room does not look whether a bundle is
-//! any good: that is for whoever installs it.
+//! They lie in `STATE-bundles` beside the state folder where root made such a folder, so that
+//! the device itself can only read them, else in `STATE/bundles`.
+//!
+//! A bundle is copied first, and the copy is judged by whoever installs it: what becomes of its
+//! source meanwhile does not matter. `current` is switched by one rename, so it names a whole
+//! bundle whenever power fails. Beside each bundle a file `NAME.previous` names the one that was
+//! in use before it, and `releases.json` has the highest releases; what is neither in use nor
+//! before it is removed. Nothing is followed through a link but `current` itself.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Result};
-use std::os::unix::fs::symlink;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{FlockOperation, Mode, fchmod, flock};
 
-use super::Outline;
-use crate::files;
+use super::contents::{Contents, MOST_BYTES, MOST_FILE};
+use super::trust::{Release, Releases};
+use super::{BundleError, Outline};
+use crate::files::{self, FileError, Folder, Kind, Trouble};
 
 /// The link to the bundle in use.
 const CURRENT: &str = "current";
@@ -21,122 +26,272 @@ const CURRENT: &str = "current";
 const PREVIOUS: &str = "previous";
 /// What is being copied; of no use to anybody.
 const PART: &str = ".part";
+/// What versions of before left where they were cut short.
+const FORMER_PART: &str = ".part.current";
+/// The highest releases.
+const RELEASES: &str = "releases.json";
+/// Bytes of a file that holds a name.
+const MOST_NAME: u64 = 256;
+
+/// As others may read them.
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
+const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
+
+#[cfg(test)]
+mod tests;
 
 /// The installed bundles of a device.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// Where they lay before there was a folder for them beside the state folder.
+    former: Option<PathBuf>,
+}
+
+/// What whoever installs a bundle found out about its copy.
+#[derive(Debug)]
+pub struct Verified {
+    /// What it is.
+    pub outline: Outline,
+    /// Its release, and whose.
+    pub release: Release,
 }
 
 impl Store {
-    /// The bundles that are installed in a state folder.
+    /// The bundles that are installed for a device with this state folder.
     pub fn of(state: &Path) -> Self {
-        let folder = state.join("bundles");
-        Self { folder }
+        let within = state.join("bundles");
+        match beside(state) {
+            Some(folder) => Self {
+                folder,
+                former: Some(within),
+            },
+            None => Self {
+                folder: within,
+                former: None,
+            },
+        }
     }
 
     /// The bundle in use, where one was installed: a link, which later leads elsewhere.
     pub fn current(&self) -> Option<PathBuf> {
-        let current = self.folder.join(CURRENT);
+        let folders = std::iter::once(&self.folder).chain(&self.former);
+        let mut links = folders.map(|folder| folder.join(CURRENT));
         // One that leads nowhere must be told of: no other bundle may stand in for it.
-        current.is_symlink().then_some(current)
+        links.find(|link| link.is_symlink())
     }
 
-    /// The name of the bundle that was in use before.
-    pub fn previous(&self) -> Option<String> {
-        self.before(&self.name_of_current()?)
+    /// The bundle in use where it still lies where bundles lay before.
+    pub fn former(&self) -> Option<PathBuf> {
+        let is_empty = !self.folder.join(CURRENT).is_symlink();
+        is_empty.then(|| self.current()).flatten().filter(|_| self.is_apart())
     }
 
-    /// Copies a bundle here and puts it in use; gives where it lies. Durable when this
-    /// returns; whenever power fails before, the one before is in use.
+    /// The folder of all bundles.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether it lies beside the state folder, for root alone to write.
+    pub fn is_apart(&self) -> bool {
+        self.former.is_some()
+    }
+
+    /// The file of the highest releases.
+    pub fn releases(&self) -> PathBuf {
+        self.folder.join(RELEASES)
+    }
+
+    /// The bundle that was in use before.
+    pub fn previous(&self) -> Option<PathBuf> {
+        let folder = Folder::open(&self.folder).ok()?;
+        let previous = before(&folder, &name_of_current(&folder)?)?;
+        Some(self.folder.join(previous))
+    }
+
+    /// Copies a bundle here, has the copy judged, and puts it in use; gives where it lies.
+    /// Durable when this returns; whenever power fails before, the one before is in use.
     ///
     /// # Errors
-    /// What the system says; the one before stays in use.
-    pub fn install(&self, bundle: &Path, outline: &Outline) -> Result<PathBuf> {
-        fs::create_dir_all(&self.folder)?;
-        let _held = self.hold()?;
-        let name = name_of(outline);
-        let part = self.folder.join(PART);
-        remove(&part)?;
-        copy(bundle, &part)?;
-        let place = self.folder.join(&name);
-        if place.exists() {
-            // The same bundle, which may have been damaged since: there is never none.
-            let flags = RenameFlags::EXCHANGE;
-            rustix::fs::renameat_with(CWD, &part, CWD, &place, flags)?;
-            remove(&part)?;
-        } else {
-            fs::rename(&part, &place)?;
-        }
-        self.switch_to(&name)?;
-        Ok(place)
+    /// What `judge` says, or why nothing can be written; the one before stays in use.
+    pub fn install<E: From<BundleError>>(
+        &self,
+        source: &Path,
+        judge: impl FnOnce(&Path) -> Result<Verified, E>,
+    ) -> Result<PathBuf, E> {
+        let folder = self.hold()?;
+        sweep(&folder)?;
+        let part = folder.new_folder(PART, FOLDER_MODE).map_err(unwritable)?;
+        let judged = copy(source, &part)
+            .map_err(E::from)
+            .and_then(|()| judge(&self.folder.join(PART)));
+        let judged = judged.inspect_err(|_| {
+            // What cannot be removed now is before the next installation.
+            let _ = folder.remove_tree(PART);
+        })?;
+        let name = name_of(&judged.outline);
+        put(&folder, &name).map_err(unwritable)?;
+        self.switch_to(&folder, &name, &judged.release)?;
+        Ok(self.folder.join(name))
     }
 
-    /// Puts the bundle in use that was before; gives its name. Done twice, the first one is
-    /// in use again.
+    /// Puts the bundle in use that was before, once it was judged; gives its name. Done twice,
+    /// the first one is in use again.
     ///
     /// # Errors
-    /// `NotFound` where there is none; what the system says.
-    pub fn roll_back(&self) -> Result<String> {
-        let _held = self.hold()?;
-        let previous = self.previous().ok_or(ErrorKind::NotFound)?;
-        self.switch_to(&previous)?;
+    /// [`BundleError::NoneBefore`] where there is none; what `judge` says; why nothing can be
+    /// written.
+    pub fn roll_back(
+        &self,
+        judge: impl FnOnce(&Path) -> Result<Release, BundleError>,
+    ) -> Result<String, BundleError> {
+        let folder = self.hold()?;
+        let current = name_of_current(&folder);
+        let previous = current.and_then(|current| before(&folder, &current));
+        let previous = previous.ok_or(BundleError::NoneBefore)?;
+        let release = judge(&self.folder.join(&previous))?;
+        self.switch_to(&folder, &previous, &release)?;
         Ok(previous)
     }
 
     /// Nobody else changes anything here until this is dropped.
-    fn hold(&self) -> Result<File> {
-        let folder = File::open(&self.folder)?;
-        folder.lock()?;
+    fn hold(&self) -> Result<Folder, BundleError> {
+        let folder = Folder::make(&self.folder).map_err(unwritable)?;
+        let locked = flock(&folder, FlockOperation::LockExclusive);
+        locked.map_err(|errno| BundleError::Unwritable {
+            path: self.folder.clone(),
+            error: errno.into(),
+        })?;
         Ok(folder)
     }
 
-    fn name_of_current(&self) -> Option<String> {
-        let target = fs::read_link(self.folder.join(CURRENT)).ok()?;
-        target.file_name()?.to_str().map(str::to_owned)
-    }
-
-    fn before(&self, name: &str) -> Option<String> {
-        let before = fs::read_to_string(self.beside(name)).ok()?;
-        let is_there =
-            self.folder.join(&before).is_dir() && Path::new(&before).file_name().is_some();
-        is_there.then_some(before)
-    }
-
-    fn beside(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.{PREVIOUS}"))
-    }
-
-    fn switch_to(&self, name: &str) -> Result<()> {
-        let current = self.name_of_current().filter(|current| current != name);
-        if let Some(current) = &current {
-            files::replace(&self.beside(name), current.as_bytes())?;
-        }
-        let fresh = self.folder.join(format!("{PART}.{CURRENT}"));
-        remove(&fresh)?;
-        symlink(name, &fresh)?;
-        // Everything that it leads to lasts before it does.
-        File::open(&self.folder)?.sync_all()?;
-        fs::rename(fresh, self.folder.join(CURRENT))?;
-        File::open(&self.folder)?.sync_all()?;
-        self.remove_but(name, self.before(name).as_deref())
-    }
-
-    /// Cards are small and bundles are not.
-    fn remove_but(&self, current: &str, previous: Option<&str>) -> Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let of = |kept: &str| {
-                name.strip_prefix(kept)
-                    .is_some_and(|rest| ["", ".previous", ".prepared"].contains(&rest))
-            };
-            if name != CURRENT && !of(current) && !previous.is_some_and(of) {
-                remove(&entry.path())?;
+    fn switch_to(&self, folder: &Folder, name: &str, release: &Release) -> Result<(), BundleError> {
+        let mut releases = Releases::read(&self.releases()).or_else(|error| match error {
+            // Whoever installs all the same begins anew.
+            BundleError::Releases { .. } => Ok(Releases::default()),
+            error => Err(error),
+        })?;
+        let goes_back = releases.put_in_use(release);
+        let keep = || write(folder, RELEASES, &releases.bytes());
+        let switch = || -> files::Result<()> {
+            // A device that starts now must be allowed what it finds.
+            if goes_back {
+                keep()?;
             }
-        }
-        Ok(())
+            let current = name_of_current(folder).filter(|current| current != name);
+            if let Some(current) = &current {
+                write(folder, &beside_name(name), current.as_bytes())?;
+            }
+            // Everything that it leads to lasts before it does.
+            folder.sync()?;
+            folder.switch_link(CURRENT, Path::new(name))?;
+            if !goes_back {
+                keep()?;
+            }
+            remove_but(folder, name, before(folder, name).as_deref())
+        };
+        switch().map_err(unwritable)
     }
+}
+
+/// The folder for bundles beside a state folder, where one was made that nobody but root, or
+/// the device's own user, may write.
+fn beside(state: &Path) -> Option<PathBuf> {
+    let state = state.canonicalize().ok()?;
+    let mut name = state.file_name()?.to_owned();
+    name.push("-bundles");
+    let folder = state.with_file_name(name);
+    let about = std::fs::symlink_metadata(&folder).ok()?;
+    let owners = [0, state.metadata().ok()?.uid()];
+    let is_closed = owners.contains(&about.uid()) && about.mode() & 0o022 == 0;
+    (about.is_dir() && is_closed).then_some(folder)
+}
+
+fn unwritable(error: FileError) -> BundleError {
+    BundleError::Unwritable {
+        path: error.path.clone(),
+        error: error.into(),
+    }
+}
+
+/// Puts bytes in the place of a file that others may read, whatever this user's `umask` says:
+/// the device is another user.
+fn write(folder: &Folder, name: &str, bytes: &[u8]) -> files::Result<()> {
+    let mut fresh = folder.fresh(FILE_MODE)?;
+    let written = fresh.write_all(bytes).map_err(Trouble::from);
+    let opened = written.and_then(|()| Ok(fchmod(fresh.file(), FILE_MODE)?));
+    opened.map_err(|trouble| FileError {
+        path: folder.path_of(name),
+        trouble,
+    })?;
+    fresh.keep_durably(name)
+}
+
+/// What an installation that power cut short has left.
+fn sweep(folder: &Folder) -> Result<(), BundleError> {
+    let swept = match folder.has(PART) {
+        Ok(true) => folder.remove_tree(PART),
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let swept = swept.and_then(|()| folder.remove_if_there(FORMER_PART));
+    let swept = swept.and_then(|()| folder.sweep());
+    swept.map(drop).map_err(unwritable)
+}
+
+/// Gives the copy its name.
+fn put(folder: &Folder, name: &str) -> files::Result<()> {
+    if folder.has(name)? {
+        // The same bundle, which may have been damaged since: there is never none.
+        folder.exchange(PART, folder, name)?;
+        folder.remove_tree(PART)
+    } else {
+        folder.rename_new(PART, folder, name)
+    }
+}
+
+fn name_of_current(folder: &Folder) -> Option<String> {
+    let target = folder.read_link(CURRENT).ok()?;
+    target.file_name()?.to_str().map(str::to_owned)
+}
+
+fn before(folder: &Folder, name: &str) -> Option<String> {
+    let before = folder.read(beside_name(name), MOST_NAME).ok()?;
+    let before = String::from_utf8(before).ok()?;
+    folder.folder(&before).is_ok().then_some(before)
+}
+
+fn beside_name(name: &str) -> String {
+    format!("{name}.{PREVIOUS}")
+}
+
+/// Cards are small and bundles are not.
+fn remove_but(folder: &Folder, current: &str, previous: Option<&str>) -> files::Result<()> {
+    for entry in folder.list()? {
+        let name = entry.name.to_string_lossy();
+        let of = |kept: &str| {
+            name.strip_prefix(kept)
+                .is_some_and(|rest| ["", ".previous", ".prepared"].contains(&rest))
+        };
+        let is_kept = of(current) || previous.is_some_and(of);
+        if !is_kept && is_own(&name, entry.kind) {
+            folder.remove_tree(&entry.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is one that this store gives: nobody else's is removed.
+fn is_own(name: &str, kind: Kind) -> bool {
+    let (name, expected) = match name.rsplit_once('.') {
+        Some((name, PREVIOUS)) => (name, Kind::File),
+        Some((name, "prepared")) => (name, Kind::Folder),
+        _ => (name, Kind::Folder),
+    };
+    let digest = name.rsplit_once('-').map(|(_, digest)| digest);
+    let is_digest =
+        digest.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()));
+    kind == expected && is_digest
 }
 
 /// Told apart by name, version and content, and fit for any file system.
@@ -157,140 +312,36 @@ fn name_of(outline: &Outline) -> String {
     format!("{}-{}", name.trim_start_matches('.'), &id.sha256[..16])
 }
 
-/// A file or a folder, where it is there.
-fn remove(path: &Path) -> Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    removed.or_else(|error| match error.kind() {
-        ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
+fn open_to_all(folder: &Folder) -> Result<(), BundleError> {
+    fchmod(folder, FOLDER_MODE).map_err(|errno| BundleError::Unwritable {
+        path: folder.path().to_owned(),
+        error: errno.into(),
     })
 }
 
-/// Copies a folder with all that is in it, durably.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        // What a link leads to is copied: links lead elsewhere in another place.
-        if fs::metadata(entry.path())?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), &target)?;
-            File::open(&target)?.sync_all()?;
+/// Copies all files of a bundle, durably: regular ones of bounded size.
+fn copy(source: &Path, to: &Folder) -> Result<(), BundleError> {
+    let contents = Contents::open(source)?;
+    open_to_all(to)?;
+    let mut room = MOST_BYTES;
+    for name in contents.names()? {
+        let (mut from, length) = contents.file(&name, MOST_FILE.min(room))?;
+        room -= length;
+        let (folders, last) = name.rsplit_once('/').unwrap_or(("", &name));
+        let mut folder = to.clone();
+        for part in folders.split('/').filter(|part| !part.is_empty()) {
+            folder = folder.make_folder(part, FOLDER_MODE).map_err(unwritable)?;
+            open_to_all(&folder)?;
         }
+        let mut file = folder.create(last, FILE_MODE).map_err(unwritable)?;
+        let copied = std::io::copy(&mut (&mut from).take(length), &mut file);
+        let copied = copied.and_then(|_| Ok(fchmod(&file, FILE_MODE)?));
+        let copied = copied.and_then(|()| file.sync_all());
+        copied.map_err(|error| BundleError::Unwritable {
+            path: folder.path_of(last),
+            error,
+        })?;
+        folder.sync().map_err(unwritable)?;
     }
-    File::open(to)?.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bundle::IntendedUse;
-    use crate::finding::BundleId;
-
-    struct Bench(tempfile::TempDir);
-
-    impl Bench {
-        fn new() -> Self {
-            Self(tempfile::tempdir().unwrap())
-        }
-
-        fn store(&self) -> Store {
-            Store::of(self.0.path())
-        }
-
-        fn install(&self, version: &str) -> PathBuf {
-            let from = self.0.path().join("from");
-            remove(&from).unwrap();
-            fs::create_dir_all(from.join("heads")).unwrap();
-            fs::write(from.join("bundle.toml"), version).unwrap();
-            fs::write(from.join("heads/a"), version).unwrap();
-            let id = BundleId {
-                name: "starter/x".to_owned(),
-                version: version.to_owned(),
-                sha256: "0123456789abcdef".repeat(4),
-            };
-            let outline = Outline {
-                id,
-                intended_use: IntendedUse::Demonstration,
-                exams: Vec::new(),
-            };
-            self.store().install(&from, &outline).unwrap()
-        }
-
-        fn in_use(&self) -> Option<String> {
-            let current = self.store().current()?;
-            let head = fs::read_to_string(current.join("heads/a")).unwrap();
-            assert_eq!(
-                head,
-                fs::read_to_string(current.join("bundle.toml")).unwrap()
-            );
-            Some(head)
-        }
-
-        fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(self.0.path().join("bundles")).unwrap();
-            let mut names: Vec<String> = entries
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
-            names.sort();
-            names
-        }
-    }
-
-    #[test]
-    fn the_one_before_is_kept_and_comes_back_by_one_call() {
-        let bench = Bench::new();
-        assert_eq!(bench.in_use(), None);
-        assert!(bench.store().roll_back().is_err());
-        let place = bench.install("1");
-        assert!(place.ends_with("starter_x-1-0123456789abcdef"), "{place:?}");
-        assert_eq!(bench.in_use().as_deref(), Some("1"));
-        let none = bench.store().roll_back().unwrap_err();
-        assert_eq!(none.kind(), ErrorKind::NotFound);
-        bench.install("2");
-        bench.store().roll_back().unwrap();
-        assert_eq!(bench.in_use().as_deref(), Some("1"));
-        bench.store().roll_back().unwrap();
-        assert_eq!(bench.in_use().as_deref(), Some("2"));
-        bench.install("3");
-        assert_eq!(bench.in_use().as_deref(), Some("3"));
-        assert_eq!(
-            bench.names().iter().filter(|n| n.ends_with("cdef")).count(),
-            2
-        );
-        bench.store().roll_back().unwrap();
-        assert_eq!(bench.in_use().as_deref(), Some("2"));
-    }
-
-    #[test]
-    fn installed_again_it_is_whole_again_and_what_was_before_stays_so() {
-        let bench = Bench::new();
-        bench.install("1");
-        let place = bench.install("2");
-        fs::write(place.join("heads/a"), "spoilt").unwrap();
-        fs::create_dir_all(place.with_extension("prepared")).unwrap();
-        bench.install("2");
-        assert_eq!(bench.in_use().as_deref(), Some("2"));
-        bench.store().roll_back().unwrap();
-        assert_eq!(bench.in_use().as_deref(), Some("1"));
-    }
-
-    /// Whatever an installation that power cut short has left, the next one works.
-    #[test]
-    fn what_was_cut_short_is_swept_away() {
-        let bench = Bench::new();
-        bench.install("1");
-        let folder = bench.0.path().join("bundles");
-        fs::create_dir_all(folder.join(PART).join("heads")).unwrap();
-        symlink("nowhere", folder.join(format!("{PART}.{CURRENT}"))).unwrap();
-        bench.install("2");
-        assert_eq!(bench.in_use().as_deref(), Some("2"));
-        assert!(!bench.names().iter().any(|name| name.starts_with('.')));
-    }
+    to.sync().map_err(unwritable)
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::files::{Files, MOST_BYTES, MOST_FILE, MOST_MANIFEST, hex};
-use super::trust::{Judged, Older, SIGNATURE, Signed, Trust};
+use super::contents::{Contents, MOST_BYTES, MOST_FILE, MOST_MANIFEST, hex};
+use super::trust::{Judged, Older, Release, SIGNATURE, Signed, Trust};
 use super::{BundleError, MANIFEST, Manifest};
 
 /// A bundle whose every file has the hash that the manifest says.
@@ -48,9 +48,9 @@ pub fn verify_trusted(folder: &Path, trust: &Trust) -> Result<Checked, BundleErr
 pub(super) fn verify_but(
     folder: &Path,
     trust: &Trust,
-    stands_in: &mut dyn FnMut(&Manifest, &str, &Files) -> bool,
+    stands_in: &mut dyn FnMut(&Manifest, &str, &Contents) -> bool,
 ) -> Result<Checked, BundleError> {
-    let files = Files::open(folder)?;
+    let files = Contents::open(folder)?;
     let (manifest, sha256, judged) = judged(&files, trust)?;
     refuse_unlisted(&files, &manifest)?;
     refuse_too_much(&files, &manifest)?;
@@ -75,7 +75,7 @@ pub(super) fn verify_but(
 
 /// The manifest and its hash, once its signature was looked at: before that, nothing that it
 /// says is believed.
-fn judged(files: &Files, trust: &Trust) -> Result<(Manifest, String, Judged), BundleError> {
+fn judged(files: &Contents, trust: &Trust) -> Result<(Manifest, String, Judged), BundleError> {
     let bytes = files.read(MANIFEST, MOST_MANIFEST)?;
     let sha256 = sha256_of(&bytes);
     let signed = trust.signed(files, &bytes, &sha256)?;
@@ -84,14 +84,23 @@ fn judged(files: &Files, trust: &Trust) -> Result<(Manifest, String, Judged), Bu
     Ok((manifest, sha256, judged))
 }
 
+/// Judges a bundle by its manifest alone: whose it is, and which release.
+///
+/// # Errors
+/// As [`verify_trusted`], for what the manifest and its signature say.
+pub fn judge(folder: &Path, trust: &Trust) -> Result<Release, BundleError> {
+    let (manifest, sha256, judged) = judged(&Contents::open(folder)?, trust)?;
+    Ok(Release::of(&manifest, judged.signed.as_ref(), &sha256))
+}
+
 /// The manifest and the SHA-256 of its own bytes; nothing else is read.
 pub(super) fn manifest_of(folder: &Path) -> Result<(Manifest, String), BundleError> {
-    let files = Files::open(folder)?;
+    let files = Contents::open(folder)?;
     let bytes = files.read(MANIFEST, MOST_MANIFEST)?;
     Ok((parse(&files, &bytes)?, sha256_of(&bytes)))
 }
 
-fn parse(files: &Files, bytes: &[u8]) -> Result<Manifest, BundleError> {
+fn parse(files: &Contents, bytes: &[u8]) -> Result<Manifest, BundleError> {
     let wrong = |why: String| BundleError::Manifest {
         path: files.path().join(MANIFEST),
         why,
@@ -116,12 +125,12 @@ pub struct Rehashed {
 /// # Errors
 /// As [`verify`].
 pub fn rehash(folder: &Path, trust: &Trust) -> Result<Rehashed, BundleError> {
-    let files = Files::open(folder)?;
+    let files = Contents::open(folder)?;
     let (manifest, sha256, judged) = judged(&files, trust)?;
     refuse_unlisted(&files, &manifest)?;
     refuse_too_much(&files, &manifest)?;
     for (name, expected) in &manifest.files {
-        compare(&files, name, files.sha256(name, MOST_FILE)?, expected)?;
+        compare(&files, name, files.sha256(name)?, expected)?;
     }
     Ok(Rehashed {
         sha256,
@@ -130,7 +139,7 @@ pub fn rehash(folder: &Path, trust: &Trust) -> Result<Rehashed, BundleError> {
     })
 }
 
-fn compare(files: &Files, name: &str, found: String, expected: &str) -> Result<(), BundleError> {
+fn compare(files: &Contents, name: &str, found: String, expected: &str) -> Result<(), BundleError> {
     if found.eq_ignore_ascii_case(expected) {
         return Ok(());
     }
@@ -141,7 +150,7 @@ fn compare(files: &Files, name: &str, found: String, expected: &str) -> Result<(
     })
 }
 
-fn refuse_unlisted(files: &Files, manifest: &Manifest) -> Result<(), BundleError> {
+fn refuse_unlisted(files: &Contents, manifest: &Manifest) -> Result<(), BundleError> {
     let own = [MANIFEST, SIGNATURE];
     let listed: BTreeSet<&str> = manifest.files.keys().map(String::as_str).chain(own).collect();
     let names = files.names()?;
@@ -154,7 +163,7 @@ fn refuse_unlisted(files: &Files, manifest: &Manifest) -> Result<(), BundleError
 }
 
 /// Before any of it is read: a device must have room for it.
-fn refuse_too_much(files: &Files, manifest: &Manifest) -> Result<(), BundleError> {
+fn refuse_too_much(files: &Contents, manifest: &Manifest) -> Result<(), BundleError> {
     let mut bytes = 0;
     for name in manifest.files.keys() {
         bytes += files.length(name)?;

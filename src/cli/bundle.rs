@@ -1,18 +1,20 @@
 //! `medfocus bundle verify|prepare|install|rollback|inspect|sign|make-key`.
 
+mod install;
 mod signing;
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use medfocus::bundle::{self, Bundle, ExamSpec, Store, Trust};
+use medfocus::bundle::{self, Bundle, ExamSpec};
 use medfocus::gate::{GateSpec, Unsaid};
 use medfocus::self_test;
 
 use super::state::StateFolder;
-use super::{Failure, TELL, put, trust};
+pub use install::{Terms, put_in_use};
+
+use super::{Failure, put, trust};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -33,22 +35,14 @@ enum Action {
     Prepare {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
-    },
-    /// Verify a bundle, copy it into a device's state folder and put it in use; the one
-    /// before is kept
-    Install {
-        /// Folder of the bundle
-        folder: PathBuf,
         #[command(flatten)]
         state: StateFolder,
-        #[command(flatten)]
-        trust: trust::Arguments,
     },
+    /// Copy a bundle to a device, verify the copy by what the device demands, and put it in
+    /// use; the one before is kept
+    Install(install::Install),
     /// Put the bundle in use that was before the last installation; done twice, the last one
-    Rollback {
-        #[command(flatten)]
-        state: StateFolder,
-    },
+    Rollback(install::Rollback),
     /// Show what a bundle holds: exams, classes, graphs, sizes, hashes
     Inspect {
         /// Folder of the bundle; the starter bundle where none is given
@@ -65,7 +59,7 @@ enum Action {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let or_starter = |folder: &Option<PathBuf>| folder.clone().map_or_else(bundle::find, Ok);
     let text = match &arguments.action {
-        Action::Prepare { folder } => prepare(&or_starter(folder)?)?,
+        Action::Prepare { folder, state } => prepare(&or_starter(folder)?, &state.path()?)?,
         Action::Inspect { folder, trust } => inspect(&bundle::verify_trusted(
             &or_starter(folder)?,
             &trust.trust()?,
@@ -73,45 +67,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Action::Verify { folder, trust } => {
             let (folder, trust) = (or_starter(folder)?, trust.trust()?);
             let files = bundle::verify_trusted(&folder, &trust)?.files.len() + 1;
-            verify(&folder, files, &Bundle::load_trusted(&folder, &trust)?)?
+            verify(&folder, files, &Bundle::load_trusted(&folder, &trust, None)?)?
         }
-        Action::Install {
-            folder,
-            state,
-            trust,
-        } => install(folder, &Store::of(&state.path()?), &trust.trust()?)?,
-        Action::Rollback { state } => roll_back(&Store::of(&state.path()?))?,
+        Action::Install(install) => install.run()?,
+        Action::Rollback(rollback) => rollback.run()?,
         Action::Sign(sign) => signing::sign(sign)?,
         Action::MakeKey(make) => signing::make_key(make)?,
     };
     put(text.as_bytes())
 }
 
-/// What is put in use has passed what a device would ask of it.
-fn install(folder: &Path, store: &Store, trust: &Trust) -> Result<String, Failure> {
-    bundle::verify_trusted(folder, trust)?;
-    let bundle = Bundle::load_trusted(folder, trust)?;
-    self_test::run(&bundle)?;
-    let place = store
-        .install(folder, &bundle.outline())
-        .map_err(|error| Failure::write("the installed bundles", &error))?;
-    Ok(format!("{} is in use; {TELL}\n", place.display()))
-}
-
-fn roll_back(store: &Store) -> Result<String, Failure> {
-    let name = store.roll_back().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::Device {
-            code: "bundle_not_found",
-            message: "no bundle was in use before".to_owned(),
-            cure: "install one: medfocus bundle install DIR",
-        },
-        _ => Failure::write("the installed bundles", &error),
-    })?;
-    Ok(format!("{name} is in use; {TELL}\n"))
-}
-
-fn prepare(folder: &Path) -> Result<String, Failure> {
-    let files = bundle::prepare(folder)?.into_iter();
+fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
+    let key = bundle::make_prepared_key(state);
+    let key = key.map_err(|error| Failure::write(&state.display().to_string(), &error))?;
+    let files = bundle::prepare(folder, &key)?.into_iter();
     let line = |(file, bytes): (PathBuf, u64)| {
         format!("{}: {:.1} MB\n", file.display(), bytes as f64 / 1e6)
     };
@@ -252,6 +221,7 @@ fn inspect(checked: &bundle::Checked) -> String {
         let line = format!("  signed with    {}: {}", signed.key, signed.comment);
         lines.push(line);
     }
+    lines.push(format!("  release        {}", m.release));
     lines.push(format!("  sha256         {}", checked.sha256));
     lines.extend(m.files.iter().map(|(name, hash)| {
         let bytes = checked.files[name].len();

@@ -13,7 +13,7 @@ use medfocus::pipeline::{self, Overrides, Stage, Timings};
 use medfocus::report::{self, Case, Moment, Record};
 
 use super::printer::{Format, Printer, bar};
-use super::{Failure, exam, sources};
+use super::{Failure, exam, sources, state};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Store};
+use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Store, Trust};
 use medfocus::device::Trouble;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
 use medfocus::journal::{self, CaseHistory};
 use medfocus::triage::{Figures, LabelledCase};
 use serde_json::{Map, Value, json};
 
+use super::bundle::{Terms, put_in_use};
 use super::journal::image_of;
 use super::printer::bar;
 use super::state::StateFolder;
-use super::{Failure, TELL};
+use super::{Failure, TELL, demands};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -66,6 +67,8 @@ pub struct Base {
     pub folder: PathBuf,
     /// The device's state folder.
     pub state: PathBuf,
+    /// Whose bundles may be used.
+    trust: Trust,
     /// The bundle.
     pub bundle: Bundle,
 }
@@ -86,8 +89,10 @@ impl Arguments {
         let installed = || Store::of(&state).current();
         let folder = self.bundle.clone().or_else(installed);
         let folder = folder.map_or_else(bundle::find, Ok)?;
-        let bundle = Bundle::load_trusted(&folder, &self.trust.trust()?, None)?;
+        let trust = self.trust.trust()?;
+        let bundle = Bundle::load_trusted(&folder, &trust, None)?;
         Ok(Base {
+            trust,
             folder,
             state,
             bundle,
@@ -181,13 +186,17 @@ fn install(base: &Base, change: Change) -> Result<(Outline, PathBuf), Failure> {
     let place = enroll::write(&base.bundle, &base.folder, change, &part).map_err(Failure::from);
     let place = place.and_then(|outline| {
         let store = Store::of(&base.state);
-        let failed = |error| Failure::write("the installed bundles", &error);
-        if store.current().is_none() {
+        let demands = demands::of(&base.state, None)?;
+        let terms = Terms {
+            device: &demands.trust,
+            asked: &base.trust,
+            allow_older: false,
+        };
+        if store.current().is_none() || store.former().is_some() {
             // There must be one to roll back to.
-            let before = store.install(&base.folder, &base.bundle.outline());
-            before.map_err(failed)?;
+            put_in_use(&store, &base.folder, &terms)?;
         }
-        let place = store.install(&part, &outline).map_err(failed)?;
+        let place = put_in_use(&store, &part, &terms)?;
         Ok((outline, place))
     });
     sweep()?;

@@ -9,6 +9,7 @@ mod bundle;
 mod calibrate;
 mod classify;
 mod decode_image;
+mod demands;
 mod doctor;
 mod drift;
 mod engine;
@@ -31,7 +32,7 @@ mod submit;
 mod trust;
 
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -200,6 +201,23 @@ impl Failure {
                 cure,
             } => Some(Trouble::new(code, message, cure)),
             Self::Trouble(trouble) | Self::Declined { trouble, .. } => Some(trouble.clone()),
+        }
+    }
+
+    /// The same, of another folder: of where a copy was made from.
+    fn about(self, folder: &Path, instead: &Path) -> Self {
+        let (from, to) = (folder.display().to_string(), instead.display().to_string());
+        match self {
+            Self::Device {
+                code,
+                message,
+                cure,
+            } => Self::Device {
+                code,
+                message: message.replace(&from, &to),
+                cure,
+            },
+            other => other,
         }
     }
 

@@ -76,12 +76,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         message: format!("signals cannot be taken: {error}"),
         cure: "start the device again and report this",
     })?;
-    let served = serve(&config, &events, &displays, &power, &reload);
+    let served = serve(options, &config, &events, &displays, &power, &reload);
     displays.stop(served.as_ref().err().and_then(Failure::trouble));
     served
 }
 
 fn serve(
+    options: &Options,
     config: &Config,
     events: &Arc<Events>,
     displays: &Displays,
@@ -92,6 +93,7 @@ fn serve(
     let sinks = sinks::of(config);
     let folder = bundle_folder(config, &state)?;
     let cases = open(config, &state, &folder, events, &sinks, power)?;
+    options.note(&state);
     let monitor = Monitor::new(cases, config.health.metrics.clone());
     let last_word = monitor.last_word();
     std::thread::spawn(|| monitor.work());

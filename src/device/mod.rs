@@ -35,7 +35,7 @@ mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use cases::{Afterwards, Cases, State, Summary};
+pub use cases::{Afterwards, Cases, State, Summary, Wanted};
 pub use console::Console;
 pub use display::{Asked, Displays, GlassError, Manner, place};
 pub use events::{Event, Events, Found, Health, Listener};

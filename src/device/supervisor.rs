@@ -10,13 +10,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::cases::{Cases, Task};
+use super::cases::{Cases, Task, Wanted};
 use super::events::{Event, Events};
 use super::in_hand;
 use super::run::Ran;
-use super::self_test::{Surroundings, failed};
+use super::self_test::{Surroundings, failed, useless};
 use super::trouble::Trouble;
 use super::worker::{Lost, NotStarted, Settings, Started, Starting, Step, Worker};
+use crate::bundle;
+use crate::finding::BundleId;
 use crate::journal::{Because, Order, SelfCheck};
 use crate::pipeline::{Observer, Stage, Timings};
 
@@ -97,7 +99,7 @@ impl Supervisor {
                     self.self_test(Because::Asked);
                     self.cases.note_tested(number);
                 }
-                Some(Task::Load(folder)) => self.load(folder),
+                Some(Task::Load(wanted)) => self.load(wanted),
                 None => {}
             }
         }
@@ -126,7 +128,10 @@ impl Supervisor {
     }
 
     /// Begins to load a bundle, beside the one that answers.
-    fn load(&mut self, folder: PathBuf) {
+    fn load(&mut self, wanted: Wanted) {
+        let Wanted { folder, trust } = wanted;
+        // It holds for every worker that is started from now on.
+        self.settings.trust = trust;
         if self.worker.is_none() {
             // Nothing answers: there is nothing to be kept.
             (self.bundle, self.good) = (folder, None);
@@ -167,7 +172,22 @@ impl Supervisor {
         let refused = check.as_warning("new_bundle");
         self.cases.note_refused(&refused);
         self.refused = Some(refused);
+        if let Some(check) = self.distrusted() {
+            self.conclude(Because::Bundle, vec![check]);
+        }
         self.cases.power().ready();
+    }
+
+    /// Why the bundle that answers may do so no longer: a key was taken away, or revoked.
+    fn distrusted(&self) -> Option<SelfCheck> {
+        let worker = self.worker.as_ref()?;
+        // Of a folder that holds another bundle by now, the next self-test tells.
+        let is_there = |id: &BundleId| id.sha256 == worker.bundle().id.sha256;
+        let found = bundle::judge(worker.folder(), &self.settings.trust);
+        match bundle::outline(worker.folder()) {
+            Ok(outline) if is_there(&outline.id) => found.err().map(|error| useless(&error)),
+            _ => None,
+        }
     }
 
     fn start(&mut self) -> Vec<SelfCheck> {

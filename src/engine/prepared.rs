@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
+use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -35,6 +36,7 @@ use super::floats::{File, Floats};
 use super::kernels::{Kernel, PackedLinear};
 use super::onnx::{Constant, Source, Values};
 use super::plan::Weights;
+use crate::files::Folder;
 
 /// Raised whenever the bytes or the rewriting change.
 const VERSION: u32 = 3;
@@ -217,15 +219,12 @@ pub(super) fn write(
     header[LAYOUT].copy_from_slice(&layout_bytes(kernel));
     let code = key.code(&header, &body).finalize().into_bytes();
     header[CODE].copy_from_slice(&code);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let unfinished = path.with_extension("unfinished");
-    let mut file = std::fs::File::create(&unfinished)?;
+    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let folder = Folder::make(path.parent().ok_or(ErrorKind::InvalidInput)?)?;
+    let mut file = folder.fresh(Mode::from_raw_mode(0o666))?;
     file.write_all(&header)?;
     file.write_all(&body)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
+    file.keep_durably(name)?;
     Ok((HEADER + body.len()) as u64)
 }
 
@@ -303,14 +302,15 @@ impl Held {
     /// Reads a file; `None` where there is none.
     fn read(path: &Path) -> Result<Option<Self>, String> {
         let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-        let file = match open_plain(path) {
+        let opened = Folder::above(path).and_then(|(folder, name)| folder.open_file(name));
+        let file = match opened {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(cannot(error)),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(cannot(error.into())),
         };
         let about = file.metadata().map_err(cannot)?;
-        if !about.is_file() || about.len() > MOST {
-            return Err("is no regular file of a graph's size".to_owned());
+        if about.len() > MOST {
+            return Err("is larger than any graph".to_owned());
         }
         let length = usize::try_from(about.len()).map_err(|error| error.to_string())?;
         let mut bytes: Vec<u8> = Vec::new();
@@ -328,13 +328,6 @@ impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
-}
-
-/// Opens a file that is no link, and waits for nobody where it is a pipe.
-fn open_plain(path: &Path) -> std::io::Result<std::fs::File> {
-    use rustix::fs::{Mode, OFlags, open};
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(open(path, flags, Mode::empty())?.into())
 }
 
 /// The places of nodes and index, if every byte is as this device wrote it.

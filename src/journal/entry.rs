@@ -84,6 +84,19 @@ pub enum Entry {
         /// One sentence that names the file.
         what: String,
     },
+    /// An older release answers than the device has had: a person went back to it.
+    WentBack {
+        /// Which.
+        bundle: BundleId,
+        /// Its release.
+        release: u64,
+        /// The highest that the device has had.
+        highest: u64,
+        /// When the person did.
+        at: Timestamp,
+        /// The number of their user.
+        by: u32,
+    },
     /// The device tested itself. Where it did not pass, no case is answered until it does.
     SelfTested {
         /// Why it did.
@@ -190,6 +203,7 @@ impl Entry {
             | Self::Configured { .. }
             | Self::BundleChanged { .. }
             | Self::BundleRefused { .. }
+            | Self::WentBack { .. }
             | Self::SelfTested { .. }
             | Self::ClockSet { .. }
             | Self::Sinks { .. } => None,

@@ -144,6 +144,7 @@ impl History {
                 | Entry::Configured { .. }
                 | Entry::BundleChanged { .. }
                 | Entry::BundleRefused { .. }
+                | Entry::WentBack { .. }
                 | Entry::SelfTested { .. }
                 | Entry::ClockSet { .. }
                 | Entry::Sinks { .. } => {}

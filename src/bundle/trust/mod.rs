@@ -14,18 +14,20 @@ mod revoked;
 
 use std::fs::Metadata;
 use std::io::{Cursor, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use minisign::SignatureBox;
 
-use super::files::{Files, MOST_SIGNATURE};
+use super::contents::{Contents, MOST_SIGNATURE};
 use super::{BundleError, MANIFEST, Manifest};
+use crate::files::Folder;
 pub(super) use key::id;
 pub use key::{Key, clock_is_set};
-pub use release::{Back, Older, Releases};
-pub use revoked::Revoked;
+pub use release::{Older, Release};
+pub(super) use release::Releases;
+use revoked::Revoked;
 
 /// Name of the signature within a bundle.
 pub const SIGNATURE: &str = "bundle.minisig";
@@ -67,16 +69,15 @@ impl Trust {
     /// says is believed.
     pub(super) fn signed(
         &self,
-        files: &Files,
+        files: &Contents,
         bytes: &[u8],
         sha256: &str,
     ) -> Result<Option<Signed>, BundleError> {
         let revoked = self.revoked.as_deref().map(Revoked::read).transpose()?;
         let latest = self.kept()?.latest();
         let signed = self.signature(files, bytes, Timestamp::now().max(latest))?;
-        match revoked {
-            Some(revoked) => revoked.check(files.path(), sha256, signed.as_ref())?,
-            None => {}
+        if let Some(revoked) = revoked {
+            revoked.check(files.path(), sha256, signed.as_ref())?;
         }
         Ok(signed)
     }
@@ -84,13 +85,13 @@ impl Trust {
     /// Judges the bundle of this manifest by its release.
     pub(super) fn judge(
         &self,
-        files: &Files,
+        files: &Contents,
         signed: Option<Signed>,
         sha256: &str,
         manifest: &Manifest,
     ) -> Result<Judged, BundleError> {
-        let key = signed.as_ref().map_or("", |signed| &signed.key);
-        let older = self.kept()?.check(files.path(), manifest, key, sha256)?;
+        let release = Release::of(manifest, signed.as_ref(), sha256);
+        let older = self.kept()?.check(files.path(), &release)?;
         Ok(Judged { signed, older })
     }
 
@@ -101,7 +102,7 @@ impl Trust {
 
     fn signature(
         &self,
-        files: &Files,
+        files: &Contents,
         manifest: &[u8],
         now: Timestamp,
     ) -> Result<Option<Signed>, BundleError> {
@@ -170,15 +171,9 @@ fn read_guarded(path: &Path, most: u64) -> Result<String, String> {
 /// Reads a text of so many bytes, of a regular file.
 fn read_small(path: &Path, most: u64) -> Result<(String, Metadata), String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    // A pipe is not waited for.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.read(true).custom_flags(flags).open(path);
-    let file = file.map_err(cannot)?;
+    let opened = Folder::above(path).and_then(|(folder, name)| folder.open_file(name));
+    let file = opened.map_err(|error| cannot(error.into()))?;
     let about = file.metadata().map_err(cannot)?;
-    if !about.is_file() {
-        return Err("is no regular file".to_owned());
-    }
     let mut text = String::new();
     let mut file = file.take(most + 1);
     file.read_to_string(&mut text).map_err(cannot)?;

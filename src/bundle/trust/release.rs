@@ -10,7 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::read_small;
+use super::{Signed, read_small};
 use crate::bundle::{BundleError, Manifest};
 
 /// Bytes of the file.
@@ -49,6 +49,34 @@ pub struct Back {
     at: Timestamp,
     /// The number of the user who did.
     by: u32,
+}
+
+/// Which release of which bundle, and whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The bundle's name.
+    pub name: String,
+    /// The number of the key that signed it; empty where no signature was looked at.
+    pub key: String,
+    /// The maker's count; 0 where it has none.
+    pub number: u64,
+    /// Hash of its manifest.
+    pub sha256: String,
+}
+
+impl Release {
+    pub(in crate::bundle) fn of(
+        manifest: &Manifest,
+        signed: Option<&Signed>,
+        sha256: &str,
+    ) -> Self {
+        Self {
+            name: manifest.name.clone(),
+            key: signed.map(|signed| signed.key.clone()).unwrap_or_default(),
+            number: manifest.release,
+            sha256: sha256.to_owned(),
+        }
+    }
 }
 
 /// A bundle that is older than what the device has had.
@@ -97,16 +125,14 @@ impl Releases {
     pub(super) fn check(
         &self,
         folder: &Path,
-        manifest: &Manifest,
-        key: &str,
-        sha256: &str,
+        of: &Release,
     ) -> Result<Option<Older>, BundleError> {
-        let (release, highest) = (manifest.release, self.highest(&manifest.name, key));
+        let (release, highest) = (of.number, self.highest(&of.name, &of.key));
         if release >= highest {
             return Ok(None);
         }
         match &self.back {
-            Some(back) if back.sha256 == sha256 => Ok(Some(Older {
+            Some(back) if back.sha256 == of.sha256 => Ok(Some(Older {
                 release,
                 highest,
                 at: back.at,
@@ -121,33 +147,37 @@ impl Releases {
     }
 
     /// A bundle is put in use; one that is older than the highest because a person says so.
-    pub(in crate::bundle) fn put_in_use(
-        &mut self,
-        name: &str,
-        key: &str,
-        release: u64,
-        sha256: &str,
-    ) {
-        self.written = self.written.max(Timestamp::now());
-        self.back = (release < self.highest(name, key)).then(|| Back {
-            sha256: sha256.to_owned(),
-            at: Timestamp::now(),
+    /// Says whether it is older.
+    pub(in crate::bundle) fn put_in_use(&mut self, of: &Release) -> bool {
+        let now = Timestamp::now();
+        self.written = self.written.max(now);
+        let goes_back = of.number < self.highest(&of.name, &of.key);
+        self.back = goes_back.then(|| Back {
+            sha256: of.sha256.clone(),
+            at: now,
             by: rustix::process::getuid().as_raw(),
         });
-        let of = |entry: &&mut Highest| entry.name == name && entry.key == key;
-        match self.highest.iter_mut().find(of) {
-            Some(entry) => entry.release = entry.release.max(release),
+        let is_it = |entry: &&mut Highest| entry.name == of.name && entry.key == of.key;
+        match self.highest.iter_mut().find(is_it) {
+            Some(entry) => entry.release = entry.release.max(of.number),
             None => {
                 self.highest.push(Highest {
-                    name: name.to_owned(),
-                    key: key.to_owned(),
-                    release,
+                    name: of.name.clone(),
+                    key: of.key.clone(),
+                    release: of.number,
                 });
                 if self.highest.len() > MOST_NAMES {
                     self.highest.remove(0);
                 }
             }
         }
+        goes_back
+    }
+
+    /// As it is written.
+    pub(in crate::bundle) fn bytes(&self) -> Vec<u8> {
+        // Texts, numbers and a time: there is nothing that JSON could not hold.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 }
 
@@ -155,11 +185,17 @@ impl Releases {
 mod tests {
     use super::*;
 
-    fn check(releases: &Releases, release: u64, sha256: &str) -> Result<bool, &'static str> {
-        let text = include_str!("../../../models/starter/bundle.toml");
-        let mut manifest = Manifest::parse(text).unwrap();
-        manifest.release = release;
-        let found = releases.check(Path::new("b"), &manifest, "K", sha256);
+    fn release(key: &str, number: u64, sha256: &str) -> Release {
+        Release {
+            name: "starter".to_owned(),
+            key: key.to_owned(),
+            number,
+            sha256: sha256.to_owned(),
+        }
+    }
+
+    fn check(releases: &Releases, number: u64, sha256: &str) -> Result<bool, &'static str> {
+        let found = releases.check(Path::new("b"), &release("K", number, sha256));
         found
             .map(|older| older.is_some())
             .map_err(|error| error.code())
@@ -169,17 +205,34 @@ mod tests {
     fn an_older_release_is_refused_but_for_the_one_that_a_person_went_back_to() {
         let mut releases = Releases::default();
         assert_eq!(check(&releases, 0, "a"), Ok(false));
-        releases.put_in_use("starter", "K", 3, "c");
+        assert!(!releases.put_in_use(&release("K", 3, "c")));
         assert_eq!(check(&releases, 3, "c"), Ok(false));
         assert_eq!(check(&releases, 4, "d"), Ok(false));
         assert_eq!(check(&releases, 2, "b"), Err("bundle_older"));
-        releases.put_in_use("starter", "K", 2, "b");
+        assert!(releases.put_in_use(&release("K", 2, "b")));
         assert_eq!(check(&releases, 2, "b"), Ok(true));
         assert_eq!(check(&releases, 2, "other"), Err("bundle_older"));
         assert_eq!(check(&releases, 3, "c"), Ok(false));
-        releases.put_in_use("starter", "K", 3, "c");
+        assert!(!releases.put_in_use(&release("K", 3, "c")));
         assert_eq!(check(&releases, 2, "b"), Err("bundle_older"), "forgotten");
-        releases.put_in_use("starter", "L", 1, "x");
-        assert_eq!(check(&releases, 2, "b"), Err("bundle_older"), "keys apart");
+        assert!(!releases.put_in_use(&release("L", 1, "x")), "keys apart");
+        assert_eq!(check(&releases, 2, "b"), Err("bundle_older"));
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_what_is_damaged_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("releases.json");
+        assert_eq!(Releases::read(&path).unwrap(), Releases::default());
+        let mut releases = Releases::default();
+        releases.put_in_use(&release("K", 3, "c"));
+        releases.put_in_use(&release("K", 2, "b"));
+        std::fs::write(&path, releases.bytes()).unwrap();
+        assert_eq!(Releases::read(&path).unwrap(), releases);
+        for spoilt in ["", "{}", "[]", "{\"highest\":[],\"written\":1}"] {
+            std::fs::write(&path, spoilt).unwrap();
+            let error = Releases::read(&path).unwrap_err();
+            assert_eq!(error.code(), "bundle_releases", "{spoilt}");
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! What `serve` is told: a file, and options that win over it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use firmware_host::screens::Language;
 use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown, Watched, Written};
 use medfocus::device::dicom::{self, Pacs, Peer};
 
+use crate::cli::demands;
 use crate::cli::limits;
 use crate::cli::outputs::Kind;
 use crate::cli::state::StateFolder;
@@ -115,6 +116,12 @@ impl Options {
         }
         let file = self.config.clone();
         Err(ConfigError { file, problems })
+    }
+
+    /// Notes what the device demands of its bundles, for whoever installs one.
+    pub fn note(&self, state: &Path) {
+        let config = self.config.as_deref();
+        demands::note(state, config, &self.trust, self.bundle.as_deref());
     }
 
     fn overrule(&self, config: &mut Config) {

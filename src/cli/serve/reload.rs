@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use medfocus::bundle::{self, BundleError};
-use medfocus::device::Cases;
+use medfocus::bundle::{self, BundleError, Store};
+use medfocus::device::{Cases, Wanted};
 use medfocus::device::config::{Changes, Config};
 
 use super::options::Options;
@@ -76,7 +76,8 @@ impl Running {
         self.config.queue = config.queue;
         let most = self.config.queue.most_waiting;
         self.cases.set_most_waiting(most as usize);
-        self.cases.load(folder);
+        let trust = self.config.bundle.trust(&Store::of(&self.state));
+        self.cases.load(Wanted { folder, trust });
         Ok(changes)
     }
 }
@@ -86,7 +87,7 @@ pub fn bundle_folder(config: &Config, state: &Path) -> Result<PathBuf, BundleErr
     if let Some(folder) = &config.bundle.folder {
         return Ok(folder.clone());
     }
-    match bundle::Store::of(state).current() {
+    match Store::of(state).current() {
         Some(folder) => Ok(folder),
         None => bundle::find(),
     }

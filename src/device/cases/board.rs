@@ -2,7 +2,7 @@
 //! journal and tells nobody; [`Cases`](super::Cases) holds it under a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::queue::Queue;
 use super::standings::{Standing, Standings};
+use super::work::Wanted;
 use crate::device::images::place;
 use crate::device::sinks::{Dues, Spec};
 use crate::device::tally::Tally;
@@ -136,8 +137,8 @@ pub(super) struct Board {
     /// When that was, and why.
     pub tested: Option<(Timestamp, Because)>,
     pub tests: Tests,
-    /// The folder of a bundle that somebody wants loaded.
-    pub wanted: Option<PathBuf>,
+    /// A bundle that somebody wants loaded.
+    pub wanted: Option<Wanted>,
     pub tally: Tally,
     pub dues: Dues,
     /// A sink needs an image no longer.

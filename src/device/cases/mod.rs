@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use board::Board;
 pub(super) use board::Ending;
 pub use board::{State, Summary};
+pub use work::Wanted;
 use keeping::Leftovers;
 use past::Past;
 use standings::Standing;

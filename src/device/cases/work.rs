@@ -9,12 +9,12 @@ use firmware_host::fault::Fault;
 use jiff::Timestamp;
 
 use super::{Cases, Ending};
-use crate::bundle::Outline;
+use crate::bundle::{Older, Outline, Trust};
 use crate::device::events::{Event, Health};
 use crate::device::lock;
 use crate::device::run::Ran;
 use crate::device::trouble::Trouble;
-use crate::finding::RefusalCode;
+use crate::finding::{BundleId, RefusalCode};
 use crate::journal::{Because, Entry, Order, SelfCheck, Span, Verdict};
 use crate::pipeline::Timings;
 
@@ -27,8 +27,17 @@ pub(in crate::device) enum Task {
     Case(u64, Box<Order>),
     /// The self-test, for all who asked up to this number.
     SelfTest(u64),
-    /// To load the bundle of this folder.
-    Load(PathBuf),
+    /// To load a bundle.
+    Load(Wanted),
+}
+
+/// A bundle that somebody wants loaded.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Whose bundles may be used from now on.
+    pub trust: Trust,
 }
 
 impl Cases {
@@ -45,8 +54,8 @@ impl Cases {
             .arrived
             .wait_timeout_while(board, patience, nothing)
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(folder) = board.wanted.take() {
-            return Some(Task::Load(folder));
+        if let Some(wanted) = board.wanted.take() {
+            return Some(Task::Load(wanted));
         }
         if board.tests.asked > board.tests.done {
             return Some(Task::SelfTest(board.tests.asked));
@@ -167,12 +176,39 @@ impl Cases {
             let bundle = bundle.id.clone();
             self.note(Entry::BundleChanged { bundle });
         }
+        if let Some(older) = &bundle.older
+            && before.older.as_ref() != Some(older)
+        {
+            self.went_back(bundle.id.clone(), older);
+        }
         let mut board = lock(&self.board);
         board.trouble = None;
         self.events.tell(&Event::Health(Health::Ready {
             bundle: bundle.id.clone(),
             intended_use: bundle.intended_use,
         }));
+    }
+
+    /// An older bundle answers than the device has had: that a person wanted it so is on record.
+    fn went_back(&self, bundle: BundleId, older: &Older) {
+        let Older {
+            release,
+            highest,
+            at,
+            by,
+        } = *older;
+        log::warn!(
+            "release {release} of bundle {} answers, and the device has had release {highest}: \
+             user {by} went back to it",
+            bundle.name
+        );
+        self.note(Entry::WentBack {
+            bundle,
+            release,
+            highest,
+            at,
+            by,
+        });
     }
 
     /// The safe state: cases are accepted and kept, none is answered, and this is why.
@@ -186,8 +222,8 @@ impl Cases {
 
     /// Has the bundle of a folder loaded, beside the one that answers; where it passes the
     /// self-test it answers from the next case on.
-    pub fn load(&self, folder: PathBuf) {
-        lock(&self.board).wanted = Some(folder);
+    pub fn load(&self, wanted: Wanted) {
+        lock(&self.board).wanted = Some(wanted);
         self.arrived.notify_one();
     }
 

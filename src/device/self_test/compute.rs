@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::bundle::{self, Bundle, BundleError, Trust};
+use crate::bundle::{self, Bundle, BundleError, Signed, Trust};
 use crate::engine;
 use crate::journal::SelfCheck;
 use crate::self_test;
@@ -12,11 +12,13 @@ const BUNDLE: &str = "bundle";
 
 /// All checks of a worker that has this bundle loaded from this folder.
 pub fn of_worker(bundle: &Bundle, folder: &Path, trust: &Trust) -> Vec<SelfCheck> {
-    vec![
+    let mut checks = vec![
         files(bundle, folder, trust),
         kernel(),
         known_answers(bundle),
-    ]
+    ];
+    checks.extend(key(bundle.signed.as_ref()));
+    checks
 }
 
 /// A bundle that cannot be loaded.
@@ -49,6 +51,21 @@ fn files(bundle: &Bundle, folder: &Path, trust: &Trust) -> SelfCheck {
         }
         Err(error) => useless(&error),
     }
+}
+
+/// A key that ends before long: what it signed is refused from then on.
+pub fn key(signed: Option<&Signed>) -> Option<SelfCheck> {
+    const NAME: &str = "bundle_key";
+    let soon = jiff::Span::new().days(60);
+    let signed = signed?;
+    let until = signed.until?;
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let is_soon = today.checked_add(soon).is_ok_and(|day| day >= until);
+    is_soon.then(|| {
+        let what = format!("key {} of the bundle is trusted until {until}", signed.key);
+        let cure = "install a bundle with a later key, or name a later day: bundle.keys";
+        SelfCheck::warned(NAME, what, cure)
+    })
 }
 
 /// The kernel in force against the scalar reference.

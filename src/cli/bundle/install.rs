@@ -1,0 +1,132 @@
+//! `medfocus bundle install|rollback`: what a device answers with from its next start, or
+//! reload, on.
+//!
+//! What is put in use has passed what the device would ask of it, by the device's own
+//! configuration: a bundle that the device refuses would leave it in the safe state.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use medfocus::bundle::{self, Bundle, Store, Trust, Verified};
+use medfocus::self_test;
+
+use crate::cli::demands::{self, Demands};
+use crate::cli::state::StateFolder;
+use crate::cli::{Failure, TELL, trust};
+
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Folder of the bundle
+    folder: PathBuf,
+    #[command(flatten)]
+    device: Device,
+    /// Go back to a release that is lower than what the device has had; its journal says so
+    #[arg(long)]
+    allow_older: bool,
+    #[command(flatten)]
+    trust: trust::Arguments,
+}
+
+#[derive(Debug, Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    device: Device,
+}
+
+/// Which device.
+#[derive(Debug, Args)]
+struct Device {
+    #[command(flatten)]
+    state: StateFolder,
+    /// The device's configuration; where absent, the one that it was started with, else
+    /// /etc/medfocus.toml where that is this device's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Device {
+    /// Its installed bundles, and what it demands of them.
+    fn find(&self) -> Result<(Store, Demands), Failure> {
+        let state = demands::state(&self.state, self.config.as_deref())?;
+        let store = Store::of(&state);
+        let demands = demands::of(&state, self.config.as_deref())?;
+        Ok((store, demands))
+    }
+}
+
+impl Install {
+    pub fn run(&self) -> Result<String, Failure> {
+        let (store, demands) = self.device.find()?;
+        let asked = self.trust.trust()?;
+        let terms = |allow_older| Terms {
+            device: &demands.trust,
+            asked: &asked,
+            allow_older,
+        };
+        if let Some(former) = store.former() {
+            // There must be one to roll back to; one that is no good is none.
+            if let Err(failure) = put_in_use(&store, &former, &terms(false)) {
+                let why = failure.trouble().map(|trouble| trouble.to_string());
+                let former = former.display();
+                log::warn!("{former} is not taken over: {}", why.unwrap_or_default());
+            }
+        }
+        let place = put_in_use(&store, &self.folder, &terms(self.allow_older))?;
+        Ok(format!(
+            "{} is in use; {TELL}\n{}",
+            place.display(),
+            elsewhere(&demands)
+        ))
+    }
+}
+
+impl Rollback {
+    pub fn run(&self) -> Result<String, Failure> {
+        let (store, demands) = self.device.find()?;
+        let judge = |place: &Path| bundle::judge(place, &demands.trust);
+        let name = store.roll_back(judge)?;
+        Ok(format!("{name} is in use; {TELL}\n{}", elsewhere(&demands)))
+    }
+}
+
+/// What is installed is of no use to a device that is told of another folder.
+fn elsewhere(demands: &Demands) -> String {
+    let line = |folder: &PathBuf| {
+        let folder = folder.display();
+        format!("note: the device's configuration names another bundle: bundle.folder = {folder}\n")
+    };
+    demands.folder.as_ref().map(line).unwrap_or_default()
+}
+
+/// What is demanded of a bundle that is put in use.
+pub struct Terms<'a> {
+    /// What the device demands.
+    pub device: &'a Trust,
+    /// What whoever installs it asks over that.
+    pub asked: &'a Trust,
+    /// Whether it may be older than what the device has had.
+    pub allow_older: bool,
+}
+
+/// Copies a bundle, verifies the copy, and puts it in use; gives where it lies.
+pub fn put_in_use(store: &Store, source: &Path, terms: &Terms<'_>) -> Result<PathBuf, Failure> {
+    let verify = |copy: &Path| -> Result<Verified, Failure> {
+        // Whoever installs it knows where it came from, and nothing of the copy.
+        verified(store, copy, terms).map_err(|failure| failure.about(copy, source))
+    };
+    store.install(source, verify)
+}
+
+fn verified(store: &Store, copy: &Path, terms: &Terms<'_>) -> Result<Verified, Failure> {
+    bundle::judge(copy, terms.asked)?;
+    let trust = Trust {
+        releases: (!terms.allow_older).then(|| store.releases()),
+        ..terms.device.clone()
+    };
+    let bundle = Bundle::load_trusted(copy, &trust, None)?;
+    self_test::run(&bundle)?;
+    Ok(Verified {
+        outline: bundle.outline(),
+        release: bundle.release(),
+    })
+}
