@@ -235,3 +235,205 @@ fn refining_a_mask_needs_the_graph_that_encodes_it() {
         &["mask_prompt.onnx", "no hash"],
     );
 }
+
+/// Found: a listed pipe was waited for, and `/dev/zero` read, for ever.
+#[test]
+fn a_bundle_consists_of_regular_files_of_bounded_size() {
+    struct Case(&'static str, fn(&Path), &'static [&'static str]);
+    fn fifo(path: &Path) {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let _ = std::fs::remove_file(path);
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
+    fn link(path: &Path, to: &str) {
+        let _ = std::fs::remove_file(path);
+        std::os::unix::fs::symlink(to, path).unwrap();
+    }
+    fn long(path: &Path, bytes: u64) {
+        std::fs::File::create(path).unwrap().set_len(bytes).unwrap();
+    }
+    for Case(what, spoil, says) in [
+        Case(
+            "a listed pipe",
+            |f| fifo(&f.join("model-card.md")),
+            &["model-card.md", "a pipe", "bundle_no_file"],
+        ),
+        Case(
+            "a pipe that nobody lists",
+            |f| fifo(&f.join("heads/extra")),
+            &["heads/extra", "a pipe", "bundle_no_file"],
+        ),
+        Case(
+            "the manifest",
+            |f| fifo(&f.join("bundle.toml")),
+            &["bundle.toml", "a pipe", "bundle_no_file"],
+        ),
+        Case(
+            "a link that never ends",
+            |f| link(&f.join("model-card.md"), "/dev/zero"),
+            &["model-card.md", "a link", "bundle_no_file"],
+        ),
+        Case(
+            "a link to what is as it should be",
+            |f| {
+                std::fs::rename(f.join("model-card.md"), f.with_extension("card")).unwrap();
+                link(
+                    &f.join("model-card.md"),
+                    f.with_extension("card").to_str().unwrap(),
+                );
+            },
+            &["model-card.md", "a link", "bundle_no_file"],
+        ),
+        Case(
+            "a folder that is a link",
+            |f| {
+                std::fs::remove_dir_all(f.join("heads")).unwrap();
+                link(&f.join("heads"), starter().join("heads").to_str().unwrap());
+            },
+            &["heads", "a link", "bundle_no_file"],
+        ),
+        Case(
+            "a folder for a file",
+            |f| {
+                std::fs::remove_file(f.join("model-card.md")).unwrap();
+                std::fs::create_dir(f.join("model-card.md")).unwrap();
+            },
+            &["model-card.md", "a folder", "bundle_no_file"],
+        ),
+        Case(
+            "a file without an end",
+            |f| long(&f.join("model-card.md"), 1 << 40),
+            &["model-card.md", "bytes", "bundle_too_large"],
+        ),
+        Case(
+            "a manifest without an end",
+            |f| long(&f.join("bundle.toml"), 1 << 40),
+            &["bundle.toml", "bytes", "bundle_too_large"],
+        ),
+        Case(
+            "files without an end",
+            |f| {
+                for number in 0..4200 {
+                    std::fs::write(f.join(format!("heads/{number}")), "").unwrap();
+                }
+            },
+            &["are the most", "bundle_too_large"],
+        ),
+    ] {
+        println!("{what}");
+        refused(spoil, says);
+    }
+}
+
+/// Found: known answers of zero with a tolerance of 1e9 were reproduced. What lets everything
+/// pass is refused, whoever signed it.
+#[test]
+fn no_bundle_may_ask_for_checks_that_let_everything_pass() {
+    struct Case(&'static str, &'static str, &'static [&'static str]);
+    for Case(from, to, says) in [
+        Case(
+            "up_to = 104.0",
+            "up_to = 1e300",
+            &["covid3", "guard.up_to", "bundle_manifest"],
+        ),
+        Case(
+            "up_to = 104.0",
+            "up_to = nan",
+            &["covid3", "guard.up_to", "bundle_manifest"],
+        ),
+        Case(
+            "up_to = 104.0",
+            "up_to = 999999.0",
+            &["covid3.safetensors", "bundle_guard"],
+        ),
+        Case(
+            "coloured_up_to = 0.08",
+            "coloured_up_to = 1.0",
+            &["coloured_up_to"],
+        ),
+        Case(
+            "coloured_up_to = 0.08",
+            "coloured_up_to = inf",
+            &["coloured_up_to"],
+        ),
+        Case(
+            "brightness = [0.04, 0.85]",
+            "brightness = [0.9, 0.1]",
+            &["brightness"],
+        ),
+        Case(
+            "brightness = [0.04, 0.85]",
+            "brightness = [-1.0, 2.0]",
+            &["brightness"],
+        ),
+        Case(
+            "contrast_from = 0.07",
+            "contrast_from = -5.0",
+            &["contrast_from"],
+        ),
+        Case(
+            "content_from = 0.25",
+            "content_from = nan",
+            &["content_from"],
+        ),
+        Case(
+            "accept_from = 0.2",
+            "accept_from = 0.0",
+            &["kinds: chest", "accept_from"],
+        ),
+        Case(
+            "sharpness_from = 0.047",
+            "sharpness_from = -1.0",
+            &["sharpness_from"],
+        ),
+        Case("whole_from = 0.128", "whole_from = 7.0", &["whole_from"]),
+        Case("aspect = [0.66, 1.6]", "aspect = [1e-9, 1e9]", &["aspect"]),
+        Case(
+            "review_below = 0.6",
+            "review_below = -1.0",
+            &["review_below"],
+        ),
+        Case(
+            "crop_margin = 0.15",
+            "crop_margin = 1e9",
+            &["focus.crop_margin"],
+        ),
+        Case("input_size = 192", "input_size = 160000", &["input_size"]),
+        Case("width = 128", "width = 1000000000", &["width"]),
+        Case("prompt = \"box\"", "prompt = { grid = 200 }", &["grid"]),
+        Case(
+            "mean = [0.5, 0.5, 0.5]",
+            "mean = [nan, 0.5, 0.5]",
+            &["mean"],
+        ),
+    ] {
+        refused(|folder| edit(folder, from, to), says);
+    }
+    let file = starter().join("known_answers/answers.json");
+    let known: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let refused_with = |change: &dyn Fn(&mut serde_json::Value), says: &[&str]| {
+        let mut known = known.clone();
+        change(&mut known);
+        let changed = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(changed.path(), known.to_string()).unwrap();
+        let spoil = |folder: &Path| replace(folder, "known_answers/answers.json", changed.path());
+        refused(
+            spoil,
+            &[says, &["answers.json", "bundle_known_answers"]].concat(),
+        );
+    };
+    for key in ["probability", "area_fraction", "predicted_iou"] {
+        for value in [1e9, 0.1, -0.001] {
+            refused_with(&|known| known["tolerance"][key] = value.into(), &[key]);
+        }
+    }
+    let chest = "known_answers/chest.png";
+    refused_with(
+        &|known| known["images"][chest]["probabilities"]["covid3"] = vec![0.0; 3].into(),
+        &["covid3", "do not add up"],
+    );
+    refused_with(
+        &|known| known["images"][chest]["area_fraction"] = (-1.0).into(),
+        &["area_fraction"],
+    );
+}

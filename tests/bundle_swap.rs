@@ -202,3 +202,37 @@ fn a_configuration_is_read_again_and_one_that_cannot_be_is_not_taken_up() {
         .wait_for_log("device.threads waits for the next start");
     assert_eq!(bench.device.journal("configured").len(), 2);
 }
+
+/// Found: a prepared file that was changed while it was mapped turned meningioma into pituitary
+/// tumour, and the status stayed `ready`.
+#[test]
+fn a_prepared_file_that_is_changed_while_a_device_answers_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    install(&state, &starter());
+    let current = state.join("bundles/current").display().to_string();
+    let (code, said) = bundle(&state, &["prepare", &current]);
+    assert_eq!(code, Some(0), "{said}");
+    let mut bench = Bench::on(folder, &["--bundle", &current], |_| ());
+    // Whatever it loads of a file it has loaded by the end of a case.
+    assert_eq!(bench.accept("chest.png"), "1");
+    assert_eq!(bench.cable.wait_for_end("1"), "1 finding");
+    for line in said.lines() {
+        use std::os::unix::fs::FileExt;
+        let file = line.rsplit_once(": ").unwrap().0;
+        let mut bytes = std::fs::read(file).unwrap();
+        let weights = bytes.len() / 2;
+        bytes[weights..].iter_mut().for_each(|byte| *byte ^= 0x55);
+        let in_place = std::fs::OpenOptions::new().write(true).open(file);
+        in_place.unwrap().write_all_at(&bytes, 0).unwrap();
+    }
+    assert_eq!(bench.accept("brain.png"), "2");
+    assert_eq!(bench.cable.wait_for_end("2"), "2 finding");
+    let found = bench.cable.ask("CASE:RES? 2");
+    let image = common::phantom("brain.png").display().to_string();
+    let (known, _) = common::classify(&[&image]);
+    let answer = known[0]["probabilities"].as_array().unwrap().iter();
+    let p = answer.map(|class| class["probability"].as_f64().unwrap());
+    let known = format!("class=meningioma p={:.3} ", p.fold(0.0, f64::max));
+    assert!(found.contains(&known), "{found}, expected {known}");
+}

@@ -53,7 +53,9 @@ fn a_bundle_that_is_prepared_is_told_from_one_that_is_not() {
         said["facts"]["bundle"]["is_prepared"].as_bool().unwrap()
     };
     assert!(!is_prepared());
-    assert!(medfocus(&["bundle", "prepare", &bundle]).status.success());
+    let state_text = state.path().display().to_string();
+    let prepare = ["bundle", "prepare", &bundle, "--state", &state_text];
+    assert!(medfocus(&prepare).status.success());
     assert!(is_prepared());
     let prepared = format!("{bundle}.prepared");
     std::fs::remove_dir_all(prepared).unwrap();

@@ -26,6 +26,7 @@ fn answer(bundle: &Path) -> (String, String) {
             "classify", "--bundle", bundle, "--exam", "brain4", "--format", "json",
         ])
         .arg(&image)
+        .env("MEDFOCUS_STATE", state_of(bundle))
         .env("MEDFOCUS_LOG", "warn")
         .output()
         .unwrap();
@@ -36,8 +37,15 @@ fn answer(bundle: &Path) -> (String, String) {
     (json.to_string(), errors)
 }
 
+/// A state folder beside the bundle, whose key its prepared files carry.
+fn state_of(bundle: impl AsRef<Path>) -> PathBuf {
+    bundle.as_ref().with_file_name("state")
+}
+
 fn prepare(bundle: &Path) -> String {
-    let output = medfocus(&["bundle", "prepare", bundle.to_str().unwrap()]);
+    let state = state_of(bundle).display().to_string();
+    let bundle = bundle.to_str().unwrap();
+    let output = medfocus(&["bundle", "prepare", bundle, "--state", &state]);
     assert!(
         output.status.success(),
         "{}",
@@ -90,6 +98,11 @@ fn a_broken_file_is_told_of_and_made_anew() {
         ("a byte of the header", spoil(10)),
         ("the end", whole[..whole.len() / 2].to_vec()),
         ("everything", Vec::new()),
+        ("what another device made", {
+            let (_folder, other) = self::bundle();
+            prepare(&other);
+            std::fs::read(&prepared(&other)[0]).unwrap()
+        }),
     ];
     for (what, bytes) in cases {
         std::fs::write(&files[0], bytes).unwrap();
@@ -122,4 +135,19 @@ fn the_graph_itself_must_still_be_there_and_as_long() {
     refused("cut by a byte");
     std::fs::remove_file(&graph).unwrap();
     refused("missing");
+}
+
+/// Whoever has no key of the device believes no prepared file, and answers the same.
+#[test]
+fn without_the_devices_key_no_prepared_file_is_used() {
+    let (_folder, bundle) = bundle();
+    let (good, _) = answer(&bundle);
+    prepare(&bundle);
+    std::fs::remove_dir_all(state_of(&bundle)).unwrap();
+    for file in prepared(&bundle) {
+        std::fs::write(file, "spoilt").unwrap();
+    }
+    let (found, warnings) = answer(&bundle);
+    assert_eq!(found, good);
+    assert!(warnings.is_empty(), "{warnings}");
 }

@@ -125,8 +125,9 @@ fn walk(
         let name = format!("{prefix}{}", entry.name.to_string_lossy());
         *entries += 1;
         if *entries > MOST_ENTRIES || depth > DEEPEST {
-            let what =
-                format!("{MOST_ENTRIES} files, and folders {DEEPEST} deep, are the most of a bundle");
+            let what = format!(
+                "{MOST_ENTRIES} files, and folders {DEEPEST} deep, are the most of a bundle"
+            );
             return Err(BundleError::TooLarge { path, what });
         }
         match entry.kind {

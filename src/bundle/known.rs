@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{BundleError, Checked, ExamSpec};
+use super::{BundleError, Checked, ExamSpec, limits};
 use crate::image::{self, Image};
 
 /// Known answers, ready to be compared with.
@@ -82,9 +82,11 @@ impl KnownAnswers {
         if known.images.is_empty() {
             return Err(wrong(file, "it holds no image".to_owned()));
         }
+        limits::tolerance(known.tolerance).map_err(|why| wrong(file, why))?;
         let mut images = Vec::new();
         for (name, answer) in known.images {
             check_exams(&checked.manifest.exams, &answer)
+                .and_then(|()| check_values(&answer))
                 .map_err(|why| wrong(file, format!("{name}: {why}")))?;
             let bytes = checked.files.get(&name).ok_or_else(|| {
                 wrong(&name, "is a known answer but not in the bundle".to_owned())
@@ -115,6 +117,25 @@ fn check_exams(exams: &[ExamSpec], answer: &KnownAnswer) -> Result<(), String> {
             return Err(format!(
                 "{found} probabilities for exam {}; expected {expected}",
                 exam.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is known is what an answer can be: shares, and probabilities that add up.
+fn check_values(answer: &KnownAnswer) -> Result<(), String> {
+    let is_share = |value: f64| (0.0..=1.0).contains(&value);
+    // The decoder's estimate is a regression, which may overshoot.
+    let is_iou = (-0.5..=1.5).contains(&answer.predicted_iou);
+    if !is_share(answer.area_fraction) || !is_iou {
+        return Err("area_fraction or predicted_iou is none".to_owned());
+    }
+    for (exam, probabilities) in &answer.probabilities {
+        let sum: f64 = probabilities.iter().sum();
+        if !probabilities.iter().all(|p| is_share(*p)) || (sum - 1.0).abs() > 1e-3 {
+            return Err(format!(
+                "the probabilities of exam {exam} do not add up to 1"
             ));
         }
     }

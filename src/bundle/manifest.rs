@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Calibrated, Enrolled};
+use super::{Calibrated, Enrolled, limits};
 use crate::finding::TriageLevel;
 use crate::focus::{FocusSettings, Strategy};
 use crate::gate::{ExamGate, GateSpec, Unsaid};
@@ -360,6 +360,7 @@ impl Manifest {
         if let Some(fault) = self.gate.as_ref().and_then(GateSpec::fault) {
             return Err(fault);
         }
+        limits::check(self)?;
         self.files.keys().try_for_each(|file| check_inside(file))?;
         let named = [
             &self.segmenter.encoder,

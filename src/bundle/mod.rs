@@ -6,12 +6,12 @@
 mod contents;
 mod find;
 mod known;
+mod limits;
 mod load;
 mod manifest;
 mod outline;
 mod prepare;
 mod provenance;
-mod secret;
 mod sign;
 mod store;
 mod trust;
@@ -22,11 +22,10 @@ pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
 pub use outline::{ExamOutline, Outline, outline};
-pub use prepare::{graph, graph_files, is_prepared, prepare};
+pub use prepare::{graph, graph_files, is_prepared, make_prepared_key, prepare, prepared_key};
 pub use provenance::{Calibrated, Enrolled};
-pub use store::{Store, Verified};
-pub use secret::{make_prepared_key, prepared_key};
 pub use sign::{SignError, make_key, sign};
+pub use store::{Store, Verified};
 pub use trust::{Key, Older, Release, SIGNATURE, Signed, Trust, clock_is_set};
 pub use verify::{Checked, Rehashed, judge, rehash, verify, verify_trusted};
 
@@ -227,7 +226,9 @@ impl BundleError {
             Self::Unsigned { .. } | Self::Signature { .. } => {
                 "get the bundle from its maker, signed, or add its maker's public key to the trusted ones"
             }
-            Self::NoFile { .. } => "copy the files themselves, without links, from the bundle's source",
+            Self::NoFile { .. } => {
+                "copy the files themselves, without links, from the bundle's source"
+            }
             Self::TooLarge { .. } => "use a bundle of its maker's: this is none",
             Self::Revoked { .. } => "get a newer bundle from its maker; do not use this one",
             Self::RevokedList { .. } => {

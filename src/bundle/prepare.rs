@@ -1,7 +1,7 @@
 //! Graphs made ready for this CPU, in a folder beside the bundle: `NAME.prepared`.
 //!
 //! They lie outside the bundle, whose files are all listed and hashed, and carry a code by the
-//! [key](super::prepared_key) of the device that made them. One that is missing costs a slower
+//! [key](PreparedKey) of the device that made them. One that is missing costs a slower
 //! start; one that is broken, or that another device made, is told of and made anew; neither ever
 //! changes an answer. Without a key none is used.
 
@@ -12,17 +12,42 @@ use super::contents::Contents;
 use super::trust::Trust;
 use super::verify::verify_but;
 use super::{BundleError, Checked, verify};
+use crate::device_key::{DeviceKey, KeyError, PublicKey};
 use crate::engine::{Arithmetic, EngineError, Graph, Origin, PreparedKey};
+use crate::files::Folder;
+
+/// The key of the prepared graphs of the device with this state folder; `None` where no device
+/// was ever there, or this user may not know it: then no prepared graph is used.
+#[must_use]
+pub fn prepared_key(state: &Path) -> Option<PreparedKey> {
+    let folder = Folder::open(state).ok()?;
+    let found = match PublicKey::of(&folder) {
+        Ok(None) => return None,
+        Ok(Some(_)) => DeviceKey::of(&folder),
+        Err(error) => Err(error),
+    };
+    let told = found.inspect_err(|error| log::info!("no prepared graph is used: {error}"));
+    told.ok().as_ref().map(derived)
+}
+
+/// The same; where the device has no key yet, one is made.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn make_prepared_key(state: &Path) -> Result<PreparedKey, KeyError> {
+    Ok(derived(&DeviceKey::of(&Folder::make(state)?)?))
+}
+
+fn derived(key: &DeviceKey) -> PreparedKey {
+    PreparedKey::new(key.derive("prepared graphs"))
+}
 
 /// Verifies a bundle and writes the prepared file of each of its graphs; answers their
 /// paths and lengths.
 ///
 /// # Errors
 /// [`BundleError`], which names the file.
-pub fn prepare(
-    folder: &Path,
-    key: &PreparedKey,
-) -> Result<Vec<(PathBuf, u64)>, BundleError> {
+pub fn prepare(folder: &Path, key: &PreparedKey) -> Result<Vec<(PathBuf, u64)>, BundleError> {
     let checked = verify(folder)?;
     let target = folder_beside(folder);
     let write = |file: &str| {
@@ -74,11 +99,7 @@ pub fn graph_files(folder: &Path) -> Result<Vec<String>, BundleError> {
 ///
 /// # Errors
 /// [`BundleError`], which names the file.
-pub fn graph(
-    folder: &Path,
-    file: &str,
-    key: Option<&PreparedKey>,
-) -> Result<Graph, BundleError> {
+pub fn graph(folder: &Path, file: &str, key: Option<&PreparedKey>) -> Result<Graph, BundleError> {
     let mut prepared = Prepared::beside(folder, key);
     let mut checked = verify_but(folder, &Trust::default(), &mut |manifest, name, files| {
         name != file || prepared.open(name, files, &manifest.files[name])

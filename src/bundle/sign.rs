@@ -64,11 +64,12 @@ pub fn sign(
         until: None,
     };
     let path = folder.join(SIGNATURE);
-    files::replace(&path, signature.into_string().as_bytes())
-        .map_err(|error| SignError::Unwritable {
+    files::replace(&path, signature.into_string().as_bytes()).map_err(|error| {
+        SignError::Unwritable {
             path,
             error: error.into(),
-        })?;
+        }
+    })?;
     Ok(signed)
 }
 

@@ -84,7 +84,10 @@ impl Store {
     /// The bundle in use where it still lies where bundles lay before.
     pub fn former(&self) -> Option<PathBuf> {
         let is_empty = !self.folder.join(CURRENT).is_symlink();
-        is_empty.then(|| self.current()).flatten().filter(|_| self.is_apart())
+        is_empty
+            .then(|| self.current())
+            .flatten()
+            .filter(|_| self.is_apart())
     }
 
     /// The folder of all bundles.

@@ -152,7 +152,12 @@ fn compare(files: &Contents, name: &str, found: String, expected: &str) -> Resul
 
 fn refuse_unlisted(files: &Contents, manifest: &Manifest) -> Result<(), BundleError> {
     let own = [MANIFEST, SIGNATURE];
-    let listed: BTreeSet<&str> = manifest.files.keys().map(String::as_str).chain(own).collect();
+    let listed: BTreeSet<&str> = manifest
+        .files
+        .keys()
+        .map(String::as_str)
+        .chain(own)
+        .collect();
     let names = files.names()?;
     match names.iter().find(|name| !listed.contains(name.as_str())) {
         None => Ok(()),

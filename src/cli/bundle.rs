@@ -67,7 +67,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Action::Verify { folder, trust } => {
             let (folder, trust) = (or_starter(folder)?, trust.trust()?);
             let files = bundle::verify_trusted(&folder, &trust)?.files.len() + 1;
-            verify(&folder, files, &Bundle::load_trusted(&folder, &trust, None)?)?
+            verify(
+                &folder,
+                files,
+                &Bundle::load_trusted(&folder, &trust, None)?,
+            )?
         }
         Action::Install(install) => install.run()?,
         Action::Rollback(rollback) => rollback.run()?,
@@ -78,8 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
-    let key = bundle::make_prepared_key(state);
-    let key = key.map_err(|error| Failure::write(&state.display().to_string(), &error))?;
+    let key = bundle::make_prepared_key(state)?;
     let files = bundle::prepare(folder, &key)?.into_iter();
     let line = |(file, bytes): (PathBuf, u64)| {
         format!("{}: {:.1} MB\n", file.display(), bytes as f64 / 1e6)

@@ -45,7 +45,10 @@ struct Note {
 /// The state folder that is meant: named, else the configuration's, else the environment's.
 pub fn state(named: &StateFolder, config: Option<&Path>) -> Result<PathBuf, Failure> {
     let configured = || -> Result<Option<PathBuf>, Failure> {
-        Ok(config.map(Config::read).transpose()?.and_then(|c| c.device.state))
+        Ok(config
+            .map(Config::read)
+            .transpose()?
+            .and_then(|c| c.device.state))
     };
     match (&named.state, configured()?) {
         (None, Some(state)) => Ok(state),
@@ -114,12 +117,7 @@ fn damaged(why: &dyn std::fmt::Display) -> Failure {
 }
 
 /// Notes how the device with this state folder was started.
-pub fn note(
-    state: &Path,
-    config: Option<&Path>,
-    said: &trust::Arguments,
-    folder: Option<&Path>,
-) {
+pub fn note(state: &Path, config: Option<&Path>, said: &trust::Arguments, folder: Option<&Path>) {
     let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let note = Note {
         config: config.map(whole),

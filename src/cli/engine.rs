@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use medfocus::bundle;
 use medfocus::engine::{Arithmetic, Graph, Product, ProductDigest};
 
-use super::{Failure, put};
+use super::{Failure, put, state};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -158,7 +158,7 @@ pub fn graphs(
         let name = name.to_string_lossy().into_owned();
         return Ok(vec![loaded(name, graph, since)]);
     }
-    let key = super::state::folder(None).ok();
+    let key = state::folder(None).ok();
     let key = key.and_then(|state| bundle::prepared_key(&state));
     let graph = |file: String| {
         let since = Instant::now();

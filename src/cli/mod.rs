@@ -40,6 +40,7 @@ use medfocus::bundle::{Bundle, BundleError, Exam};
 use medfocus::client::ClientError;
 use medfocus::device::config::ConfigError;
 use medfocus::device::{self, Trouble};
+use medfocus::device_key::KeyError;
 use medfocus::engine::EngineError;
 use medfocus::image;
 use medfocus::journal::JournalError;
@@ -170,6 +171,16 @@ impl From<JournalError> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
+        Self::Device {
+            code: error.code(),
+            cure: error.cure(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
         Self::Device {
             code: error.code(),
             cure: error.cure(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use medfocus::bundle::{self, Trust};
+use medfocus::bundle::Trust;
 use medfocus::device;
 
 use super::Failure;
@@ -18,9 +18,6 @@ pub struct Arguments {
     /// File of the releases that the device has had
     #[arg(long, value_name = "FILE")]
     releases: Option<PathBuf>,
-    /// State folder of the device
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
     #[command(flatten)]
     limits: super::limits::Arguments,
 }
@@ -31,8 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         releases: arguments.releases.clone(),
         ..arguments.trust.trust()?
     };
-    let key = bundle::prepared_key(&arguments.state);
-    device::work_as_child(&arguments.bundle, &trust, key.as_ref()).map_err(|error| Failure::Device {
+    device::work_as_child(&arguments.bundle, &trust).map_err(|error| Failure::Device {
         code: "worker",
         message: format!("the device cannot be spoken to: {error}"),
         cure: "nothing: the device starts another",

@@ -22,6 +22,7 @@ use medfocus::device::{
     Afterwards, Cases, Displays, Event, Events, Port, Power, Supervisor, Surroundings, Trouble,
     Worker, WorkerSettings, dicom, folder, socket, talk,
 };
+use medfocus::engine::PreparedKey;
 
 use super::{Failure, no_exam, put, state};
 use options::Options;
@@ -279,13 +280,20 @@ fn worker_settings(
     Ok(WorkerSettings {
         program: super::program()?,
         trust: config.bundle.trust(&bundle::Store::of(state)),
-        state: state.to_owned(),
+        prepared: made_key(state),
         threads: device.threads,
         memory_mib: device.memory_mib,
         case: Duration::from_secs(device.deadline_s.into()),
         start: WorkerSettings::START,
         power: Arc::clone(power),
     })
+}
+
+/// The key of prepared graphs; without one, starts take longer and nothing else.
+fn made_key(state: &Path) -> Option<PreparedKey> {
+    let key = bundle::make_prepared_key(state);
+    let told = key.inspect_err(|error| log::warn!("no prepared graph is used: {error}"));
+    told.ok()
 }
 
 fn dicom_options(config: &Config) -> Option<dicom::Options> {

@@ -90,6 +90,11 @@ impl PreparedKey {
         Self(bytes)
     }
 
+    /// Its bytes, for the process that the device has its cases run by.
+    pub(crate) fn bytes(&self) -> [u8; Self::BYTES] {
+        self.0
+    }
+
     /// The code of a file, of everything in it but the code itself.
     fn code(&self, header: &[u8], body: &[u8]) -> Hmac<Sha256> {
         // HMAC fills a key up with zeros to the hash's block.
@@ -270,7 +275,8 @@ pub(super) fn open(
         return Ok(None);
     };
     let [nodes, index] = check(held.as_ref(), origin, kernel, key)?;
-    let index: Index = serde_json::from_slice(&held.as_ref()[index]).map_err(|error| error.to_string())?;
+    let index: Index =
+        serde_json::from_slice(&held.as_ref()[index]).map_err(|error| error.to_string())?;
     let held: File = Arc::new(held);
     let mut constants = BTreeMap::new();
     for entry in index.constants {
@@ -353,10 +359,7 @@ fn check(
         return Err("was made from another graph".to_owned());
     }
     if whole != bytes.len() as u64 {
-        return Err(format!(
-            "holds {} bytes; {whole} were written",
-            bytes.len()
-        ));
+        return Err(format!("holds {} bytes; {whole} were written", bytes.len()));
     }
     // Compared in a time that tells nothing of where they differ.
     let code = key.code(header, body).verify_slice(&header[CODE]);

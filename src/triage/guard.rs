@@ -54,11 +54,39 @@ impl Guard {
         if !(up_to.is_finite() && up_to > 0.0) {
             return Err(format!("guard_up_to is {up_to}; above 0 is needed"));
         }
-        Ok(Self {
+        let guard = Self {
             means: means.chunks_exact(embedding).map(<[f64]>::to_vec).collect(),
             precision,
             up_to,
-        })
+        };
+        if guard.lets_all_pass() {
+            let what = "it lets pass what no image's embedding is like";
+            return Err(format!("up_to is {up_to}: {what}"));
+        }
+        Ok(guard)
+    }
+
+    /// Whether most directions that an embedding can have are near enough. Those of the images
+    /// of one exam lie close together: what lies along an axis, either way, is none of them.
+    fn lets_all_pass(&self) -> bool {
+        let width = self.means.first().map_or(0, Vec::len);
+        let mut nearest = vec![f64::INFINITY; 2 * width];
+        for mean in &self.means {
+            let rows = self.precision.chunks_exact(width.max(1));
+            let by: Vec<f64> = rows
+                .map(|row| row.iter().zip(mean).map(|(p, m)| p * m).sum())
+                .collect();
+            let own: f64 = by.iter().zip(mean).map(|(b, m)| b * m).sum();
+            for axis in 0..width {
+                // (e - m)' P (e - m) for e along the axis, forwards and backwards.
+                let length = self.precision[axis * width + axis] + own;
+                for (to, way) in nearest[2 * axis..].iter_mut().zip([1.0, -1.0]) {
+                    *to = to.min(length - way * 2.0 * by[axis]);
+                }
+            }
+        }
+        let near = nearest.iter().filter(|distance| !(**distance > self.up_to));
+        2 * near.count() > nearest.len()
     }
 
     /// The distance of an embedding to the nearest class.

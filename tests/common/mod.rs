@@ -16,6 +16,7 @@ pub mod film;
 #[cfg(target_os = "linux")]
 pub mod hold;
 pub mod labelled;
+pub mod maker;
 #[cfg(unix)]
 pub mod pty;
 pub mod receivers;

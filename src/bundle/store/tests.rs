@@ -188,7 +188,12 @@ fn nothing_of_anybody_else_is_removed_or_written_over() {
     bench.install("1");
     let folder = bench.state().join("bundles");
     let beside = format!("{}.{PREVIOUS}", names(&folder)[1]);
-    for name in [".part", ".part.current", &format!(".{beside}.part"), &beside] {
+    for name in [
+        ".part",
+        ".part.current",
+        &format!(".{beside}.part"),
+        &beside,
+    ] {
         let _ = fs::remove_file(folder.join(name));
         symlink(&precious, folder.join(name)).unwrap();
     }

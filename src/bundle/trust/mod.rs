@@ -25,8 +25,8 @@ use super::{BundleError, MANIFEST, Manifest};
 use crate::files::Folder;
 pub(super) use key::id;
 pub use key::{Key, clock_is_set};
-pub use release::{Older, Release};
 pub(super) use release::Releases;
+pub use release::{Older, Release};
 use revoked::Revoked;
 
 /// Name of the signature within a bundle.
@@ -74,8 +74,7 @@ impl Trust {
         sha256: &str,
     ) -> Result<Option<Signed>, BundleError> {
         let revoked = self.revoked.as_deref().map(Revoked::read).transpose()?;
-        let latest = self.kept()?.latest();
-        let signed = self.signature(files, bytes, Timestamp::now().max(latest))?;
+        let signed = self.signature(files, bytes, self.kept()?.latest())?;
         if let Some(revoked) = revoked {
             revoked.check(files.path(), sha256, signed.as_ref())?;
         }
@@ -104,7 +103,7 @@ impl Trust {
         &self,
         files: &Contents,
         manifest: &[u8],
-        now: Timestamp,
+        latest: Timestamp,
     ) -> Result<Option<Signed>, BundleError> {
         if self.keys.is_empty() {
             return Ok(None);
@@ -112,20 +111,23 @@ impl Trust {
         let path = files.path().join(SIGNATURE);
         let text = match files.read(SIGNATURE, MOST_SIGNATURE) {
             Ok(text) => text,
-            Err(BundleError::Unreadable { path, error })
-                if error.kind() == ErrorKind::NotFound =>
-            {
+            Err(BundleError::Unreadable { path, error }) if error.kind() == ErrorKind::NotFound => {
                 return Err(BundleError::Unsigned { path });
             }
             Err(error) => return Err(error),
         };
-        let signed = self.verify(&String::from_utf8_lossy(&text), manifest, now);
+        let signed = self.verify(&String::from_utf8_lossy(&text), manifest, latest);
         signed
             .map(Some)
             .map_err(|why| BundleError::Signature { path, why })
     }
 
-    fn verify(&self, signature: &str, manifest: &[u8], now: Timestamp) -> Result<Signed, String> {
+    fn verify(
+        &self,
+        signature: &str,
+        manifest: &[u8],
+        latest: Timestamp,
+    ) -> Result<Signed, String> {
         let signature = SignatureBox::from_string(signature)
             .map_err(|_| "is no signature of minisign".to_owned())?;
         let mut named = self.keys.iter().filter(|key| key.made(&signature));
@@ -149,7 +151,7 @@ impl Trust {
         // A key that is named twice, with and without an end, has the earlier one.
         let ends = named.chain([first]).filter_map(Key::until);
         let until = ends.min();
-        key::still_good(&first.id(), until, now)?;
+        key::still_good(&first.id(), until, Timestamp::now(), latest)?;
         Ok(Signed {
             key: first.id(),
             comment: signature.trusted_comment().unwrap_or_default(),

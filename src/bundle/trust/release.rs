@@ -117,16 +117,15 @@ impl Releases {
     /// The highest release of this name and key.
     fn highest(&self, name: &str, key: &str) -> u64 {
         let of = |entry: &&Highest| entry.name == name && entry.key == key;
-        self.highest.iter().find(of).map_or(0, |entry| entry.release)
+        self.highest
+            .iter()
+            .find(of)
+            .map_or(0, |entry| entry.release)
     }
 
     /// Refuses a bundle that is older than what the device has had, unless a person went back to
     /// this very one.
-    pub(super) fn check(
-        &self,
-        folder: &Path,
-        of: &Release,
-    ) -> Result<Option<Older>, BundleError> {
+    pub(super) fn check(&self, folder: &Path, of: &Release) -> Result<Option<Older>, BundleError> {
         let (release, highest) = (of.number, self.highest(&of.name, &of.key));
         if release >= highest {
             return Ok(None);

@@ -63,7 +63,9 @@ impl Install {
             asked: &asked,
             allow_older,
         };
-        if let Some(former) = store.former() {
+        let is_it =
+            |former: &PathBuf| former.canonicalize().ok() == self.folder.canonicalize().ok();
+        if let Some(former) = store.former().filter(|former| !is_it(former)) {
             // There must be one to roll back to; one that is no good is none.
             if let Err(failure) = put_in_use(&store, &former, &terms(false)) {
                 let why = failure.trouble().map(|trouble| trouble.to_string());

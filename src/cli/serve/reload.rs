@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use medfocus::bundle::{self, BundleError, Store};
-use medfocus::device::{Cases, Wanted};
 use medfocus::device::config::{Changes, Config};
+use medfocus::device::{Cases, Wanted};
 
 use super::options::Options;
 

@@ -27,12 +27,12 @@ use serde_json::{Value, json};
 use board::Board;
 pub(super) use board::Ending;
 pub use board::{State, Summary};
-pub use work::Wanted;
 use keeping::Leftovers;
 use past::Past;
 use standings::Standing;
 pub(super) use vitals::Vitals;
 pub(super) use work::Task;
+pub use work::Wanted;
 
 use super::events::{Event, Events, Health};
 use super::images::{Images, place};

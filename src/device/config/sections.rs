@@ -86,7 +86,8 @@ impl BundleChoice {
     }
 
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let expected = "public keys of minisign, or files that hold them, with `until DAY` or without";
+        let expected =
+            "public keys of minisign, or files that hold them, with `until DAY` or without";
         Self {
             folder: section.path("folder"),
             keys: section.list("keys", expected),

@@ -3,6 +3,7 @@
 //! nothing but one file in the state folder that it removes again.
 
 mod attached;
+mod bundles;
 mod cpu;
 mod folders;
 mod state;
@@ -21,9 +22,6 @@ use crate::bundle::{self, BundleError, Store};
 use crate::engine;
 use crate::journal::{SelfCheck, Verdict};
 use crate::report::SOFTWARE;
-
-/// No clock that was ever set shows less.
-const MADE: &str = "2025-01-01T00:00:00Z";
 
 /// What is examined.
 #[derive(Debug)]
@@ -97,6 +95,10 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
         &facts.processor,
     ));
     checks.push(files(subject));
+    checks.extend(bundles::folder(
+        subject.state,
+        subject.bundle.as_deref().ok(),
+    ));
     checks.push(state::folder(subject.state));
     checks.extend(state::at_work(subject.state));
     checks.push(clock(Timestamp::now()));
@@ -147,7 +149,7 @@ fn files(subject: &Subject<'_>) -> SelfCheck {
 
 fn clock(now: Timestamp) -> SelfCheck {
     const NAME: &str = "clock";
-    let is_set = MADE.parse().is_ok_and(|made: Timestamp| now > made);
+    let is_set = bundle::clock_is_set(now);
     let what = format!("it shows {now:.0}");
     if is_set {
         SelfCheck::passed(NAME, what)

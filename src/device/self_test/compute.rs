@@ -59,7 +59,9 @@ pub fn key(signed: Option<&Signed>) -> Option<SelfCheck> {
     let soon = jiff::Span::new().days(60);
     let signed = signed?;
     let until = signed.until?;
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
     let is_soon = today.checked_add(soon).is_ok_and(|day| day >= until);
     is_soon.then(|| {
         let what = format!("key {} of the bundle is trusted until {until}", signed.key);

@@ -3,7 +3,7 @@
 //! is for people goes to standard error.
 
 use std::fs::File;
-use std::io::{Result, Write};
+use std::io::{ErrorKind, Result, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::message::{Inbox, Report, Request, write};
 use crate::bundle::{Bundle, Trust};
 use crate::device::run;
-use crate::engine::PreparedKey;
 use crate::device::self_test::{of_worker, useless};
+use crate::engine::PreparedKey;
 use crate::journal::Order;
 use crate::pipeline::{Observer, Stage};
 use crate::report::SOFTWARE;
@@ -21,13 +21,18 @@ use crate::report::SOFTWARE;
 ///
 /// # Errors
 /// The device has gone, or what it says is no request.
-pub fn work_as_child(folder: &Path, trust: &Trust, key: Option<&PreparedKey>) -> Result<()> {
+pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
     end_with_parent()?;
     outlast_signals()?;
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    let bundle = match Bundle::load_trusted(folder, trust, key) {
+    let prepared = match requests.next(None)? {
+        Some(Request::Begin { prepared }) => prepared.map(PreparedKey::new),
+        Some(_) => return Err(ErrorKind::InvalidData.into()),
+        None => return Ok(()),
+    };
+    let bundle = match Bundle::load_trusted(folder, trust, prepared.as_ref()) {
         Ok(bundle) => bundle,
         Err(error) => return write(&mut out, &Report::Useless(useless(&error))),
     };
@@ -41,6 +46,7 @@ pub fn work_as_child(folder: &Path, trust: &Trust, key: Option<&PreparedKey>) ->
     while let Some(request) = requests.next(None)? {
         let report = match request {
             Request::SelfTest => tested(),
+            Request::Begin { .. } => return Err(ErrorKind::InvalidData.into()),
             Request::Case { case, order, image } => {
                 let order: Order = serde_json::from_str(&order)?;
                 let mut progress = Progress { out: &mut out };

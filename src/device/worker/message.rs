@@ -26,6 +26,9 @@ const LONGEST: u32 = 256 << 20;
 /// What the device asks.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
+    /// What comes first: the key of the prepared graphs that the device made. Not on the command
+    /// line, which others can read.
+    Begin { prepared: Option<[u8; 32]> },
     /// A case; its order is written as the journal writes it, and its image lies there.
     Case {
         case: u64,

@@ -21,6 +21,7 @@ use super::events::Health;
 use super::power::Power;
 use super::run::Ran;
 use crate::bundle::{Outline, Trust};
+use crate::engine::PreparedKey;
 use crate::journal::{Order, SelfCheck};
 use crate::pipeline::Observer;
 pub use child::work_as_child;
@@ -39,8 +40,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// Whose bundles may be used.
     pub trust: Trust,
-    /// The state folder, where the key of prepared graphs lies.
-    pub state: PathBuf,
+    /// The key of the prepared graphs that the device made, where it has one.
+    pub prepared: Option<PreparedKey>,
     /// Threads to use; 0 means all cores.
     pub threads: u32,
     /// Most MiB that a graph may take for a run; what the system has free where absent.

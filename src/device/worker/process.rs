@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::message::{Inbox, Report, Request, write};
 use super::{Lost, Settings};
 use crate::device::power::Power;
+use crate::engine::PreparedKey;
 use crate::journal::SelfCheck;
 
 /// The hidden subcommand that is a worker.
@@ -76,7 +77,6 @@ impl Process {
         if let Some(releases) = &settings.trust.releases {
             command.arg("--releases").arg(releases);
         }
-        command.arg("--state").arg(&settings.state);
         command.args(["--threads", &settings.threads.to_string()]);
         if let Some(memory) = settings.memory_mib {
             command.args(["--memory", &memory.to_string()]);
@@ -95,12 +95,15 @@ impl Process {
             .map_err(Lost::Pipe)?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (requests, reports) = pipes.ok_or_else(|| Lost::Pipe(ErrorKind::BrokenPipe.into()))?;
-        Ok(Self {
+        let mut process = Self {
             child: Some(child),
             requests,
             reports: Inbox::new(reports),
             power: Arc::clone(&settings.power),
-        })
+        };
+        let prepared = settings.prepared.as_ref().map(PreparedKey::bytes);
+        process.ask(&Request::Begin { prepared })?;
+        Ok(process)
     }
 
     /// Asks something. Never waits: a request is far shorter than what a pipe holds.
