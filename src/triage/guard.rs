@@ -85,8 +85,9 @@ impl Guard {
                 }
             }
         }
-        let near = nearest.iter().filter(|distance| !(**distance > self.up_to));
-        2 * near.count() > nearest.len()
+        // A distance that is no number is not far.
+        let far = nearest.iter().filter(|distance| **distance > self.up_to);
+        2 * far.count() < nearest.len()
     }
 
     /// The distance of an embedding to the nearest class.
