@@ -12,6 +12,7 @@
 //! | [`sha256`] | what content is known by |
 //! | [`files`] | every file that is made, read by a given name, moved or deleted: in held folders, never through a link |
 //! | [`device_key`] | the device's own key: signatures, derived secrets |
+//! | [`shown`] | foreign text, as people are shown it |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
@@ -51,4 +52,5 @@ mod port;
 pub mod report;
 pub mod self_test;
 pub mod sha256;
+pub mod shown;
 pub mod triage;

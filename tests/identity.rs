@@ -384,7 +384,7 @@ fn an_output_is_another_instance_where_it_says_anything_else() {
         &["--prompt", "box:60,30,300,300"][..],
         &["--focus", "overlay"],
         &["--focus", "none"],
-        &["--deidentify"],
+        &["--deidentify", "--nothing-burned-in"],
     ] {
         for (one, other) in made(more).iter().zip(&bare) {
             assert_ne!(one, other, "{more:?}");

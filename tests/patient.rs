@@ -211,7 +211,7 @@ fn outputs_carry_age_and_sex_and_deidentified_ones_say_no_more_than_they_may() {
     );
     let page = std::fs::read(find(folder.path(), "page.png")).unwrap();
 
-    let (folder, answer) = write(&[&given[..], &["--deidentify"]].concat());
+    let (folder, answer) = write(&[&given[..], &["--deidentify", "--nothing-burned-in"]].concat());
     assert_eq!(answer["patient"], json!({ "age_years": 90, "sex": "F" }));
     for ending in ["sr.dcm", "sc.dcm"] {
         let object = open_file(find(folder.path(), ending)).unwrap();

@@ -6,11 +6,12 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Calibrated, Enrolled, limits};
+use super::{Calibrated, Enrolled, limits, names};
 use crate::finding::TriageLevel;
 use crate::focus::{FocusSettings, Strategy};
 use crate::gate::{ExamGate, GateSpec, Unsaid};
 use crate::patient::{Ages, Sex};
+use crate::shown;
 
 /// The only format number that this version reads.
 pub const FORMAT: u32 = 1;
@@ -278,7 +279,8 @@ impl Manifest {
     /// # Errors
     /// A sentence that says what is wrong and, where the text itself is, at which line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let manifest: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        let manifest: Self = toml::from_str(text).map_err(|error| no_manifest(text, &error))?;
+        names::check(&manifest)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -392,6 +394,21 @@ impl Manifest {
 /// A bundle whose maker counts no releases; written as it was before there were any.
 fn is_zero(release: &u64) -> bool {
     *release == 0
+}
+
+/// One sentence, with the line where that is known.
+fn no_manifest(text: &str, error: &toml::de::Error) -> String {
+    /// Characters of a line that are repeated.
+    const ENOUGH: usize = 80;
+    let why = error.message();
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return why.to_owned();
+    };
+    let number = before.matches('\n').count();
+    let line: String = text.lines().nth(number).map_or_else(String::new, |line| {
+        line.trim().chars().take(ENOUGH).collect()
+    });
+    format!("line {}, '{}': {why}", number + 1, shown::name(&line))
 }
 
 /// A path in a manifest stays inside the bundle.

@@ -9,6 +9,7 @@ mod known;
 mod limits;
 mod load;
 mod manifest;
+mod names;
 mod outline;
 mod prepare;
 mod provenance;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use medfocus::engine::{self, Graph, Profile, Tensor, median};
+use medfocus::shown;
 use serde_json::json;
 
-use super::{Failure, engine as engine_cli, put};
+use super::{Failure, engine as engine_cli, put, put_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -81,11 +82,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "peak_bytes": peak,
             "graphs": profiles,
         });
-        text = format!("{all:#}\n");
-    } else if let Some(peak) = peak {
+        return put_json(&format!("{all:#}\n"));
+    }
+    if let Some(peak) = peak {
         text += &format!("peak memory of the process {:.1} MiB\n", mib(peak as usize));
     }
-    put(text.as_bytes())
+    put(&text)
 }
 
 fn profile(graph: &Graph, arguments: &Arguments) -> Result<Profile, Failure> {
@@ -125,8 +127,9 @@ fn table(name: &str, load_ms: f64, profile: &Profile) -> String {
         .copied()
         .fold(f64::INFINITY, f64::min);
     let mut lines = vec![format!(
-        "{name}: median {:.2} ms, fastest {fastest:.2} ms of {} runs; loaded in {load_ms:.1} ms, planned in {:.1} ms; \
+        "{}: median {:.2} ms, fastest {fastest:.2} ms of {} runs; loaded in {load_ms:.1} ms, planned in {:.1} ms; \
          {:.1} MiB beside {:.1} MiB of weights",
+        shown::name(name),
         median(profile.runs_ms.clone()),
         profile.runs_ms.len(),
         profile.plan_ms,
@@ -154,7 +157,9 @@ fn table(name: &str, load_ms: f64, profile: &Profile) -> String {
         let rate = rate(step.macs, step.median_ms);
         format!(
             "    {:<12} {:>9.3} ms  {rate:>14}  {}",
-            step.operator, step.median_ms, step.node
+            step.operator,
+            step.median_ms,
+            shown::name(&step.node)
         )
     }));
     lines.join("\n") + "\n"

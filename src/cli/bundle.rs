@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use medfocus::bundle::{self, Bundle, ExamSpec};
 use medfocus::gate::{GateSpec, Unsaid};
-use medfocus::self_test;
+use medfocus::{self_test, shown};
 
 use super::state::StateFolder;
 pub use install::{Terms, put_in_use};
@@ -78,14 +78,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Action::Sign(sign) => signing::sign(sign)?,
         Action::MakeKey(make) => signing::make_key(make)?,
     };
-    put(text.as_bytes())
+    put(&text)
 }
 
 fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
     let key = bundle::make_prepared_key(state)?;
     let files = bundle::prepare(folder, &key)?.into_iter();
     let line = |(file, bytes): (PathBuf, u64)| {
-        format!("{}: {:.1} MB\n", file.display(), bytes as f64 / 1e6)
+        format!("{}: {:.1} MB\n", shown::name(&file), bytes as f64 / 1e6)
     };
     Ok(files.map(line).collect())
 }
@@ -93,18 +93,25 @@ fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
 fn verify(folder: &Path, files: usize, bundle: &Bundle) -> Result<String, Failure> {
     let passed = self_test::run(bundle)?;
     let signed = match &bundle.signed {
-        Some(signed) => format!("signed with key {}: {}\n", signed.key, signed.comment),
+        Some(signed) => format!(
+            "signed with key {}: {}\n",
+            signed.key,
+            shown::name(&signed.comment)
+        ),
         None => String::new(),
     };
     let recomputed = bundle.known_answers.recomputed.iter();
     let recomputed: String = recomputed
-        .map(|(exam, by)| format!("known answers of {exam} were made by {by}\n"))
+        .map(|(exam, by)| {
+            let (exam, by) = (shown::name(exam), shown::name(by));
+            format!("known answers of {exam} were made by {by}\n")
+        })
         .collect();
     Ok(format!(
         "{}: {} {} is whole: {files} files, {} exams, SHA-256 {}\n{signed}\
          known answers: {} images reproduced; probabilities within {:.0e}, areas within {:.0e}\n\
          {recomputed}",
-        folder.display(),
+        shown::name(folder),
         bundle.id.name,
         bundle.id.version,
         bundle.exams.len(),
@@ -176,7 +183,12 @@ fn local(exam: &ExamSpec) -> Vec<String> {
 fn inspect(checked: &bundle::Checked) -> String {
     let m = &checked.manifest;
     let mut lines = vec![
-        format!("{} {}  ({})", m.name, m.version, checked.folder.display()),
+        format!(
+            "{} {}  ({})",
+            m.name,
+            m.version,
+            shown::name(&checked.folder)
+        ),
         format!("  intended use   {}: not for care", m.intended_use.word()),
         format!(
             "  segmenter      {} px, prompt {}, {} + {}",
@@ -221,7 +233,8 @@ fn inspect(checked: &bundle::Checked) -> String {
         lines.extend(local(exam));
     }
     if let Some(signed) = &checked.signed {
-        let line = format!("  signed with    {}: {}", signed.key, signed.comment);
+        let comment = shown::name(&signed.comment);
+        let line = format!("  signed with    {}: {comment}", signed.key);
         lines.push(line);
     }
     lines.push(format!("  release        {}", m.release));

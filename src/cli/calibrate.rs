@@ -15,7 +15,7 @@ use medfocus::triage::{
 use serde_json::json;
 
 use super::local::{self, Settled, cases_text, counted, table, today};
-use super::{Failure, exam, put};
+use super::{Failure, exam, put, put_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -107,11 +107,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let change = change(arguments, spec, &made, &gathered, &curve);
     let settled = arguments.local.settle(&base, change)?;
     let was = found.head.temperature();
-    let said = match arguments.local.json {
-        true => in_json(spec, &gathered, &made, was, &curve, &settled),
-        false => in_text(spec, &gathered, &made, was, &curve, &settled) + &base.limits(),
-    };
-    put(said.as_bytes())
+    match arguments.local.json {
+        true => put_json(&in_json(spec, &gathered, &made, was, &curve, &settled)),
+        false => {
+            let text = in_text(spec, &gathered, &made, was, &curve, &settled);
+            put(&(text + &base.limits()))
+        }
+    }
 }
 
 fn class(arguments: &Arguments, spec: &ExamSpec) -> Result<usize, Failure> {

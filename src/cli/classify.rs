@@ -8,12 +8,12 @@ use medfocus::bundle::{self, Bundle, Exam};
 use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, FrameChoice, Image};
-use medfocus::patient::Patient;
 use medfocus::pipeline::{self, Overrides, Stage, Timings};
 use medfocus::report::{self, Case, Moment, Record};
+use medfocus::shown;
 
 use super::printer::{Format, Printer, bar};
-use super::{Failure, exam, sources, state};
+use super::{Failure, exam, sources, state, tell};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -93,7 +93,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let key = key.and_then(|state| bundle::prepared_key(&state));
     let bundle = Bundle::load_trusted(&folder, &arguments.trust.trust()?, key.as_ref())?;
     let asked = asked(arguments, &bundle)?;
-    let files = sources::expand(&arguments.images);
+    let files = if arguments.outputs.deidentify {
+        sources::expand_unnamed(&arguments.images)
+    } else {
+        sources::expand(&arguments.images)
+    };
     if files.is_empty() {
         return Err(Failure::Usage("the folders hold no image".to_owned()));
     }
@@ -108,15 +112,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         std::fs::create_dir_all(out).map_err(|e| Failure::write(&out.display().to_string(), &e))?;
     }
     let mut printer = Printer::new(arguments.format, several, arguments.timings);
-    let pictures = pictures(files, frames);
+    let pictures = pictures(files, frames, arguments.outputs.deidentify);
     let progress = bar(pictures.len());
     let (mut any_refused, mut incomplete) = (false, 0);
-    for (file, frame) in &pictures {
+    for picture in &pictures {
         let ended = classify(
             arguments,
             &bundle,
             &asked,
-            (file, *frame),
+            picture,
             several,
             &mut printer,
             &progress,
@@ -147,20 +151,41 @@ fn asked<'a>(arguments: &Arguments, bundle: &'a Bundle) -> Result<Asked<'a>, Fai
     }
 }
 
+/// One frame of a file.
+struct Picture {
+    file: PathBuf,
+    /// What the file is called in every answer.
+    name: String,
+    frame: FrameChoice,
+}
+
 /// Every frame that is to be answered. A file that cannot be read is kept, so that it is
-/// refused by name.
-fn pictures(files: Vec<PathBuf>, frames: Frames) -> Vec<(PathBuf, FrameChoice)> {
+/// refused by name. A path may tell whose image it is: where nothing may, a file is called by
+/// its place.
+fn pictures(files: Vec<PathBuf>, frames: Frames, unnamed: bool) -> Vec<Picture> {
     let count = |file: &Path| {
         let first = image::read_frame(file, FrameChoice::Number(1)).ok()?;
         first.said.frame.map(|(_, count)| count)
     };
-    let of_file = |file: PathBuf| match frames {
-        Frames::One(frame) => vec![(file, frame)],
-        Frames::All => (1..=count(&file).unwrap_or(1))
-            .map(|number| (file.clone(), FrameChoice::Number(number)))
-            .collect(),
+    let of_file = |(at, file): (usize, PathBuf)| {
+        let frames = match frames {
+            Frames::One(frame) => vec![frame],
+            Frames::All => (1..=count(&file).unwrap_or(1))
+                .map(FrameChoice::Number)
+                .collect(),
+        };
+        let name = match unnamed {
+            true => format!("image {}", at + 1),
+            false => file.display().to_string(),
+        };
+        let picture = move |frame| Picture {
+            file: file.clone(),
+            name: name.clone(),
+            frame,
+        };
+        frames.into_iter().map(picture)
     };
-    files.into_iter().flat_map(of_file).collect()
+    files.into_iter().enumerate().flat_map(of_file).collect()
 }
 
 /// What became of one picture.
@@ -177,20 +202,19 @@ fn classify(
     arguments: &Arguments,
     bundle: &Bundle,
     asked: &Asked<'_>,
-    (file, frame): (&Path, FrameChoice),
+    picture: &Picture,
     several: bool,
     printer: &mut Printer,
     progress: &ProgressBar,
 ) -> Result<Ended, Failure> {
-    let source = file.display().to_string();
+    let source = &picture.name;
     let mut timings = Timings::new();
     let mut print =
         |image: Option<&str>, answer: &Answer, title: Option<&str>, timings: &Timings| {
-            let record = record(bundle, (&source, image), answer, timings);
+            let record = record(bundle, (source, image), answer, timings);
             progress.suspend(|| printer.print(&record, title))
         };
-    let caller = arguments.patient.patient();
-    let (image, exams) = match decode(bundle, asked, (file, frame), caller, &mut timings) {
+    let (image, exams) = match decode(arguments, bundle, asked, picture, &mut timings) {
         Ok(parts) => parts,
         Err(undecided) => {
             print(
@@ -234,7 +258,7 @@ fn classify(
                     now: Moment::now(),
                     deidentify: arguments.outputs.deidentify,
                 };
-                let written = write_files(arguments, file, several, &case);
+                let written = write_files(arguments, picture, several, &case);
                 let answer = Answer::Finding(Box::new(finding));
                 print(
                     Some(&image.sha256),
@@ -251,14 +275,14 @@ fn classify(
                 let answer = Answer::Refusal {
                     case: Some(pipeline::case_id(&image, &name)),
                     exam: Some(name),
-                    refusal: refusal.about(&source),
+                    refusal: refusal.about(source),
                 };
                 print(Some(&image.sha256), &answer, None, &timings)?;
             }
         }
     }
     if let Some(why) = &missing {
-        progress.suspend(|| eprintln!("{source}: {why}"));
+        progress.suspend(|| tell(&format!("{}: {why}", shown::name(source))));
     }
     Ok(Ended {
         is_refused,
@@ -279,13 +303,13 @@ fn may_be_shown(arguments: &Arguments, image: &Image) -> Result<(), Refusal> {
 /// says what cannot be made of such an image.
 fn write_files(
     arguments: &Arguments,
-    file: &Path,
+    picture: &Picture,
     several: bool,
     case: &Case<'_>,
 ) -> Result<Option<String>, Failure> {
     if let Some(out) = &arguments.overlay {
         let path = if several {
-            overlay_path(out, file, &case.finding.case)
+            overlay_path(out, picture, &case.finding.case, case.deidentify)
         } else {
             out.clone()
         };
@@ -308,16 +332,23 @@ struct Undecided {
 
 /// The image, and the exams that it is asked.
 fn decode<'a>(
+    arguments: &Arguments,
     bundle: &'a Bundle,
     asked: &Asked<'a>,
-    (file, frame): (&Path, FrameChoice),
-    caller: Patient,
+    picture: &Picture,
     timings: &mut Timings,
 ) -> Result<(Image, Vec<&'a Exam>), Box<Undecided>> {
-    let image = pipeline::observe(timings, Stage::Decode, || image::read_frame(file, frame));
+    let Picture { file, name, frame } = picture;
+    let image = pipeline::observe(timings, Stage::Decode, || {
+        image::read_frame_as(file, name, *frame)
+    });
     let told = image.and_then(|image| {
-        let told = image.told(caller);
-        told.map_err(|refusal| refusal.about(&file.display().to_string()))
+        let image = match arguments.outputs.nothing_burned_in {
+            true => image.looked_at(),
+            false => image,
+        };
+        let told = image.told(arguments.patient.patient());
+        told.map_err(|refusal| refusal.about(name))
     });
     let image = told.map_err(|refusal| {
         let exam = match asked {
@@ -337,8 +368,7 @@ fn decode<'a>(
     let exams = match asked {
         Asked::These(exams) => exams.clone(),
         Asked::WhatTheImageSays => {
-            let name = file.display().to_string();
-            let exam = pipeline::exam_of(bundle, &image, &name);
+            let exam = pipeline::exam_of(bundle, &image, name);
             vec![exam.map_err(|refusal| {
                 let answer = Answer::Refusal {
                     case: Some(pipeline::case_id(&image, "none")),
@@ -373,7 +403,10 @@ fn record<'a>(
     }
 }
 
-fn overlay_path(folder: &Path, file: &Path, case: &str) -> PathBuf {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    folder.join(format!("{stem}.{case}.png"))
+fn overlay_path(folder: &Path, picture: &Picture, case: &str, unnamed: bool) -> PathBuf {
+    if unnamed {
+        return folder.join(format!("{case}.png"));
+    }
+    let stem = picture.file.file_stem().unwrap_or_default();
+    folder.join(format!("{}.{case}.png", stem.to_string_lossy()))
 }

@@ -6,11 +6,12 @@ use clap::Args;
 use medfocus::device::config::{Config, Problem};
 use medfocus::device::doctor::{Facts, Subject, checks, verdict};
 use medfocus::journal::{SelfCheck, Verdict};
+use medfocus::shown;
 use serde_json::json;
 
 use super::serve::bundle_folder;
 use super::state::StateFolder;
-use super::{Failure, put, state};
+use super::{Failure, put, put_json, state};
 
 const CONFIG: &str = "config";
 
@@ -62,9 +63,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let verdict = verdict(&all);
     if arguments.json {
         let json = json!({ "verdict": verdict, "facts": facts, "checks": all });
-        put(format!("{json:#}\n").as_bytes())?;
+        put_json(&format!("{json:#}\n"))?;
     } else {
-        put(text(&facts, &all).as_bytes())?;
+        put(&text(&facts, &all))?;
     }
     match verdict {
         Verdict::Passed => Ok(()),
@@ -112,7 +113,7 @@ fn text(facts: &Facts, checks: &[SelfCheck]) -> String {
     if let Some(bundle) = &facts.bundle {
         text += &format!(
             "bundle {}: {}, {}\n",
-            bundle.folder.display(),
+            shown::name(&bundle.folder),
             if bundle.is_prepared {
                 "prepared for this processor"
             } else {
@@ -131,9 +132,9 @@ fn text(facts: &Facts, checks: &[SelfCheck]) -> String {
             Verdict::Warned => "warning",
             Verdict::Failed => "WRONG",
         };
-        text += &format!("{word:<9}{:<15}{}\n", check.name, check.what);
+        text += &format!("{word:<9}{:<15}{}\n", check.name, shown::line(&check.what));
         if !check.cure.is_empty() {
-            text += &format!("{:24}cure: {}\n", "", check.cure);
+            text += &format!("{:24}cure: {}\n", "", shown::line(&check.cure));
         }
     }
     text

@@ -12,7 +12,7 @@ use medfocus::triage::{Glance, Moved, answered};
 use serde_json::{Value, json};
 
 use super::state::StateFolder;
-use super::{Failure, exam, put};
+use super::{Failure, exam, put, put_json};
 
 /// Under this index nothing has moved; above the other, much has (as the index is read since
 /// Siddiqi 2006).
@@ -85,11 +85,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         _ => "moved",
     };
     let counts = (reference.cases(), last.len());
-    let said = match arguments.json {
-        true => in_json(&exam.spec.name, counts, moved, verdict),
-        false => in_text(&exam.spec.name, counts, moved, verdict),
-    };
-    put(said.as_bytes())?;
+    match arguments.json {
+        true => put_json(&in_json(&exam.spec.name, counts, moved, verdict)),
+        false => put(&in_text(&exam.spec.name, counts, moved, verdict)),
+    }?;
     match verdict {
         "moved" => Err(Failure::Refused),
         _ => Ok(()),

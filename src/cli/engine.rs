@@ -7,8 +7,9 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use medfocus::bundle;
 use medfocus::engine::{Arithmetic, Graph, Product, ProductDigest};
+use medfocus::shown;
 
-use super::{Failure, put, state};
+use super::{Failure, put, put_json, state};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -104,9 +105,9 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
         }
     }
     if audit.json {
-        text = format!("{:#}\n", serde_json::Value::Array(json));
+        return put_json(&format!("{:#}\n", serde_json::Value::Array(json)));
     }
-    put(text.as_bytes())
+    put(&text)
 }
 
 /// The kernel stands nowhere in it, so that what two of them write can be compared as it is.
@@ -124,7 +125,7 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
             json.push(serde_json::json!({ "graph": name, "products": digests }));
             continue;
         }
-        text += &format!("{name}: {} int8 products\n", digests.len());
+        text += &format!("{}: {} int8 products\n", shown::name(&name), digests.len());
         for ProductDigest {
             node,
             shape,
@@ -132,13 +133,14 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
         } in digests
         {
             let [rows, inputs, outputs] = shape;
+            let node = shown::name(&node);
             text += &format!("  {digest}  {rows} x {inputs} x {outputs}  {node}\n");
         }
     }
     if digest.json {
-        text = format!("{:#}\n", serde_json::Value::Array(json));
+        return put_json(&format!("{:#}\n", serde_json::Value::Array(json)));
     }
-    put(text.as_bytes())
+    put(&text)
 }
 
 /// The graphs of a bundle's folder, prepared where they are, or the one of a file.
@@ -207,7 +209,7 @@ fn compare(compare: &Compare) -> Result<(), Failure> {
             apart / dot(a, a).sqrt(),
         );
     }
-    put(text.as_bytes())
+    put(&text)
 }
 
 fn table(name: &str, products: &[Product]) -> String {
@@ -215,7 +217,8 @@ fn table(name: &str, products: &[Product]) -> String {
     let all: u64 = products.iter().map(|p| p.macs).sum();
     let integer: u64 = products.iter().filter(int8).map(|p| p.macs).sum();
     let mut lines = vec![format!(
-        "{name}: {} products, {} of them int8; {:.1} MMAC, {:.1} % of them int8",
+        "{}: {} products, {} of them int8; {:.1} MMAC, {:.1} % of them int8",
+        shown::name(name),
         products.len(),
         products.iter().filter(int8).count(),
         all as f64 / 1e6,
@@ -230,7 +233,7 @@ fn table(name: &str, products: &[Product]) -> String {
             product.arithmetic,
             product.kernel,
             product.macs as f64 / 1e6,
-            product.node,
+            shown::name(&product.node),
         )
     }));
     lines.join("\n") + "\n"

@@ -13,7 +13,7 @@ use medfocus::triage::{
 use serde_json::json;
 
 use super::local::{self, Base, Settled, cases_text, counted, table, today};
-use super::{Failure, exam, put};
+use super::{Failure, exam, put, put_json};
 
 #[derive(Debug, Args)]
 #[command(
@@ -92,11 +92,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let cases = cases.collect();
         Register { cases }.write(&base.state, &spec.name)?;
     }
-    let said = match arguments.local.json {
-        true => in_json(&spec, &gathered, &made, seconds, &settled),
-        false => in_text(&spec, &gathered, &made, seconds, &settled) + &base.limits(),
-    };
-    put(said.as_bytes())?;
+    match arguments.local.json {
+        true => put_json(&in_json(&spec, &gathered, &made, seconds, &settled)),
+        false => put(&(in_text(&spec, &gathered, &made, seconds, &settled) + &base.limits())),
+    }?;
     Ok(gain?)
 }
 

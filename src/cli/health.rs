@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 
 use clap::Args;
 use medfocus::device::health::{Condition, Snapshot};
+use medfocus::shown;
 
 use super::state::StateFolder;
-use super::{Failure, put};
+use super::{Failure, put, put_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -30,17 +31,17 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let state = arguments.state.path()?;
     let snapshot = Snapshot::read(&state).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => nobody(format!("{}: no device is at work", state.display())),
+        ErrorKind::NotFound => nobody(format!("{}: no device is at work", shown::name(&state))),
         _ => nobody(format!(
             "{}: its health cannot be read: {error}",
-            state.display()
+            shown::name(&state)
         )),
     })?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&snapshot).unwrap_or_default();
-        put(format!("{json}\n").as_bytes())?;
+        put_json(&format!("{json}\n"))?;
     } else {
-        put(text(&snapshot).as_bytes())?;
+        put(&text(&snapshot))?;
     }
     if snapshot.is_stale() {
         return Err(nobody(match snapshot.age() {
@@ -67,8 +68,8 @@ fn nobody(message: String) -> Failure {
 fn text(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     let mut line = |name: &str, what: String| {
-        // Into memory.
-        let _ = writeln!(text, "{name:<12}{what}");
+        // Into memory. The file may be anybody's.
+        let _ = writeln!(text, "{name:<12}{}", shown::line(&what));
     };
     line("state", snapshot.state.word().to_owned());
     if let Some(trouble) = &snapshot.trouble {

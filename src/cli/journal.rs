@@ -12,10 +12,11 @@ use medfocus::bundle::{self, Bundle};
 use medfocus::device::{self, run_case};
 use medfocus::journal::{self, Acceptance, CaseHistory, End, History, Order};
 use medfocus::pipeline::Timings;
+use medfocus::shown;
 use serde_json::{Value, json};
 
 use super::state::StateFolder;
-use super::{Failure, put};
+use super::{Failure, put, put_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -76,7 +77,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = arguments.state.path()?;
     let history = journal::history(&folder)?;
     match &arguments.action {
-        Action::Verify => verify(&folder.join(journal::FILE).display().to_string(), &history),
+        Action::Verify => verify(
+            &shown::name(&folder.join(journal::FILE)).to_string(),
+            &history,
+        ),
         Action::Show { case } => show(&history, *case),
         Action::List { last } => list(&history.cases(), *last),
         Action::Export { format } => match format {
@@ -97,7 +101,9 @@ fn verify(file: &str, history: &History) -> Result<(), Failure> {
         });
     }
     let (count, chain) = (history.lines.len(), &history.chain);
-    put(format!("{file}: {count} entries, all whole; the chain ends in {chain}\n").as_bytes())
+    put(&format!(
+        "{file}: {count} entries, all whole; the chain ends in {chain}\n"
+    ))
 }
 
 fn entries(damaged: &[RangeInclusive<u64>]) -> String {
@@ -117,7 +123,7 @@ fn show(history: &History, case: u64) -> Result<(), Failure> {
     if text.is_empty() {
         return Err(no_such(case));
     }
-    put((text.join("\n") + "\n").as_bytes())
+    put_json(&(text.join("\n") + "\n"))
 }
 
 fn no_such(case: u64) -> Failure {
@@ -193,11 +199,14 @@ fn list(cases: &BTreeMap<u64, CaseHistory>, last: usize) -> Result<(), Failure> 
             "{number:>6}  {:<20}  {:<8} {}  {}\n",
             accepted(case).map_or_else(String::new, |time| format!("{time:.0}")),
             row.state,
-            what.join(" "),
-            order(case).map_or("(its order is damaged)", |order| &order.source)
+            shown::name(&what.join(" ")),
+            order(case).map_or_else(
+                || "(its order is damaged)".to_owned(),
+                |order| shown::name(&order.source).to_string()
+            )
         );
     }
-    put(text.as_bytes())
+    put(&text)
 }
 
 fn order(case: &CaseHistory) -> Option<&Order> {
@@ -256,7 +265,7 @@ fn csv(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
     let text = out
         .into_inner()
         .map_err(|error| Failure::write("the table", &error))?;
-    put(&text)
+    put(&String::from_utf8_lossy(&text))
 }
 
 /// The hash of a case's image; name and version of its bundle, and its hash.
@@ -288,7 +297,7 @@ fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
             object["image_sha256"] = json!(image);
             object["answer"] = without(record, &["source", "message"]);
         }
-        put(format!("{object}\n").as_bytes())?;
+        put_json(&format!("{object}\n"))?;
     }
     Ok(())
 }
@@ -368,9 +377,9 @@ fn replay(
         without(&again, &["timings_ms"]),
     );
     if was == is {
-        return put(format!("case {number}: the same answer, key by key\n").as_bytes());
+        return put(&format!("case {number}: the same answer, key by key\n"));
     }
-    put(differences(number, &was, &is).as_bytes())?;
+    put(&differences(number, &was, &is))?;
     Err(Failure::Refused)
 }
 

@@ -10,9 +10,10 @@ use medfocus::client::{
     Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Requests, Task, Watcher,
 };
 use medfocus::image::open::NoFile;
+use medfocus::shown;
 use serde_json::{Value, json};
 
-use super::{Failure, put, sources};
+use super::{Failure, put, put_json, sources};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -161,12 +162,12 @@ struct Desk {
 
 impl Desk {
     /// The conversation's errors are of the line and of files; a pipe that ends is neither.
-    fn put(&mut self, text: &str) -> Result<(), ClientError> {
+    fn put(&mut self, say: impl FnOnce() -> Result<(), Failure>) -> Result<(), ClientError> {
         let failed = |error| ClientError::File {
             path: PathBuf::from("standard output"),
             error,
         };
-        match self.bar.suspend(|| put(format!("{text}\n").as_bytes())) {
+        match self.bar.suspend(say) {
             Ok(()) => Ok(()),
             Err(failure) => {
                 self.reader_gone = matches!(failure, Failure::ReaderGone);
@@ -180,7 +181,7 @@ impl Watcher for Desk {
     fn sent(&mut self, task: &Task, bytes: usize, of: usize) {
         self.bar.set_length(of as u64);
         self.bar.set_position(bytes as u64);
-        self.bar.set_message(task.path().display().to_string());
+        self.bar.set_message(shown::name(task.path()).to_string());
     }
 
     fn progress(&mut self, task: &Task, step: Step) {
@@ -190,7 +191,7 @@ impl Watcher for Desk {
             Step::Stage { index, of } => format!("stage {} of {of}", index + 1),
         };
         self.bar
-            .set_message(format!("{}: {what}", task.path().display()));
+            .set_message(format!("{}: {what}", shown::name(task.path())));
     }
 
     fn answer(&mut self, answer: Answer) -> Result<(), ClientError> {
@@ -199,26 +200,28 @@ impl Watcher for Desk {
             log.keep(&answer.record)?;
         }
         self.refused |= answer.outcome != Outcome::Finding;
-        let text = match self.format {
-            Format::Ndjson => answer.record.to_string(),
-            Format::Text => line(&answer),
-        };
-        self.put(&text)
+        match self.format {
+            Format::Ndjson => self.put(|| put_json(&format!("{}\n", answer.record))),
+            Format::Text => self.put(|| put(&format!("{}\n", line(&answer)))),
+        }
     }
 
     fn console(&mut self, text: &str) -> Result<(), ClientError> {
-        self.put(text)
+        self.put(|| put(&format!("{}\n", shown::line(text))))
     }
 }
 
-/// One answer on one line, as `classify` has it.
+/// One answer on one line, as `classify` has it. Its words are the device's.
 fn line(answer: &Answer) -> String {
     let record = &answer.record;
-    let word = |key: &str| record[key].as_str().unwrap_or("-");
+    let raw = |key: &str| record[key].as_str().unwrap_or("-");
+    let word = |key: &str| shown::name(raw(key)).to_string();
     let name = match (record["source"].as_str(), record["case"].as_str()) {
-        (Some(source), Some(case)) => format!("{source}  case {case}"),
-        (None, Some(case)) => format!("case {case}"),
-        (source, None) => source.unwrap_or("-").to_owned(),
+        (Some(source), Some(case)) => {
+            format!("{}  case {}", shown::name(source), shown::name(case))
+        }
+        (None, Some(case)) => format!("case {}", shown::name(case)),
+        (source, None) => shown::name(source.unwrap_or("-")).to_string(),
     };
     let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
     match answer.outcome {
@@ -226,15 +229,14 @@ fn line(answer: &Answer) -> String {
             "{name}  {}  {} {:.3}  {}  region {:.1} %  [{}]",
             word("exam"),
             word("class"),
-            number(&record["probabilities"][word("class")]),
+            number(&record["probabilities"][raw("class")]),
             word("triage_level"),
             100.0 * number(&record["area_fraction"]),
             word("intended_use"),
         ),
         Outcome::Refusal => {
-            let code = record["code"]
-                .as_str()
-                .map_or_else(|| record["code"].to_string(), str::to_owned);
+            let code = record["code"].as_str();
+            let code = code.map_or_else(|| record["code"].to_string(), |_| word("code"));
             format!("{name}  refused  {code}: {}", word("cure"))
         }
         Outcome::Aborted => format!("{name}  aborted"),

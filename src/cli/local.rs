@@ -13,6 +13,7 @@ use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Store, Trust}
 use medfocus::device::Trouble;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
 use medfocus::journal::{self, CaseHistory};
+use medfocus::shown;
 use medfocus::triage::{Figures, LabelledCase};
 use serde_json::{Map, Value, json};
 
@@ -53,10 +54,16 @@ pub struct Arguments {
     limits: super::limits::Arguments,
 }
 
+/// Characters of the name of who signs off.
+const MOST_OF_A_NAME: usize = 128;
+
 fn name(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() || text.chars().any(char::is_control) {
+    if text.is_empty() {
         return Err("name a person, in one line".to_owned());
+    }
+    if let Some(fault) = shown::fault(text, MOST_OF_A_NAME) {
+        return Err(format!("the name {fault}; name a person, in one line"));
     }
     Ok(text.to_owned())
 }
@@ -242,7 +249,7 @@ impl Settled {
                 is_signed,
             } => (outline, place, is_in_use, is_signed),
         };
-        let (version, place) = (&outline.id.version, place.display());
+        let (version, place) = (&outline.id.version, shown::name(place));
         let mut text = match is_in_use {
             true => format!(
                 "\nversion {version} is in use: {place}\n{TELL}\n\

@@ -11,7 +11,7 @@ use std::panic::PanicHookInfo;
 
 use env_logger::{Builder, Env};
 use log::{Level, Record};
-use medfocus::device;
+use medfocus::{device, shown};
 
 /// The variable that says how much is told.
 const VARIABLE: &str = "MEDFOCUS_LOG";
@@ -20,7 +20,12 @@ const BOOT: usize = 8;
 
 /// For a command that people wait for.
 pub fn start() {
-    Builder::from_env(Env::new().filter_or(VARIABLE, "error")).init();
+    let mut builder = Builder::from_env(Env::new().filter_or(VARIABLE, "error"));
+    let format = |out: &mut env_logger::fmt::Formatter, record: &Record<'_>| {
+        let line = record.args().to_string();
+        put(out, record, &shown::line(&line))
+    };
+    builder.format(format).init();
 }
 
 /// For a device: it has nobody before it, so that what it does is said without being asked.
@@ -37,13 +42,22 @@ pub fn start_of_device() {
         if for_the_journal {
             writeln!(out, "<{}>{line}", priority(record.level()))
         } else {
-            let (time, level) = (out.timestamp(), record.level());
-            writeln!(out, "[{time} {level:<5} {}] {line}", record.target())
+            put(out, record, &line)
         }
     };
     let mut builder = Builder::from_env(Env::new().filter_or(VARIABLE, "info"));
     builder.format(format).init();
     std::panic::set_hook(Box::new(tell_where));
+}
+
+/// Where nobody else notes time and level.
+fn put(
+    out: &mut env_logger::fmt::Formatter,
+    record: &Record<'_>,
+    line: &dyn fmt::Display,
+) -> std::io::Result<()> {
+    let (time, level) = (out.timestamp(), record.level());
+    writeln!(out, "[{time} {level:<5} {}] {line}", record.target())
 }
 
 fn tell_where(fault: &PanicHookInfo<'_>) {
@@ -90,10 +104,7 @@ impl fmt::Display for Line<'_> {
         if let Some(case) = self.case.filter(|_| !text.starts_with("case ")) {
             write!(f, "case {case}: ")?;
         }
-        text.chars().try_for_each(|c| match c {
-            c if c.is_control() => f.write_str(" "),
-            c => write!(f, "{c}"),
-        })
+        f.write_str(&shown::line(&text))
     }
 }
 
@@ -112,7 +123,10 @@ mod tests {
         assert_eq!(line(None, "ready"), "boot 0a1b2c3d ready");
         assert_eq!(line(Some(7), "too slow"), "boot 0a1b2c3d case 7: too slow");
         assert_eq!(line(Some(7), "case 7: done"), "boot 0a1b2c3d case 7: done");
-        assert_eq!(line(None, "a\nb\u{1b}[31m"), "boot 0a1b2c3d a b [31m");
+        assert_eq!(
+            line(None, "a\nb\u{1b}[31m\u{202e}"),
+            "boot 0a1b2c3d a\\u{a}b\\u{1b}[31m\\u{202e}"
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct CompletionArguments {
 pub fn man(arguments: &ManArguments) -> Result<(), Failure> {
     let command = Arguments::command();
     let Some(folder) = &arguments.folder else {
-        return page(&command).and_then(|text| super::put(&text));
+        return page(&command).and_then(|text| super::out::put_bytes(&text));
     };
     let shown = folder.display().to_string();
     std::fs::create_dir_all(folder).map_err(|e| Failure::write(&shown, &e))?;
@@ -56,5 +56,5 @@ pub fn completions(arguments: &CompletionArguments) -> Result<(), Failure> {
     let mut text = Vec::new();
     let mut command = Arguments::command();
     clap_complete::generate(arguments.shell, &mut command, "medfocus", &mut text);
-    super::put(&text)
+    super::out::put_bytes(&text)
 }

@@ -21,6 +21,7 @@ mod link;
 mod local;
 mod logging;
 mod manual;
+mod out;
 mod outputs;
 mod patient;
 mod printer;
@@ -31,7 +32,6 @@ mod state;
 mod submit;
 mod trust;
 
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -45,6 +45,8 @@ use medfocus::engine::EngineError;
 use medfocus::image;
 use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
+use medfocus::shown;
+use out::{put, put_json, tell, tell_error};
 
 const AFTER: &str = "\
 Exit codes:
@@ -263,7 +265,10 @@ fn program() -> Result<PathBuf, Failure> {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let command = Arguments::parse().command;
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return unparsed(&error),
+    };
     if matches!(command, Command::Serve(_) | Command::RunCases(_)) {
         logging::start_of_device();
     } else {
@@ -306,16 +311,17 @@ pub fn main() -> ExitCode {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Refused) => ExitCode::from(1),
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            tell(&format!("error: {message}"));
+            eprintln!("\nFor more information, try '--help'.");
             ExitCode::from(2)
         }
         Err(Failure::Config(error)) => {
-            eprintln!("{error}");
+            eprintln!("{}", shown::text(&error.to_string()));
             ExitCode::from(2)
         }
         Err(failure) => {
             if let Some(trouble) = failure.trouble() {
-                eprintln!("error: {trouble}\ncure: {}", trouble.cure);
+                tell_error(&trouble, &trouble.cure);
             }
             match failure {
                 Failure::Declined { exit, .. } => ExitCode::from(exit),
@@ -325,16 +331,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Says what is wrong with the command line, or gives the help that it asks for. `clap`
+/// repeats arguments as they are, and a shell puts names of files among them.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    let foreign = std::env::args_os().skip(1).filter_map(|argument| {
+        let (said, shown) = (
+            argument.to_string_lossy(),
+            shown::name(&argument).to_string(),
+        );
+        (said != shown).then(|| (said.into_owned(), shown))
+    });
+    let foreign: Vec<(String, String)> = foreign.collect();
+    if foreign.is_empty() {
+        // With its colours, and to standard output where it is help.
+        let _ = error.print();
+    } else {
+        let all = error.render().to_string();
+        let said = foreign
+            .iter()
+            .fold(all, |text, (said, shown)| text.replace(said, shown));
+        eprint!("{}", shown::text(&said));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 /// How a device that runs is told of another bundle.
 const TELL: &str = "a device that runs takes it up on SIGHUP: systemctl reload medfocus";
-
-/// Writes to standard output, at once: whoever reads a pipe sees each finding as it comes.
-fn put(text: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text)
-        .and_then(|()| out.flush())
-        .map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => Failure::ReaderGone,
-            _ => Failure::write("standard output", &error),
-        })
-}

@@ -21,9 +21,14 @@ pub struct Arguments {
     /// Folder for the files of --write, named by case
     #[arg(long, value_name = "DIR", requires = "write")]
     to: Option<PathBuf>,
-    /// Leave out of every file what tells whose image it is, in words and in pixels
+    /// Leave out of every file and answer what tells whose image it is, in words and in pixels;
+    /// images are called by their place on the command line, "image 1"
     #[arg(long)]
     pub deidentify: bool,
+    /// With --deidentify: you have looked at every image, and nothing written in its pixels tells
+    /// whose it is; for images that do not say so themselves
+    #[arg(long, requires = "deidentify")]
+    pub nothing_burned_in: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,7 +6,7 @@ use medfocus::finding::Channel;
 use medfocus::report::{self, Record};
 use serde_json::Value;
 
-use super::{Failure, put};
+use super::{Failure, put, put_json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -44,7 +44,7 @@ impl Printer {
             (Format::Text, true) => report::line(record) + &self.timings_of(record) + "\n",
             _ => return self.print_json(&report::json(record, Channel::CommandLine)),
         };
-        put(text.as_bytes())
+        put(&text)
     }
 
     /// Whether answers are wanted as text.
@@ -62,7 +62,7 @@ impl Printer {
             _ => format!("{answer}\n"),
         };
         self.written += 1;
-        put(text.as_bytes())
+        put_json(&text)
     }
 
     fn timings_of(&self, record: &Record<'_>) -> String {
@@ -79,7 +79,7 @@ impl Printer {
     /// Writes what must come after the last answer.
     pub fn finish(&self) -> Result<(), Failure> {
         if self.format == Format::Json && self.several {
-            put(b"\n]\n")
+            put("\n]\n")
         } else {
             Ok(())
         }

@@ -59,12 +59,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = &arguments.options;
     if options.print_config {
-        return put(config::EXAMPLE.as_bytes());
+        return put(config::EXAMPLE);
     }
     let config = options.config()?;
     if options.check_config {
         let text = format!("nothing is wrong; its hash is {}\n", config.sha256());
-        return put(text.as_bytes());
+        return put(&text);
     }
     let events = Arc::new(Events::default());
     let language = config.device.language;

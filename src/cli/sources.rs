@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use medfocus::image::kind::{ENOUGH, Kind};
 use medfocus::image::open::open;
+use medfocus::shown;
+
+use super::tell;
 
 /// Endings by which a file claims to be an image, so that it is refused where it is none.
 const ENDINGS: [&str; 12] = [
@@ -20,13 +23,33 @@ const NAMED: usize = 20;
 #[derive(Debug, Default)]
 struct Found {
     images: Vec<PathBuf>,
-    /// What lies in folders and is no image, and what it is where that is known.
-    others: Vec<(PathBuf, Option<&'static str>)>,
+    /// What lies in folders and is no image.
+    others: Others,
 }
 
 /// The files to be read. Those given stay as given, whatever they are; folders are walked
 /// deeply, by name.
 pub fn expand(given: &[PathBuf]) -> Vec<PathBuf> {
+    let (images, others) = found(given);
+    if !others.is_empty() {
+        tell(&left_out(&others));
+    }
+    images
+}
+
+/// The same; what was left out is counted, and no name is told.
+pub fn expand_unnamed(given: &[PathBuf]) -> Vec<PathBuf> {
+    let (images, others) = found(given);
+    if !others.is_empty() {
+        tell(&format!("left out: {}", counted(others.len())));
+    }
+    images
+}
+
+/// What is no image, and what it is where that is known.
+type Others = Vec<(PathBuf, Option<&'static str>)>;
+
+fn found(given: &[PathBuf]) -> (Vec<PathBuf>, Others) {
     let mut found = Found::default();
     for path in given {
         if path.is_dir() {
@@ -35,10 +58,7 @@ pub fn expand(given: &[PathBuf]) -> Vec<PathBuf> {
             found.images.push(path.clone());
         }
     }
-    if !found.others.is_empty() {
-        eprintln!("{}", left_out(&found.others));
-    }
-    found.images
+    (found.images, found.others)
 }
 
 impl Found {
@@ -95,19 +115,26 @@ fn has_image_ending(path: &Path) -> bool {
 /// One sentence that counts and names them.
 fn left_out(others: &[(PathBuf, Option<&'static str>)]) -> String {
     let name = |(path, what): &(PathBuf, Option<&str>)| match what {
-        Some(what) => format!("{} ({what})", path.display()),
-        None => path.display().to_string(),
+        Some(what) => format!("{} ({what})", shown::name(path)),
+        None => shown::name(path).to_string(),
     };
     let names: Vec<String> = others.iter().take(NAMED).map(name).collect();
     let more = match others.len().saturating_sub(NAMED) {
         0 => String::new(),
         count => format!(" and {count} more"),
     };
-    let count = match others.len() {
+    format!(
+        "left out: {}: {}{more}",
+        counted(others.len()),
+        names.join(", ")
+    )
+}
+
+fn counted(others: usize) -> String {
+    match others {
         1 => "1 file is no image".to_owned(),
         count => format!("{count} files are no images"),
-    };
-    format!("left out: {count}: {}{more}", names.join(", "))
+    }
 }
 
 #[cfg(test)]

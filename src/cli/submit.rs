@@ -12,11 +12,12 @@ use medfocus::image::open::{self, NoFile};
 use medfocus::journal::Priority;
 use medfocus::report::Restored;
 use medfocus::sha256::Sha256;
+use medfocus::shown;
 use serde_json::{Value, json};
 
 use super::printer::{Format, Printer, bar};
 use super::state::StateFolder;
-use super::{Failure, put, sources, state};
+use super::{Failure, put, sources, state, tell_error};
 
 /// Cases that the device has of us at once, so that it never waits for us.
 const AHEAD: usize = 8;
@@ -241,7 +242,7 @@ impl Desk<'_> {
 
     fn accepted(&mut self, source: &str, case: u64) -> Result<(), Failure> {
         if self.printer.is_text() {
-            return put(format!("{case}\n").as_bytes());
+            return put(&format!("{case}\n"));
         }
         let case = case.to_string();
         let answer = json!({ "status": "accepted", "case": case, "source": source });
@@ -260,7 +261,8 @@ impl Desk<'_> {
             self.any_refused = true;
             if self.printer.is_text() {
                 return self.put(&format!(
-                    "{source}  case {case} was dropped before it ran\n"
+                    "{}  case {case} was dropped before it ran\n",
+                    shown::name(source)
                 ));
             }
             let case = case.to_string();
@@ -319,8 +321,10 @@ impl Desk<'_> {
                 cure,
                 ..
             } = refused;
-            self.bar
-                .suspend(|| eprintln!("error: {source}: {message} ({code})\ncure: {cure}"));
+            self.bar.suspend(|| {
+                let source = shown::name(source);
+                tell_error(&format!("{source}: {message} ({code})"), &cure);
+            });
             return Ok(());
         }
         let answer = json!({
@@ -335,7 +339,7 @@ impl Desk<'_> {
     }
 
     fn put(&self, text: &str) -> Result<(), Failure> {
-        self.bar.suspend(|| put(text.as_bytes()))
+        self.bar.suspend(|| put(text))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::finding::Channel;
 use crate::journal::{Order, Priority};
 use crate::patient::{Age, Patient};
 use crate::report::{self, SOFTWARE};
+use crate::shown;
 
 /// Cases that `CASE:LIST?` names.
 const LISTED: usize = 16;
@@ -56,9 +57,14 @@ impl Console {
             Ok(request) => request,
             Err(fault) => return self.faulty(fault),
         };
+        let is_json = matches!(request.command, Command::CaseResult(_, Form::Json));
         let mut answer = self
             .answer(request.command, cases)
             .unwrap_or_else(|fault| self.faulty(fault));
+        if !is_json {
+            // One line, whatever the names hold that it is made of.
+            answer = shown::line(&answer).into_owned();
+        }
         if request.checksummed {
             answer += &Checksum(checksum(&answer)).to_string();
         }
@@ -231,7 +237,7 @@ fn result(case: u64, form: Form, cases: &Cases) -> Result<String, Fault> {
         (None, Form::Compact) => format!("{case} {}", State::Aborted.word()),
         (None, Form::Json) => format!(r#"{{"status":"aborted","case":"{case}"}}"#),
         (Some(record), Form::Compact) => compact(case, &record),
-        (Some(record), Form::Json) => record.to_string(),
+        (Some(record), Form::Json) => shown::json(&record.to_string()).into_owned(),
     })
 }
 

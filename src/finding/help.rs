@@ -86,10 +86,13 @@ impl Help {
             }
             .to_owned(),
             Self::ShowNoPicture => {
-                let words = "have the unit send its ultrasound region or no annotation, or ask \
-                             for no picture";
+                let words = "have the unit send its ultrasound region, or no annotation and \
+                             Burned In Annotation (0028,0301) = NO, or ask for no picture";
                 match channel {
-                    Channel::CommandLine => format!("{words}, or leave --deidentify away"),
+                    Channel::CommandLine => format!(
+                        "look at the picture; where it holds no name, say so with \
+                         --nothing-burned-in; or {words}"
+                    ),
                     _ => words.to_owned(),
                 }
             }

@@ -2,22 +2,29 @@
 //! Option of PS3.15, annex E.3.1, as far as a file's own words reach.
 //!
 //! Ultrasound units write names and dates around the region that they measure, and say
-//! where that lies: outside it everything goes. Nothing here reads letters in a picture, so
-//! one that may hold some, with no region to keep, is refused.
+//! where that lies: outside it everything goes. Nothing here reads letters in a picture. So
+//! one with no region to keep is shown only where its header says that nothing is burned in,
+//! where a person has looked and says so, or where it was computed from what a scanner
+//! measured and is no capture of a screen. Any other may hold a name: radiographs from
+//! cassettes, captures of screens and of ultrasound, photographs, scans of films. It is
+//! refused.
 
 use std::borrow::Cow;
 
-use super::{Image, Pixels};
+use super::{Image, Pixels, Said};
 use crate::finding::{Help, Refusal, RefusalCode};
+
+/// What a person's word for it leaves in the finding.
+const LOOKED_AT: &str =
+    "looked_at: who asks says that nothing burned into the picture tells whose it is";
 
 impl Image {
     /// The image without what its unit may have written around its region.
     ///
     /// # Errors
-    /// `burned_in`, where the file says that something is burned in, or is of an ultrasound
-    /// unit and does not say that nothing is, and names no region.
+    /// `burned_in`, where something may be burned in and no region says where.
     pub fn cleaned(&self) -> Result<Cow<'_, Self>, Refusal> {
-        if let Some(region) = self.said.region {
+        if let Some(region) = self.said.region.filter(|region| self.leaves_out(*region)) {
             let pixels = match &self.pixels {
                 Pixels::Luma(luma) => Pixels::Luma(self.only::<1>(luma, region)),
                 Pixels::Rgb(rgb) => Pixels::Rgb(self.only::<3>(rgb, region)),
@@ -30,18 +37,67 @@ impl Image {
                 ..*self
             }));
         }
-        let why = match self.said.burned_in {
-            Some(true) => "it says so: Burned In Annotation (0028,0301) is YES",
-            None if self.said.modality.as_deref() == Some("US") => {
-                "ultrasound units do so, and it does not say that this one did not"
-            }
-            _ => return Ok(Cow::Borrowed(self)),
+        match self.why_feared() {
+            None => Ok(Cow::Borrowed(self)),
+            Some(why) => Err(Refusal::new(
+                RefusalCode::BurnedIn,
+                format!(
+                    "the picture may have a name burned into it, and no region says where: {why}"
+                ),
+                Help::ShowNoPicture,
+            )),
+        }
+    }
+
+    /// Whether words must be feared in the pixels.
+    pub fn may_hold_words(&self) -> bool {
+        self.why_feared().is_some()
+    }
+
+    /// The image, of which a person says that nothing burned into it tells whose it is. Where
+    /// its header says otherwise, that stands.
+    #[must_use]
+    pub fn looked_at(self) -> Self {
+        let Said {
+            burned_in: None, ..
+        } = self.said
+        else {
+            return self;
         };
-        Err(Refusal::new(
-            RefusalCode::BurnedIn,
-            format!("the picture may have a name burned into it, and no region says where: {why}"),
-            Help::ShowNoPicture,
-        ))
+        let mut notes = self.said.notes.clone();
+        notes.push(LOOKED_AT.to_owned());
+        Self {
+            said: Said {
+                burned_in: Some(false),
+                notes,
+                ..self.said
+            },
+            ..self
+        }
+    }
+
+    fn why_feared(&self) -> Option<&'static str> {
+        match self.said.burned_in {
+            Some(true) => Some("it says so: Burned In Annotation (0028,0301) is YES"),
+            Some(false) => None,
+            None if self.said.is_reconstruction => None,
+            None if self.said.modality.as_deref() == Some("US") => {
+                Some("ultrasound units do so, and it does not say that this one did not")
+            }
+            None if self.origin.is_some() => Some(
+                "units and scanners write into pictures of its kind, and it does not say that \
+                 this one did not: Burned In Annotation (0028,0301) is absent",
+            ),
+            None => Some(
+                "photographs, scans and screenshots often do, and nothing says that it \
+                          does not",
+            ),
+        }
+    }
+
+    /// A region that is the whole picture says nothing of where words lie.
+    fn leaves_out(&self, [_, _, width, height]: [u32; 4]) -> bool {
+        width < self.width || height < self.height
     }
 
     /// Pixels of `C` channels, black outside `[x, y, width, height]`.
@@ -59,7 +115,7 @@ impl Image {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Said;
+    use crate::image::Origin;
 
     fn image(said: Said) -> Image {
         Image {
@@ -68,7 +124,7 @@ mod tests {
             pixels: Pixels::Luma((1..=12).collect()),
             said,
             sha256: String::new(),
-            origin: None,
+            origin: Some(Box::new(Origin::default())),
         }
     }
 
@@ -88,22 +144,75 @@ mod tests {
         assert_eq!(image.cleaned().unwrap().pixels, Pixels::Luma(luma));
     }
 
+    #[derive(Debug)]
+    struct Case {
+        modality: &'static str,
+        burned_in: Option<bool>,
+        is_reconstruction: bool,
+        region: Option<[u32; 4]>,
+        is_shown: bool,
+    }
+
     #[test]
     fn without_a_region_only_what_holds_no_words_is_shown() {
-        for (modality, burned_in, is_shown) in [
-            ("US", None, false),
-            ("US", Some(true), false),
-            ("US", Some(false), true),
-            ("MR", None, true),
-            ("MR", Some(true), false),
+        let case = |modality, burned_in, is_reconstruction, is_shown| Case {
+            modality,
+            burned_in,
+            is_reconstruction,
+            region: None,
+            is_shown,
+        };
+        let whole = |burned_in, is_shown| Case {
+            region: Some([0, 0, 4, 3]),
+            ..case("US", burned_in, false, is_shown)
+        };
+        for case in [
+            case("US", None, false, false),
+            case("US", Some(true), false, false),
+            case("US", Some(false), false, true),
+            case("CR", None, false, false),
+            case("CR", Some(false), false, true),
+            case("OT", None, false, false),
+            case("XC", None, false, false),
+            // A capture of a screen, sent as the scanner's modality.
+            case("MR", None, false, false),
+            case("MR", None, true, true),
+            case("MR", Some(true), true, false),
+            // The whole screen as region.
+            whole(None, false),
+            whole(Some(true), false),
+            whole(Some(false), true),
         ] {
-            let image = image(said(modality, burned_in, None));
+            let image = image(Said {
+                is_reconstruction: case.is_reconstruction,
+                ..said(case.modality, case.burned_in, case.region)
+            });
             let cleaned = image.cleaned();
-            assert_eq!(cleaned.is_ok(), is_shown, "{modality} {burned_in:?}");
+            assert_eq!(cleaned.is_ok(), case.is_shown, "{case:?}");
             match cleaned {
                 Ok(cleaned) => assert_eq!(*cleaned, image),
                 Err(refusal) => assert_eq!(refusal.code.word(), "burned_in"),
             }
         }
+    }
+
+    #[test]
+    fn a_person_who_has_looked_is_believed_unless_the_header_says_otherwise() {
+        for (burned_in, is_shown, notes) in [
+            (None, true, 1),
+            (Some(false), true, 0),
+            (Some(true), false, 0),
+        ] {
+            let image = image(said("CR", burned_in, None)).looked_at();
+            assert_eq!(image.cleaned().is_ok(), is_shown, "{burned_in:?}");
+            assert_eq!(image.said.notes.len(), notes, "{burned_in:?}");
+        }
+        // No DICOM file, and nothing known of it.
+        let photograph = Image {
+            origin: None,
+            ..image(Said::default())
+        };
+        assert!(photograph.may_hold_words());
+        assert!(!photograph.looked_at().may_hold_words());
     }
 }

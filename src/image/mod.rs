@@ -123,6 +123,9 @@ pub struct Said {
     pub window: Option<String>,
     /// DICOM Burned In Annotation (0028,0301): whether letters are part of the picture.
     pub burned_in: Option<bool>,
+    /// Whether the pixels were computed from what a scanner measured, and are no capture of
+    /// what somebody looked at: nobody writes into such.
+    pub is_reconstruction: bool,
     /// The part that shows something, `[x, y, width, height]` in the image's own pixels:
     /// an ultrasound unit draws its own words around it.
     pub region: Option<[u32; 4]>,

@@ -68,11 +68,10 @@ pub fn secondary_capture(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
     file(data)
 }
 
-/// Whether the picture may tell whose it is; of an ultrasound unit's it must be feared.
+/// Whether the picture may tell whose it is: where nothing says that it does not, it must be
+/// feared.
 fn burned_in(case: &Case<'_>) -> &'static str {
-    let said = &case.image.said;
-    let is_feared = said.modality.as_deref() == Some("US");
-    if !case.deidentify && said.burned_in.unwrap_or(is_feared) {
+    if !case.deidentify && case.image.may_hold_words() {
         "YES"
     } else {
         "NO"

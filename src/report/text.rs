@@ -1,23 +1,25 @@
-//! The text forms: one line an answer for lists, a card for a single image.
+//! The text forms: one line an answer for lists, a card for a single image. Names that others
+//! gave, of files and in bundles, add no line and no field to them.
 
 use std::fmt::Write;
 
 use super::Record;
 use crate::finding::{Answer, Channel, Finding, Refusal};
+use crate::shown::{self, name};
 
 const BAR: usize = 24;
 
 /// One answer on one line, fields parted by two spaces.
 pub fn line(record: &Record<'_>) -> String {
-    let source = record.source;
+    let source = name(record.source);
     match record.answer {
         Answer::Finding(f) => format!(
             "{source}  {}  {} {:.3}{}  {}  region {:.1} %  [{}]{}",
-            f.exam,
-            f.class().class,
+            name(&f.exam),
+            name(&f.class().class),
             f.class().probability,
             match &f.prediction_set {
-                Some(set) => format!("  {} %: {}", set.percent(), set.words()),
+                Some(set) => format!("  {} %: {}", set.percent(), name(&set.words())),
                 None => String::new(),
             },
             f.triage_level.word(),
@@ -31,8 +33,8 @@ pub fn line(record: &Record<'_>) -> String {
         Answer::Refusal { refusal, .. } => format!(
             "{source}  refused  {}: {}; {}  [{}]",
             refusal.code.word(),
-            why(record, refusal),
-            refusal.help.words(Channel::CommandLine),
+            name(why(record, refusal)),
+            name(&refusal.help.words(Channel::CommandLine)),
             record.intended_use.word(),
         ),
     }
@@ -44,11 +46,12 @@ pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> Str
     match record.answer {
         Answer::Finding(finding) => write_finding(&mut text, record, finding, title),
         Answer::Refusal { refusal, .. } => {
-            let _ = writeln!(text, "{}", record.source);
+            let _ = writeln!(text, "{}", name(record.source));
             let _ = writeln!(text, "  refused   {}", refusal.code.word());
-            let _ = writeln!(text, "  because   {}", why(record, refusal));
+            let why = shown::line(why(record, refusal));
+            let _ = writeln!(text, "  because   {why}");
             let help = refusal.help.words(Channel::CommandLine);
-            let _ = writeln!(text, "  cure      {help}");
+            let _ = writeln!(text, "  cure      {}", shown::line(&help));
         }
     }
     if with_timings {
@@ -65,8 +68,8 @@ pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> Str
     let _ = writeln!(
         text,
         "  bundle    {} {}: for {} only, not for care",
-        record.bundle.name,
-        record.bundle.version,
+        name(&record.bundle.name),
+        name(&record.bundle.version),
         record.intended_use.word()
     );
     text
@@ -89,12 +92,12 @@ pub(super) fn patient(finding: &Finding) -> Option<String> {
 }
 
 fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Option<&str>) {
-    let _ = writeln!(text, "{}", record.source);
+    let _ = writeln!(text, "{}", name(record.source));
     let _ = writeln!(
         text,
         "  exam      {}  {}",
-        f.exam,
-        title.unwrap_or_default()
+        name(&f.exam),
+        name(title.unwrap_or_default())
     );
     if let Some(patient) = patient(f) {
         let _ = writeln!(text, "  patient   {patient}");
@@ -102,7 +105,7 @@ fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Opt
     let _ = writeln!(
         text,
         "  answer    {}  ({})",
-        f.class().label,
+        name(&f.class().label),
         f.triage_level.word()
     );
     let width = f
@@ -117,7 +120,8 @@ fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Opt
         let _ = writeln!(
             text,
             "            {:<width$}  {bar}  {:.3}",
-            p.class, p.probability
+            shown::line(&p.class),
+            p.probability
         );
     }
     if let Some(set) = &f.prediction_set {
@@ -126,6 +130,7 @@ fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Opt
             if set.by_class { " of each class" } else { "" },
         );
         let words = set.words();
+        let words = name(&words);
         let _ = writeln!(
             text,
             "  set       {words}  (holds the true class in {percent} % of cases{each})"
@@ -140,6 +145,6 @@ fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Opt
         f.focus
     );
     for reason in &f.reasons {
-        let _ = writeln!(text, "  note      {reason}");
+        let _ = writeln!(text, "  note      {}", shown::line(reason));
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use medfocus::bundle::{self, SIGNATURE, SignError};
+use medfocus::shown;
 
 use crate::cli::Failure;
 
@@ -54,7 +55,7 @@ pub fn sign(arguments: &Sign) -> Result<String, Failure> {
     let path = arguments.folder.join(SIGNATURE);
     Ok(format!(
         "{}: signed with key {}: {}\n",
-        path.display(),
+        shown::name(&path),
         signed.key,
         signed.comment
     ))
@@ -66,7 +67,7 @@ pub fn make_key(arguments: &MakeKey) -> Result<String, Failure> {
         false => std::env::var(PASSWORD).ok(),
     };
     let key = bundle::make_key(&arguments.file, password)?;
-    let file = arguments.file.display();
+    let file = shown::name(&arguments.file);
     Ok(format!(
         "{file}: the secret key; whoever has it can sign as you\n\
          {file}.pub: the public key, {key}\n"

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::shown;
+
 /// Which kind of thing is wrong; each has a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
@@ -75,11 +77,12 @@ impl fmt::Display for ConfigError {
             }
             f.write_str("error: ")?;
             match (&self.file, problem.line) {
-                (Some(file), Some(line)) => write!(f, "{}:{line}: ", file.display())?,
-                (Some(file), None) => write!(f, "{}: ", file.display())?,
+                (Some(file), Some(line)) => write!(f, "{}:{line}: ", shown::name(file))?,
+                (Some(file), None) => write!(f, "{}: ", shown::name(file))?,
                 (None, _) => {}
             }
-            write!(f, "{problem}\ncure: {}", problem.cure)?;
+            let (what, cure) = (problem.to_string(), &problem.cure);
+            write!(f, "{}\ncure: {}", shown::line(&what), shown::line(cure))?;
         }
         Ok(())
     }

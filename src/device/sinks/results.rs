@@ -2,7 +2,7 @@
 //! and reports that were asked for. A file appears whole or not at all, and `.json` last: who
 //! waits for it finds the others there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ impl Sink for Results {
     }
 }
 
-/// A path may tell whose image it is, and a refusal's message begins with it; so may an age
+/// A path may tell whose image it is, and so may its last part; refusals name it. So may an age
 /// over 89.
 fn untelling(record: &Value) -> Value {
     let mut record = record.clone();
@@ -109,13 +109,30 @@ fn untelling(record: &Value) -> Value {
     record["source"] = json!("");
     if let Some(message) = record["message"].as_str() {
         let message = message.strip_prefix(&source).unwrap_or(message);
-        record["message"] = json!(message.trim_start_matches(": "));
+        let message = message.trim_start_matches(": ");
+        record["message"] = json!(unnamed(message, &source));
+    }
+    let reasons = record.get_mut("reasons").and_then(Value::as_array_mut);
+    if let Some(reasons) = reasons {
+        for reason in reasons {
+            *reason = json!(unnamed(reason.as_str().unwrap_or_default(), &source));
+        }
     }
     let age = &record["patient"]["age_years"];
     if let Ok(age) = Age::deserialize(age) {
         record["patient"]["age_years"] = json!(age.untelling());
     }
     record
+}
+
+/// A sentence without a path and the name of its file.
+fn unnamed(sentence: &str, path: &str) -> String {
+    let file = Path::new(path).file_name().and_then(|name| name.to_str());
+    let names = [Some(path), file].into_iter().flatten();
+    let names = names.filter(|name| !name.is_empty());
+    names.fold(sentence.to_owned(), |sentence, name| {
+        sentence.replace(name, "the image")
+    })
 }
 
 fn code_of(error: std::io::ErrorKind) -> &'static str {
@@ -137,6 +154,17 @@ mod tests {
         assert_eq!(untelling(&record), expected);
         let finding = untelling(&json!({ "source": "/p/Ann.png", "exam": "brain4" }));
         assert_eq!(finding, json!({ "source": "", "exam": "brain4" }));
+        let named = json!({
+            "source": "/p/Ann.png",
+            "message": "/p/Ann.png: Ann.png of /p/Ann.png is dark",
+            "reasons": ["a note on Ann.png", "unsure"],
+        });
+        let expected = json!({
+            "source": "",
+            "message": "the image of the image is dark",
+            "reasons": ["a note on the image", "unsure"],
+        });
+        assert_eq!(untelling(&named), expected);
         for (age, told) in [(89, 89), (90, 90), (103, 90)] {
             let patient = |age| json!({ "age_years": age, "sex": "F" });
             let record = untelling(&json!({ "source": "", "patient": patient(age) }));

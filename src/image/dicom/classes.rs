@@ -1,5 +1,7 @@
 //! Which storage classes hold no picture (PS3.4, B.5): an export of a study is full of
-//! them, and none is a damaged image.
+//! them, and none is a damaged image. And which hold one that nobody wrote into.
+
+use dicom_dictionary_std::uids;
 
 /// What an object of this class is, where it is no picture.
 pub(super) fn no_picture(class: &str) -> Option<&'static str> {
@@ -28,11 +30,31 @@ pub(super) fn no_picture(class: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether objects of this class are computed from what a scanner measured.
+pub(super) fn is_reconstruction(class: &str) -> bool {
+    const CLASSES: [&str; 6] = [
+        uids::CT_IMAGE_STORAGE,
+        uids::ENHANCED_CT_IMAGE_STORAGE,
+        uids::MR_IMAGE_STORAGE,
+        uids::ENHANCED_MR_IMAGE_STORAGE,
+        uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE,
+        uids::ENHANCED_PET_IMAGE_STORAGE,
+    ];
+    CLASSES.contains(&class)
+}
+
+/// Whether a value of Image Type is one by which makers mark what was taken from a screen.
+pub(super) fn names_a_capture(value: &str) -> bool {
+    const WORDS: [&str; 5] = ["SCREEN", "SAVE", "CAPTURE", "REPORT", "DOSE"];
+    let value = value.to_uppercase();
+    WORDS.iter().any(|word| value.contains(word))
+}
+
 #[cfg(test)]
 mod tests {
     use dicom_dictionary_std::uids;
 
-    use super::no_picture;
+    use super::{names_a_capture, no_picture};
 
     #[test]
     fn pictures_are_none_of_them() {
@@ -65,6 +87,18 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(no_picture(class), what, "{class}");
+        }
+    }
+
+    #[test]
+    fn captures_are_known_by_the_words_of_makers() {
+        for (value, is_one) in [
+            ("SCREEN SAVE", true),
+            ("Dose_Info", true),
+            ("AXIAL", false),
+            ("M_FFE", false),
+        ] {
+            assert_eq!(names_a_capture(value), is_one, "{value}");
         }
     }
 }

@@ -164,10 +164,23 @@ impl<'a> Header<'a> {
                 "NO" => Some(false),
                 _ => None,
             }),
+            is_reconstruction: self.is_reconstruction(),
             region: None,
             patient,
             notes,
         }
+    }
+
+    /// By class and Image Type (PS3.3, C.7.6.1.1.2): units store captures of their screens,
+    /// too, as Secondary Capture or as images that are not PRIMARY.
+    fn is_reconstruction(&self) -> bool {
+        let class = self.text(tags::SOP_CLASS_UID).unwrap_or_default();
+        let image_type = self.object.get(tags::IMAGE_TYPE);
+        let values = image_type.and_then(|element| element.to_multi_str().ok());
+        let values = values.unwrap_or_default();
+        classes::is_reconstruction(&class)
+            && values.get(1).is_some_and(|value| value.trim() == "PRIMARY")
+            && !values.iter().any(|value| classes::names_a_capture(value))
     }
 
     /// `[x0, y0, x1, y1]` of the largest ultrasound region (PS3.3, C.8.5.5), both corners
