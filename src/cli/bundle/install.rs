@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use medfocus::bundle::{self, Bundle, Store, Trust, Verified};
-use medfocus::self_test;
+use medfocus::{self_test, shown};
 
 use crate::cli::demands::{self, Demands};
 use crate::cli::state::StateFolder;
@@ -76,7 +76,7 @@ impl Install {
         let place = put_in_use(&store, &self.folder, &terms(self.allow_older))?;
         Ok(format!(
             "{} is in use; {TELL}\n{}",
-            place.display(),
+            shown::name(&place),
             elsewhere(&demands)
         ))
     }
@@ -87,6 +87,7 @@ impl Rollback {
         let (store, demands) = self.device.find()?;
         let judge = |place: &Path| bundle::judge(place, &demands.trust);
         let name = store.roll_back(judge)?;
+        let name = shown::name(&name);
         Ok(format!("{name} is in use; {TELL}\n{}", elsewhere(&demands)))
     }
 }
@@ -94,7 +95,7 @@ impl Rollback {
 /// What is installed is of no use to a device that is told of another folder.
 fn elsewhere(demands: &Demands) -> String {
     let line = |folder: &PathBuf| {
-        let folder = folder.display();
+        let folder = shown::name(folder);
         format!("note: the device's configuration names another bundle: bundle.folder = {folder}\n")
     };
     demands.folder.as_ref().map(line).unwrap_or_default()
