@@ -14,7 +14,7 @@ use medfocus::{self_test, shown};
 use super::state::StateFolder;
 pub use install::{Terms, put_in_use};
 
-use super::{Failure, put, trust};
+use super::{Failure, owner, put, trust};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -59,7 +59,7 @@ enum Action {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let or_starter = |folder: &Option<PathBuf>| folder.clone().map_or_else(bundle::find, Ok);
     let text = match &arguments.action {
-        Action::Prepare { folder, state } => prepare(&or_starter(folder)?, &state.path()?)?,
+        Action::Prepare { folder, state } => prepare(&or_starter(folder)?, &state.stay_outside()?)?,
         Action::Inspect { folder, trust } => inspect(&bundle::verify_trusted(
             &or_starter(folder)?,
             &trust.trust()?,
@@ -82,7 +82,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
-    let key = bundle::make_prepared_key(state)?;
+    let key = match owner::is_anothers(state) {
+        // The device could not read a key that root makes.
+        true => bundle::prepared_key(state).ok_or_else(|| Failure::Device {
+            code: "state",
+            message: format!("{}: the device has no key yet", shown::name(state)),
+            cure: "start the device once, or prepare as the user that owns its state folder",
+        })?,
+        false => bundle::make_prepared_key(state)?,
+    };
     let files = bundle::prepare(folder, &key)?.into_iter();
     let line = |(file, bytes): (PathBuf, u64)| {
         format!("{}: {:.1} MB\n", shown::name(&file), bytes as f64 / 1e6)

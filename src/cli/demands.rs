@@ -52,7 +52,7 @@ pub fn state(named: &StateFolder, config: Option<&Path>) -> Result<PathBuf, Fail
     };
     match (&named.state, configured()?) {
         (None, Some(state)) => Ok(state),
-        _ => named.path(),
+        _ => named.stay_outside(),
     }
 }
 

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .state
         .as_ref()
         .or(config.device.state.as_ref());
-    let state = state::folder(named.map(PathBuf::as_path))?;
+    let state = state::enter(named.map(PathBuf::as_path))?;
     let subject = Subject {
         config: &config,
         state: &state,

@@ -45,7 +45,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let state = arguments.state.path()?;
+    let state = arguments.state.enter()?;
     let installed = || Store::of(&state).current();
     let folder = arguments.bundle.clone().or_else(installed);
     let bundle = Bundle::load(&folder.map_or_else(bundle::find, Ok)?)?;

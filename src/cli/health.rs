@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let state = arguments.state.path()?;
+    let state = arguments.state.enter()?;
     let snapshot = Snapshot::read(&state).map_err(|error| match error.kind() {
         ErrorKind::NotFound => nobody(format!("{}: no device is at work", shown::name(&state))),
         _ => nobody(format!(

@@ -74,7 +74,7 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let folder = arguments.state.path()?;
+    let folder = arguments.state.enter()?;
     let history = journal::history(&folder)?;
     match &arguments.action {
         Action::Verify => verify(

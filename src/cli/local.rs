@@ -92,7 +92,7 @@ impl Arguments {
     /// Loads the bundle.
     pub fn base(&self) -> Result<Base, Failure> {
         self.limits.apply();
-        let state = self.state.path()?;
+        let state = self.state.enter()?;
         let installed = || Store::of(&state).current();
         let folder = self.bundle.clone().or_else(installed);
         let folder = folder.map_or_else(bundle::find, Ok)?;

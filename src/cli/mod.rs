@@ -23,6 +23,7 @@ mod logging;
 mod manual;
 mod out;
 mod outputs;
+mod owner;
 mod patient;
 mod printer;
 mod run_cases;

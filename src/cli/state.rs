@@ -7,6 +7,7 @@ use clap::Args;
 use medfocus::control::SOCKET;
 
 use super::Failure;
+use super::owner::become_owner_of;
 
 /// Where a service called medfocus has what does not last (systemd's RuntimeDirectory).
 const SERVICE: &str = "/run/medfocus";
@@ -19,9 +20,15 @@ pub struct StateFolder {
 }
 
 impl StateFolder {
-    /// The one that was named, else the environment's.
-    pub fn path(&self) -> Result<PathBuf, Failure> {
+    /// The one that was named, else the environment's, for who goes on as root: nothing is made
+    /// or removed in it.
+    pub fn stay_outside(&self) -> Result<PathBuf, Failure> {
         folder(self.state.as_deref())
+    }
+
+    /// The same; from here on root is its owner.
+    pub fn enter(&self) -> Result<PathBuf, Failure> {
+        enter(self.state.as_deref())
     }
 }
 
@@ -37,7 +44,7 @@ pub fn sockets(state: &StateFolder) -> Result<Vec<PathBuf>, Failure> {
     if let Some(path) = variable("MEDFOCUS_SOCKET") {
         return Ok(vec![path]);
     }
-    let in_state = state.path().map(|folder| folder.join(SOCKET));
+    let in_state = folder(state.state.as_deref()).map(|folder| folder.join(SOCKET));
     if state.state.is_some() {
         return Ok(vec![in_state?]);
     }
@@ -50,6 +57,13 @@ fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
+}
+
+/// A state folder to work in: root goes on as its owner.
+pub fn enter(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let state = folder(named)?;
+    become_owner_of(&state)?;
+    Ok(state)
 }
 
 /// The folder that was named, else that of `MEDFOCUS_STATE`, the service manager's, or the

@@ -11,6 +11,7 @@ use medfocus::bundle::{self, Bundle, Store, Trust, Verified};
 use medfocus::{self_test, shown};
 
 use crate::cli::demands::{self, Demands};
+use crate::cli::owner::become_owner_of;
 use crate::cli::state::StateFolder;
 use crate::cli::{Failure, TELL, trust};
 
@@ -49,6 +50,10 @@ impl Device {
     fn find(&self) -> Result<(Store, Demands), Failure> {
         let state = demands::state(&self.state, self.config.as_deref())?;
         let store = Store::of(&state);
+        if !store.is_apart() {
+            // Its user may have put links and other files among them.
+            become_owner_of(&state)?;
+        }
         let demands = demands::of(&state, self.config.as_deref())?;
         Ok((store, demands))
     }
