@@ -28,7 +28,10 @@ fn a_device_runs_from_its_file_and_writes_down_which() {
     );
     let starter = common::starter().display().to_string();
     let (file, state) = (at("medfocus.toml"), at("state"));
-    let options = ["--state", &state, "--bundle", &starter];
+    let (root, home) = (common::root().display().to_string(), at(""));
+    let home = home.trim_end_matches('/');
+    let mut options = vec!["--state", &state, "--bundle", &starter];
+    options.extend(["--console-folder", &root, "--console-folder", home]);
     let configured = device.journal("configured");
     assert_eq!(configured.len(), 1);
     assert_eq!(configured[0]["sha256"], hash(&file, &options));

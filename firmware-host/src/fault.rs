@@ -69,6 +69,8 @@ pub enum Fault {
     ImageTimeout,
     /// A message that is none, or came where it does not belong.
     Message,
+    /// The file lies in none of the folders that a console may name files of.
+    NotNameable,
 }
 
 impl Fault {
@@ -104,6 +106,7 @@ impl Fault {
             Self::StoreFull => 36,
             Self::ImageTimeout => -365,
             Self::Message => 40,
+            Self::NotNameable => 37,
         }
     }
 
@@ -145,6 +148,9 @@ impl Fault {
                 "Time out error; the file was not read in time, nothing was accepted"
             }
             Self::Message => "Message out of place; the other end speaks another protocol",
+            Self::NotNameable => {
+                "File in no folder of the console; console.folders in its configuration allows one"
+            }
         }
     }
 }

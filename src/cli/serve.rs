@@ -19,8 +19,8 @@ use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::health::Monitor;
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
-    Afterwards, Cases, Displays, Event, Events, Port, Power, Supervisor, Surroundings, Trouble,
-    Worker, WorkerSettings, dicom, folder, socket, talk,
+    Afterwards, Cases, Displays, Event, Events, Nameable, Port, Power, Supervisor, Surroundings,
+    Trouble, Worker, WorkerSettings, dicom, folder, socket, talk,
 };
 use medfocus::engine::PreparedKey;
 
@@ -246,6 +246,10 @@ fn open(
     )?;
     cases.configured(config.sha256())?;
     cases.set_most_waiting(config.queue.most_waiting as usize);
+    let watched = config.folder.iter().map(|folder| folder.path.clone());
+    let folders = config.console.folders.iter().cloned().chain(watched);
+    let start = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    cases.set_nameable(Nameable::beneath(folders, &start));
     Ok(Box::leak(Box::new(cases)))
 }
 

@@ -41,6 +41,8 @@ pub enum NonFile {
     Socket,
     /// A terminal, a disk, a port.
     Device,
+    /// A link, where none is followed.
+    Link,
 }
 
 impl std::fmt::Display for NonFile {
@@ -50,6 +52,7 @@ impl std::fmt::Display for NonFile {
             Self::Pipe => "a pipe",
             Self::Socket => "a socket",
             Self::Device => "a device",
+            Self::Link => "a link",
         })
     }
 }
@@ -83,6 +86,7 @@ impl NoFile {
         match self {
             Self::Io(_) => "check the path and the right to read it",
             Self::Other(NonFile::Folder) => "name an image file in the folder",
+            Self::Other(NonFile::Link) => "name the file itself, which the link leads to",
             Self::Other(_) => "save the image as a file, and give that",
             Self::TooLarge => SMALLER,
         }

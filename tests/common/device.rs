@@ -38,6 +38,7 @@ impl Device {
             command.arg("--bundle").arg(starter());
         }
         command.arg("--baud").arg(baud.to_string());
+        name_files_of(&mut command, folder);
         command.args(more);
         for port in ports {
             command.arg("--serial").arg(folder.join(port));
@@ -63,6 +64,7 @@ impl Device {
         command.arg("--config").arg(file);
         command.arg("--state").arg(folder.join("state"));
         command.arg("--bundle").arg(starter());
+        name_files_of(&mut command, folder);
         Self::run(folder, command)
     }
 
@@ -173,6 +175,13 @@ fn serve() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
     command.current_dir(root()).arg("serve");
     command
+}
+
+/// Lets a console name the phantoms and what a test puts into its folder.
+fn name_files_of(command: &mut Command, folder: &Path) {
+    for folder in [root(), folder] {
+        command.arg("--console-folder").arg(folder);
+    }
 }
 
 impl Drop for Device {

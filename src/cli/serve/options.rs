@@ -31,6 +31,10 @@ pub struct Options {
     /// Bits a second of the serial ports; 115200 where nothing says otherwise
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(300..=4_000_000))]
     baud: Option<u32>,
+    /// Folder whose files a console may name, beside the watched ones; may be given several
+    /// times. Where neither this nor --config is given: the folder the program is started in
+    #[arg(long, value_name = "DIR")]
+    console_folder: Vec<PathBuf>,
     /// Display: ssd1306, st7789, ili9341, epd, fb or png, and its place, as
     /// `ssd1306:/dev/i2c-1` or `png:FOLDER`; may be given several times
     #[arg(long, value_name = "KIND:PLACE[,KEY=VALUE]")]
@@ -146,6 +150,15 @@ impl Options {
         }
         for serial in &mut config.serial {
             put(&mut serial.baud, &self.baud);
+        }
+        if !self.console_folder.is_empty() {
+            config.console.folders.clone_from(&self.console_folder);
+        } else if self.config.is_none() {
+            // Whoever starts it by hand names files from where they are. Services begin in the
+            // root, where every file lies.
+            let here = std::env::current_dir().ok();
+            let here = here.filter(|here| here.parent().is_some());
+            config.console.folders.extend(here);
         }
         if !self.display.is_empty() {
             config.display = self.display.iter().cloned().map(Shown::at).collect();

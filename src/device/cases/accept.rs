@@ -107,7 +107,7 @@ impl Cases {
     /// that cannot be read becomes a case as well, which ends in a refusal that says so.
     ///
     /// # Errors
-    /// [`Fault::ImageUnsteady`], [`Fault::ImageTimeout`], [`Fault::StoreFull`],
+    /// [`Fault::NotNameable`], [`Fault::ImageUnsteady`], [`Fault::ImageTimeout`], [`Fault::StoreFull`],
     /// [`Fault::ImageBusy`] where too many files are being copied, and those of
     /// [`Cases::accept`].
     pub fn run_file(&self, order: Order) -> Result<u64, Fault> {
@@ -141,8 +141,11 @@ impl Cases {
         let (sender, copied) = channel();
         let (images, room) = (Arc::clone(&self.images), self.room.clone());
         let (path, copying) = (path.to_owned(), Arc::clone(&self.copying));
+        let nameable = self.nameable.get().cloned().unwrap_or_default();
+        let state = self.state.clone();
         std::thread::spawn(move || {
-            let copied = images.copy_from(&path, &room);
+            let opened = nameable.open(&path, &state);
+            let copied = opened.and_then(|file| images.copy_from(file, &path, &room));
             copying.fetch_sub(1, Ordering::SeqCst);
             // Whoever asked may wait no longer.
             let _ = sender.send(copied);

@@ -18,7 +18,7 @@ mod work;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
 use firmware_host::fault::Fault;
@@ -37,6 +37,7 @@ pub use work::Wanted;
 use super::events::{Event, Events, Health};
 use super::images::{Images, place};
 use super::kept::{self, Keeping, Kept};
+use super::nameable::Nameable;
 use super::power::Power;
 use super::room::Room;
 use super::sinks::Spec;
@@ -85,6 +86,8 @@ pub struct Cases {
     most_waiting: AtomicUsize,
     /// Files that are being copied into the store.
     copying: Arc<AtomicUsize>,
+    /// The files that a console may name.
+    nameable: OnceLock<Nameable>,
 }
 
 impl Cases {
@@ -150,6 +153,7 @@ impl Cases {
             power,
             most_waiting: AtomicUsize::new(config::Queue::MOST_WAITING as usize),
             copying: Arc::default(),
+            nameable: OnceLock::new(),
         };
         // Power failed between an end and what follows from it.
         for spent in &spent {
@@ -165,6 +169,12 @@ impl Cases {
     pub fn configured(&self, sha256: String) -> Result<(), JournalError> {
         let entry = Entry::Configured { sha256 };
         lock(&self.ledger).journal.append(entry).map(drop)
+    }
+
+    /// Has a console name these files; without, it may name none.
+    pub fn set_nameable(&self, nameable: Nameable) {
+        // It is said once, before anybody asks.
+        let _ = self.nameable.set(nameable);
     }
 
     /// From now on so many cases of one priority may wait; those that wait already do.

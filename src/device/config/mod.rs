@@ -21,7 +21,7 @@ use super::images::hex;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{BundleChoice, Device, Keep, Queue, Shown, Telling, Written};
+pub use sections::{BundleChoice, Console, Device, Keep, Queue, Shown, Telling, Written};
 pub use sinks::{Archive, Folder, HostPort, Receiver};
 pub use sources::{After, Dicom, Serial, Socket, Watched};
 
@@ -55,6 +55,8 @@ pub struct Config {
     pub bundle: BundleChoice,
     /// The cases that wait.
     pub queue: Queue,
+    /// What a console may ask for.
+    pub console: Console,
     /// The serial ports that it talks on.
     pub serial: Vec<Serial>,
     /// The displays that it shows on.
@@ -236,6 +238,7 @@ fn whole(file: &mut Section<'_, '_>) -> Config {
         device: file.section("device", Device::read),
         bundle: file.section("bundle", BundleChoice::read),
         queue: file.section("queue", Queue::read),
+        console: file.section("console", Console::read),
         serial: file.sections("serial", Serial::read),
         display: file.sections("display", Shown::read),
         folder: file.sections("folder", Watched::read),

@@ -124,6 +124,20 @@ impl Default for Queue {
     }
 }
 
+/// What a console may ask for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Console {
+    /// Folders whose files it may name, beside the watched ones.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Console {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let folders = section.list("folders", "folders that files may be named in");
+        Self { folders }
+    }
+}
+
 /// A display.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shown {

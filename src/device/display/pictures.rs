@@ -1,8 +1,7 @@
 //! `png:DIR`: what a panel would show, one file a state, for a desk, tests and the README.
-//! Once nothing of a case is shown, its pictures go as well.
+//! Once nothing of a case is shown, its pictures go as well. Others may write the folder: what
+//! lies there under a picture's name is replaced, never followed or written on.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 use embedded_graphics::prelude::*;
@@ -10,6 +9,7 @@ use firmware_host::screens::Panel;
 
 use super::place::Pictures;
 use super::{Canvas, Ended, Glass, GlassError, Picture, Serve};
+use crate::files::{self, FileError};
 
 /// Always what is shown now.
 const NOW: &str = "now";
@@ -19,7 +19,9 @@ const OF_A_CASE: [&str; 5] = ["working", "finding", "classes", "region", "refusa
 const WITHOUT_CASE: [&str; 4] = ["starting", "ready", "fault", "off"];
 
 pub fn while_open(place: &Pictures, serve: Serve<'_>) -> Result<Ended, GlassError> {
-    fs::create_dir_all(&place.folder).map_err(|error| failed(&place.folder, error))?;
+    let folder = files::Folder::make(&place.folder).map_err(failed)?;
+    // What was left half written before the device ended.
+    folder.sweep().map_err(failed)?;
     Ok(serve(&mut Folder {
         folder: &place.folder,
         panel: place.panel,
@@ -37,51 +39,41 @@ impl Glass for Folder<'_> {
     }
 
     fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
-        self.put(NOW, picture.canvas)?;
+        // The one that lies there now: a stick may have been pulled and another put in.
+        let here = files::Folder::open(self.folder).map_err(failed)?;
+        let bytes = png(picture.canvas).map_err(|error| failed_at(self.folder, error))?;
+        let put = |name: &str| here.swap(format!("{name}.png"), &bytes).map_err(failed);
+        put(NOW)?;
         if WITHOUT_CASE.contains(&picture.name) {
-            self.forget_cases()?;
-        }
-        // Last: whoever waits for a state's picture then finds all the rest as it should be.
-        self.put(picture.name, picture.canvas)
-    }
-}
-
-impl Folder<'_> {
-    fn put(&self, name: &str, canvas: &Canvas) -> Result<(), GlassError> {
-        let file = self.folder.join(format!("{name}.png"));
-        let unfinished = self.folder.join(format!(".{name}.png.part"));
-        write(&unfinished, canvas)
-            .and_then(|()| fs::rename(&unfinished, &file))
-            .map_err(|error| failed(&file, error))
-    }
-
-    fn forget_cases(&self) -> Result<(), GlassError> {
-        for name in OF_A_CASE {
-            let file = self.folder.join(format!("{name}.png"));
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(failed(&file, error));
-                }
-                _ => {}
+            for name in OF_A_CASE {
+                here.remove_if_there(format!("{name}.png"))
+                    .map_err(failed)?;
             }
         }
-        Ok(())
+        // Last: whoever waits for a state's picture then finds all the rest as it should be.
+        put(picture.name)
     }
 }
 
-fn failed(path: &Path, error: std::io::Error) -> GlassError {
+fn failed(error: FileError) -> GlassError {
+    let path = error.path.clone();
+    let error = error.into();
+    GlassError::Io { path, error }
+}
+
+fn failed_at(path: &Path, error: std::io::Error) -> GlassError {
     let path = path.to_owned();
     GlassError::Io { path, error }
 }
 
-fn write(path: &Path, canvas: &Canvas) -> std::io::Result<()> {
+fn png(canvas: &Canvas) -> std::io::Result<Vec<u8>> {
     let Size { width, height } = canvas.size();
-    let mut file = BufWriter::new(File::create(path)?);
+    let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);
     let bytes: Vec<u8> = canvas.bytes().collect();
     let mut writer = encoder.write_header()?;
     writer.write_image_data(&bytes)?;
     writer.finish()?;
-    file.flush()
+    Ok(file)
 }

@@ -1,17 +1,13 @@
 //! The state folder: whether it can be written, and whether somebody does.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use crate::device::health::Snapshot;
-use crate::files;
+use crate::files::{Folder, OWN};
 use crate::journal::SelfCheck;
-
-/// The file that is written and removed.
-const TRIED: &str = "doctor";
 
 /// Whether it can be written, or made.
 pub(super) fn folder(state: &Path) -> SelfCheck {
@@ -30,9 +26,9 @@ pub(super) fn folder(state: &Path) -> SelfCheck {
 }
 
 fn try_in(state: &Path) -> std::io::Result<()> {
-    let file = state.join(TRIED);
-    files::replace(&file, b"")?;
-    fs::remove_file(file)
+    // A file that goes again as soon as it is there.
+    Folder::open(state)?.fresh(OWN)?;
+    Ok(())
 }
 
 fn may_make(state: &Path) -> std::io::Result<()> {
@@ -59,6 +55,8 @@ pub(super) fn at_work(state: &Path) -> Option<SelfCheck> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use crate::journal::Verdict;
 
     #[test]

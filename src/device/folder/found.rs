@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use super::settle::Mark;
+use crate::files::{Folder, Kind};
 
 /// Endings of what is still being written, and of what systems leave behind.
 const TEMPORARY: [&str; 8] = [
@@ -31,24 +31,23 @@ pub(super) struct Found {
 }
 
 /// Looks into a folder; nothing is opened.
-pub(super) fn look(folder: &Path) -> std::io::Result<Found> {
+pub(super) fn look(folder: &Folder) -> std::io::Result<Found> {
     let mut found = Found::default();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
+    for name in folder.names()? {
         if is_left_out(&name) {
             continue;
         }
-        match entry.metadata() {
+        // What is gone meanwhile is left out.
+        let Ok(about) = folder.about(&name) else {
+            continue;
+        };
+        match Kind::of(about.file_type()) {
             // One without a byte has only begun to come.
-            Ok(about) if about.is_file() && about.len() > 0 => {
+            Kind::File if about.len() > 0 => {
                 found.files.insert(name, Mark::of(&about));
             }
-            Ok(about) if !(about.is_file() || about.is_dir() || about.is_symlink()) => {
-                found.no_files += 1;
-            }
-            // Gone meanwhile, or a folder, or a link.
-            _ => {}
+            Kind::Pipe | Kind::Socket | Kind::Device => found.no_files += 1,
+            Kind::File | Kind::Folder | Kind::Link => {}
         }
     }
     Ok(found)
@@ -95,7 +94,7 @@ mod tests {
         std::fs::create_dir(at("taken")).unwrap();
         std::os::unix::fs::symlink(at("a.png"), at("link.png")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        let found = look(folder.path()).unwrap();
+        let found = look(&Folder::open(folder.path()).unwrap()).unwrap();
         assert_eq!(found.files.into_keys().collect::<Vec<_>>(), ["a.png"]);
         assert_eq!(found.no_files, 1);
     }

@@ -8,6 +8,11 @@
 //! where the device was to blame that there is none, it is answered now. What runs is a copy
 //! in the device's own store, so that a stick may be pulled.
 //!
+//! Others write the folder, at any moment. Each look holds it open, and what the look saw is
+//! what is read, moved and deleted: a file that was swapped meanwhile is left, or put back. No
+//! link is followed, neither in place of a file nor of `taken` and `rejected`; and the state
+//! folder is never watched, whatever leads there.
+//!
 //! Looking is what counts; what the system tells of changes only says when to look. A name
 //! may tell whose image it is: none goes to a log.
 
@@ -20,7 +25,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
@@ -28,7 +32,7 @@ use sha2::Digest as _;
 
 use super::cases::{Cases, State};
 use super::config::{After, Watched};
-use crate::image::open::{NoFile, open};
+use crate::files::{self, FileError, OPEN_TO_ALL};
 use crate::journal::{Asker, Bound, FileId, Order, RequestId};
 use crate::sha256::Sha256;
 use hint::Hint;
@@ -125,11 +129,12 @@ impl Watch {
 
     /// One look: puts away what has ended, takes what has settled.
     fn look(&mut self) -> std::io::Result<()> {
-        let put_away = self.put_away();
-        let found = found::look(&self.folder.path).inspect_err(|_| {
+        let here = self.open().inspect_err(|_| {
             // Another folder may come back under this name.
             self.hint = None;
         })?;
+        let put_away = self.put_away(&here);
+        let found = found::look(&here)?;
         self.note(found.no_files);
         let found = found.files;
         // What was written over is another image.
@@ -143,7 +148,7 @@ impl Watch {
             if self.accepted.contains_key(&name) {
                 continue;
             }
-            match self.accept(&name, mark) {
+            match self.accept(&here, &name, mark) {
                 Ok(Some(case)) => {
                     self.accepted.insert(name, Accepted { case, mark });
                 }
@@ -165,13 +170,23 @@ impl Watch {
         put_away.and(unread)
     }
 
+    /// The folder that lies there now.
+    fn open(&self) -> std::io::Result<files::Folder> {
+        let here = files::Folder::open(&self.folder.path)?;
+        let state = files::Folder::open(self.cases.state_folder())?;
+        if here.is_within(&state)? {
+            // Its files would be answered and moved away.
+            return Err(std::io::Error::other("it leads into the state folder"));
+        }
+        Ok(here)
+    }
+
     /// The case of a file; `None` where it changed while it was read.
-    fn accept(&self, name: &OsStr, mark: Mark) -> Result<Option<u64>, Stays> {
+    fn accept(&self, here: &files::Folder, name: &OsStr, mark: Mark) -> Result<Option<u64>, Stays> {
         if !self.cases.may_wait(self.folder.priority) {
             return Err(Stays::Refused(Fault::TooManyWaiting));
         }
-        let path = self.folder.path.join(name);
-        let mut file = open(&path).map_err(NoFile::into_io)?;
+        let mut file = here.open_file(name).map_err(nameless)?;
         let copied = match self.cases.copy_image(&mut file)? {
             Ok(copied) => copied,
             Err(Fault::ImageUnsteady) => return Ok(None),
@@ -179,7 +194,7 @@ impl Watch {
         };
         let about = file.metadata()?;
         let case = if Mark::of(&about) == mark {
-            self.case_of(&path, &about, &copied.image).map(Some)
+            self.case_of(name, &about, &copied.image).map(Some)
         } else {
             Ok(None)
         };
@@ -193,13 +208,14 @@ impl Watch {
     }
 
     /// The case of a file whose bytes are in the store.
-    fn case_of(&self, path: &Path, about: &Metadata, image: &Bound) -> Result<u64, Fault> {
+    fn case_of(&self, name: &OsStr, about: &Metadata, image: &Bound) -> Result<u64, Fault> {
+        let path = self.folder.path.join(name);
         let (source, sha256) = match image {
             // The file's name may tell whose image it is.
             Bound::Stored(sha256) => (self.cases.images().path(&sha256.0), Some(sha256)),
             // It is too large to be read as well: its case says so.
-            Bound::TooLarge(sha256) => (path.to_owned(), Some(sha256)),
-            Bound::Unreadable(_) => (path.to_owned(), None),
+            Bound::TooLarge(sha256) => (path, Some(sha256)),
+            Bound::Unreadable(_) => (path, None),
         };
         let exam = self.folder.exam.clone();
         let request = sha256.map(|sha256| RequestId {
@@ -233,7 +249,7 @@ impl Watch {
     }
 
     /// Moves or deletes the files whose case has ended.
-    fn put_away(&mut self) -> std::io::Result<()> {
+    fn put_away(&mut self, here: &files::Folder) -> std::io::Result<()> {
         let mut moved = Ok(());
         let cases = self.cases;
         let ended = |(name, file): (&OsString, &Accepted)| {
@@ -248,15 +264,20 @@ impl Watch {
                 (_, After::Move) => Some(TAKEN),
                 (_, After::Delete) => None,
             };
-            let path = self.folder.path.join(&name);
-            let is_same = |about: std::fs::Metadata| Mark::of(&about) == mark;
-            if !path.symlink_metadata().is_ok_and(is_same) {
+            let is_same = |about: Metadata| Mark::of(&about) == mark;
+            if !here.about(&name).is_ok_and(is_same) {
                 self.accepted.remove(&name);
                 continue;
             }
+            let answered = Answered {
+                here,
+                name: &name,
+                case,
+                mark,
+            };
             let done = match place {
-                None => self.remove(&path, case, &name, mark),
-                Some(place) => self.move_to(place, &path, case, &name, mark),
+                None => answered.remove(),
+                Some(place) => answered.move_to(place),
             };
             match done {
                 Ok(()) => drop(self.accepted.remove(&name)),
@@ -264,59 +285,6 @@ impl Watch {
             }
         }
         moved
-    }
-
-    /// Case and name make a name of its own: the same two are the same image.
-    fn move_to(
-        &self,
-        place: &str,
-        path: &Path,
-        case: u64,
-        name: &OsStr,
-        mark: Mark,
-    ) -> std::io::Result<()> {
-        let folder = self.folder.path.join(place);
-        match std::fs::create_dir(&folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let new = folder.join(named(&format!("{case}-"), name));
-        self.rename(path, &new, case, name, mark)
-    }
-
-    /// Under another name first, so that it is surely the file that was answered.
-    fn remove(&self, path: &Path, case: u64, name: &OsStr, mark: Mark) -> std::io::Result<()> {
-        let doomed = self.folder.path.join(named(&format!(".{case}-"), name));
-        self.rename(path, &doomed, case, name, mark)?;
-        match std::fs::remove_file(doomed) {
-            // Another was there by then, and was put back.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            done => done,
-        }
-    }
-
-    /// Renames a file that was answered. One that came under its name at the last moment was
-    /// not: it is put back, to be seen as what it is.
-    fn rename(
-        &self,
-        path: &Path,
-        new: &Path,
-        case: u64,
-        name: &OsStr,
-        mark: Mark,
-    ) -> std::io::Result<()> {
-        std::fs::rename(path, new)?;
-        if new.symlink_metadata().is_ok_and(|about| mark.is_of(&about)) {
-            return Ok(());
-        }
-        let back = if path.exists() {
-            self.folder
-                .path
-                .join(named(&format!("after-{case}-"), name))
-        } else {
-            path.to_owned()
-        };
-        std::fs::rename(new, back)
     }
 
     /// Says once that something lies there which is no file: nobody waits for it.
@@ -342,18 +310,65 @@ impl Watch {
     }
 }
 
+/// A file whose case has ended, as it lay there.
+struct Answered<'a> {
+    here: &'a files::Folder,
+    name: &'a OsStr,
+    case: u64,
+    mark: Mark,
+}
+
+impl Answered<'_> {
+    /// Case and name make a name of its own: the same two are the same image.
+    fn move_to(&self, place: &str) -> std::io::Result<()> {
+        let folder = self.here.make_folder(place, OPEN_TO_ALL);
+        let folder = folder.map_err(|error| {
+            let kind = error.kind();
+            std::io::Error::new(kind, format!("{place}: {}", error.trouble))
+        })?;
+        self.rename(&folder, &self.named(""))
+    }
+
+    /// Under another name first, so that it is surely the file that was answered.
+    fn remove(&self) -> std::io::Result<()> {
+        let doomed = self.named(".");
+        self.rename(self.here, &doomed)?;
+        // Another was there by then, and was put back.
+        self.here.remove_if_there(&doomed).map_err(nameless)
+    }
+
+    /// Renames a file that was answered. One that came under its name at the last moment was
+    /// not: it is put back, to be seen as what it is.
+    fn rename(&self, to: &files::Folder, new: &OsStr) -> std::io::Result<()> {
+        self.here.rename(self.name, to, new).map_err(nameless)?;
+        if to.about(new).is_ok_and(|about| self.mark.is_of(&about)) {
+            return Ok(());
+        }
+        let back = |name: &OsStr| to.rename_new(new, self.here, name);
+        match back(self.name) {
+            Err(error) if error.is_taken() => back(&self.named("after-")).map_err(nameless),
+            done => done.map_err(nameless),
+        }
+    }
+
+    /// The name after its case.
+    fn named(&self, before: &str) -> OsString {
+        let mut new = OsString::from(format!("{before}{}-", self.case));
+        new.push(self.name);
+        new
+    }
+}
+
+/// A file's name may tell whose image it is: an error goes to the log.
+fn nameless(error: FileError) -> std::io::Error {
+    error.into()
+}
+
 /// The number by which an image is asked for in this exam: the same image is the same case.
 fn number_of(image: &Sha256, exam: Option<&str>) -> u64 {
     let mut hash = sha2::Sha256::new_with_prefix(image.0);
     hash.update(exam.unwrap_or_default());
     Sha256::from(hash).short()
-}
-
-/// A name with something before it.
-fn named(before: &str, name: &OsStr) -> OsString {
-    let mut new = OsString::from(before);
-    new.push(name);
-    new
 }
 
 fn id_of(about: &Metadata) -> FileId {

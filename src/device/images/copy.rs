@@ -19,7 +19,7 @@ use sha2::Digest as _;
 
 use super::{Images, LARGEST, Pin, failed};
 use crate::device::room::Room;
-use crate::image::open;
+use crate::image::open::NoFile;
 use crate::journal::Bound;
 use crate::sha256::Sha256;
 
@@ -42,22 +42,27 @@ impl Copied {
 }
 
 impl Images {
-    /// Copies what lies at a path. Where nothing that can be read does, the reason is bound
-    /// instead.
+    /// Copies a file that was opened by its path. Where nothing that can be read lay there, the
+    /// reason is bound instead.
     ///
     /// # Errors
     /// [`Fault::ImageUnsteady`], [`Fault::StoreFull`], [`Fault::StorageFull`],
     /// [`Fault::Storage`].
-    pub fn copy_from(self: &Arc<Self>, path: &Path, room: &Room) -> Result<Copied, Fault> {
+    pub fn copy_from(
+        self: &Arc<Self>,
+        opened: Result<File, NoFile>,
+        path: &Path,
+        room: &Room,
+    ) -> Result<Copied, Fault> {
         let unreadable = |refusal| Ok(Copied::unpinned(Bound::Unreadable(Box::new(refusal))));
         let name = path.display().to_string();
-        let mut file = match open::open(path) {
+        let mut file = match opened {
             Ok(file) => file,
             Err(error) => return unreadable(error.refusal(&name)),
         };
         match self.copy(&mut file, room) {
             Ok(copied) => copied,
-            Err(error) => unreadable(open::NoFile::Io(error).refusal(&name)),
+            Err(error) => unreadable(NoFile::Io(error).refusal(&name)),
         }
     }
 
@@ -266,6 +271,11 @@ fn piece<'b>(file: &mut impl Read, bytes: &'b mut [u8]) -> IoResult<&'b [u8]> {
 mod tests {
     use super::super::tests::open as store;
     use super::*;
+    use crate::image::open::open;
+
+    fn copy(images: &Arc<Images>, path: &Path, room: &Room) -> Result<Copied, Fault> {
+        images.copy_from(open(path), path, room)
+    }
 
     #[test]
     fn a_file_is_stored_by_its_bytes_whatever_becomes_of_it() {
@@ -275,7 +285,7 @@ mod tests {
         let path = folder.path().join("a.png");
         for bytes in [&b"first"[..], b"second", b"first", b""] {
             std::fs::write(&path, bytes).unwrap();
-            let copied = images.copy_from(&path, &room).unwrap();
+            let copied = copy(&images, &path, &room).unwrap();
             std::fs::write(&path, b"another").unwrap();
             let sha256 = Sha256::of(bytes);
             assert_eq!(copied.image, Bound::Stored(sha256));
@@ -294,7 +304,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let images = store(folder.path(), &[]);
         let room = Room::new(folder.path().to_owned(), 0);
-        let code = |path: &Path| match images.copy_from(path, &room) {
+        let code = |path: &Path| match copy(&images, path, &room) {
             Ok(Copied {
                 image: Bound::Unreadable(refusal),
                 ..
@@ -306,13 +316,13 @@ mod tests {
         let path = folder.path().join("large");
         let large = File::create(&path).unwrap();
         large.set_len(u64::from(LARGEST) + 1).unwrap();
-        let first = images.copy_from(&path, &room).unwrap().image;
+        let first = copy(&images, &path, &room).unwrap().image;
         assert!(matches!(first, Bound::TooLarge(_)));
         large.set_len(u64::from(LARGEST) + 2).unwrap();
-        assert_ne!(images.copy_from(&path, &room).unwrap().image, first);
+        assert_ne!(copy(&images, &path, &room).unwrap().image, first);
         let full = Room::new(folder.path().to_owned(), u64::MAX);
         std::fs::write(&path, b"small").unwrap();
-        let refused = images.copy_from(&path, &full).unwrap_err();
+        let refused = copy(&images, &path, &full).unwrap_err();
         assert_eq!(refused, Fault::StorageFull);
     }
 
@@ -324,7 +334,7 @@ mod tests {
         let path = folder.path().join("a.png");
         std::fs::write(&path, vec![7; 40 << 20]).unwrap();
         let copied = std::thread::scope(|scope| {
-            let copying = scope.spawn(|| images.copy_from(&path, &room));
+            let copying = scope.spawn(|| copy(&images, &path, &room));
             let mut written = File::options().append(true).open(&path).unwrap();
             while !copying.is_finished() {
                 written.write_all(b"more").unwrap();

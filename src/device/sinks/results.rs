@@ -1,6 +1,7 @@
 //! The result folder: what became of a case as JSON, and beside a finding's the pictures
 //! and reports that were asked for. A file appears whole or not at all, and `.json` last: who
-//! waits for it finds the others there.
+//! waits for it finds the others there. Others may write the folder as well: nothing that lies
+//! there is followed or written on, only replaced.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
-use crate::files;
+use crate::files::{FileError, Folder};
 use crate::patient::Age;
 use crate::report::{Form, NotWritten};
 
@@ -27,25 +28,33 @@ pub struct ResultsOptions {
 
 /// The result folder.
 #[derive(Debug)]
-pub struct Results(ResultsOptions);
+pub struct Results {
+    options: ResultsOptions,
+    /// What was left half written before the device ended is gone.
+    is_swept: bool,
+}
 
 impl Results {
     /// A folder by these options.
     pub fn new(options: ResultsOptions) -> Self {
-        Self(options)
+        Self {
+            options,
+            is_swept: false,
+        }
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), NotDelivered> {
-        files::replace(&self.0.folder.join(name), bytes).map_err(|error| {
-            NotDelivered::Away(Obstacle::new(
-                code_of(error.kind()),
-                format!("the folder: {error}"),
-            ))
-        })
+    /// The folder that lies there now; it may be one of another computer.
+    fn open(&mut self) -> Result<Folder, NotDelivered> {
+        let folder = Folder::make(&self.options.folder).map_err(away)?;
+        if !self.is_swept {
+            folder.sweep().map_err(away)?;
+            self.is_swept = true;
+        }
+        Ok(folder)
     }
 
     /// The files beside the JSON.
-    fn write_forms(&self, ended: &Ended<'_>) -> Result<(), NotDelivered> {
+    fn write_forms(&self, folder: &Folder, ended: &Ended<'_>) -> Result<(), NotDelivered> {
         let material = match ended.material() {
             Ok(material) => material,
             // The finding is safe without its pictures.
@@ -55,10 +64,13 @@ impl Results {
             }
             Err(error) => return Err(error),
         };
-        let case = material.case(self.0.deidentify);
-        for form in &self.0.forms {
+        let case = material.case(self.options.deidentify);
+        for form in &self.options.forms {
             match form.bytes(&case) {
-                Ok(bytes) => self.put(&format!("{}.{}", ended.id(), form.ending()), &bytes)?,
+                Ok(bytes) => {
+                    let name = format!("{}.{}", ended.id(), form.ending());
+                    folder.replace(name, &bytes).map_err(away)?;
+                }
                 Err(error @ NotWritten::Encoding(_)) => {
                     return Err(NotDelivered::Refused(Obstacle::new("not_written", error)));
                 }
@@ -73,31 +85,24 @@ impl Results {
 impl Sink for Results {
     fn spec(&self) -> Spec {
         Spec {
-            name: self.0.name.clone(),
+            name: self.options.name.clone(),
             takes_refusals: true,
-            needs_image: !self.0.forms.is_empty(),
+            needs_image: !self.options.forms.is_empty(),
         }
     }
 
     fn deliver(&mut self, ended: &Ended<'_>) -> Result<(), NotDelivered> {
-        std::fs::create_dir_all(&self.0.folder).map_err(|error| {
-            NotDelivered::Away(Obstacle::new(
-                code_of(error.kind()),
-                format!("the folder: {error}"),
-            ))
-        })?;
-        if ended.record["status"] == "finding" && !self.0.forms.is_empty() {
-            self.write_forms(ended)?;
+        let folder = self.open()?;
+        if ended.record["status"] == "finding" && !self.options.forms.is_empty() {
+            self.write_forms(&folder, ended)?;
         }
-        let record = if self.0.deidentify {
+        let record = if self.options.deidentify {
             untelling(&ended.record)
         } else {
             ended.record.clone()
         };
-        self.put(
-            &format!("{}.json", ended.id()),
-            format!("{record:#}\n").as_bytes(),
-        )
+        let (name, text) = (format!("{}.json", ended.id()), format!("{record:#}\n"));
+        folder.replace(name, text.as_bytes()).map_err(away)
     }
 }
 
@@ -133,6 +138,12 @@ fn unnamed(sentence: &str, path: &str) -> String {
     names.fold(sentence.to_owned(), |sentence, name| {
         sentence.replace(name, "the image")
     })
+}
+
+/// The folder cannot be written now; the cure stands beside what is wrong.
+fn away(error: FileError) -> NotDelivered {
+    let what = format!("the folder: {error}; {}", error.cure());
+    NotDelivered::Away(Obstacle::new(code_of(error.kind()), what))
 }
 
 fn code_of(error: std::io::ErrorKind) -> &'static str {
