@@ -138,7 +138,11 @@ fn a_link_in_the_folder_of_pictures_is_replaced_and_not_written_on() {
     }
     assert_eq!(place.run(), "1 finding");
     let finding = place.at("shown/finding.png");
-    let is_shown = || finding.symlink_metadata().is_ok_and(|about| about.is_file());
+    let is_shown = || {
+        finding
+            .symlink_metadata()
+            .is_ok_and(|about| about.is_file())
+    };
     place.wait_for("the picture", is_shown);
     assert_eq!(std::fs::read_to_string(kept).unwrap(), "mine");
     place.is_well();
@@ -160,7 +164,10 @@ fn taken_and_rejected_as_links_are_not_followed() {
     std::thread::sleep(std::time::Duration::from_secs(1));
     assert_eq!(std::fs::read_dir(&away).unwrap().count(), 0);
     assert!(place.at("in/Ann.png").is_file() && place.at("in/none.png").is_file());
-    assert!(!place.device.log().contains("Ann"), "a name went to the log");
+    assert!(
+        !place.device.log().contains("Ann"),
+        "a name went to the log"
+    );
     // Once they are folders, the files are put away.
     for name in ["taken", "rejected"] {
         std::fs::remove_file(place.at("in").join(name)).unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use medfocus::bundle::{Calibrated, ExamSpec, IntendedUse};
 use medfocus::enroll::{Change, EnrollError, Gathered, Register};
+use medfocus::files;
 use medfocus::finding::TriageLevel;
 use medfocus::report::{self, Curves};
 use medfocus::triage::{
@@ -345,5 +346,5 @@ fn draw(
     });
     let name = path.display().to_string();
     let png = report::png(&picture, None).map_err(|error| Failure::write(&name, &error))?;
-    std::fs::write(path, png).map_err(|error| Failure::write(&name, &error))
+    files::put(path, &png).map_err(|error| Failure::write_file(&error))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use medfocus::bundle::{self, Bundle, Exam};
+use medfocus::files::{self, Folder};
 use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, FrameChoice, Image};
@@ -109,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let frames = arguments.frame.unwrap_or(Frames::One(FrameChoice::Unsaid));
     let several = files.len() * answers_each > 1 || frames == Frames::All;
     if let (true, Some(out)) = (several, &arguments.overlay) {
-        std::fs::create_dir_all(out).map_err(|e| Failure::write(&out.display().to_string(), &e))?;
+        Folder::make(out).map_err(|e| Failure::write_file(&e))?;
     }
     let mut printer = Printer::new(arguments.format, several, arguments.timings);
     let pictures = pictures(files, frames, arguments.outputs.deidentify);
@@ -318,7 +319,7 @@ fn write_files(
         let picture = report::overlay(case).map_err(|error| failed(&error))?;
         let picture =
             report::png(&picture, Some(&case.image.sha256)).map_err(|error| failed(&error))?;
-        std::fs::write(&path, picture).map_err(|error| failed(&error))?;
+        files::put(&path, &picture).map_err(|error| Failure::write_file(&error))?;
     }
     arguments.outputs.write(case)
 }

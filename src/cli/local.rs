@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,6 +11,7 @@ use jiff::Timestamp;
 use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Store, Trust};
 use medfocus::device::Trouble;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
+use medfocus::files::Folder;
 use medfocus::journal::{self, CaseHistory};
 use medfocus::shown;
 use medfocus::triage::{Figures, LabelledCase};
@@ -22,6 +22,9 @@ use super::journal::image_of;
 use super::printer::bar;
 use super::state::StateFolder;
 use super::{Failure, TELL, demands};
+
+/// A new version in the state folder, before it is installed.
+const NEW: &str = ".new-bundle";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -180,13 +183,11 @@ fn listed(state: &Path, file: &Path, classes: &[String]) -> Result<Vec<Labelled>
 /// Writes the new version beside the installed ones and installs it.
 fn install(base: &Base, change: Change) -> Result<(Outline, PathBuf), Failure> {
     // Of two at once, the second waits.
-    let held = File::open(&base.state).and_then(|state| state.lock().map(|()| state));
-    let _held = held.map_err(|error| Failure::write(&base.state.display().to_string(), &error))?;
-    let part = base.state.join(".new-bundle");
-    let sweep = || match std::fs::remove_dir_all(&part) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::write(&part.display().to_string(), &error))
-        }
+    let state = Folder::open(&base.state).map_err(|error| Failure::write_file(&error))?;
+    let _held = state.lock().map_err(|error| Failure::write_file(&error))?;
+    let part = base.state.join(NEW);
+    let sweep = || match state.remove_tree(NEW) {
+        Err(error) if !error.is_missing() => Err(Failure::write_file(&error)),
         _ => Ok(()),
     };
     sweep()?;

@@ -1,10 +1,11 @@
 //! `medfocus man` and `medfocus completions`: both made from the same definition that
 //! the arguments are parsed by, so they cannot fall behind it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
+use medfocus::files::Folder;
 
 use super::{Arguments, Failure};
 
@@ -25,19 +26,18 @@ pub fn man(arguments: &ManArguments) -> Result<(), Failure> {
     let Some(folder) = &arguments.folder else {
         return page(&command).and_then(|text| super::out::put_bytes(&text));
     };
-    let shown = folder.display().to_string();
-    std::fs::create_dir_all(folder).map_err(|e| Failure::write(&shown, &e))?;
-    pages(folder, command, None)
+    let folder = Folder::make(folder).map_err(|e| Failure::write_file(&e))?;
+    pages(&folder, command, None)
 }
 
-fn pages(folder: &Path, command: Command, parent: Option<&str>) -> Result<(), Failure> {
+fn pages(folder: &Folder, command: Command, parent: Option<&str>) -> Result<(), Failure> {
     let own = command.get_name().to_owned();
     let name = parent.map_or(own.clone(), |parent| format!("{parent}-{own}"));
     // The page's name is its file's, as `git-log` is.
     let command = command.name(name.clone());
-    let path = folder.join(format!("{name}.1"));
-    std::fs::write(&path, page(&command)?)
-        .map_err(|e| Failure::write(&path.display().to_string(), &e))?;
+    folder
+        .swap(format!("{name}.1"), &page(&command)?)
+        .map_err(|e| Failure::write_file(&e))?;
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         pages(folder, sub.clone(), Some(&name))?;
     }

@@ -43,6 +43,7 @@ use medfocus::device::config::ConfigError;
 use medfocus::device::{self, Trouble};
 use medfocus::device_key::KeyError;
 use medfocus::engine::EngineError;
+use medfocus::files::FileError;
 use medfocus::image;
 use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
@@ -232,6 +233,18 @@ impl Failure {
                 cure,
             },
             other => other,
+        }
+    }
+
+    fn write_file(error: &FileError) -> Self {
+        Self::Device {
+            code: "output",
+            message: format!(
+                "{}: cannot be written: {}",
+                error.path.display(),
+                error.trouble
+            ),
+            cure: error.cure(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use medfocus::files::Folder;
 use medfocus::report::{Case, Form, NotWritten};
 
 use super::Failure;
@@ -61,21 +62,24 @@ impl Arguments {
         let Some(folder) = &self.to else {
             return Ok(None);
         };
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::write(&folder.display().to_string(), &error))?;
+        let folder = Folder::make(folder).map_err(|error| Failure::write_file(&error))?;
         let mut missing = None;
         for kind in &self.write {
-            let path = folder.join(format!("{}.{}", case.finding.case, kind.form().ending()));
-            let name = path.display().to_string();
+            let name = format!("{}.{}", case.finding.case, kind.form().ending());
             let bytes = match kind.form().bytes(case) {
                 Ok(bytes) => bytes,
                 Err(why @ NotWritten::NoSource) => {
                     missing = Some(format!("{why}; leave seg out of --write"));
                     continue;
                 }
-                Err(error) => return Err(Failure::write(&name, &error)),
+                Err(error) => {
+                    let path = folder.path_of(&name).display().to_string();
+                    return Err(Failure::write(&path, &error));
+                }
             };
-            std::fs::write(&path, bytes).map_err(|error| Failure::write(&name, &error))?;
+            folder
+                .swap(name, &bytes)
+                .map_err(|error| Failure::write_file(&error))?;
         }
         Ok(missing)
     }

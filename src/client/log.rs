@@ -2,13 +2,14 @@
 //! of it, so that an answer is in the file once, whatever is switched off when.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::ClientError;
+use crate::files::{Folder, OPEN_TO_ALL};
 
 /// An open log. Only one process may hold it.
 #[derive(Debug)]
@@ -31,12 +32,10 @@ impl Log {
             path: path.to_owned(),
             error,
         };
-        let file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(path)
-            .map_err(failed)?;
+        // Others may write the folder as well: what they put there is not written on.
+        let (folder, name) = Folder::above(path).map_err(|error| failed(error.into()))?;
+        let file = folder.append(name, OPEN_TO_ALL);
+        let file = file.map_err(|error| failed(error.into()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

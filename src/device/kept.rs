@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::config::Keep;
 use super::images::is_whole;
+use crate::files::{Folder, OPEN_TO_ALL};
+
+/// What a second name of an image ends in, until it has its own.
+const FRESH: &str = "new";
 
 /// The folder in the state folder.
 pub const FOLDER: &str = "kept";
@@ -57,6 +60,8 @@ pub(super) struct Doomed {
 #[derive(Debug)]
 pub(super) struct Kept {
     folder: PathBuf,
+    /// The same, held open: what is moved and removed, is so in this one.
+    held: Folder,
     keeping: Keeping,
     images: BTreeMap<String, Image>,
 }
@@ -67,8 +72,12 @@ pub fn path(state: &Path, sha256: &str) -> PathBuf {
 }
 
 fn path_in(folder: &Path, sha256: &str) -> PathBuf {
+    folder.join(name(sha256))
+}
+
+fn name(sha256: &str) -> &OsStr {
     // What the journal calls a hash is never a way out of the folder.
-    folder.join(Path::new(sha256).file_name().unwrap_or(OsStr::new("none")))
+    Path::new(sha256).file_name().unwrap_or(OsStr::new("none"))
 }
 
 impl Kept {
@@ -78,10 +87,11 @@ impl Kept {
     /// Where the folder cannot be made.
     pub fn open(state: &Path, keeping: Keeping) -> std::io::Result<Self> {
         let folder = state.join(FOLDER);
-        std::fs::create_dir_all(&folder)?;
+        let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;
         let images = BTreeMap::new();
         Ok(Self {
             folder,
+            held,
             keeping,
             images,
         })
@@ -94,9 +104,10 @@ impl Kept {
 
     /// The hashes of the files that lie in the folder.
     pub fn files(&self) -> std::io::Result<BTreeSet<String>> {
-        std::fs::read_dir(&self.folder)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        let names = self.held.names()?.into_iter();
+        Ok(names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect())
     }
 
     /// Where an image lies, or would.
@@ -106,7 +117,8 @@ impl Kept {
 
     /// A case's image lies in the folder.
     pub fn remember(&mut self, case: u64, sha256: &str, since: Timestamp) {
-        let bytes = std::fs::metadata(self.path(sha256)).map_or(0, |about| about.len());
+        let about = self.held.about(name(sha256));
+        let bytes = about.map_or(0, |about| about.len());
         let image = self.images.entry(sha256.to_owned()).or_insert(Image {
             bytes,
             cases: BTreeSet::new(),
@@ -123,17 +135,22 @@ impl Kept {
     /// What the system says; the image is then where it was.
     pub fn adopt(&self, sha256: &str, source: &Path, is_wanted: bool) -> std::io::Result<()> {
         let kept = self.path(sha256);
-        let is_here = kept.exists() && sha256.parse().is_ok_and(|hash| is_whole(&kept, &hash));
+        let is_here = sha256.parse().is_ok_and(|hash| is_whole(&kept, &hash));
+        let (from, given) = Folder::above(source)?;
+        let kept = name(sha256);
         match (is_here, is_wanted) {
-            (true, true) => Ok(()),
-            (true, false) => std::fs::remove_file(source),
+            (true, true) => {}
+            (true, false) => from.remove(given)?,
             (false, true) => {
-                let fresh = kept.with_extension("new");
-                std::fs::hard_link(source, &fresh)?;
-                rename(&fresh, &kept)
+                let fresh = Path::new(kept).with_extension(FRESH);
+                // Left behind where power failed.
+                self.held.remove_if_there(&fresh)?;
+                from.link(given, &self.held, &fresh)?;
+                rename(&self.held, fresh.as_os_str(), &self.held, kept)?;
             }
-            (false, false) => rename(source, &kept),
+            (false, false) => rename(&from, &given, &self.held, kept)?,
         }
+        Ok(())
     }
 
     /// Forgets an image whose purge is in the journal.
@@ -142,7 +159,7 @@ impl Kept {
     /// What the system says; the next start removes it.
     pub fn remove(&mut self, sha256: &str) -> std::io::Result<()> {
         self.images.remove(sha256);
-        std::fs::remove_file(self.path(sha256))
+        Ok(self.held.remove(name(sha256))?)
     }
 
     /// Removes what lies in the folder and belongs to no case that is known.
@@ -152,7 +169,7 @@ impl Kept {
     pub fn sweep(&self) -> std::io::Result<()> {
         for name in self.files()? {
             if !self.images.contains_key(&name) {
-                std::fs::remove_file(self.folder.join(name))?;
+                self.held.remove_if_there(name)?;
             }
         }
         Ok(())
@@ -216,12 +233,9 @@ impl Kept {
 }
 
 /// Renames a file, also where both are names of one file: the system leaves both then.
-fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::rename(from, to)?;
-    match std::fs::remove_file(from) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+fn rename(from: &Folder, name: &OsStr, to: &Folder, new: &OsStr) -> std::io::Result<()> {
+    from.rename(name, to, new)?;
+    Ok(from.remove_if_there(name)?)
 }
 
 fn age(since: Timestamp, now: Timestamp) -> Duration {

@@ -2,20 +2,23 @@
 //! same cases takes seconds. They are good for one way of making them only: models, focus and
 //! the exam's gate are in the folder's name.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::EnrollError;
 use crate::bundle::{Bundle, ExamSpec};
-use crate::files;
+use crate::files::{Folder, OWN};
 use crate::report::SOFTWARE;
+
+/// The folder in the state folder.
+const FOLDER: &str = "embeddings";
 
 /// A folder of embeddings.
 #[derive(Debug)]
 pub struct Embeddings {
-    folder: PathBuf,
+    /// `None` where there is none and none is written.
+    folder: Option<Folder>,
     dimension: usize,
     writes: bool,
 }
@@ -35,10 +38,15 @@ impl Embeddings {
         exam: &ExamSpec,
         writes: bool,
     ) -> Result<Self, EnrollError> {
-        let folder = state.join("embeddings").join(way(bundle, exam));
-        if writes {
-            make_private(&folder).map_err(EnrollError::io(&folder))?;
-        }
+        let way = way(bundle, exam);
+        let folder = if writes {
+            let all = private(state, FOLDER)?;
+            let own = all.make_folder(&way, OWN);
+            Some(own.map_err(EnrollError::io(&all.path_of(&way)))?)
+        } else {
+            let all = Folder::open(state).and_then(|state| state.folder(FOLDER));
+            all.and_then(|all| all.folder(&way)).ok()
+        };
         Ok(Self {
             folder,
             dimension: bundle.manifest.image_encoder.embedding,
@@ -48,8 +56,10 @@ impl Embeddings {
 
     /// The embeddings of the image of this hash; a damaged file is as good as none.
     pub fn get(&self, sha256: &str) -> Option<Pair> {
-        let bytes = std::fs::read(self.folder.join(sha256)).ok()?;
-        let (values, hash) = bytes.split_at_checked(8 * self.dimension)?;
+        let length = 8 * self.dimension;
+        let most = (length + 32) as u64;
+        let bytes = self.folder.as_ref()?.read(sha256, most).ok()?;
+        let (values, hash) = bytes.split_at_checked(length)?;
         if hash != Sha256::digest(values).as_slice() {
             return None;
         }
@@ -64,26 +74,24 @@ impl Embeddings {
     /// # Errors
     /// [`EnrollError::Io`].
     pub fn put(&self, sha256: &str, (whole, focused): &Pair) -> Result<(), EnrollError> {
-        if !self.writes {
+        let Some(folder) = self.folder.as_ref().filter(|_| self.writes) else {
             return Ok(());
-        }
+        };
         let values = whole.iter().chain(focused);
         let mut bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
         let hash = Sha256::digest(&bytes);
         bytes.extend_from_slice(&hash);
-        let path = self.folder.join(sha256);
         // Lost in a power failure, they are made again.
-        files::swap(&path, &bytes).map_err(EnrollError::io(&path))
+        folder
+            .swap(sha256, &bytes)
+            .map_err(EnrollError::io(&folder.path_of(sha256)))
     }
 }
 
-/// Makes a folder that nobody else may look into.
-pub(super) fn make_private(folder: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+/// A folder of the state folder that nobody else may look into.
+pub(super) fn private(state: &Path, name: &str) -> Result<Folder, EnrollError> {
+    let made = Folder::make(state).and_then(|state| state.make_folder(name, OWN));
+    made.map_err(EnrollError::io(&state.join(name)))
 }
 
 /// A name for all that an embedding, and whether there is one, depends on.
@@ -121,7 +129,7 @@ mod tests {
     fn embeddings_come_back_to_the_bit_and_damaged_ones_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Embeddings {
-            folder: folder.path().to_owned(),
+            folder: Folder::open(folder.path()).ok(),
             dimension: 3,
             writes: true,
         };

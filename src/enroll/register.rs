@@ -2,14 +2,18 @@
 //! them; calibration must not use them again. Never a path or a name.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::EnrollError;
-use super::embeddings::make_private;
-use crate::files;
+use super::embeddings::private;
+use crate::files::Folder;
+
+/// The folder in the state folder.
+const FOLDER: &str = "enrolled";
+/// Of hundreds of thousands of cases.
+const LARGEST: u64 = 64 << 20;
 
 /// The enrolled cases of one exam.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +28,15 @@ impl Register {
     /// # Errors
     /// [`EnrollError::Io`]: it cannot be read.
     pub fn read(state: &Path, exam: &str) -> Result<Self, EnrollError> {
-        let path = path(state, exam);
-        let bytes = match std::fs::read(&path) {
+        let name = name(exam);
+        let read = Folder::open(state).and_then(|state| state.folder(FOLDER)?.read(&name, LARGEST));
+        let path = || state.join(FOLDER).join(&name);
+        let bytes = match read {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(EnrollError::io(&path)(error)),
+            Err(error) if error.is_missing() => return Ok(Self::default()),
+            Err(error) => return Err(EnrollError::io(&path())(error)),
         };
-        let read = serde_json::from_slice(&bytes);
-        read.map_err(EnrollError::io(&path))
+        serde_json::from_slice(&bytes).map_err(EnrollError::io(&path()))
     }
 
     /// Writes them; durable when this returns.
@@ -39,18 +44,17 @@ impl Register {
     /// # Errors
     /// [`EnrollError::Io`].
     pub fn write(&self, state: &Path, exam: &str) -> Result<(), EnrollError> {
-        let path = path(state, exam);
+        let (folder, name) = (private(state, FOLDER)?, name(exam));
         let bytes = serde_json::to_vec(self).unwrap_or_default();
-        let folder = path.parent().unwrap_or(state);
-        make_private(folder)
-            .and_then(|()| Ok(files::replace(&path, &bytes)?))
-            .map_err(EnrollError::io(&path))
+        folder
+            .replace(&name, &bytes)
+            .map_err(EnrollError::io(&folder.path_of(&name)))
     }
 }
 
-fn path(state: &Path, exam: &str) -> PathBuf {
+fn name(exam: &str) -> String {
     // What a manifest calls an exam is never a way out of the folder.
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = exam.chars().map(plain).collect();
-    state.join("enrolled").join(format!("{name}.json"))
+    format!("{name}.json")
 }

@@ -4,6 +4,7 @@
 //! implementation made. What is written has passed what a device would ask of it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::EnrollError;
 use crate::bundle::{Bundle, BundleError, ExamSpec, MANIFEST, Manifest, Outline, rehash};
-use crate::files;
+use crate::files::{Folder, OPEN_TO_ALL};
 use crate::pipeline::{self, Overrides, Reading, Stopped, Timings};
 use crate::report::SOFTWARE;
 use crate::self_test::{self, SelfTestError};
@@ -62,23 +63,38 @@ pub fn write(
         Some(exam) => *exam = change.exam,
         None => manifest.exams.push(change.exam),
     }
-    std::fs::create_dir(to).map_err(EnrollError::io(to))?;
+    let place = Folder::above(to).and_then(|(above, name)| above.new_folder(name, OPEN_TO_ALL));
+    let place = place.map_err(EnrollError::io(to))?;
     for name in manifest.files.keys() {
-        let target = to.join(name);
-        let folder = target.parent().unwrap_or(to);
-        std::fs::create_dir_all(folder).map_err(EnrollError::io(folder))?;
-        match files.get(name) {
-            Some(bytes) => files::replace(&target, bytes).map_err(Into::into),
-            None => std::fs::copy(from.join(name), &target).map(drop),
-        }
-        .map_err(EnrollError::io(&target))?;
+        put(&place, name, files.get(name), from).map_err(EnrollError::io(&to.join(name)))?;
     }
     let path = to.join(MANIFEST);
     let text = text_of(&manifest, &path)?;
-    files::replace(&path, text.as_bytes()).map_err(EnrollError::io(&path))?;
+    let written = place.replace(MANIFEST, text.as_bytes());
+    written.map_err(EnrollError::io(&path))?;
     let written = Bundle::load(to)?;
     self_test::run(&written)?;
     Ok(written.outline())
+}
+
+/// Writes one file of the new version, by its path in the bundle: the new bytes, or the old
+/// version's.
+fn put(place: &Folder, name: &str, new: Option<&Vec<u8>>, from: &Path) -> std::io::Result<()> {
+    let path = Path::new(name);
+    let mut here = place.clone();
+    for step in path.parent().into_iter().flat_map(Path::iter) {
+        here = here.make_folder(step, OPEN_TO_ALL)?;
+    }
+    let name = path.file_name().unwrap_or_default();
+    match new {
+        Some(bytes) => here.replace(name, bytes)?,
+        None => {
+            let mut fresh = here.fresh(OPEN_TO_ALL)?;
+            std::io::copy(&mut File::open(from.join(path))?, &mut fresh)?;
+            fresh.keep_durably(name)?;
+        }
+    }
+    Ok(())
 }
 
 /// The manifest as text that reads back as it is.

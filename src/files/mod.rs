@@ -39,7 +39,8 @@ use rustix::io::Errno;
 pub use error::{FileError, Trouble};
 pub use fresh::Fresh;
 pub use list::{Entry, Kind};
-pub use write::{OPEN_TO_ALL, OWN, replace, swap};
+pub use remove::remove;
+pub use write::{OPEN_TO_ALL, OWN, put, replace, swap};
 
 /// What files of this module return.
 pub type Result<T> = std::result::Result<T, FileError>;
@@ -232,6 +233,22 @@ impl Folder {
             }
         };
         climb().map_err(FileError::at(&self.path))
+    }
+
+    /// Waits until nobody else holds the folder's lock, and holds it until what this gives is
+    /// dropped.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn lock(&self) -> Result<File> {
+        let lock = || {
+            // A lock is of the opened folder: clones of it would share one.
+            let own = fs::openat(self, ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            let own = File::from(own);
+            own.lock()?;
+            Ok(own)
+        };
+        lock().map_err(FileError::at(&self.path))
     }
 
     /// Waits until the names in it are on the disk.

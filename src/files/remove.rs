@@ -1,6 +1,7 @@
 //! What is deleted: what the caller names, and never what a link leads to.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use rustix::fs::{self, AtFlags};
 
@@ -8,6 +9,15 @@ use super::{Folder, Kind, Result, Trouble};
 
 /// Deeper than anybody's folders; each level is held open while it is emptied.
 const DEEPEST: usize = 64;
+
+/// Removes what a path names and is no folder: of a link, the link.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> Result<()> {
+    let (folder, name) = Folder::above(path)?;
+    folder.remove(name)
+}
 
 impl Folder {
     /// Removes a name that is no folder's: of a link, the link.

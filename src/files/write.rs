@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,15 +11,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{Folder, QUIETLY, Result, Trouble, list};
+use super::{Folder, Kind, QUIETLY, Result, Trouble, list};
 
 /// As open to others as the user's `umask` lets files and folders be.
 pub const OPEN_TO_ALL: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
 /// For this user alone.
 pub const OWN: Mode = Mode::RWXU;
 
+/// Where the system has streams that are no files, and nobody else makes any.
+const STREAMS: [&str; 2] = ["/dev", "/proc/self/fd"];
+
 /// A file is no program.
-const FILE: Mode = Mode::from_raw_mode(0o666);
+pub(super) const FILE: Mode = Mode::from_raw_mode(0o666);
 
 /// Puts bytes in the place of a file, or makes it; once this returns they outlast a power
 /// failure. The folder must be there.
@@ -37,6 +41,19 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn swap(path: &Path, bytes: &[u8]) -> Result<()> {
     let (folder, name) = Folder::above(path)?;
     folder.swap(name, bytes)
+}
+
+/// Writes a file that the operator named as a command's output: in place of what has its name,
+/// be it a link. A stream of the system's, as `/dev/stdout`, is written to.
+///
+/// # Errors
+/// What the system says.
+pub fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    if STREAMS.iter().any(|streams| path.starts_with(streams)) {
+        let written = std::fs::write(path, bytes).map_err(Trouble::from);
+        return written.map_err(super::FileError::at(path));
+    }
+    swap(path, bytes)
 }
 
 impl Folder {
@@ -58,7 +75,7 @@ impl Folder {
     }
 
     fn filled(&self, name: &OsStr, bytes: &[u8]) -> Result<super::Fresh> {
-        let mut fresh = self.fresh(FILE)?;
+        let mut fresh = self.fresh(OPEN_TO_ALL)?;
         self.with(name, |_| Ok(fresh.write_all(bytes)?))?;
         Ok(fresh)
     }
@@ -114,6 +131,24 @@ impl Folder {
                 made => return Ok(made?.into()),
             }
         }
+    }
+
+    /// Says who may use a socket, which has this name.
+    ///
+    /// # Errors
+    /// Something else has the name, as a link; what the system says.
+    pub fn open_socket_to(&self, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
+        self.with(name.as_ref(), |name| {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let socket = File::from(fs::openat(self, name, flags, Mode::empty())?);
+            match Kind::of(socket.metadata()?.file_type()) {
+                Kind::Socket => {}
+                kind => return Err(Trouble::NoFile(kind)),
+            }
+            // By the descriptor: another thing may have come under the name.
+            let held = format!("/proc/self/fd/{}", socket.as_raw_fd());
+            Ok(fs::chmod(held, mode)?)
+        })
     }
 
     /// Renames something, in place of what has the new name.

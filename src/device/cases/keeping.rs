@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::{Cases, lock};
 use crate::device::images::{self, Begun, Copied, is_whole, place};
 use crate::device::kept::{Doomed, Kept};
+use crate::files;
 use crate::journal::{Entry, JournalError, Order};
 use crate::sha256::Sha256;
 
@@ -150,7 +151,7 @@ impl Cases {
             if is_wanted || is_pinned {
                 return Ok(());
             }
-            std::fs::remove_file(&image)
+            files::remove(&image)
         });
         if let Err(error) = done {
             log::warn!("an image that no case is for stays in the store: {error}");
@@ -198,7 +199,7 @@ impl Cases {
                     adopted
                 }
                 None if is_wanted => Ok(()),
-                None => std::fs::remove_file(place),
+                None => Ok(files::remove(place)?),
             }
         });
         if let Err(error) = done {

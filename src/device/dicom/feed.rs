@@ -15,6 +15,7 @@ use firmware_host::fault::Fault;
 use super::Options;
 use super::inbox::{Inbox, Name};
 use crate::device::Cases;
+use crate::files;
 use crate::image;
 use crate::journal::{Asker, Bound, Claim, Order, Priority, RequestId};
 use crate::sha256::Sha256;
@@ -128,7 +129,7 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
     drop(pin);
     // Where the case has ended already, nobody waits for it.
     cases.forget_unwanted(&sha256);
-    std::fs::remove_file(path).map_err(failed)?;
+    files::remove(path).map_err(|error| failed(error.into()))?;
     Ok(case)
 }
 

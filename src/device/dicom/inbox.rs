@@ -2,6 +2,7 @@
 //! its content: sent twice, it is stored once, and other content under the same UID is beside
 //! it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use dicom_object::FileMetaTableBuilder;
 use sha2::Digest;
 
 use crate::device::room::Room;
+use crate::files::{Folder, OPEN_TO_ALL};
 use crate::sha256::Sha256;
 
 /// Most bytes of one instance.
@@ -24,7 +26,7 @@ const PART: &str = "part";
 /// The folder of instances.
 #[derive(Debug)]
 pub struct Inbox {
-    folder: PathBuf,
+    folder: Folder,
     disk: Room,
     parts: AtomicU64,
 }
@@ -32,7 +34,8 @@ pub struct Inbox {
 /// An instance that is coming.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    path: PathBuf,
+    folder: Folder,
+    name: String,
     claim: Sha256,
     /// Of class, UID, transfer syntax and data set: what this program writes around them may
     /// change with its version.
@@ -71,11 +74,10 @@ impl Inbox {
     /// # Errors
     /// Where the folder cannot be made or read.
     pub fn open(folder: PathBuf, disk: Room) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending == PART) {
-                std::fs::remove_file(path)?;
+        let folder = Folder::make(&folder)?;
+        for name in folder.names()? {
+            if is_part(&name) {
+                folder.remove_if_there(&name)?;
             }
         }
         let parts = AtomicU64::new(0);
@@ -92,8 +94,8 @@ impl Inbox {
     /// Where the folder cannot be read.
     pub fn instances(&self) -> std::io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
+        for name in self.folder.names()? {
+            let path = self.folder.path_of(name);
             if path.extension().is_some_and(|ending| ending == WHOLE) {
                 paths.push(path);
             }
@@ -123,14 +125,14 @@ impl Inbox {
         }
         let room = MOST.saturating_sub(self.used()?).min(LARGEST);
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(number.to_string()).with_extension(PART);
+        let name = format!("{number}.{PART}");
         let meta = FileMetaTableBuilder::new()
             .media_storage_sop_class_uid(&about.class)
             .media_storage_sop_instance_uid(&about.instance)
             .transfer_syntax(&about.transfer_syntax)
             .build()
             .map_err(std::io::Error::other)?;
-        let mut file = BufWriter::new(File::create(&path)?);
+        let mut file = BufWriter::new(self.folder.create(&name, OPEN_TO_ALL)?);
         file.write_all(&[0; 128])?;
         file.write_all(b"DICM")?;
         meta.write(&mut file).map_err(std::io::Error::other)?;
@@ -140,7 +142,8 @@ impl Inbox {
                 hash.chain_update(word).chain_update([0])
             });
         Ok(Incoming {
-            path,
+            folder: self.folder.clone(),
+            name,
             claim: Sha256::of(about.instance.as_bytes()),
             content,
             file,
@@ -151,9 +154,9 @@ impl Inbox {
 
     fn used(&self) -> std::io::Result<u64> {
         let mut used = 0;
-        for entry in std::fs::read_dir(&self.folder)? {
+        for name in self.folder.names()? {
             // What was finished or removed meanwhile takes no room.
-            used += entry?.metadata().map_or(0, |about| about.len());
+            used += self.folder.about(name).map_or(0, |about| about.len());
         }
         Ok(used)
     }
@@ -174,10 +177,9 @@ impl Incoming {
         self.file.get_ref().sync_all()?;
         let content = Sha256::from(self.content.clone());
         let name = format!("{}-{content}.{WHOLE}", self.claim);
-        std::fs::rename(&self.path, self.path.with_file_name(name))?;
+        self.folder.rename(&self.name, &self.folder, name)?;
         self.done = true;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        Ok(self.folder.sync()?)
     }
 }
 
@@ -185,9 +187,17 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         if !self.done {
             // The next start removes it where this fails.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = self.folder.remove(&self.name);
         }
     }
+}
+
+/// Whether a name is one of a file that is coming.
+fn is_part(name: &OsStr) -> bool {
+    let path = Path::new(name);
+    let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let is_number = stem.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && path.extension() == Some(OsStr::new(PART))
 }
 
 #[cfg(test)]

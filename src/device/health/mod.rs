@@ -20,12 +20,16 @@ use super::tally::Ends;
 use super::trouble::Trouble;
 use crate::bundle::IntendedUse;
 use crate::engine;
+use crate::files::Folder;
 use crate::finding::BundleId;
 use crate::journal::{Because, SelfCheck, Verdict};
 use crate::report::SOFTWARE;
 
 /// The snapshot's file in the state folder.
 pub const FILE: &str = "health.json";
+
+/// Far more bytes than it has.
+const LARGEST: u64 = 4 << 20;
 
 /// A snapshot that is older than so many seconds is of a device that stands still or is gone.
 const STALE: f64 = 60.0;
@@ -230,7 +234,7 @@ impl Snapshot {
     /// # Errors
     /// What the system says, and `InvalidData` where another version wrote it.
     pub fn read(state: &Path) -> std::io::Result<Self> {
-        let bytes = std::fs::read(state.join(FILE))?;
+        let bytes = Folder::open(state)?.read(FILE, LARGEST)?;
         Ok(serde_json::from_slice(&bytes)?)
     }
 

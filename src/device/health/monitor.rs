@@ -101,7 +101,7 @@ impl LastWord {
         let health = cases.state_folder().join(FILE);
         for file in std::iter::once(health.as_path()).chain(metrics) {
             // What stays is old before long.
-            let _ = std::fs::remove_file(file);
+            let _ = files::remove(file);
         }
     }
 }

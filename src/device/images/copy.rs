@@ -8,7 +8,7 @@
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Result as IoResult, Seek, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -19,9 +19,13 @@ use sha2::Digest as _;
 
 use super::{Images, LARGEST, Pin, failed};
 use crate::device::room::Room;
+use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::open::NoFile;
 use crate::journal::Bound;
 use crate::sha256::Sha256;
+
+/// What a copy's name ends in until it is whole.
+pub(super) const ENDING: &str = "copy";
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
@@ -112,7 +116,8 @@ impl Images {
     /// # Errors
     /// What the system says.
     pub fn link(self: &Arc<Self>, path: &Path) -> IoResult<(Sha256, Pin)> {
-        let (sha256, _) = hash_of(&mut File::open(path)?)?;
+        let (folder, name) = Folder::above(path)?;
+        let (sha256, _) = hash_of(&mut folder.open_file(name)?)?;
         let pin = self.pin(sha256.0);
         self.link_as(path, &sha256)?;
         Ok((sha256, pin))
@@ -126,10 +131,11 @@ impl Images {
         if self.holds_whole(&sha256.0) {
             return Ok(());
         }
-        let fresh = self.new_path();
-        std::fs::hard_link(path, &fresh)?;
-        std::fs::rename(fresh, self.path(&sha256.0))?;
-        File::open(&self.folder)?.sync_all()
+        let (folder, name) = Folder::above(path)?;
+        let fresh = self.new_name();
+        folder.link(name, &self.held, &fresh)?;
+        self.held.rename(fresh, &self.held, sha256.to_string())?;
+        Ok(self.held.sync()?)
     }
 
     /// Whether the image is here, byte for byte.
@@ -149,16 +155,17 @@ impl Images {
         }))
     }
 
-    fn new_path(&self) -> PathBuf {
+    fn new_name(&self) -> String {
         let number = self.copies.fetch_add(1, Ordering::Relaxed);
-        self.folder.join(format!("{number}.copy"))
+        format!("{number}.{ENDING}")
     }
 
     fn new_copy(&self) -> IoResult<Copy> {
-        let path = self.new_path();
+        let name = self.new_name();
         Ok(Copy {
-            file: File::create(&path)?,
-            path,
+            file: self.held.create(&name, OPEN_TO_ALL)?,
+            held: self.held.clone(),
+            name,
             hash: sha2::Sha256::new(),
             size: 0,
         })
@@ -170,8 +177,9 @@ impl Images {
         let sha256 = Sha256::from(copy.hash.clone());
         let pin = self.pin(sha256.0);
         // Over one that is damaged as well.
-        std::fs::rename(&copy.path, self.path(&sha256.0))?;
-        File::open(&self.folder)?.sync_all()?;
+        self.held
+            .rename(&copy.name, &self.held, sha256.to_string())?;
+        self.held.sync()?;
         Ok(Copied {
             image: Bound::Stored(sha256),
             _pin: Some(pin),
@@ -202,7 +210,8 @@ impl Seen {
 /// A copy that is being made; what is not kept is removed.
 #[derive(Debug)]
 struct Copy {
-    path: PathBuf,
+    held: Folder,
+    name: String,
     file: File,
     hash: sha2::Sha256,
     size: u64,
@@ -220,7 +229,7 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         // One that was kept has another name by now; the next start removes the rest.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.held.remove(&self.name);
     }
 }
 
@@ -233,8 +242,11 @@ fn hash_of_large(file: &mut File, size: u64) -> IoResult<Sha256> {
 
 /// Whether a file is there and has these bytes.
 pub fn is_whole(path: &Path, sha256: &Sha256) -> bool {
-    let found = File::open(path).and_then(|mut file| hash_of(&mut file));
-    found.is_ok_and(|(found, _)| found == *sha256)
+    let file = Folder::above(path).and_then(|(folder, name)| folder.open_file(name));
+    let found = file.ok().map(|mut file| hash_of(&mut file));
+    found
+        .and_then(Result::ok)
+        .is_some_and(|(found, _)| found == *sha256)
 }
 
 /// SHA-256 and length of all that is left to read.

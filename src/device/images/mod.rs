@@ -11,7 +11,7 @@ pub use copy::{Copied, is_whole};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -23,6 +23,7 @@ use firmware_host::message::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::lock;
+use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::MAX_FILE_BYTES;
 use crate::journal::{Bound, Order};
 
@@ -59,6 +60,8 @@ pub fn path(state: &Path, sha256: &str) -> PathBuf {
 #[derive(Debug)]
 pub struct Images {
     folder: PathBuf,
+    /// The same, held open: what is made, moved and removed, is so in this one.
+    held: Folder,
     /// Images that some line is sending now.
     busy: Mutex<BTreeSet<Digest>>,
     /// Copies that were begun since the start.
@@ -122,18 +125,18 @@ impl Images {
     /// Where the folder cannot be made or read.
     pub fn open(state: &Path, wanted: &BTreeSet<PathBuf>) -> std::io::Result<Self> {
         let folder = state.join(FOLDER);
-        std::fs::create_dir_all(&folder)?;
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            let path = entry.path();
+        let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;
+        for name in held.names()? {
+            let path = folder.join(&name);
             let is_part = path.extension().is_some_and(|end| end == PART);
-            let is_kept = is_part && !is_old(&entry.metadata()?);
-            if !is_kept && !wanted.contains(&path) {
-                std::fs::remove_file(&path)?;
+            let is_kept = is_part && !is_old(&held.about(&name)?);
+            if is_own(&path) && !is_kept && !wanted.contains(&path) {
+                held.remove_if_there(&name)?;
             }
         }
         Ok(Self {
             folder,
+            held,
             busy: Mutex::default(),
             copies: AtomicU64::new(0),
             pins: Mutex::default(),
@@ -162,7 +165,8 @@ impl Images {
 
     /// Whether the image is here.
     pub fn holds(&self, image: &Digest) -> bool {
-        self.path(image).is_file()
+        let about = self.held.about(hex(image));
+        about.is_ok_and(|about| about.is_file())
     }
 
     /// Begins to take an image, or goes on with it.
@@ -194,12 +198,7 @@ impl Images {
 
     fn resume(self: &Arc<Self>, pin: Pin, size: u32) -> std::io::Result<Upload> {
         let image = pin.image;
-        let path = self.path(&image).with_extension(PART);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(path)?;
+        let mut file = self.held.append(part(&image), OPEN_TO_ALL)?;
         let (mut hash, mut have) = (Sha256::new(), 0);
         let mut bytes = [0; 16 << 10];
         loop {
@@ -252,7 +251,7 @@ impl Images {
             if lacking == 0 {
                 break;
             }
-            remove_if_there(path).map_err(failed)?;
+            self.remove_if_there(path).map_err(failed)?;
             lacking = lacking.saturating_sub(about.len());
         }
         if lacking > 0 {
@@ -265,15 +264,20 @@ impl Images {
     /// What lies in the folder, but for what goes meanwhile.
     fn files(&self) -> std::io::Result<Vec<(PathBuf, Metadata)>> {
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            match entry.metadata() {
-                Ok(about) => files.push((entry.path(), about)),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        for name in self.held.names()? {
+            match self.held.about(&name) {
+                Ok(about) => files.push((self.folder.join(&name), about)),
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(files)
+    }
+
+    /// Removes a file; one whose sender was told meanwhile that it is damaged is gone already.
+    fn remove_if_there(&self, path: &Path) -> std::io::Result<()> {
+        let name = path.file_name().unwrap_or_default();
+        Ok(self.held.remove_if_there(name)?)
     }
 }
 
@@ -323,17 +327,15 @@ impl Upload {
     }
 
     fn store(&mut self) -> Result<(), Fault> {
-        let path = self.images.path(&self.image);
-        let part = path.with_extension(PART);
+        let (held, part) = (&self.images.held, part(&self.image));
         if self.hash.clone().finalize().as_slice() != self.image {
-            std::fs::remove_file(part).map_err(failed)?;
+            held.remove(part).map_err(|error| failed(error.into()))?;
             return Err(Fault::ImageDamaged);
         }
-        self.file
-            .sync_all()
-            .and_then(|()| std::fs::rename(part, path))
-            .and_then(|()| File::open(&self.images.folder)?.sync_all())
-            .map_err(failed)
+        self.file.sync_all().map_err(failed)?;
+        held.rename(part, held, hex(&self.image))
+            .and_then(|()| held.sync())
+            .map_err(|error| failed(error.into()))
     }
 }
 
@@ -354,11 +356,19 @@ fn failed(error: std::io::Error) -> Fault {
     Fault::Storage
 }
 
-/// Removes a file; one whose sender was told meanwhile that it is damaged is gone already.
-fn remove_if_there(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
+/// What the beginning of an image is called.
+fn part(image: &Digest) -> String {
+    format!("{}.{PART}", hex(image))
+}
+
+/// Whether a file has a name that this store gives: an image, the beginning of one, a copy.
+fn is_own(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let is_hash = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match path.extension().and_then(OsStr::to_str) {
+        None | Some(PART) => is_hash,
+        Some(copy::ENDING) => stem.bytes().all(|byte| byte.is_ascii_digit()),
+        Some(_) => false,
     }
 }
 

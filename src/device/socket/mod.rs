@@ -9,15 +9,18 @@ mod bytes;
 mod talk;
 
 use std::io::{Error, ErrorKind, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::fs::Mode;
+
 use super::cases::Cases;
 use crate::control::{Accepted, Refused, Reloaded, pack};
+use crate::files::Folder;
 use talk::talk;
 
 /// Clients at once; one more is told so.
@@ -43,7 +46,8 @@ pub fn listen(path: &Path, cases: &'static Cases, reload: Arc<Reload>) -> std::i
 
 /// Nobody may come in before the rights are set, so it gets its name last.
 fn bind(path: &Path) -> std::io::Result<UnixListener> {
-    match std::fs::symlink_metadata(path) {
+    let (folder, name) = Folder::above(path)?;
+    match folder.about(&name) {
         Ok(about) if !about.file_type().is_socket() => {
             return Err(Error::new(ErrorKind::AlreadyExists, "a file lies there"));
         }
@@ -56,13 +60,11 @@ fn bind(path: &Path) -> std::io::Result<UnixListener> {
         _ => {}
     }
     let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    let made = new.file_name().unwrap_or_default();
+    folder.remove_if_there(made)?;
     let listener = UnixListener::bind(&new)?;
-    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(MODE))?;
-    std::fs::rename(&new, path)?;
+    folder.open_socket_to(made, Mode::from_raw_mode(MODE))?;
+    folder.rename(made, &folder, &name)?;
     Ok(listener)
 }
 
@@ -129,6 +131,7 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn only_a_socket_that_nobody_listens_at_is_replaced() {
