@@ -57,6 +57,8 @@ fn command(folder: &Path, bundle: &Path) -> Command {
         .current_dir(root())
         .args(["serve", "--serial", "-", "--bundle"])
         .arg(bundle)
+        .arg("--console-folder")
+        .arg(root())
         .arg("--state")
         .arg(folder.join("state"))
         .stdin(Stdio::piped())

@@ -11,8 +11,8 @@ from .device import PHANTOMS, Device, Gone, Hung, fresh, judge, panicked
 
 CALLS = (
     "openat", "read", "write", "pread64", "pwrite64", "writev", "lseek", "fstat", "statx", "fsync",
-    "fdatasync", "ftruncate", "rename", "renameat", "renameat2", "mkdir", "unlink", "unlinkat",
-    "rmdir", "flock", "getdents64", "fallocate", "statfs", "fchmod",
+    "fdatasync", "ftruncate", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "unlink",
+    "unlinkat", "linkat", "rmdir", "flock", "getdents64", "fallocate", "statfs", "fchmod",
 )  # fmt: skip
 ERRORS = ("EIO", "ENOSPC", "EINTR")
 FILES = ("journal.ndjson", "images", "kept", "reserve", "device-id", "health.json", "")

@@ -18,11 +18,14 @@ from .device import PHANTOMS, Device, Gone, Hung, fresh, judge, panicked
 
 SECTOR = 512
 CALLS = (
-    "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat2,mkdir,unlink,close,fallocate"
+    "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat,"
+    "unlink,unlinkat,link,linkat,close,fallocate"
 )
 CALL = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
 FILE = re.compile(r"(\d+)<([^>]*)>")
 TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+# A path, and the folder that it is looked up from where the call names one.
+PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:\\x[0-9a-f]{2})*)"')
 
 
 @dataclass
@@ -89,6 +92,14 @@ def decoded(text: str) -> bytes:
     return bytes.fromhex(text.replace("\\x", ""))
 
 
+def named(arguments: str) -> list[str]:
+    """The paths that a call names, whole."""
+    return [
+        str(Path(decoded(folder).decode(), decoded(text).decode()))
+        for folder, text in PATH.findall(arguments)
+    ]
+
+
 def calls(log: Path) -> list[str]:
     """The recorded calls, each on one line, in the order in which they ended."""
     begun: dict[str, str] = {}
@@ -136,7 +147,7 @@ class Replay:
                 self.disk.told.add(int(said))
             return False
         if call == "openat":
-            opened = self.name(texts[0].decode())
+            opened = self.name(named(arguments)[0])
             if opened and "O_CREAT" in arguments:
                 self.disk.make(opened)
                 if "O_TRUNC" in arguments:
@@ -159,13 +170,17 @@ class Replay:
         elif call in ("fsync", "fdatasync") and name is not None:
             self.disk.sync(name)
         elif call.startswith("rename"):
-            old, new = (self.name(text.decode()) for text in texts[:2])
+            old, new = (self.name(path) for path in named(arguments)[:2])
             if old in self.disk.names and new:
                 self.disk.names[new] = self.disk.names.pop(old)
-        elif call == "unlink" and texts:
-            self.disk.names.pop(self.name(texts[0].decode()) or "", None)
-        elif call == "mkdir" and texts:
-            self.disk.folders |= {self.name(texts[0].decode()) or ""}
+        elif call.startswith("link"):
+            old, new = (self.name(path) for path in named(arguments)[:2])
+            if old in self.disk.names and new:
+                self.disk.names[new] = self.disk.names[old]
+        elif call.startswith("unlink") and texts:
+            self.disk.names.pop(self.name(named(arguments)[0]) or "", None)
+        elif call.startswith("mkdir") and texts:
+            self.disk.folders |= {self.name(named(arguments)[0]) or ""}
         else:
             return False
         return True

@@ -241,7 +241,7 @@ impl Failure {
             code: "output",
             message: format!(
                 "{}: cannot be written: {}",
-                error.path.display(),
+                shown::name(&error.path),
                 error.trouble
             ),
             cure: error.cure(),

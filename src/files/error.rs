@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::Kind;
+use crate::shown;
 
 /// Something could not be done with a file or folder.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {trouble}", path.display())]
+#[error("{}: {trouble}", shown::name(path))]
 pub struct FileError {
     /// Which one, as far as it was named.
     pub path: PathBuf,
@@ -28,7 +29,7 @@ pub enum Trouble {
     #[error("it is a link, and links are not followed here")]
     Link,
     /// The way to a folder leads over a link that somebody else could have made.
-    #[error("the way leads over the link {}, which is another user's", .0.display())]
+    #[error("the way leads over the link {}, which is another user's", shown::name(.0))]
     ForeignLink(PathBuf),
     /// Something else lies where a file should.
     #[error("it is {0} and no file")]

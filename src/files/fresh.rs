@@ -14,7 +14,7 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::write::FILE;
-use super::{FileError, Folder, QUIETLY, Result, Trouble, list, place};
+use super::{FileError, Folder, QUIETLY, Result, Trouble, list, open_at, place};
 
 /// The form of temporary names: no watcher of folders takes such a file for a whole one.
 const BEFORE: &str = ".medfocus-";
@@ -40,7 +40,7 @@ impl Folder {
     pub fn fresh(&self, mode: Mode) -> Result<Fresh> {
         let (name, file) = self.at_a_new_name(|name| {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | QUIETLY;
-            fs::openat(self, name, flags, mode & FILE)
+            open_at(self, name, flags, mode & FILE)
         })?;
         // Where the file system has no locks, nothing is swept either.
         let _ = fs::flock(&file, FlockOperation::NonBlockingLockExclusive);

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{self, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 pub use error::{FileError, Trouble};
 pub use fresh::Fresh;
@@ -108,7 +108,7 @@ impl Folder {
         let name = name.as_ref();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |name: &OsStr| {
-            fs::openat(&self.held, name, flags, Mode::empty()).map_err(|error| match error {
+            open_at(&self.held, name, flags, Mode::empty()).map_err(|error| match error {
                 Errno::NOTDIR | Errno::LOOP => self.no_folder(name),
                 other => other.into(),
             })
@@ -147,7 +147,7 @@ impl Folder {
             // Looked at before as well: some devices do something when they are opened.
             list::regular(&self.look(name)?)?;
             let flags = OFlags::RDONLY | QUIETLY;
-            let file = File::from(fs::openat(&self.held, name, flags, Mode::empty())?);
+            let file = File::from(open_at(&self.held, name, flags, Mode::empty())?);
             list::regular(&file.metadata()?)?;
             Ok(file)
         })
@@ -224,7 +224,7 @@ impl Folder {
                     return Ok(true);
                 }
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let above = File::from(fs::openat(&here, "..", flags, Mode::empty())?);
+                let above = File::from(open_at(&here, "..", flags, Mode::empty())?);
                 // Above the root lies the root.
                 if self::place(&above.metadata()?) == place {
                     return Ok(false);
@@ -243,7 +243,7 @@ impl Folder {
     pub fn lock(&self) -> Result<File> {
         let lock = || {
             // A lock is of the opened folder: clones of it would share one.
-            let own = fs::openat(self, ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            let own = open_at(self, ".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
             let own = File::from(own);
             own.lock()?;
             Ok(own)
@@ -278,7 +278,7 @@ impl Folder {
     /// Nothing is opened by this but the name itself: not what a link leads to, no device.
     fn look(&self, name: &OsStr) -> std::io::Result<Metadata> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        File::from(fs::openat(&self.held, name, flags, Mode::empty())?).metadata()
+        File::from(open_at(&self.held, name, flags, Mode::empty())?).metadata()
     }
 
     fn no_folder(&self, name: &OsStr) -> Trouble {
@@ -301,6 +301,17 @@ const QUIETLY: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
+
+/// Opens a name; where a signal came first, again, as the standard library does.
+fn open_at(
+    folder: impl AsFd,
+    name: impl AsRef<OsStr>,
+    flags: OFlags,
+    mode: Mode,
+) -> rustix::io::Result<OwnedFd> {
+    let (folder, name) = (folder.as_fd(), name.as_ref());
+    retry_on_intr(|| fs::openat(folder, name, flags, mode))
+}
 
 /// What tells one file or folder from every other: device and inode.
 pub fn place(about: &Metadata) -> (u64, u64) {

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Folder, OPEN_TO_ALL, Trouble};
+use super::{Folder, OPEN_TO_ALL, Trouble, open_at};
 
 /// As many links as the kernel follows on one way.
 const MOST_LINKS: usize = 40;
@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path, makes: bool) -> Result<Folder, Trouble> {
         }
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let held = fs::openat(&way.here, ".", flags, Mode::empty())?;
+    let held = open_at(&way.here, ".", flags, Mode::empty())?;
     Ok(Folder::of(held, path))
 }
 
@@ -76,7 +76,7 @@ impl Way {
     }
 
     fn step(&self, name: &OsStr, makes: bool) -> Result<File, Errno> {
-        let open = || fs::openat(&self.here, name, STEP, Mode::empty()).map(File::from);
+        let open = || open_at(&self.here, name, STEP, Mode::empty()).map(File::from);
         match open() {
             Err(Errno::NOENT) if makes => {
                 match fs::mkdirat(&self.here, name, OPEN_TO_ALL) {
@@ -92,7 +92,7 @@ impl Way {
     /// Where a link leads, if it is one that may be followed.
     fn link(&self, name: &OsStr) -> Result<PathBuf, Trouble> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let link = File::from(fs::openat(&self.here, name, flags, Mode::empty())?);
+        let link = File::from(open_at(&self.here, name, flags, Mode::empty())?);
         let about = link.metadata()?;
         if !about.is_symlink() {
             return Err(Errno::NOTDIR.into());
@@ -107,7 +107,7 @@ impl Way {
 }
 
 fn passed(path: &str) -> Result<File, Trouble> {
-    Ok(fs::openat(CWD, path, STEP, Mode::empty())?.into())
+    Ok(open_at(CWD, path, STEP, Mode::empty())?.into())
 }
 
 /// Root's and one's own links lead where their owner meant. Another user's does where nobody

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{Folder, Kind, QUIETLY, Result, Trouble, list};
+use super::{Folder, Kind, QUIETLY, Result, Trouble, list, open_at};
 
 /// As open to others as the user's `umask` lets files and folders be.
 pub const OPEN_TO_ALL: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
@@ -87,7 +87,7 @@ impl Folder {
     pub fn create(&self, name: impl AsRef<OsStr>, mode: Mode) -> Result<File> {
         self.with(name.as_ref(), |name| {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | QUIETLY;
-            Ok(fs::openat(self, name, flags, mode & FILE)?.into())
+            Ok(open_at(self, name, flags, mode & FILE)?.into())
         })
     }
 
@@ -120,12 +120,12 @@ impl Folder {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
             }
-            match fs::openat(self, name, flags | QUIETLY, Mode::empty()) {
+            match open_at(self, name, flags | QUIETLY, Mode::empty()) {
                 Err(Errno::NOENT) => {}
                 opened => return Ok(opened?.into()),
             }
             let new = flags | QUIETLY | OFlags::CREATE | OFlags::EXCL;
-            match fs::openat(self, name, new, mode) {
+            match open_at(self, name, new, mode) {
                 // Another made it meanwhile.
                 Err(Errno::EXIST) => {}
                 made => return Ok(made?.into()),
@@ -140,7 +140,7 @@ impl Folder {
     pub fn open_socket_to(&self, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
         self.with(name.as_ref(), |name| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let socket = File::from(fs::openat(self, name, flags, Mode::empty())?);
+            let socket = File::from(open_at(self, name, flags, Mode::empty())?);
             match Kind::of(socket.metadata()?.file_type()) {
                 Kind::Socket => {}
                 kind => return Err(Trouble::NoFile(kind)),

@@ -3,13 +3,14 @@
 //! waits for it finds the others there. Others may write the folder as well: nothing that lies
 //! there is followed or written on, only replaced.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
-use crate::files::{FileError, Folder};
+use crate::files::{FileError, Folder, Trouble};
 use crate::patient::Age;
 use crate::report::{Form, NotWritten};
 
@@ -140,14 +141,18 @@ fn unnamed(sentence: &str, path: &str) -> String {
     })
 }
 
-/// The folder cannot be written now; the cure stands beside what is wrong.
+/// The folder cannot be written now, or only what somebody put under one name is in the way:
+/// other cases need not wait then. The cure stands beside what is wrong.
 fn away(error: FileError) -> NotDelivered {
-    let what = format!("the folder: {error}; {}", error.cure());
-    NotDelivered::Away(Obstacle::new(code_of(error.kind()), what))
+    let kind = error.kind();
+    let obstacle = Obstacle::new(code_of(kind), format!("{error}; {}", error.cure()));
+    match (error.trouble, kind) {
+        (Trouble::Swapped, _) | (_, ErrorKind::IsADirectory) => NotDelivered::Refused(obstacle),
+        _ => NotDelivered::Away(obstacle),
+    }
 }
 
-fn code_of(error: std::io::ErrorKind) -> &'static str {
-    use std::io::ErrorKind;
+fn code_of(error: ErrorKind) -> &'static str {
     match error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "no_space",
         _ => "not_written",
