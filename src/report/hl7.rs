@@ -90,7 +90,8 @@ pub fn hl7(case: &Case<'_>) -> String {
 }
 
 /// HL7's own escapes (2.5.1, section 2.7); line ends would end the segment, and some other
-/// control characters the frame around the message.
+/// control characters the frame around the message or the line of whoever prints it. A name
+/// in any script stays exactly what it is.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
@@ -101,11 +102,19 @@ fn escaped(text: &str) -> String {
             '&' => out += "\\T\\",
             '~' => out += "\\R\\",
             '\r' | '\n' => out += "\\.br\\",
-            other if other.is_ascii_control() => out += &format!("\\X{:02X}\\", u32::from(other)),
+            '\u{2028}' | '\u{2029}' => out += &in_bytes(character),
+            other if other.is_control() => out += &in_bytes(other),
             other => out.push(other),
         }
     }
     out
+}
+
+/// A character by its bytes.
+fn in_bytes(character: char) -> String {
+    let bytes = character.to_string().into_bytes();
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("\\X{digits}\\")
 }
 
 #[cfg(test)]
@@ -117,6 +126,10 @@ mod tests {
         assert_eq!(
             escaped("a|b^c&d~e\\f\rg\x1c"),
             "a\\F\\b\\S\\c\\T\\d\\R\\e\\E\\f\\.br\\g\\X1C\\"
+        );
+        assert_eq!(
+            escaped("a\u{85}b\u{2028}c\u{200c}ش"),
+            "a\\XC285\\b\\XE280A8\\c\u{200c}ش"
         );
     }
 }
