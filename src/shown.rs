@@ -7,13 +7,13 @@
 //! the like: "Trojan Source"), or cannot be seen is written as `\u{202e}`. Programs that need
 //! the exact text have JSON, where the same is `\u202e`.
 //!
-//! - [`name`] is for one foreign name within text of our own. Nothing is lost but what is
+//! - [`name()`] is for one foreign name within text of our own. Nothing is lost but what is
 //!   over-long: each escape can be read back. Two spaces, which part the fields of a line, are
 //!   never in it.
-//! - [`line`] is for a whole sentence or line that others' words may be part of.
-//! - [`text`] is for several lines of our own: the last net before a terminal.
-//! - [`json`] is for JSON that has been written.
-//! - [`fault`] says why a name is refused where names can be.
+//! - [`line()`] is for a whole sentence or line that others' words may be part of.
+//! - [`text()`] is for several lines of our own: the last net before a terminal.
+//! - [`json()`] is for JSON that has been written.
+//! - [`fault()`] says why a name is refused where names can be.
 //!
 //! It decides nothing, and never changes what is stored, compared or sent to programs.
 
@@ -81,7 +81,7 @@ fn escape(out: &mut impl Write, c: char) -> fmt::Result {
     write!(out, "\\u{{{:x}}}", u32::from(c))
 }
 
-/// A whole line that others' words may be part of. What [`name`] has escaped stays as it is.
+/// A whole line that others' words may be part of. What [`name()`] has escaped stays as it is.
 pub fn line(text: &str) -> Cow<'_, str> {
     if text.len() <= MOST_OF_A_LINE && text.chars().all(is_plain) {
         return text.into();
