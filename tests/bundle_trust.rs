@@ -267,3 +267,74 @@ fn a_running_device_takes_up_what_is_trusted_no_longer() {
     let status = reload_to("bundle_revoked");
     assert!(!status.starts_with("ready "), "{status}");
 }
+
+/// Found: the service's user linked `bundles` elsewhere, and root's installation deleted all that
+/// lay there; a link that was planted where a file was to be written had root write through it.
+#[test]
+fn root_installs_over_what_the_service_planted_and_nothing_else_is_touched() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can be fooled so");
+        return;
+    }
+    let maker = Maker::new();
+    let device = tempfile::tempdir().unwrap();
+    let at = |name: &str| device.path().join(name);
+    let (state, outside) = (at("state"), at("outside"));
+    let theirs = |path: &Path| std::os::unix::fs::lchown(path, Some(65534), Some(65534)).unwrap();
+    let link = |to: &Path, path: &Path| {
+        std::os::unix::fs::symlink(to, path).unwrap();
+        theirs(path);
+    };
+    let mode = |path: &Path, mode| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(device.path(), 0o755);
+    mode(maker.bundle(), 0o755);
+    for folder in [&state, &outside] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    theirs(&state);
+    std::fs::write(outside.join("precious"), "root's").unwrap();
+    mode(&outside.join("precious"), 0o600);
+    let text = state.display().to_string();
+    let install = || maker.said(&["bundle", "install", maker.bundle_text(), "--state", &text]);
+    link(&outside, &state.join("bundles"));
+    let (code, said) = install();
+    assert_eq!(code, Some(3), "{said}");
+    std::fs::remove_file(state.join("bundles")).unwrap();
+    let (code, said) = install();
+    assert_eq!(code, Some(0), "{said}");
+    let current = std::fs::read_link(state.join("bundles/current")).unwrap();
+    let current = current.display();
+    maker.edit("version = \"0.1.0\"", "version = \"0.2.0\"");
+    for name in [
+        ".part".to_owned(),
+        ".part.current".to_owned(),
+        format!("{current}.previous"),
+        format!(".{current}.previous.part"),
+    ] {
+        let path = state.join("bundles").join(name);
+        let _ = std::fs::remove_file(&path);
+        link(&outside.join("precious"), &path);
+    }
+    let (code, said) = install();
+    assert_eq!(code, Some(0), "{said}");
+    // What the device has had cannot be told from there: whoever goes on says so.
+    let releases = state.join("bundles/releases.json");
+    std::fs::remove_file(&releases).unwrap();
+    link(&outside.join("precious"), &releases);
+    let (code, said) = install();
+    assert!(
+        code == Some(3) && said.contains("(bundle_releases)"),
+        "{said}"
+    );
+    let again = ["bundle", "install", maker.bundle_text(), "--state", &text];
+    let (code, said) = maker.said(&[&again[..], &["--allow-older"]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!releases.is_symlink());
+    let left: Vec<_> = std::fs::read_dir(&outside).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let precious = std::fs::read_to_string(outside.join("precious")).unwrap();
+    assert_eq!(precious, "root's");
+}

@@ -26,7 +26,7 @@ pub use outline::{ExamOutline, Outline, outline};
 pub use prepare::{graph, graph_files, is_prepared, make_prepared_key, prepare, prepared_key};
 pub use provenance::{Calibrated, Enrolled};
 pub use sign::{SignError, make_key, sign};
-pub use store::{Store, Verified};
+pub use store::{Source, Store, Verified};
 pub use trust::{Key, Older, Release, SIGNATURE, Signed, Trust, clock_is_set};
 pub use verify::{Checked, Rehashed, judge, rehash, verify, verify_trusted};
 

@@ -48,6 +48,26 @@ pub struct Store {
     former: Option<PathBuf>,
 }
 
+/// A bundle that is to be installed. Its folder is held open from the start: whoever gives up
+/// rights before the copy is made need not be able to go there.
+#[derive(Debug)]
+pub struct Source(Contents);
+
+impl Source {
+    /// Opens the folder.
+    ///
+    /// # Errors
+    /// [`BundleError::Unreadable`].
+    pub fn open(folder: &Path) -> Result<Self, BundleError> {
+        Contents::open(folder).map(Self)
+    }
+
+    /// How it was named.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 /// What whoever installs a bundle found out about its copy.
 #[derive(Debug)]
 pub struct Verified {
@@ -95,6 +115,13 @@ impl Store {
         &self.folder
     }
 
+    /// Whether this user may put bundles there.
+    pub fn may_be_written(&self) -> bool {
+        use rustix::fs::{Access, access};
+        let is_there = self.folder.is_dir();
+        !is_there || access(&self.folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+
     /// Whether it lies beside the state folder, for root alone to write.
     pub fn is_apart(&self) -> bool {
         self.former.is_some()
@@ -119,13 +146,13 @@ impl Store {
     /// What `judge` says, or why nothing can be written; the one before stays in use.
     pub fn install<E: From<BundleError>>(
         &self,
-        source: &Path,
+        source: &Source,
         judge: impl FnOnce(&Path) -> Result<Verified, E>,
     ) -> Result<PathBuf, E> {
         let folder = self.hold()?;
         sweep(&folder)?;
         let part = folder.new_folder(PART, FOLDER_MODE).map_err(unwritable)?;
-        let judged = copy(source, &part)
+        let judged = copy(&source.0, &part)
             .map_err(E::from)
             .and_then(|()| judge(&self.folder.join(PART)));
         let judged = judged.inspect_err(|_| {
@@ -323,8 +350,7 @@ fn open_to_all(folder: &Folder) -> Result<(), BundleError> {
 }
 
 /// Copies all files of a bundle, durably: regular ones of bounded size.
-fn copy(source: &Path, to: &Folder) -> Result<(), BundleError> {
-    let contents = Contents::open(source)?;
+fn copy(contents: &Contents, to: &Folder) -> Result<(), BundleError> {
     open_to_all(to)?;
     let mut room = MOST_BYTES;
     for name in contents.names()? {

@@ -91,6 +91,9 @@ fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
         })?,
         false => bundle::make_prepared_key(state)?,
     };
+    // What lies beside the bundle may be another's as well: root writes there as its owner.
+    let bundle = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    owner::become_owner_of(bundle.parent().unwrap_or(&bundle))?;
     let files = bundle::prepare(folder, &key)?.into_iter();
     let line = |(file, bytes): (PathBuf, u64)| {
         format!("{}: {:.1} MB\n", shown::name(&file), bytes as f64 / 1e6)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Store, Trust};
+use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Source, Store, Trust};
 use medfocus::device::Trouble;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
 use medfocus::files::Folder;
@@ -136,6 +136,9 @@ impl Arguments {
         if !self.accept {
             return Ok(Settled::Proposed);
         }
+        if self.to.is_none() && !Store::of(&base.state).may_be_written() {
+            return Err(apart());
+        }
         let is_signed = base.folder.join(SIGNATURE).exists();
         let (outline, place) = match &self.to {
             Some(to) => {
@@ -154,6 +157,18 @@ impl Arguments {
             is_in_use: self.to.is_none(),
             is_signed,
         })
+    }
+}
+
+/// The device itself may not change what it answers with, and root works in its state folder as
+/// the device.
+fn apart() -> Failure {
+    let what = "this user may not put bundles in use on this device";
+    let cure = "write the new version with --to DIR, and install it as root: medfocus bundle \
+                install DIR";
+    Failure::Declined {
+        trouble: Trouble::new("bundles_apart", what, cure),
+        exit: 1,
     }
 }
 
@@ -202,9 +217,9 @@ fn install(base: &Base, change: Change) -> Result<(Outline, PathBuf), Failure> {
         };
         if store.current().is_none() || store.former().is_some() {
             // There must be one to roll back to.
-            put_in_use(&store, &base.folder, &terms)?;
+            put_in_use(&store, &Source::open(&base.folder)?, &terms)?;
         }
-        let place = put_in_use(&store, &part, &terms)?;
+        let place = put_in_use(&store, &Source::open(&part)?, &terms)?;
         Ok((outline, place))
     });
     sweep()?;

@@ -38,7 +38,9 @@ impl Bench {
 
     fn install(&self, version: &str) -> PathBuf {
         let from = self.source(version);
-        let installed = self.store().install(&from, |_| Ok(verified(version)));
+        let installed = self
+            .store()
+            .install(&Source::open(&from).unwrap(), |_| Ok(verified(version)));
         installed.map_err(|error: BundleError| error).unwrap()
     }
 
@@ -153,17 +155,19 @@ fn what_is_judged_is_the_copy_and_one_that_is_no_good_changes_nothing() {
     bench.install("1");
     let before = bench.names();
     let from = bench.source("2");
+    let source = Source::open(&from).unwrap();
     let judge = |copy: &Path| {
         // The source changes while it is judged.
         fs::write(from.join("heads/a"), "another").unwrap();
         assert_eq!(fs::read_to_string(copy.join("heads/a")).unwrap(), "2");
         Ok::<_, BundleError>(verified("2"))
     };
-    bench.store().install(&from, judge).unwrap();
+    bench.store().install(&source, judge).unwrap();
     assert_eq!(bench.in_use().as_deref(), Some("2"));
     bench.roll_back().unwrap();
     let refused = |_: &Path| Err(BundleError::NoneBefore);
-    assert!(bench.store().install(&bench.source("3"), refused).is_err());
+    let third = Source::open(&bench.source("3")).unwrap();
+    assert!(bench.store().install(&third, refused).is_err());
     assert_eq!(bench.in_use().as_deref(), Some("1"));
     let gone: Vec<String> = before
         .into_iter()

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use medfocus::bundle::{self, Bundle, Store, Trust, Verified};
+use medfocus::bundle::{self, Bundle, Source, Store, Trust, Verified};
 use medfocus::{self_test, shown};
 
 use crate::cli::demands::{self, Demands};
@@ -61,6 +61,8 @@ impl Device {
 
 impl Install {
     pub fn run(&self) -> Result<String, Failure> {
+        // Before root gives up its rights: it need not lie where the device's user may go.
+        let source = Source::open(&self.folder)?;
         let (store, demands) = self.device.find()?;
         let asked = self.trust.trust()?;
         let terms = |allow_older| Terms {
@@ -72,13 +74,15 @@ impl Install {
             |former: &PathBuf| former.canonicalize().ok() == self.folder.canonicalize().ok();
         if let Some(former) = store.former().filter(|former| !is_it(former)) {
             // There must be one to roll back to; one that is no good is none.
-            if let Err(failure) = put_in_use(&store, &former, &terms(false)) {
+            let taken = Source::open(&former).map_err(Failure::from);
+            let taken = taken.and_then(|former| put_in_use(&store, &former, &terms(false)));
+            if let Err(failure) = taken {
                 let why = failure.trouble().map(|trouble| trouble.to_string());
                 let former = former.display();
                 log::warn!("{former} is not taken over: {}", why.unwrap_or_default());
             }
         }
-        let place = put_in_use(&store, &self.folder, &terms(self.allow_older))?;
+        let place = put_in_use(&store, &source, &terms(self.allow_older))?;
         Ok(format!(
             "{} is in use; {TELL}\n{}",
             shown::name(&place),
@@ -117,10 +121,10 @@ pub struct Terms<'a> {
 }
 
 /// Copies a bundle, verifies the copy, and puts it in use; gives where it lies.
-pub fn put_in_use(store: &Store, source: &Path, terms: &Terms<'_>) -> Result<PathBuf, Failure> {
+pub fn put_in_use(store: &Store, source: &Source, terms: &Terms<'_>) -> Result<PathBuf, Failure> {
     let verify = |copy: &Path| -> Result<Verified, Failure> {
         // Whoever installs it knows where it came from, and nothing of the copy.
-        verified(store, copy, terms).map_err(|failure| failure.about(copy, source))
+        verified(store, copy, terms).map_err(|failure| failure.about(copy, source.path()))
     };
     store.install(source, verify)
 }
