@@ -221,7 +221,7 @@ impl Failure {
 
     /// The same, of another folder: of where a copy was made from.
     fn about(self, folder: &Path, instead: &Path) -> Self {
-        let (from, to) = (folder.display().to_string(), instead.display().to_string());
+        let [from, to] = [folder, instead].map(|path| shown::name(path).to_string());
         match self {
             Self::Device {
                 code,
