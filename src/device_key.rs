@@ -10,7 +10,6 @@
 //! TPM, say), that is the secret, and the state folder need not hold one.
 
 mod file;
-mod hex;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,8 +20,7 @@ use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, Folder};
-use hex::Hex;
-pub use hex::NotHex;
+use crate::hex::{Hex, NotHex};
 
 /// The file of the secret in the state folder; readable by its owner alone.
 pub const FILE: &str = "device-key";
@@ -209,6 +207,25 @@ impl PublicKey {
             &hash[16..20],
         ];
         fours.join("-")
+    }
+}
+
+/// What is told of a device's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFacts {
+    /// The public half.
+    pub public: PublicKey,
+    /// What people compare and write down of it.
+    pub fingerprint: String,
+}
+
+impl From<PublicKey> for KeyFacts {
+    fn from(public: PublicKey) -> Self {
+        let fingerprint = public.fingerprint();
+        Self {
+            public,
+            fingerprint,
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`sha256`] | what content is known by |
+//! | [`hex`] | bytes as text |
 //! | [`files`] | every file that is made, read by a given name, moved or deleted: in held folders, never through a link |
 //! | [`device_key`] | the device's own key: signatures, derived secrets |
 //! | [`shown`] | foreign text, as people are shown it |
@@ -44,6 +45,8 @@ pub mod files;
 pub mod finding;
 pub mod focus;
 pub mod gate;
+pub mod hex;
+mod identity;
 pub mod image;
 pub mod journal;
 pub mod patient;

@@ -127,6 +127,10 @@ fn sinks_that_are_away_delay_nobody_and_get_all_when_they_come() {
     let messages: Vec<String> = messages.try_iter().collect();
     assert_eq!(messages.len(), 2);
     assert!(messages[0].contains("Müller^Eva"), "{}", messages[0]);
+    let point = "|TX|journal^Point of the device's journal^99MEDFOCUS||";
+    for message in &messages {
+        assert!(message.contains(point), "{message}");
+    }
 
     let log = device.log();
     for word in ["Müller", "brain.png", "gone.png", "patient.dcm"] {

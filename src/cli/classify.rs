@@ -257,6 +257,7 @@ fn classify(
                     bundle: &bundle.id,
                     intended_use: bundle.manifest.intended_use,
                     now: Moment::now(),
+                    point: None,
                     deidentify: arguments.outputs.deidentify,
                 };
                 let written = write_files(arguments, picture, several, &case);

@@ -126,6 +126,9 @@ fn text(facts: &Facts, checks: &[SelfCheck]) -> String {
             },
         );
     }
+    if let Some(key) = &facts.device_key {
+        text += &format!("device key {}\n", key.fingerprint);
+    }
     for check in checks {
         let word = match check.verdict {
             Verdict::Passed => "ok",

@@ -137,5 +137,8 @@ fn text(snapshot: &Snapshot) -> String {
             snapshot.device, snapshot.software, snapshot.uptime_s
         ),
     );
+    if let Some(key) = &snapshot.device_key {
+        line("key", key.fingerprint.clone());
+    }
     text
 }

@@ -1,9 +1,10 @@
-//! `medfocus journal list|show|verify|export|replay`: what the device did, read while it
+//! `medfocus journal list|show|verify|adopt|export|replay`: what the device did, read while it
 //! runs or after. Only `show` and `list` say where an image lay: its name may tell whose
 //! it is.
 
+mod verify;
+
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -46,8 +47,21 @@ enum Action {
         /// The case's number
         case: u64,
     },
-    /// Follow the chain of hashes from the first entry to the last
-    Verify,
+    /// Say what the journal proves: whole by its chain, signed by the device's key
+    Verify(verify::Asked),
+    /// Take a journal on as this device's, whosever it was and whatever was wrong with it
+    #[command(after_help = "\
+For a device that found its journal cut or changed, once somebody has looked into it, and for a
+new board that goes on with the journal of an old one. The device must not be running. It is
+written down, and verify shows it for ever.
+
+Examples:
+  medfocus journal adopt --because 'board changed 2026-12-01, J. Otieno'")]
+    Adopt {
+        /// Who does this and why, in one line
+        #[arg(long, value_name = "TEXT")]
+        because: String,
+    },
     /// Write what became of every case to standard output, without the images' paths
     Export {
         /// How it is written
@@ -75,43 +89,20 @@ enum Format {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = arguments.state.enter()?;
-    let history = journal::history(&folder)?;
+    let history = || journal::history(&folder);
     match &arguments.action {
-        Action::Verify => verify(
-            &shown::name(&folder.join(journal::FILE)).to_string(),
-            &history,
-        ),
-        Action::Show { case } => show(&history, *case),
-        Action::List { last } => list(&history.cases(), *last),
+        Action::Verify(asked) => verify::run(&folder, asked),
+        Action::Adopt { because } => verify::adopt(&folder, because),
+        Action::Show { case } => show(&history()?, *case),
+        Action::List { last } => list(&history()?.cases(), *last),
         Action::Export { format } => match format {
-            Format::Csv => csv(&history.cases()),
-            Format::Json => export_json(&history.cases()),
+            Format::Csv => csv(&history()?.cases()),
+            Format::Json => export_json(&history()?.cases()),
         },
-        Action::Replay { case, bundle } => replay(&folder, history.cases(), *case, bundle.clone()),
+        Action::Replay { case, bundle } => {
+            replay(&folder, history()?.cases(), *case, bundle.clone())
+        }
     }
-}
-
-fn verify(file: &str, history: &History) -> Result<(), Failure> {
-    if !history.damaged.is_empty() {
-        return Err(Failure::Device {
-            code: "journal",
-            message: format!("{file}: damaged: {}", entries(&history.damaged)),
-            cure: "all other entries are whole and can be exported; keep the file for whoever \
-                   looks into it, and start the device on a new state folder",
-        });
-    }
-    let (count, chain) = (history.lines.len(), &history.chain);
-    put(&format!(
-        "{file}: {count} entries, all whole; the chain ends in {chain}\n"
-    ))
-}
-
-fn entries(damaged: &[RangeInclusive<u64>]) -> String {
-    let word = |range: &RangeInclusive<u64>| match (range.start(), range.end()) {
-        (first, last) if first == last => format!("entry {first}"),
-        (first, last) => format!("entries {first} to {last}"),
-    };
-    damaged.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 fn show(history: &History, case: u64) -> Result<(), Failure> {

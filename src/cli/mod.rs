@@ -166,9 +166,9 @@ impl From<SelfTestError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         Self::Device {
-            code: "state",
+            code: error.code(),
+            cure: error.cure(),
             message: error.to_string(),
-            cure: "name a folder that can be written with --state, one for each device",
         }
     }
 }

@@ -101,6 +101,7 @@ fn serve(
     displays.watch(cases);
     let supervisor = supervisor(config, &state, folder, events, power, cases)?;
     let at_a_desk = work(config, &state, cases, supervisor, sinks, reload);
+    cases.sign_off();
     last_word.say(cases, config.health.metrics.as_deref());
     let at_a_desk = at_a_desk?;
     // Who tried it at a desk hears how it stood.

@@ -15,7 +15,6 @@ pub mod doctor;
 mod events;
 pub mod folder;
 pub mod health;
-mod identity;
 mod images;
 mod in_hand;
 mod kept;

@@ -1,15 +1,14 @@
 //! Where the key lies: the service manager's credential, or two files in the state folder.
 //! Only a key that never was is made.
 
-use std::io::{Error, ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::hex::Hex;
 use super::{CREDENTIAL, FILE, KeyError, PUBLIC_FILE, PublicKey};
 use crate::files::{FileError, Folder, Fresh};
+use crate::hex::Hex;
 
 /// Where the service manager puts credentials (systemd.exec(5)).
 const FOLDER: &str = "CREDENTIALS_DIRECTORY";
@@ -65,7 +64,7 @@ fn make(state: &Folder) -> Result<Secret> {
     if published(state)?.is_some() {
         return Err(missing());
     }
-    let secret = draw().map_err(KeyError::NoChance)?;
+    let Hex(secret) = Hex::by_chance().map_err(KeyError::NoChance)?;
     match put_new(state, &format!("{}\n", Hex(secret))) {
         Ok(()) => {
             log::info!("the device's key was made");
@@ -89,16 +88,6 @@ fn filled(state: &Folder, mode: Mode, text: &str) -> std::result::Result<Fresh, 
         trouble: error.into(),
     })?;
     Ok(fresh)
-}
-
-/// Bytes that nobody can guess.
-fn draw() -> std::io::Result<Secret> {
-    let mut secret = [0; size_of::<Secret>()];
-    let length = getrandom(&mut secret, GetRandomFlags::empty())?;
-    let is_whole = length == secret.len();
-    is_whole
-        .then_some(secret)
-        .ok_or(Error::from(ErrorKind::UnexpectedEof))
 }
 
 /// Tells the public half, where it is not told yet.

@@ -51,6 +51,14 @@ fn of_hex(text: &[u8]) -> Option<Link> {
     (hex(&link).as_bytes() == text.as_bytes()).then_some(link)
 }
 
+/// As many bytes at the end of a line hold its hash.
+pub(super) const TAIL: usize = MARK.len() + HEX + END.len();
+
+/// The hash that a line's last bytes say; `None` where they are damaged.
+pub(super) fn written_in(tail: &[u8]) -> Option<Link> {
+    of_hex(tail.strip_prefix(MARK)?.strip_suffix(END)?)
+}
+
 /// How many lines of ours these bytes hold: two, where the newline between them is damaged.
 pub(super) fn lines_in(bytes: &[u8]) -> u64 {
     let marks = bytes.windows(MARK.len()).filter(|part| *part == MARK);
@@ -69,9 +77,14 @@ pub(super) struct Chain {
 
 impl Chain {
     pub fn new() -> Self {
+        Self::after(START)
+    }
+
+    /// One that goes on after a line of this hash.
+    pub fn after(before: Link) -> Self {
         Self {
-            written: START,
-            found: START,
+            written: before,
+            found: before,
         }
     }
 
@@ -80,14 +93,15 @@ impl Chain {
         self.written
     }
 
+    /// The last line's hash as it is written, and as its bytes give it.
+    pub fn links(&self) -> [Link; 2] {
+        [self.written, self.found]
+    }
+
     /// Goes on to a line, its newline included; whether it is whole and follows the last.
     pub fn follow(&mut self, line: &[u8]) -> bool {
-        let tail = MARK.len() + HEX + END.len();
-        let (body, tail) = line.split_at(line.len().saturating_sub(tail));
-        let written = tail
-            .strip_prefix(MARK)
-            .and_then(|tail| tail.strip_suffix(END))
-            .and_then(of_hex);
+        let (body, tail) = line.split_at(line.len().saturating_sub(TAIL));
+        let written = written_in(tail);
         let befores = [self.written, self.found];
         self.found = link(&self.written, body);
         self.written = written.unwrap_or(self.found);

@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Because, Order, SelfCheck};
+use super::{Because, Checkpoint, How, Identity, Nonce, Order, SelfCheck};
+use crate::device_key::PublicKey;
 use crate::finding::BundleId;
+use crate::sha256::Sha256;
 
 /// How much a case hurries: a higher one is answered before a lower one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,10 +58,73 @@ fn link() -> String {
     LINK.to_owned()
 }
 
+/// Whose a journal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The device's own number.
+    pub device: Identity,
+    /// The public half of its key.
+    pub key: PublicKey,
+    /// Drawn by chance, so that no two journals begin alike.
+    pub nonce: Nonce,
+}
+
+impl Origin {
+    /// Whether both are of one device and its key.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (self.device, self.key) == (other.device, other.key)
+    }
+}
+
+/// A place in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The entry's number.
+    pub seq: u64,
+    /// Its hash.
+    pub head: Sha256,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Entry {
+    /// Whose journal this is, from here on: the first entry. A journal of before there was
+    /// such an entry gets it at the device's next start.
+    Begun(Origin),
+    /// A person had the device take the journal on, whosever it was and whatever was wrong
+    /// with it: from here on it is this device's.
+    Adopted {
+        /// Whose it is now.
+        by: Origin,
+        /// Why, in the person's words.
+        because: String,
+        /// The entries before it that are damaged or missing, first and last.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        damaged: Vec<[u64; 2]>,
+    },
+    /// A point of the chain, signed: the line before this one.
+    Checkpoint {
+        /// The point.
+        point: Checkpoint,
+        /// The first and the last of the entries that the device found at its start without a
+        /// signature of when they were written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found_unsigned: Option<[u64; 2]>,
+    },
+    /// The journal was not as the device had left it.
+    NotAsLeft {
+        /// In what way.
+        how: How,
+        /// Where the device had left it; `None` where that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<Place>,
+        /// Where it was found to end.
+        found: Place,
+        /// The file in the state folder that keeps what was found in its place, or added.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<String>,
+    },
     /// The device started; until the next such entry, this is what answers.
     Booted {
         /// The program's version.
@@ -196,10 +261,27 @@ impl Entry {
         }
     }
 
+    /// Whether the mark outside of the journal must be on the disk before anyone is told.
+    pub(super) fn must_be_marked(&self) -> bool {
+        matches!(
+            self,
+            Self::Accepted { .. } | Self::Begun(_) | Self::Adopted { .. } | Self::NotAsLeft { .. }
+        )
+    }
+
+    /// Whether it is a signed point of the chain, which says nothing of what happened.
+    pub(super) fn is_checkpoint(&self) -> bool {
+        matches!(self, Self::Checkpoint { .. })
+    }
+
     /// The number of the case that it is about.
     pub fn case(&self) -> Option<u64> {
         match self {
-            Self::Booted { .. }
+            Self::Begun(_)
+            | Self::Adopted { .. }
+            | Self::Checkpoint { .. }
+            | Self::NotAsLeft { .. }
+            | Self::Booted { .. }
             | Self::Configured { .. }
             | Self::BundleChanged { .. }
             | Self::BundleRefused { .. }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -12,8 +12,12 @@ use serde_json::Value;
 
 use super::chain::{self, Chain, Link};
 use super::clock;
-use super::{Entry, FILE, JournalError, Line, Order, Span, failed};
+use super::{Checkpoint, Entry, FILE, How, JournalError, Line, Order, Origin, Span, failed};
+use crate::files::Folder;
 use crate::finding::BundleId;
+
+/// No journal ever lost more entries at once: a number that is higher than that is none of ours.
+const MOST_LOST: u64 = 1 << 32;
 
 /// All that stands in a journal.
 #[derive(Debug, Default)]
@@ -25,6 +29,13 @@ pub struct History {
     /// The hash of the last line: who keeps it elsewhere can tell whether lines were taken
     /// off the end.
     pub chain: String,
+    /// Whose it is, by its last entry that says so.
+    pub origin: Option<Origin>,
+    /// In what way it was not as the device had left it, where no person has taken it on since.
+    pub doubt: Option<How>,
+    /// The last signed point that is one of this chain, and the entry that it stands in; nobody
+    /// has looked at its signature.
+    pub(super) signed: Option<(u64, Checkpoint)>,
     pub(super) last: u64,
     pub(super) link: Link,
     pub(super) end: u64,
@@ -37,32 +48,15 @@ pub struct History {
 /// # Errors
 /// [`JournalError::Io`].
 pub fn history(folder: &Path) -> Result<History, JournalError> {
-    let path = folder.join(FILE);
-    let file = File::open(&path).map_err(failed(&path))?;
+    let (file, path) = open(folder)?;
     walk(&file).map_err(failed(&path))
 }
 
-/// What stands in a journal, without what it says.
-#[derive(Debug)]
-pub struct Verified {
-    /// Entries that are whole.
-    pub entries: u64,
-    /// The numbers of those that are not.
-    pub damaged: Vec<RangeInclusive<u64>>,
-}
-
-/// Follows a journal's chain from its first line to its last, and keeps nothing: the
-/// journal of years fits no memory. The device may write to it meanwhile.
-///
-/// # Errors
-/// [`JournalError::Io`].
-pub fn verify(folder: &Path) -> Result<Verified, JournalError> {
+/// A journal's file, open to read.
+pub(super) fn open(folder: &Path) -> Result<(File, std::path::PathBuf), JournalError> {
     let path = folder.join(FILE);
-    let file = File::open(&path).map_err(failed(&path))?;
-    let mut entries = 0;
-    let history = walk_with(&file, &mut |_, _| entries += 1).map_err(failed(&path))?;
-    let damaged = history.damaged;
-    Ok(Verified { entries, damaged })
+    let file = Folder::open(folder).and_then(|folder| folder.open_file(FILE));
+    Ok((file?, path))
 }
 
 /// What became of one case.
@@ -140,7 +134,11 @@ impl History {
             let case: &mut CaseHistory = cases.entry(number).or_default();
             match entry {
                 // Of no case.
-                Entry::Booted { .. }
+                Entry::Begun(_)
+                | Entry::Adopted { .. }
+                | Entry::Checkpoint { .. }
+                | Entry::NotAsLeft { .. }
+                | Entry::Booted { .. }
                 | Entry::Configured { .. }
                 | Entry::BundleChanged { .. }
                 | Entry::BundleRefused { .. }
@@ -213,15 +211,30 @@ impl History {
         last.unwrap_or_default()
     }
 
-    /// A number that no case can have been given: each damaged entry may have given one.
-    pub fn next_case(&self) -> u64 {
+    /// A number that no case can have been given, as far as this journal tells: each damaged
+    /// entry after that of number `since` may have given one.
+    pub(super) fn next_case(&self, since: u64) -> u64 {
         let cases = self.lines.iter().filter_map(|(line, _)| line.entry.case());
-        let damaged = self
-            .damaged
-            .iter()
-            .map(|range| range.end() - range.start() + 1);
+        let damaged = self.damaged.iter().map(|range| {
+            let first = since.saturating_add(1).max(*range.start());
+            (range.end() + 1).saturating_sub(first)
+        });
         let known = cases.max().unwrap_or(0);
         damaged.fold(known, u64::saturating_add).saturating_add(1)
+    }
+
+    /// What an entry says of the journal itself; `before` is the line's before it.
+    fn note(&mut self, line: &Line, before: Link) {
+        match &line.entry {
+            Entry::Begun(origin) => self.origin = Some(*origin),
+            Entry::Adopted { by, .. } => (self.origin, self.doubt) = (Some(*by), None),
+            Entry::NotAsLeft { how, .. } => self.doubt = Some(*how),
+            Entry::Checkpoint { point, .. } => {
+                let is_it = (point.seq, point.head.0) == (self.last, before);
+                self.signed = is_it.then_some((line.seq, *point)).or(self.signed);
+            }
+            _ => {}
+        }
     }
 
     /// What comes after the last whole entry, up to this one, is damaged.
@@ -235,23 +248,42 @@ impl History {
 /// Reads all lines that end, and a last one that does but for a damaged newline.
 fn walk(file: &File) -> std::io::Result<History> {
     let mut lines = Vec::new();
-    let history = walk_with(file, &mut |line, span| lines.push((line, span)))?;
-    Ok(History { lines, ..history })
-}
-
-/// The same, but of each answer only what a device that starts must know of it: the answers of
-/// years fit no memory.
-pub(super) fn outline(file: &File) -> std::io::Result<History> {
-    let mut lines = Vec::new();
-    let history = walk_with(file, &mut |mut line, span| {
-        line.entry.shorten();
-        lines.push((line, span));
+    let history = walk_with(file, &mut |step| {
+        lines.extend(step.line.map(|line| (line, step.span)));
     })?;
     Ok(History { lines, ..history })
 }
 
+/// The same, but of each answer only what a device that starts must know of it, and of signed
+/// points none: the answers of years fit no memory. `look` sees each step before that.
+pub(super) fn outline(file: &File, look: &mut dyn FnMut(&Step)) -> std::io::Result<History> {
+    let mut lines = Vec::new();
+    let history = walk_with(file, &mut |step| {
+        look(&step);
+        let line = step.line.filter(|line| !line.entry.is_checkpoint());
+        lines.extend(line.map(|mut line| {
+            line.entry.shorten();
+            (line, step.span)
+        }));
+    })?;
+    Ok(History { lines, ..history })
+}
+
+/// One line on the walk along a file.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Its number; where it is not whole, as its place gives it.
+    pub number: u64,
+    /// What it says, where it is whole and follows the line before.
+    pub line: Option<Line>,
+    pub span: Span,
+    /// Its hash as it is written, and as its bytes give it.
+    pub links: [Link; 2],
+}
+
 /// The same; the lines are given away, one by one.
-fn walk_with(file: &File, take: &mut dyn FnMut(Line, Span)) -> std::io::Result<History> {
+pub(super) fn walk_with(mut file: &File, take: &mut dyn FnMut(Step)) -> std::io::Result<History> {
+    file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
     let (mut history, mut chain, mut bytes) = (History::default(), Chain::new(), Vec::new());
     // Lines since the last whole one.
@@ -266,7 +298,7 @@ fn walk_with(file: &File, take: &mut dyn FnMut(Line, Span)) -> std::io::Result<H
         if is_torn(&bytes) && reader.fill_buf()?.is_empty() {
             break;
         }
-        let mut next = chain;
+        let (mut next, before) = (chain, chain.end());
         let is_whole = next.follow(&bytes);
         if !ends && !is_whole {
             break;
@@ -274,19 +306,35 @@ fn walk_with(file: &File, take: &mut dyn FnMut(Line, Span)) -> std::io::Result<H
         chain = next;
         history.ends = ends;
         let line = serde_json::from_slice::<Line>(&bytes);
-        match line.ok().filter(|line| is_whole && line.seq > history.last) {
+        let follows = |line: &Line| {
+            let skipped = line.seq.checked_sub(history.last);
+            is_whole && skipped.is_some_and(|skipped| (1..=MOST_LOST).contains(&skipped))
+        };
+        let line = line.ok().filter(follows);
+        let number = match &line {
             Some(line) => {
+                history.note(line, before);
                 // A newline is no part of the chain, and the only byte that can be mended.
                 history.note_damage(if ends { line.seq - 1 } else { line.seq });
                 (history.last, unknown) = (line.seq, 0);
-                take(line, Span::at(history.end));
+                line.seq
             }
-            None => unknown += chain::lines_in(&bytes),
-        }
+            None => {
+                unknown += chain::lines_in(&bytes);
+                history.last.saturating_add(unknown)
+            }
+        };
+        take(Step {
+            number,
+            line,
+            span: Span::at(history.end),
+            links: chain.links(),
+        });
         history.end += length;
     }
-    history.note_damage(history.last + unknown);
-    history.last += unknown;
+    let last = history.last.saturating_add(unknown);
+    history.note_damage(last);
+    history.last = last;
     history.link = chain.end();
     history.chain = chain::hex(&history.link);
     Ok(history)

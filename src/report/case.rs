@@ -34,6 +34,8 @@ pub struct Case<'a> {
     pub intended_use: IntendedUse,
     /// When.
     pub now: Moment,
+    /// Of a device, the signed point of its journal that the finding stands at.
+    pub point: Option<&'a str>,
     /// Whether everything that tells whose image it is stays out.
     pub deidentify: bool,
 }

@@ -80,6 +80,10 @@ pub fn hl7(case: &Case<'_>) -> String {
         "image.sha256^SHA-256 of the image's file^99MEDFOCUS",
         case.image.sha256.clone(),
     );
+    if let Some(point) = case.point {
+        let what = "journal^Point of the device's journal^99MEDFOCUS";
+        observe("TX", what, escaped(point));
+    }
     let maker = format!("{}. {}", case.maker(), case.limits());
     observe("TX", "limits^Limits of use^99MEDFOCUS", escaped(&maker));
     if let Some(age) = case.age() {

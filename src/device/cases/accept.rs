@@ -68,7 +68,7 @@ impl Cases {
     pub fn order(&self, case: u64) -> Result<Order, Fault> {
         let accepted = lock(&self.board).standings.get(case).map(|s| s.accepted);
         let span = accepted.flatten().ok_or(Fault::NoSuchCase)?;
-        let read = lock(&self.reader).read(span);
+        let read = self.reader.read(span);
         match read {
             Ok(Line {
                 entry: Entry::Accepted { case: read, order },
@@ -205,7 +205,7 @@ impl Cases {
                 return Err(Fault::Storage);
             }
         };
-        ledger.next += 1;
+        ledger.next = ledger.journal.next_case();
         let mut board = lock(&self.board);
         board.note_order(case, &order);
         board.wait(case, order, Some(span));

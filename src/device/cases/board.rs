@@ -17,7 +17,7 @@ use crate::device::sinks::{Dues, Spec};
 use crate::device::tally::Tally;
 use crate::device::trouble::Trouble;
 use crate::finding::RefusalCode;
-use crate::journal::{Asker, Because, Order, RequestId, SelfCheck, Span, Verdict};
+use crate::journal::{Asker, Because, Doubt, Order, RequestId, SelfCheck, Span, Verdict};
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +145,8 @@ pub(super) struct Board {
     pub look_after_images: bool,
     /// Images that sinks need will have to go before long.
     pub images_short: bool,
+    /// In what way the journal is not as the device left it.
+    pub doubt: Doubt,
 }
 
 /// Self-tests that somebody asked for, by their number.
@@ -222,11 +224,12 @@ impl Board {
         self.waiting.any(is_there) || self.in_work.as_ref().is_some_and(is_there)
     }
 
-    /// Names of what needs a person before long: checks of the self-test, images that will
-    /// have to go, sinks that are held up.
+    /// Names of what needs a person before long: checks of the self-test, a journal that is not
+    /// as it was left, images that will have to go, sinks that are held up.
     pub fn warnings(&self) -> Vec<String> {
         let warned = self.checks.iter().filter(|c| c.verdict == Verdict::Warned);
         let mut warnings: Vec<String> = warned.map(|check| check.name.clone()).collect();
+        warnings.extend(self.doubt.get().map(|how| how.code().to_owned()));
         warnings.extend(self.images_short.then(|| "images_short".to_owned()));
         let sinks = self.dues.accounts().into_iter();
         let held_up = sinks.filter(|sink| sink.obstacle.is_some());

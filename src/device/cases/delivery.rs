@@ -55,18 +55,22 @@ impl Cases {
     pub fn ended(&self, case: u64) -> Result<Ended<'_>, Fault> {
         let standing = lock(&self.board).standings.get(case).copied();
         let span = standing.ok_or(Fault::NoSuchCase)?.answer;
-        let read = lock(&self.reader).read(span.ok_or(Fault::NotFinished)?);
+        let read = self.reader.read_signed(span.ok_or(Fault::NotFinished)?);
         match read {
-            Ok(Line {
-                time,
-                entry: Entry::Answered { image, record, .. },
-                ..
-            }) => Ok(Ended {
+            Ok((
+                Line {
+                    time,
+                    entry: Entry::Answered { image, record, .. },
+                    ..
+                },
+                point,
+            )) => Ok(Ended {
                 cases: self,
                 number: case,
                 time,
                 image,
-                record: self.told(record),
+                record: self.told(record, point.as_ref()),
+                point,
             }),
             Ok(_) => Err(Fault::Storage),
             Err(error) => {

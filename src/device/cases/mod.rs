@@ -41,9 +41,12 @@ use super::nameable::Nameable;
 use super::power::Power;
 use super::room::Room;
 use super::sinks::Spec;
-use super::{config, identity, lock};
+use super::{config, lock};
 use crate::bundle::Outline;
-use crate::journal::{Entry, Journal, JournalError, LINK, Line, Order, Priority, Reader};
+use crate::device_key::PublicKey;
+use crate::journal::{
+    Checkpoint, Entry, Journal, JournalError, LINK, Line, Order, Priority, Reader,
+};
 use crate::sha256::Sha256;
 
 #[derive(Debug)]
@@ -65,12 +68,13 @@ pub struct Afterwards {
 #[derive(Debug)]
 pub struct Cases {
     device: u64,
+    key: PublicKey,
     state: PathBuf,
     since: Instant,
     images: Arc<Images>,
     bundle: Mutex<Arc<Outline>>,
     ledger: Mutex<Ledger>,
-    reader: Mutex<Reader>,
+    reader: Reader,
     board: Mutex<Board>,
     kept: Mutex<Kept>,
     room: Room,
@@ -111,7 +115,7 @@ impl Cases {
             software: env!("CARGO_PKG_VERSION").to_owned(),
             bundle: bundle.id.clone(),
         })?;
-        let (next, chosen) = (history.next_case(), history.sinks());
+        let (next, chosen) = (journal.next_case(), history.sinks());
         let in_kept = || in_folder(state.join(kept::FOLDER));
         let mut kept = Kept::open(state, afterwards.keeping).map_err(in_kept())?;
         let leftovers = Leftovers::of(state, &kept).map_err(in_kept())?;
@@ -132,16 +136,18 @@ impl Cases {
         let ended = spent.iter().map(|spent| spent.place.clone());
         let images = Images::open(state, &waiting.chain(ended).collect())
             .map_err(in_folder(state.join("images")))?;
+        board.doubt = journal.doubt();
         for (case, open) in open {
             board.wait(case, open.order, Some(open.span));
         }
         let cases = Self {
             state: state.to_owned(),
             since: Instant::now(),
-            device: identity::of(state).map_err(in_folder(state.join(identity::FILE)))?,
+            device: journal.device(),
+            key: journal.key(),
             images: Arc::new(images),
             bundle: Mutex::new(bundle),
-            reader: Mutex::new(journal.reader()?),
+            reader: journal.reader(),
             ledger: Mutex::new(Ledger { journal, next }),
             board: Mutex::new(board),
             kept: Mutex::new(kept),
@@ -175,6 +181,18 @@ impl Cases {
     pub fn set_nameable(&self, nameable: Nameable) {
         // It is said once, before anybody asks.
         let _ = self.nameable.set(nameable);
+    }
+
+    /// The device is switched off: where the journal ends is signed, and told to the log.
+    pub fn sign_off(&self) {
+        if let Err(error) = lock(&self.ledger).journal.sign() {
+            self.storage_failed(&error);
+        }
+    }
+
+    /// The public half of the device's key.
+    pub fn key(&self) -> PublicKey {
+        self.key
     }
 
     /// From now on so many cases of one priority may wait; those that wait already do.
@@ -280,14 +298,17 @@ impl Cases {
         let Some(span) = standing.answer else {
             return Ok(None);
         };
-        match lock(&self.reader).read(span) {
-            Ok(Line {
-                entry:
-                    Entry::Answered {
-                        record, case: read, ..
-                    },
-                ..
-            }) if read == case => Ok(Some(self.told(record))),
+        match self.reader.read_signed(span) {
+            Ok((
+                Line {
+                    entry:
+                        Entry::Answered {
+                            record, case: read, ..
+                        },
+                    ..
+                },
+                point,
+            )) if read == case => Ok(Some(self.told(record, point.as_ref()))),
             Ok(_) => Err(Fault::Storage),
             Err(error) => {
                 self.storage_failed(&error);
@@ -296,8 +317,12 @@ impl Cases {
         }
     }
 
-    /// A record as it is told: where another bundle is in use by now, it says so.
-    fn told(&self, mut record: Value) -> Value {
+    /// A record as it is told: with the point of the journal that it stands at, and where
+    /// another bundle is in use by now, it says so.
+    fn told(&self, mut record: Value, point: Option<&Checkpoint>) -> Value {
+        if let Some(point) = point {
+            record["journal"] = json!(point);
+        }
         let in_use = &self.bundle().id;
         if record["bundle"]["sha256"] != in_use.sha256.as_str() {
             record["bundle_in_use"] = json!(in_use);

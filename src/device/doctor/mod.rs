@@ -19,7 +19,9 @@ pub use cpu::Processor;
 use super::config::Config;
 use super::self_test::{self, Surroundings, machine};
 use crate::bundle::{self, BundleError, Store};
+use crate::device_key::{KeyFacts, PublicKey};
 use crate::engine;
+use crate::files::Folder;
 use crate::journal::{SelfCheck, Verdict};
 use crate::report::SOFTWARE;
 
@@ -51,6 +53,8 @@ pub struct Facts {
     pub attached: Attached,
     /// The state folder.
     pub state: PathBuf,
+    /// The device's key; `None` where no device was started on the state folder.
+    pub device_key: Option<KeyFacts>,
     /// The bundle that would answer; `None` where there is none.
     pub bundle: Option<Answering>,
 }
@@ -78,6 +82,7 @@ impl Facts {
             temperature_c: machine::hottest(subject.root),
             attached: Attached::to(subject.root),
             state: subject.state.to_owned(),
+            device_key: device_key(subject.state),
             bundle: folder.map(|folder| Answering {
                 folder: folder.clone(),
                 is_prepared: bundle::is_prepared(folder, key.as_ref()),
@@ -85,6 +90,11 @@ impl Facts {
             }),
         }
     }
+}
+
+fn device_key(state: &Path) -> Option<KeyFacts> {
+    let state = Folder::open(state).ok()?;
+    Some(PublicKey::of(&state).ok()??.into())
 }
 
 /// What is wrong, and what is well.
@@ -112,7 +122,9 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
 fn surroundings(subject: &Subject<'_>) -> Vec<SelfCheck> {
     let nearest = state::nearest(subject.state);
     let surroundings = Surroundings::of(subject.config, nearest, subject.root);
-    let has_journal = subject.state.join(crate::journal::FILE).is_file();
+    // A device that was started has a key, and had a journal.
+    let has_journal = subject.state.join(crate::journal::FILE).is_file()
+        || subject.state.join(crate::device_key::PUBLIC_FILE).is_file();
     let mut checks = surroundings.checks();
     checks.retain(|check| match check.name.as_str() {
         self_test::JOURNAL => has_journal,

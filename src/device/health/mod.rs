@@ -19,6 +19,7 @@ use super::sinks::Account;
 use super::tally::Ends;
 use super::trouble::Trouble;
 use crate::bundle::IntendedUse;
+use crate::device_key::KeyFacts;
 use crate::engine;
 use crate::files::Folder;
 use crate::finding::BundleId;
@@ -93,6 +94,9 @@ pub struct Snapshot {
     pub uptime_s: u64,
     /// The device's own number.
     pub device: String,
+    /// Its key; `None` as told by a program of before there was one.
+    #[serde(default)]
+    pub device_key: Option<KeyFacts>,
     /// Name and version of the program.
     pub software: String,
     /// What answers.
@@ -203,6 +207,7 @@ impl Snapshot {
             pid: std::process::id(),
             uptime_s: vitals.uptime.as_secs(),
             device: format!("{:016x}", cases.device()),
+            device_key: Some(cases.key().into()),
             software: SOFTWARE.to_owned(),
             bundle: bundle.id.clone(),
             intended_use: bundle.intended_use,

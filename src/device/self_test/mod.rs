@@ -88,23 +88,24 @@ pub const JOURNAL: &str = "journal";
 
 fn chain(state: &Path) -> SelfCheck {
     const NAME: &str = JOURNAL;
-    match journal::verify(state) {
-        Ok(verified) if verified.damaged.is_empty() => {
-            SelfCheck::passed(NAME, format!("{} entries, all whole", verified.entries))
-        }
-        Ok(verified) => {
-            let damaged: Vec<String> = verified
-                .damaged
-                .iter()
-                .map(|range| format!("{} to {}", range.start(), range.end()))
-                .collect();
-            let what = format!("damaged entries: {}", damaged.join(", "));
-            let cure = "keep a copy of the journal and change the card it lies on";
-            SelfCheck::warned(NAME, what, cure)
-        }
+    let report = match journal::verify(state, None, None) {
+        Ok(report) => report,
         Err(error) => {
             let cure = "check the card that the state folder lies on";
-            SelfCheck::failed(NAME, "state", error.to_string(), cure)
+            return SelfCheck::failed(NAME, "state", error.to_string(), cure);
         }
+    };
+    let what = report.words();
+    let Some(code) = report.faults.iter().chain(&report.open).next() else {
+        return SelfCheck::passed(NAME, what);
+    };
+    let cure = match *code {
+        "journal" => "keep a copy of the journal and change the card it lies on",
+        _ => journal::CURE,
+    };
+    let warned = SelfCheck::warned(NAME, what, cure);
+    SelfCheck {
+        code: (*code).to_owned(),
+        ..warned
     }
 }

@@ -15,6 +15,7 @@ use crate::device::{Cases, lock};
 use crate::finding::{BundleId, Finding, TriageLevel};
 use crate::focus::Mask;
 use crate::image::{self, Image};
+use crate::journal::Checkpoint;
 use crate::report::{Case, Moment, restored};
 
 /// A decoder may take half a gigabyte: sinks read one image at a time.
@@ -32,6 +33,8 @@ pub struct Ended<'a> {
     pub image: Option<String>,
     /// The answer as `--format json` writes it.
     pub record: Value,
+    /// The point of the journal that it stands at; `None` for one of before there were any.
+    pub point: Option<Checkpoint>,
 }
 
 /// What reports of one finding are written from.
@@ -44,6 +47,7 @@ pub struct Material {
     bundle: BundleId,
     intended_use: IntendedUse,
     now: Moment,
+    point: Option<String>,
 }
 
 /// The parts of a record that say who answered.
@@ -80,6 +84,7 @@ impl Ended<'_> {
             bundle,
             intended_use,
             now: Moment::at(self.time),
+            point: self.point.map(|point| point.to_string()),
         })
     }
 
@@ -141,6 +146,7 @@ impl Material {
             bundle: &self.bundle,
             intended_use: self.intended_use,
             now: self.now,
+            point: self.point.as_deref(),
             deidentify,
         }
     }

@@ -1,18 +1,35 @@
 //! Bytes that are hexadecimal digits in text: lower case when written, either when read.
 
 use std::fmt;
+use std::io::{Error, ErrorKind};
 use std::str::FromStr;
 
+use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// `N` bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hex<const N: usize>(pub [u8; N]);
+pub struct Hex<const N: usize>(pub [u8; N]);
 
 /// A text that is not so many hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0} hexadecimal digits")]
 pub struct NotHex(pub usize);
+
+impl<const N: usize> Hex<N> {
+    /// Bytes that nobody can guess.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn by_chance() -> std::io::Result<Self> {
+        let mut bytes = [0; N];
+        let length = getrandom(&mut bytes, GetRandomFlags::empty())?;
+        let is_whole = length == N;
+        is_whole
+            .then_some(Self(bytes))
+            .ok_or(Error::from(ErrorKind::UnexpectedEof))
+    }
+}
 
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

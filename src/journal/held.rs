@@ -1,0 +1,103 @@
+//! A journal that this process holds, and whose it is: what opening one begins with. Nothing
+//! of it is changed yet.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::entry::Origin;
+use super::standing::{self, Standing};
+use super::{FILE, Identity, JournalError, failed, mark};
+use crate::device_key::DeviceKey;
+use crate::files::{Folder, OPEN_TO_ALL};
+use crate::hex::Hex;
+use crate::identity;
+
+/// How long the lock of a device that was killed may last: a process that it had just begun
+/// holds it until that is a program of its own, which takes a busy machine milliseconds.
+const LINGERS: Duration = Duration::from_secs(2);
+
+/// A journal that only this process has.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub folder: Folder,
+    pub path: PathBuf,
+    pub file: File,
+    pub key: DeviceKey,
+    /// Whose it would be, were it begun now.
+    pub origin: Origin,
+    pub marked: mark::Found,
+    pub standing: Standing,
+}
+
+impl Held {
+    /// Takes the journal in `folder`; both are made where they are missing.
+    pub fn take(folder: &Path) -> Result<Self, JournalError> {
+        let path = folder.join(FILE);
+        let folder = Folder::make(folder)?;
+        let file = folder.append(FILE, OPEN_TO_ALL)?;
+        lock(&file, &path, LINGERS)?;
+        let key = DeviceKey::of(&folder)?;
+        let origin = Origin {
+            device: Identity(identity::of(&folder).map_err(failed(folder.path()))?),
+            key: key.public(),
+            nonce: Hex::by_chance().map_err(failed(&path))?,
+        };
+        let marked = mark::read(&folder, &origin.key)?;
+        let standing = standing::of(&file, &marked, &origin.key).map_err(failed(&path))?;
+        Ok(Self {
+            folder,
+            path,
+            file,
+            key,
+            origin,
+            marked,
+            standing,
+        })
+    }
+
+    /// Whose it is, where it is not this device's.
+    pub fn foreign(&self) -> Option<String> {
+        let other = self.standing.history.origin?;
+        if other.is_of(&self.origin) {
+            return None;
+        }
+        let said =
+            |origin: &Origin| format!("device {}, key {}", origin.device, origin.key.fingerprint());
+        Some(format!(
+            "it is of {}, and this is {}",
+            said(&other),
+            said(&self.origin)
+        ))
+    }
+
+    /// # Errors
+    /// [`JournalError::Foreign`] where it is another device's.
+    pub fn refuse_foreign(&self) -> Result<(), JournalError> {
+        match self.foreign() {
+            None => Ok(()),
+            Some(whose) => Err(JournalError::Foreign {
+                path: self.path.clone(),
+                whose,
+            }),
+        }
+    }
+}
+
+/// Takes the journal for this process, and waits so long for the one that has it to end.
+pub(super) fn lock(file: &File, path: &Path, patience: Duration) -> Result<(), JournalError> {
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if begin.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let path = path.to_owned();
+                return Err(JournalError::InUse { path });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(path)(error)),
+        }
+    }
+}

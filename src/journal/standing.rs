@@ -1,0 +1,138 @@
+//! Whether a journal is as the device left it: what its file holds, against the mark outside
+//! of it ([`mark`](super::mark)). Looks, and changes nothing.
+
+use std::fs::File;
+
+use serde::{Deserialize, Serialize};
+
+use super::history::{History, outline};
+use super::{Checkpoint, Entry, Line, Place, chain, mark};
+use crate::device_key::PublicKey;
+
+/// In what way a journal was not as the device had left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// Entries are missing from its end.
+    Cut,
+    /// The file is gone, or empty.
+    Missing,
+    /// Its lines are not those that the device wrote.
+    Changed,
+    /// Somebody wrote behind its end.
+    Added,
+    /// Another file lay in its place.
+    Replaced,
+    /// The mark beside it is gone, or none that the device made.
+    Unmarked,
+}
+
+impl How {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Cut,
+        Self::Missing,
+        Self::Changed,
+        Self::Added,
+        Self::Replaced,
+        Self::Unmarked,
+    ];
+
+    /// The stable code of a device that found it so.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Cut => "journal_cut",
+            Self::Missing => "journal_missing",
+            Self::Changed => "journal_changed",
+            Self::Added => "journal_added",
+            Self::Replaced => "journal_replaced",
+            Self::Unmarked => "journal_unmarked",
+        }
+    }
+
+    /// What was found.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Cut => "entries are missing from its end",
+            Self::Missing => "it was gone or empty",
+            Self::Changed => "its lines are not those that the device wrote",
+            Self::Added => "somebody wrote behind its end",
+            Self::Replaced => "another file lay in its place",
+            Self::Unmarked => "the device's mark beside it is gone, or is none of this device",
+        }
+    }
+}
+
+/// What can be done about a journal that was not as the device had left it.
+pub const CURE: &str = "keep a copy of the state folder for whoever looks into it; when that \
+    is done, stop the device and run medfocus journal adopt";
+
+/// A journal's file, against what the device knows of it.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub history: History,
+    /// How it is not as it was left.
+    pub how: Option<How>,
+    /// Up to this entry the device signed what stands there when it wrote it; 0 where nothing
+    /// says so.
+    pub signed_to: u64,
+}
+
+/// Reads a journal's file and compares; of answers, only as much as a start needs.
+pub(super) fn of(file: &File, marked: &mark::Found, key: &PublicKey) -> std::io::Result<Standing> {
+    let place = match marked {
+        mark::Found::Mark(mark) => Some(mark.place),
+        _ => None,
+    };
+    let mut at_mark = None;
+    let history = outline(file, &mut |step| {
+        if place.is_some_and(|place| place.seq == step.number) {
+            at_mark = Some(step.links);
+        }
+    })?;
+    let how = compare(&history, marked, at_mark);
+    let is_own = |(_, point): &(u64, Checkpoint)| point.is_signed_by(key);
+    // The entry that a point stands in says nothing else.
+    let by_point = history.signed.filter(is_own).map(|(seq, _)| seq);
+    let by_mark = place.filter(|_| how.is_none()).map(|place| place.seq);
+    Ok(Standing {
+        how,
+        signed_to: by_point.max(by_mark).unwrap_or(0),
+        history,
+    })
+}
+
+/// `at_mark` are the hashes of the line that the mark is of.
+pub(super) fn compare(
+    history: &History,
+    marked: &mark::Found,
+    at_mark: Option<[chain::Link; 2]>,
+) -> Option<How> {
+    match marked {
+        // A new journal, or one of before there were marks.
+        mark::Found::Nothing if history.origin.is_none() => None,
+        mark::Found::Nothing | mark::Found::Unreadable => Some(How::Unmarked),
+        mark::Found::Mark(_) if history.last == 0 => Some(How::Missing),
+        mark::Found::Mark(mark) if mark.place.seq > history.last => Some(How::Cut),
+        mark::Found::Mark(mark) => match at_mark {
+            Some(links) if links.contains(&mark.place.head.0) => None,
+            _ => Some(How::Changed),
+        },
+    }
+}
+
+/// A line whose signed point is that of the line before it.
+pub(super) fn point_of(line: &Line) -> Option<Checkpoint> {
+    match line.entry {
+        Entry::Checkpoint { point, .. } => Some(point),
+        _ => None,
+    }
+}
+
+/// Where a history ends.
+pub(super) fn end_of(history: &History) -> Place {
+    Place {
+        seq: history.last,
+        head: crate::sha256::Sha256(history.link),
+    }
+}

@@ -1,0 +1,585 @@
+//! The journal against a person who may write its file and has not the device's key: what was
+//! cut, emptied, replaced or written anew is told, by the device and by `verify`, and no
+//! number is given twice. Random edits beside those that were found.
+
+use std::io::Write;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::chain::{self, START};
+use super::*;
+use crate::device_key::DeviceKey;
+use crate::files::Folder;
+
+fn answered(case: u64) -> Entry {
+    Entry::Answered {
+        case,
+        image: None,
+        record: json!({ "status": "finding", "class": "normal", "case": case.to_string() }),
+    }
+}
+
+/// A device that answered so many cases and was switched off.
+fn used(folder: &Path, count: u64) -> Stored {
+    let (mut journal, _) = Journal::open(folder).unwrap();
+    for case in 1..=count {
+        journal.append(accepted(case)).unwrap();
+        journal.append(answered(case)).unwrap();
+    }
+    journal.sign().unwrap();
+    Stored::of(folder)
+}
+
+fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// Writes lines anew, chained as the program chains them: this needs no key.
+fn chained(lines: &[Vec<u8>]) -> Vec<u8> {
+    let (mut bytes, mut before) = (Vec::new(), START);
+    for line in lines {
+        let mut value: Value = serde_json::from_slice(line).unwrap();
+        value.as_object_mut().unwrap().remove("chain");
+        let (sealed, link) = chain::seal(&before, serde_json::to_vec(&value).unwrap());
+        bytes.extend_from_slice(&sealed);
+        before = link;
+    }
+    bytes
+}
+
+/// The last point that a finding went out with.
+fn told(bytes: &[u8]) -> Checkpoint {
+    let points = lines(bytes).into_iter().rev();
+    let mut points = points.filter_map(|line| {
+        let value: Value = serde_json::from_slice(&line).ok()?;
+        serde_json::from_value(value.get("point")?.clone()).ok()
+    });
+    points.next().unwrap()
+}
+
+fn report(folder: &Path, against: Option<Checkpoint>) -> Report {
+    verify(folder, None, against.map(Known::from)).unwrap()
+}
+
+/// What somebody does to a journal while the device is off.
+type Edit = fn(&Path, &Stored);
+
+fn write(folder: &Path, bytes: &[u8]) {
+    std::fs::write(folder.join(FILE), bytes).unwrap();
+}
+
+#[test]
+fn what_a_person_did_while_it_was_off_is_told_before_and_after_the_next_start() {
+    let edits: [(&str, Edit, &str, &str); 9] = [
+        (
+            "the last entries are cut off",
+            |folder, stored| {
+                let all = lines(&stored.journal);
+                write(folder, &all[..all.len() - 4].concat());
+            },
+            "journal_cut",
+            "journal_cut",
+        ),
+        (
+            "cut in the middle of a line",
+            |folder, stored| write(folder, &stored.journal[..stored.journal.len() - 9]),
+            "journal_cut",
+            "journal_cut",
+        ),
+        (
+            "emptied",
+            |folder, _| write(folder, b""),
+            "journal_missing",
+            "journal_missing",
+        ),
+        (
+            "removed",
+            |folder, _| std::fs::remove_file(folder.join(FILE)).unwrap(),
+            "journal_missing",
+            "journal_missing",
+        ),
+        (
+            "an answer changed, and the whole chain written anew",
+            |folder, stored| {
+                let text = String::from_utf8(stored.journal.clone()).unwrap();
+                let changed = text.replacen("\"normal\"", "\"tuberculosis\"", 1);
+                write(folder, &chained(&lines(changed.as_bytes())));
+            },
+            "journal_changed",
+            "journal_changed",
+        ),
+        (
+            "the same, without any signed point",
+            |folder, stored| {
+                let text = String::from_utf8(stored.journal.clone()).unwrap();
+                let changed = text.replacen("\"normal\"", "\"tuberculosis\"", 1);
+                let all = lines(changed.as_bytes());
+                let all: Vec<_> = all
+                    .into_iter()
+                    .filter(|line| !line.windows(10).any(|part| part == b"checkpoint"))
+                    .collect();
+                write(folder, &chained(&renumbered(all)));
+            },
+            "journal_cut",
+            "journal_cut",
+        ),
+        (
+            "a journal of before in its place",
+            |folder, _| write(folder, include_bytes!("before.ndjson")),
+            "journal_cut",
+            "journal_cut",
+        ),
+        (
+            "the mark removed",
+            |folder, _| std::fs::remove_file(folder.join(mark::FILE)).unwrap(),
+            "journal_unmarked",
+            "journal_unmarked",
+        ),
+        (
+            "the mark written over",
+            |folder, _| std::fs::write(folder.join(mark::FILE), "{}").unwrap(),
+            "journal_unmarked",
+            "journal_unmarked",
+        ),
+    ];
+    for (what, edit, fault, found) in edits {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let stored = used(folder, 5);
+        assert_eq!(report(folder, None).whole(), Whole::Yes, "{what}");
+        edit(folder, &stored);
+        let before = report(folder, None);
+        assert_eq!(before.whole(), Whole::No, "{what}: {before:?}");
+        assert!(before.faults.contains(&fault), "{what}: {before:?}");
+        let (journal, _) = Journal::open(folder).unwrap();
+        assert_eq!(journal.doubt().get().map(How::code), Some(found), "{what}");
+        assert_eq!(journal.next_case(), 6, "{what}: a number given twice");
+        drop(journal);
+        // It stays told, at every start, until a person takes it on.
+        let (journal, _) = Journal::open(folder).unwrap();
+        assert_eq!(journal.doubt().get().map(How::code), Some(found), "{what}");
+        drop(journal);
+        let after = report(folder, None);
+        assert_eq!(after.open, [found], "{what}: {after:?}");
+        assert_ne!(after.whole(), Whole::Yes, "{what}");
+        Journal::adopt(folder, "looked into").unwrap();
+        let (journal, _) = Journal::open(folder).unwrap();
+        assert_eq!(journal.doubt().get(), None, "{what}");
+        drop(journal);
+        let adopted = report(folder, None);
+        assert_eq!(adopted.whole(), Whole::Yes, "{what}: {adopted:?}");
+        assert_eq!(adopted.not_as_left.len(), 1, "{what}: it is shown for ever");
+        let nothing = Journal::adopt(folder, "again").unwrap_err();
+        assert_eq!(nothing.code(), "nothing_to_adopt");
+    }
+}
+
+#[test]
+fn what_a_person_does_while_it_runs_is_told_before_the_next_answer() {
+    let edits: [(&str, Edit, How, bool); 7] = [
+        (
+            "cut",
+            |folder, stored| write(folder, &stored.journal[..stored.journal.len() - 500]),
+            How::Cut,
+            false,
+        ),
+        ("emptied", |folder, _| write(folder, b""), How::Cut, false),
+        (
+            "a line of its own appended, well chained",
+            |folder, stored| {
+                let mut all = lines(&stored.journal);
+                let seq = all.len() + 1;
+                let forged = json!({
+                    "seq": seq, "time": "2026-01-01T00:00:00Z", "event": "answered", "case": 1,
+                    "record": { "status": "finding", "class": "forged" },
+                });
+                all.push(serde_json::to_vec(&forged).unwrap());
+                write(folder, &chained(&all));
+            },
+            How::Added,
+            true,
+        ),
+        (
+            "another file in its place",
+            |folder, _| {
+                std::fs::write(folder.join("other"), "other\n").unwrap();
+                std::fs::rename(folder.join("other"), folder.join(FILE)).unwrap();
+            },
+            How::Replaced,
+            true,
+        ),
+        (
+            "a link in its place",
+            |folder, _| {
+                std::fs::remove_file(folder.join(FILE)).unwrap();
+                std::os::unix::fs::symlink("device-id", folder.join(FILE)).unwrap();
+            },
+            How::Replaced,
+            true,
+        ),
+        (
+            "removed",
+            |folder, _| std::fs::remove_file(folder.join(FILE)).unwrap(),
+            How::Missing,
+            false,
+        ),
+        (
+            "a word changed in place, as long as before",
+            |folder, stored| {
+                // Past the tick that the file's times are told in.
+                std::thread::sleep(Duration::from_millis(20));
+                let text = String::from_utf8(stored.journal.clone()).unwrap();
+                let changed = text.replacen("\"normal\"", "\"benign\"", 1);
+                write(folder, &chained(&lines(changed.as_bytes())));
+            },
+            How::Changed,
+            false,
+        ),
+    ];
+    for (what, edit, how, has_evidence) in edits {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (mut journal, _) = Journal::open(folder).unwrap();
+        let span = journal.append(accepted(1)).unwrap();
+        journal.append(answered(1)).unwrap();
+        journal.append(accepted(2)).unwrap();
+        edit(folder, &Stored::of(folder));
+        journal.append(answered(2)).unwrap();
+        assert_eq!(journal.doubt().get(), Some(how), "{what}");
+        assert_eq!(journal.next_case(), 3, "{what}");
+        journal.append(accepted(3)).unwrap();
+        let history = super::history(folder).unwrap();
+        let noted: Vec<_> = history
+            .lines
+            .iter()
+            .filter_map(|(line, _)| match &line.entry {
+                Entry::NotAsLeft { how, evidence, .. } => Some((*how, evidence.is_some())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            noted,
+            [(how, has_evidence || how == How::Cut && noted[0].1)],
+            "{what}"
+        );
+        assert!(
+            cases(&history).ends_with(&[2, 3]),
+            "{what}: {:?}",
+            cases(&history)
+        );
+        let forged = history
+            .lines
+            .iter()
+            .any(|(line, _)| serde_json::to_string(line).unwrap().contains("forged"));
+        assert!(!forged, "{what}: what somebody wrote is no entry");
+        if matches!(how, How::Replaced | How::Missing | How::Added) {
+            assert_eq!(cases(&history), [1, 1, 2, 2, 3], "{what}: nothing is lost");
+            assert_eq!(journal.reader().read(span).unwrap().entry, accepted(1));
+        }
+        drop(journal);
+        assert_eq!(report(folder, None).open, [how.code()], "{what}");
+        let (journal, _) = Journal::open(folder).unwrap();
+        assert_eq!(journal.next_case(), 4, "{what}");
+    }
+}
+
+#[test]
+fn rights_and_owner_may_be_changed_while_it_runs() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    journal.append(accepted(1)).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o640);
+    std::fs::set_permissions(folder.path().join(FILE), mode).unwrap();
+    journal.append(answered(1)).unwrap();
+    assert_eq!(journal.doubt().get(), None);
+    assert_eq!(report(folder.path(), None).whole(), Whole::Yes);
+}
+
+#[test]
+fn an_answer_that_was_changed_since_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    journal.append(accepted(1)).unwrap();
+    let span = journal.append(answered(1)).unwrap();
+    let reader = journal.reader();
+    let (line, point) = reader.read_signed(span).unwrap();
+    let point = point.unwrap();
+    assert_eq!(point.seq, line.seq);
+    assert!(point.is_signed_by(&journal.key()));
+    let text = std::fs::read_to_string(folder.path().join(FILE)).unwrap();
+    // With the chain written anew, and without.
+    let changed = text.replacen("\"normal\"", "\"benign\"", 1);
+    for bytes in [
+        changed.clone().into_bytes(),
+        chained(&lines(changed.as_bytes())),
+    ] {
+        write(folder.path(), &bytes);
+        assert!(reader.read_signed(span).is_err());
+    }
+    write(folder.path(), text.as_bytes());
+    assert!(reader.read_signed(span).is_ok());
+}
+
+#[test]
+fn another_devices_journal_is_refused_and_can_be_adopted() {
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    used(one.path(), 3);
+    drop(Journal::open(other.path()).unwrap());
+    // The journal of an old board, on a new one.
+    std::fs::copy(one.path().join(FILE), other.path().join(FILE)).unwrap();
+    let before = std::fs::read(other.path().join(FILE)).unwrap();
+    let error = Journal::open(other.path()).unwrap_err();
+    assert_eq!(error.code(), "journal_foreign", "{error}");
+    assert_eq!(std::fs::read(other.path().join(FILE)).unwrap(), before);
+    assert!(
+        report(other.path(), None)
+            .faults
+            .contains(&"journal_foreign")
+    );
+    let was = Journal::adopt(other.path(), "board changed").unwrap();
+    assert!(was.contains("and this is device"), "{was}");
+    let (mut journal, _) = Journal::open(other.path()).unwrap();
+    assert_eq!((journal.next_case(), journal.doubt().get()), (4, None));
+    journal.append(accepted(4)).unwrap();
+    drop(journal);
+    let report = report(other.path(), None);
+    assert_eq!(report.whole(), Whole::Yes, "{report:?}");
+    // Another number with the same key is another device as well.
+    std::fs::write(other.path().join("device-id"), "00000000000000aa\n").unwrap();
+    let error = Journal::open(other.path()).unwrap_err();
+    assert_eq!(error.code(), "journal_foreign", "{error}");
+}
+
+#[test]
+fn only_a_point_told_elsewhere_finds_journal_and_mark_put_back_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = used(folder.path(), 2);
+    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    journal.append(accepted(3)).unwrap();
+    journal.append(answered(3)).unwrap();
+    drop(journal);
+    let point = told(&Stored::of(folder.path()).journal);
+    let whole = report(folder.path(), Some(point));
+    assert_eq!(whole.whole(), Whole::Yes);
+    assert_eq!(whole.against.unwrap().is_signed, Some(true));
+    old.put(folder.path());
+    assert_eq!(
+        report(folder.path(), None).whole(),
+        Whole::Yes,
+        "nothing here can tell"
+    );
+    let found = report(folder.path(), Some(point));
+    assert_eq!(found.faults, ["point_not_found"]);
+    assert_eq!(
+        found.against.unwrap().is_signed,
+        Some(true),
+        "it was this device's"
+    );
+}
+
+#[test]
+fn entries_that_a_power_failure_left_unsigned_are_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    journal.append(accepted(1)).unwrap();
+    let mark = Stored::of(folder.path()).mark;
+    journal.append(Entry::Started { case: 1 }).unwrap();
+    drop(journal);
+    // The mark of the last entry was not on the disk yet.
+    let stored = Stored::of(folder.path());
+    Stored { mark, ..stored }.put(folder.path());
+    let (journal, _) = Journal::open(folder.path()).unwrap();
+    assert_eq!(journal.doubt().get(), None);
+    drop(journal);
+    let report = report(folder.path(), None);
+    assert_eq!(report.whole(), Whole::Yes, "{report:?}");
+    assert_eq!(report.found_unsigned, [[4, 4]]);
+}
+
+#[test]
+fn each_start_and_answer_costs_no_more_lines_than_it_must() {
+    let folder = tempfile::tempdir().unwrap();
+    used(folder.path(), 1);
+    let count = || lines(&Stored::of(folder.path()).journal).len();
+    let before = count();
+    for _ in 0..3 {
+        drop(Journal::open(folder.path()).unwrap());
+    }
+    assert_eq!(count(), before, "a start alone writes nothing");
+    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    for _ in 0..70 {
+        journal.append(Entry::Started { case: 1 }).unwrap();
+    }
+    assert_eq!(count(), before + 71, "one signed point in 64 entries");
+}
+
+/// One edit of a file by who has no key.
+#[derive(Debug, Clone)]
+enum Meddle {
+    /// Lines taken out.
+    Drop(prop::sample::Index, usize),
+    /// Two lines exchanged.
+    Swap(prop::sample::Index, prop::sample::Index),
+    /// A line put in once more.
+    Repeat(prop::sample::Index, prop::sample::Index),
+    /// A word changed.
+    Word(prop::sample::Index),
+    /// Cut off behind a line.
+    Cut(prop::sample::Index),
+    /// A point signed by another key.
+    Sign(prop::sample::Index),
+}
+
+fn meddles() -> impl Strategy<Value = Meddle> {
+    use any as index;
+    type At = prop::sample::Index;
+    prop_oneof![
+        (index::<At>(), 1_usize..4).prop_map(|(at, count)| Meddle::Drop(at, count)),
+        (index::<At>(), index::<At>()).prop_map(|(a, b)| Meddle::Swap(a, b)),
+        (index::<At>(), index::<At>()).prop_map(|(a, b)| Meddle::Repeat(a, b)),
+        index::<At>().prop_map(Meddle::Word),
+        index::<At>().prop_map(Meddle::Cut),
+        index::<At>().prop_map(Meddle::Sign),
+    ]
+}
+
+fn meddle(lines: &mut Vec<Vec<u8>>, meddle: &Meddle, other: &DeviceKey) {
+    let many = lines.len();
+    match meddle {
+        _ if many == 0 => {}
+        Meddle::Drop(at, count) => {
+            let at = at.index(many);
+            lines.drain(at..(at + count).min(many));
+        }
+        Meddle::Swap(a, b) => lines.swap(a.index(many), b.index(many)),
+        Meddle::Repeat(from, to) => lines.insert(to.index(many), lines[from.index(many)].clone()),
+        Meddle::Word(at) => {
+            let line = &mut lines[at.index(many)];
+            let mut value: Value = serde_json::from_slice(line).unwrap();
+            value["time"] = json!("2001-02-03T04:05:06Z");
+            *line = serde_json::to_vec(&value).unwrap();
+        }
+        Meddle::Cut(at) => lines.truncate(at.index(many)),
+        Meddle::Sign(at) => {
+            let line = &mut lines[at.index(many)];
+            let mut value: Value = serde_json::from_slice(line).unwrap();
+            if value["event"] == "checkpoint" {
+                let seq = value["point"]["seq"].as_u64().unwrap();
+                value["point"] = json!(Checkpoint::signed(other, seq, [7; 32]));
+                *line = serde_json::to_vec(&value).unwrap();
+            }
+        }
+    }
+}
+
+/// Gives lines the numbers that they would have.
+fn renumbered(lines: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let number = |(i, line): (usize, Vec<u8>)| {
+        let mut value: Value = serde_json::from_slice(&line).unwrap();
+        value["seq"] = json!(i + 1);
+        serde_json::to_vec(&value).unwrap()
+    };
+    lines.into_iter().enumerate().map(number).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_who_has_no_key_makes_of_it_is_found(
+        edits in prop::collection::vec(meddles(), 1..4),
+        is_renumbered: bool,
+        is_chained: bool,
+        puts_mark_back: bool,
+    ) {
+        let [folder, another] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let other = DeviceKey::of(&Folder::open(another.path()).unwrap()).unwrap();
+        let early = used(folder.path(), 1);
+        let stored = used(folder.path(), 3);
+        let point = told(&stored.journal);
+        let mut all = lines(&stored.journal);
+        for edit in &edits {
+            meddle(&mut all, edit, &other);
+        }
+        if is_renumbered {
+            all = renumbered(all);
+        }
+        let bytes = if is_chained {
+            chained(&all)
+        } else {
+            all.iter().flat_map(|line| {
+                let mut line = line.clone();
+                if line.last() != Some(&b'\n') {
+                    line.push(b'\n');
+                }
+                line
+            }).collect()
+        };
+        let mark = if puts_mark_back { &early.mark } else { &stored.mark };
+        let is_same = bytes == stored.journal;
+        let to_point = lines(&stored.journal)[..point.seq as usize].concat();
+        let keeps_point = bytes.starts_with(&to_point);
+        Stored { journal: bytes, mark: mark.clone() }.put(folder.path());
+        let found = report(folder.path(), Some(point));
+        // A point proves what is before it.
+        prop_assert!(found.whole() == Whole::No || keeps_point, "{:?}", found);
+        prop_assert!(found.whole() == Whole::Yes || !is_same, "{:?}", found);
+        if !puts_mark_back {
+            let found = report(folder.path(), None);
+            prop_assert_eq!(found.whole() == Whole::No, !is_same, "{:?}", found);
+        }
+        // Whatever it is, the device starts on it and gives no number twice.
+        let journal = Journal::open(folder.path());
+        prop_assert!(journal.is_ok(), "{:?}", journal.err());
+        let (journal, _) = journal.unwrap();
+        prop_assert!(puts_mark_back || journal.next_case() >= 4);
+        prop_assert!(puts_mark_back || is_same == journal.doubt().get().is_none()
+            || !report(folder.path(), None).damaged.is_empty());
+    }
+
+    #[test]
+    fn whatever_an_accident_makes_of_it_is_found(
+        at: prop::sample::Index,
+        length in 1_usize..600,
+        kind in 0_u8..3,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let stored = used(folder.path(), 2);
+        let mut bytes = stored.journal.clone();
+        let at = at.index(bytes.len());
+        let to = (at + length).min(bytes.len());
+        match kind {
+            0 => bytes[at] ^= 1,
+            1 => bytes[at..to].fill(0),
+            _ => bytes.truncate(at),
+        }
+        write(folder.path(), &bytes);
+        prop_assert_eq!(report(folder.path(), None).whole(), Whole::No);
+        let (journal, _) = Journal::open(folder.path()).unwrap();
+        prop_assert_eq!(journal.next_case(), 3);
+    }
+}
+
+#[test]
+fn garbage_behind_the_end_is_kept_as_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    journal.append(accepted(1)).unwrap();
+    let path = folder.path().join(FILE);
+    let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(b"somebody was here").unwrap();
+    journal.append(answered(1)).unwrap();
+    let names = std::fs::read_dir(folder.path()).unwrap();
+    let names = names.map(|entry| entry.unwrap().path());
+    let kept: Vec<_> = names
+        .filter(|path| path.display().to_string().contains("journal-found-at-3"))
+        .collect();
+    assert_eq!(std::fs::read(&kept[0]).unwrap(), b"somebody was here");
+    assert_eq!(kept.len(), 1);
+}

@@ -1,0 +1,532 @@
+//! The open journal: entries come in, lines that outlast a power failure come out.
+//!
+//! Before each write it looks whether its file is as it left it, and after each it writes the
+//! mark. What it finds changed is never undone and never thrown away: it is written down, kept
+//! as evidence where it would be in the way, and told by [`Journal::doubt`].
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::chain::{self, Link};
+use super::clock::{self, Clock, Set};
+use super::evidence;
+use super::held::Held;
+use super::history::walk_with;
+use super::mark::{Found, Marks};
+use super::reader::Shared;
+use super::reserve::Reserve;
+use super::standing::{self, Standing};
+use super::verify;
+use super::{
+    Checkpoint, Doubt, Entry, FILE, History, How, JournalError, Line, Place, Reader, Span, failed,
+};
+use crate::device_key::{DeviceKey, PublicKey};
+use crate::files::{self, Folder};
+use crate::sha256::Sha256;
+
+/// So many entries are written at most without a signed point behind them.
+const UNSIGNED: u64 = 64;
+
+/// No line has this hash.
+const NEVER: Sha256 = Sha256([0; 32]);
+
+/// The open journal. Only one process may hold it.
+#[derive(Debug)]
+pub struct Journal {
+    folder: Folder,
+    path: PathBuf,
+    file: Shared,
+    device: u64,
+    key: DeviceKey,
+    marks: Marks,
+    end: u64,
+    last: u64,
+    link: Link,
+    /// No case was given a higher number.
+    case: u64,
+    /// Entries since the last signed point.
+    unsigned: u64,
+    /// When the file was changed last, as the system told after the last write.
+    changed: (i64, i64),
+    /// A write failed, and what it left could not be taken off.
+    is_dirty: bool,
+    doubt: Doubt,
+    /// What was found of the file and is not written yet.
+    found: Option<Entry>,
+    clock: Clock,
+    /// The clock was set, and this is not written yet.
+    set: Option<Set>,
+    /// By how much it was set, all together.
+    shift: SignedDuration,
+    /// How often, since the journal was opened.
+    sets: u64,
+    reserve: Reserve,
+}
+
+/// Lines that are written at once.
+struct Batch {
+    bytes: Vec<u8>,
+    place: Place,
+    /// The last signed point among them.
+    point: Option<Checkpoint>,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, which is made where it is missing. A last line
+    /// that was cut short by a power failure was never acknowledged to anyone and is
+    /// taken off. Of answers the history has outcome and source alone.
+    ///
+    /// # Errors
+    /// [`JournalError`]; [`JournalError::Foreign`] where it is another device's.
+    pub fn open(folder: &Path) -> Result<(Self, History), JournalError> {
+        let held = Held::take(folder)?;
+        held.refuse_foreign()?;
+        Self::take_on(held, None)
+    }
+
+    /// Has this device take on the journal in `folder`, whosever it is and whatever is wrong
+    /// with it, and writes down why; what it was before.
+    ///
+    /// # Errors
+    /// [`JournalError::NothingToAdopt`] where nothing is wrong, and those of [`Journal::open`].
+    pub fn adopt(folder: &Path, because: &str) -> Result<String, JournalError> {
+        let held = Held::take(folder)?;
+        let foreign = held.foreign();
+        let how = held.standing.how.or(held.standing.history.doubt);
+        let was = match (foreign, how) {
+            (Some(what), _) => what,
+            (None, Some(how)) => how.what().to_owned(),
+            (None, None) => return Err(JournalError::NothingToAdopt { path: held.path }),
+        };
+        Self::take_on(held, Some(because))?;
+        Ok(was)
+    }
+
+    fn take_on(held: Held, adopted: Option<&str>) -> Result<(Self, History), JournalError> {
+        let Held {
+            folder,
+            path,
+            file,
+            key,
+            origin,
+            marked,
+            standing,
+        } = held;
+        let Standing {
+            history,
+            how,
+            signed_to,
+        } = standing;
+        // What another device's journal ends in, this one's mark knows nothing of.
+        let how =
+            how.filter(|_| adopted.is_none() || history.origin.is_none_or(|o| o.is_of(&origin)));
+        let (left, case) = marked.left();
+        let last = left.map_or(0, |left| left.seq).max(history.last);
+        let case = case.max(history.next_case(left.map_or(0, |left| left.seq)) - 1);
+        let evidence = match how {
+            Some(_) => evidence::keep_tail(&folder, &file, history.end, last),
+            None => Ok(None),
+        };
+        let evidence = evidence.map_err(failed(&path))?;
+        settle(&file, &history).map_err(failed(&path))?;
+        // The folder's entry of a new file must last as well.
+        folder.sync()?;
+        let place = Place {
+            seq: last,
+            head: Sha256(history.link),
+        };
+        let before = match how {
+            // Should power fail before this is written down, the next start finds it as well.
+            Some(_) => left.unwrap_or(Place {
+                seq: last.saturating_add(1),
+                head: NEVER,
+            }),
+            None => place,
+        };
+        let marks = Marks::begin(&folder, &key, &marked, case, before)?;
+        let time = history.lines.last().map(|(line, _)| line.time);
+        let (clock, set) = Clock::not_before(time);
+        let mut journal = Self {
+            reserve: Reserve::hold(&folder),
+            folder,
+            path,
+            file: Shared::new(file),
+            device: origin.device.0,
+            key,
+            marks,
+            end: history.end,
+            last,
+            link: history.link,
+            case,
+            unsigned: 0,
+            changed: (0, 0),
+            is_dirty: false,
+            doubt: Doubt::new(history.doubt),
+            found: None,
+            clock,
+            set,
+            shift: history.shift(),
+            sets: 0,
+        };
+        journal.look_at_file()?;
+        let mut entries = Vec::new();
+        if let Some(how) = how {
+            entries.push(journal.not_as_left(how, left, standing::end_of(&history), evidence));
+        }
+        match (adopted, history.origin) {
+            (Some(because), _) => {
+                journal.doubt.set(None);
+                let mut damaged: Vec<_> = history.damaged.iter().map(verify::ends).collect();
+                damaged.extend((history.last < last).then_some([history.last + 1, last]));
+                entries.push(Entry::Adopted {
+                    by: origin,
+                    because: because.to_owned(),
+                    damaged,
+                });
+            }
+            (None, Some(_)) => {}
+            (None, None) => entries.push(Entry::Begun(origin)),
+        }
+        let unsigned = (signed_to < history.last).then_some([signed_to + 1, history.last]);
+        if !entries.is_empty() || unsigned.is_some() {
+            journal.write(entries, Some(unsigned))?;
+        }
+        Ok((journal, history))
+    }
+
+    /// Appends an entry; once this returns it outlasts a power failure. Where the disk is
+    /// full, it takes the room that is held back, unless it is of a new case.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; the journal is then as it was before.
+    pub fn append(&mut self, entry: Entry) -> Result<Span, JournalError> {
+        self.reserve.restore();
+        let is_new = matches!(entry, Entry::Accepted { .. });
+        match self.append_once(entry.clone()) {
+            Err(error) if !is_new && error.is_full() && self.reserve.give_up() => {
+                self.append_once(entry)
+            }
+            done => done,
+        }
+    }
+
+    fn append_once(&mut self, entry: Entry) -> Result<Span, JournalError> {
+        self.look()?;
+        // A finding goes out with a signed point.
+        let is_told = matches!(entry, Entry::Answered { .. });
+        let is_due = is_told || self.unsigned + 1 >= UNSIGNED;
+        self.write(vec![entry], is_due.then_some(None))
+    }
+
+    /// Signs where the chain ends, and waits until the mark says so as well.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn sign(&mut self) -> Result<(), JournalError> {
+        if self.unsigned > 0 {
+            self.look()?;
+            self.write(Vec::new(), Some(None))?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the clock, and writes down that it was set.
+    fn look(&mut self) -> Result<Timestamp, JournalError> {
+        let (time, set) = self.clock.look();
+        self.set = self.set.or(set);
+        if let Some(Set { from, to }) = self.set {
+            self.write(vec![Entry::ClockSet { from, to }], None)?;
+            self.set = None;
+            self.shift = clock::further(self.shift, from, to);
+            self.sets += 1;
+        }
+        Ok(time)
+    }
+
+    #[cfg(test)]
+    pub(super) fn pretend_clock_was_set(&mut self, from: Timestamp, to: Timestamp) {
+        self.set = Some(Set { from, to });
+    }
+
+    /// How often the clock was set since the journal was opened.
+    pub fn clock_sets(&self) -> u64 {
+        self.sets
+    }
+
+    /// What the clock would show, had it never been set since the journal was begun: ages
+    /// are told by it, so that a clock set forward by a year makes nothing old.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`], where the clock was set and this cannot be written.
+    pub fn steady(&mut self) -> Result<Timestamp, JournalError> {
+        let time = self.look()?;
+        Ok(clock::steady(time, self.shift))
+    }
+
+    /// A number that no case was ever given, by this journal and by the mark outside of it.
+    pub fn next_case(&self) -> u64 {
+        self.case.saturating_add(1)
+    }
+
+    /// Whether the journal is as it was left, from now on and for whoever asks.
+    pub fn doubt(&self) -> Doubt {
+        self.doubt.clone()
+    }
+
+    /// The device's own number.
+    pub fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// The public half of the key that signs its points.
+    pub fn key(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    /// A reader of its own for the same file.
+    pub fn reader(&self) -> Reader {
+        Reader {
+            path: self.path.clone(),
+            file: self.file.clone(),
+            key: self.key.public(),
+        }
+    }
+
+    /// Writes entries, and behind them a signed point where `sign` says so, with what it says
+    /// of entries that were found without one. The span is the first entry's.
+    fn write(
+        &mut self,
+        entries: Vec<Entry>,
+        sign: Option<Option<[u64; 2]>>,
+    ) -> Result<Span, JournalError> {
+        self.look_at_file()?;
+        let highest = entries.iter().filter_map(|entry| match entry {
+            Entry::Accepted { case, .. } => Some(*case),
+            _ => None,
+        });
+        let case = highest.fold(self.case, u64::max);
+        // A number that was given is never forgotten, and a start or an end never undone.
+        let lasting = entries.is_empty() || entries.iter().any(Entry::must_be_marked);
+        let written = entries.len() as u64;
+        let batch = self.batch(entries, sign)?;
+        let span = self.commit(&batch, case, lasting)?;
+        self.unsigned = match batch.point {
+            Some(_) => 0,
+            None => self.unsigned + written,
+        };
+        Ok(span)
+    }
+
+    fn commit(&mut self, batch: &Batch, case: u64, lasting: bool) -> Result<Span, JournalError> {
+        if let Err(error) = self.put(batch, case, lasting) {
+            // Half a line must not be taken for the start of the next one. Where even
+            // this fails, the next write or the next opening takes it off.
+            self.is_dirty = self.file.get().set_len(self.end).is_err();
+            self.changed = self.changed_now();
+            return Err(failed(&self.path)(error));
+        }
+        let span = Span::at(self.end);
+        self.end += batch.bytes.len() as u64;
+        (self.last, self.link) = (batch.place.seq, batch.place.head.0);
+        self.case = case;
+        if let Some(point) = batch.point {
+            log::info!("journal checkpoint {point}");
+        }
+        Ok(span)
+    }
+
+    fn batch(
+        &self,
+        entries: Vec<Entry>,
+        sign: Option<Option<[u64; 2]>>,
+    ) -> Result<Batch, JournalError> {
+        let time = Timestamp::now();
+        let mut batch = Batch {
+            bytes: Vec::new(),
+            place: Place {
+                seq: self.last,
+                head: Sha256(self.link),
+            },
+            point: None,
+        };
+        let put = |batch: &mut Batch, entry| batch.push(time, entry).map_err(failed(&self.path));
+        for entry in entries {
+            put(&mut batch, entry)?;
+        }
+        if let Some(found_unsigned) = sign {
+            let Place { seq, head } = batch.place;
+            let point = Checkpoint::signed(&self.key, seq, head.0);
+            put(
+                &mut batch,
+                Entry::Checkpoint {
+                    point,
+                    found_unsigned,
+                },
+            )?;
+            batch.point = Some(point);
+        }
+        Ok(batch)
+    }
+
+    fn put(&mut self, batch: &Batch, case: u64, lasting: bool) -> std::io::Result<()> {
+        let file = self.file.get();
+        file.write_all_at(&batch.bytes, self.end)?;
+        file.sync_data()?;
+        self.changed = self.changed_now();
+        self.marks.put(&self.key, case, batch.place, lasting)
+    }
+
+    fn changed_now(&self) -> (i64, i64) {
+        let about = self.file.get().metadata();
+        about.map_or((0, 0), |about| (about.ctime(), about.ctime_nsec()))
+    }
+
+    /// Looks whether the file is as this journal left it, and deals with it where it is not.
+    fn look_at_file(&mut self) -> Result<(), JournalError> {
+        if let Some(how) = self.found_how()? {
+            self.take_stock(how)?;
+        }
+        if !self.marks.is_there() {
+            let place = self.place();
+            self.marks = Marks::begin(&self.folder, &self.key, &Found::Nothing, self.case, place)?;
+            self.found = Some(self.not_as_left(How::Unmarked, Some(place), place, None));
+        }
+        // Signed, and without looking once more.
+        if let Some(found) = &self.found {
+            let batch = self.batch(vec![found.clone()], Some(None))?;
+            self.commit(&batch, self.case, true)?;
+            (self.found, self.unsigned) = (None, 0);
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            seq: self.last,
+            head: Sha256(self.link),
+        }
+    }
+
+    fn found_how(&mut self) -> Result<Option<How>, JournalError> {
+        let file = self.file.get();
+        let own = file.metadata().map_err(failed(&self.path))?;
+        match self.folder.about(FILE) {
+            Ok(there) if files::place(&there) == files::place(&own) => {}
+            Ok(_) => return Ok(Some(How::Replaced)),
+            Err(error) if error.is_missing() => return Ok(Some(How::Missing)),
+            Err(error) => return Err(error.into()),
+        }
+        if self.is_dirty {
+            file.set_len(self.end).map_err(failed(&self.path))?;
+            self.is_dirty = false;
+            self.changed = self.changed_now();
+            return Ok(None);
+        }
+        if own.len() != self.end {
+            let is_cut = own.len() < self.end;
+            return Ok(Some(if is_cut { How::Cut } else { How::Added }));
+        }
+        let changed = (own.ctime(), own.ctime_nsec());
+        if changed == self.changed {
+            return Ok(None);
+        }
+        // Its rights or its owner may have been changed, which says nothing of its lines.
+        let is_first = self.changed == (0, 0);
+        self.changed = changed;
+        let is_as_left = is_first || self.is_whole().map_err(failed(&self.path))?;
+        Ok((!is_as_left).then_some(How::Changed))
+    }
+
+    /// Whether the file still holds the chain that ends where this journal left it.
+    fn is_whole(&self) -> std::io::Result<bool> {
+        let history = walk_with(&self.file.get(), &mut |_| {})?;
+        Ok((history.end, history.link) == (self.end, self.link))
+    }
+
+    /// The file is not as it was left: what is in the way is kept as evidence, what is still
+    /// known is put back, and the chain goes on from what is there.
+    fn take_stock(&mut self, how: How) -> Result<(), JournalError> {
+        let left = self.place();
+        let (history, kept) = self.put_in_order(how).map_err(failed(&self.path))?;
+        (self.end, self.link) = (history.end, history.link);
+        self.last = self.last.max(history.last);
+        self.changed = self.changed_now();
+        self.found = Some(self.not_as_left(how, Some(left), standing::end_of(&history), kept));
+        Ok(())
+    }
+
+    /// What the file holds by then, and the name of what was kept.
+    fn put_in_order(&mut self, how: How) -> std::io::Result<(History, Option<String>)> {
+        let mut kept = None;
+        if matches!(how, How::Replaced | How::Missing) {
+            kept = evidence::move_aside(&self.folder, self.last)?;
+            self.file
+                .set(evidence::put_back(&self.folder, &self.file.get())?);
+        }
+        let file = self.file.get();
+        let mut history = walk_with(&file, &mut |_| {})?;
+        // What somebody wrote behind the end may be lines like the journal's own.
+        if history.end > self.end && self.holds_own_end(&file)? {
+            (history.end, history.last, history.link) = (self.end, self.last, self.link);
+            history.ends = true;
+        }
+        if kept.is_none() {
+            kept = evidence::keep_tail(&self.folder, &file, history.end, self.last)?;
+        }
+        settle(&file, &history)?;
+        Ok((history, kept))
+    }
+
+    /// Whether the chain goes through where this journal left it.
+    fn holds_own_end(&self, file: &File) -> std::io::Result<bool> {
+        let mut is_held = self.last == 0;
+        walk_with(file, &mut |step| {
+            is_held |= step.number == self.last && step.links.contains(&self.link);
+        })?;
+        Ok(is_held)
+    }
+
+    fn not_as_left(
+        &self,
+        how: How,
+        left: Option<Place>,
+        found: Place,
+        evidence: Option<String>,
+    ) -> Entry {
+        log::error!("journal: {}; {}", how.what(), standing::CURE);
+        self.doubt.set(Some(how));
+        Entry::NotAsLeft {
+            how,
+            left,
+            found,
+            evidence,
+        }
+    }
+}
+
+impl Batch {
+    fn push(&mut self, time: Timestamp, entry: Entry) -> std::io::Result<()> {
+        let seq = self.place.seq.saturating_add(1);
+        let object = serde_json::to_vec(&Line { seq, time, entry })?;
+        let (bytes, link) = chain::seal(&self.place.head.0, object);
+        self.bytes.extend_from_slice(&bytes);
+        self.place = Place {
+            seq,
+            head: Sha256(link),
+        };
+        Ok(())
+    }
+}
+
+/// Takes off what was never acknowledged, and mends the last newline.
+fn settle(file: &File, history: &History) -> std::io::Result<()> {
+    if history.end > 0 && !history.ends {
+        file.set_len(history.end - 1)?;
+        file.write_all_at(b"\n", history.end - 1)?;
+    }
+    file.set_len(history.end)?;
+    file.sync_all()
+}
