@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use medfocus::device_key::PublicKey;
 use medfocus::journal::{self, How, Journal, Known, Report, Whole, stretches};
+use medfocus::shown;
 use serde_json::json;
 
-use crate::cli::{Failure, put};
+use crate::cli::{Failure, put, put_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -37,16 +38,16 @@ pub struct Asked {
 pub fn run(folder: &Path, asked: &Asked) -> Result<(), Failure> {
     let key = asked.key.as_deref().map(key).transpose()?;
     let report = journal::verify(folder, key, asked.against)?;
-    let file = folder.join(journal::FILE).display().to_string();
+    let path = folder.join(journal::FILE);
     if asked.json {
-        put(format!("{:#}\n", as_json(&file, &report)).as_bytes())?;
+        put_json(&format!("{:#}\n", as_json(&path, &report)))?;
     } else {
-        put(text(&file, &report).as_bytes())?;
+        put(&text(&shown::name(&path).to_string(), &report))?;
     }
     match report.whole() {
         Whole::Yes => Ok(()),
         Whole::Open => Err(Failure::Refused),
-        Whole::No => Err(fault(&file, &report)),
+        Whole::No => Err(fault(&path, &report)),
     }
 }
 
@@ -63,14 +64,14 @@ fn key(named: &str) -> Result<PublicKey, Failure> {
     })
 }
 
-fn as_json(file: &str, report: &Report) -> serde_json::Value {
+fn as_json(file: &Path, report: &Report) -> serde_json::Value {
     let verdict = match report.whole() {
         Whole::Yes => "whole",
         Whole::Open => "open",
         Whole::No => "not_whole",
     };
     let mut json = json!(report);
-    json["file"] = json!(file);
+    json["file"] = json!(file.display().to_string());
     json["verdict"] = json!(verdict);
     json["fingerprint"] = json!(report.key.map(|key| key.fingerprint()));
     json
@@ -138,7 +139,7 @@ fn text(file: &str, report: &Report) -> String {
     lines.join("\n") + "\n"
 }
 
-fn fault(file: &str, report: &Report) -> Failure {
+fn fault(file: &Path, report: &Report) -> Failure {
     let code = report.faults.first().copied().unwrap_or("journal");
     let (what, cure) = match code {
         "journal" => (
@@ -178,7 +179,7 @@ fn fault(file: &str, report: &Report) -> Failure {
     };
     Failure::Device {
         code,
-        message: format!("{file}: {what}"),
+        message: format!("{}: {what}", file.display()),
         cure,
     }
 }
@@ -192,5 +193,5 @@ pub fn adopt(folder: &Path, because: &str) -> Result<(), Failure> {
     }
     let was = Journal::adopt(folder, because)?;
     let file = folder.join(journal::FILE);
-    put(format!("{}: taken on; {was}\n", file.display()).as_bytes())
+    put(&format!("{}: taken on; {was}\n", shown::name(&file)))
 }
