@@ -157,8 +157,6 @@ fn a_full_disk_refuses_new_cases_by_code_and_answers_those_it_has() {
             .unwrap();
     }
     drop(journal);
-    // It has run before.
-    std::fs::write(before.join("device-id"), "0123456789abcdef\n").unwrap();
     let mut cable = Cable::plug(&folder.path().join("port"));
     let config = folder.path().join("config");
     std::fs::write(&config, "[keep]\nfree_mib = 3\n").unwrap();

@@ -148,7 +148,8 @@ impl JournalError {
             Self::File(error) => error.cure(),
             Self::Key(error) => error.cure(),
             Self::Foreign { .. } => {
-                "give each device a state folder of its own; where the board was changed or the                  key is lost and this is the journal to go on with, run medfocus journal adopt"
+                "give each device a state folder of its own; where the board was changed or the \
+                 key is lost and this is the journal to go on with, run medfocus journal adopt"
             }
             Self::NothingToAdopt { .. } => "nothing is to be done",
         }
