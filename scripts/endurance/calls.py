@@ -15,7 +15,10 @@ CALLS = (
     "unlinkat", "linkat", "rmdir", "flock", "getdents64", "fallocate", "statfs", "fchmod",
 )  # fmt: skip
 ERRORS = ("EIO", "ENOSPC", "EINTR")
-FILES = ("journal.ndjson", "images", "kept", "reserve", "device-id", "health.json", "")
+FILES = (
+    "journal.ndjson", "device-mark", "device-key", "device-key.pub", "images", "kept", "reserve",
+    "device-id", "health.json", "",
+)  # fmt: skip
 
 
 def run(folder: Path, most: int | None) -> dict[str, int]:

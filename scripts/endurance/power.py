@@ -158,8 +158,12 @@ class Replay:
         if call in ("write", "pwrite64") and name in self.disk.names:
             held, data = self.disk.files[self.disk.names[name]].now, texts[0][:result]
             at = len(held) if name in self.appending else self.offsets.get(name, 0)
+            if call == "pwrite64":
+                at = int(arguments.rsplit(",", 1)[1])
+            held.extend(bytes(max(0, at - len(held))))
             held[at : at + len(data)] = data
-            self.offsets[name] = at + len(data)
+            if call == "write":
+                self.offsets[name] = at + len(data)
         elif call == "ftruncate" and name in self.disk.names:
             held = self.disk.files[self.disk.names[name]].now
             length = int(arguments.rsplit(",", 1)[1])
