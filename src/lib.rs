@@ -34,6 +34,9 @@
 //! `image`, `engine`, `triage` and `journal` never name each other. What both ends of a
 //! serial line share lies in the crate `firmware-host`.
 
+// A library has no terminal: what is said leaves by a return value or the log.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod bundle;
 pub mod client;
 pub mod control;

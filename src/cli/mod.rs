@@ -48,7 +48,7 @@ use medfocus::image;
 use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
 use medfocus::shown;
-use out::{put, put_json, tell, tell_error};
+use out::{put, put_json, tell, tell_error, tell_lines};
 
 const AFTER: &str = "\
 Exit codes:
@@ -326,11 +326,11 @@ pub fn main() -> ExitCode {
         Err(Failure::Refused) => ExitCode::from(1),
         Err(Failure::Usage(message)) => {
             tell(&format!("error: {message}"));
-            eprintln!("\nFor more information, try '--help'.");
+            tell_lines("\nFor more information, try '--help'.");
             ExitCode::from(2)
         }
         Err(Failure::Config(error)) => {
-            eprintln!("{}", shown::text(&error.to_string()));
+            tell_lines(&error.to_string());
             ExitCode::from(2)
         }
         Err(failure) => {
@@ -364,7 +364,7 @@ fn unparsed(error: &clap::Error) -> ExitCode {
         let said = foreign
             .iter()
             .fold(all, |text, (said, shown)| text.replace(said, shown));
-        eprint!("{}", shown::text(&said));
+        tell_lines(said.trim_end());
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

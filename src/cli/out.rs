@@ -1,5 +1,7 @@
 //! Everything that a command writes for people and programs: standard output and standard
-//! error. Foreign text in it stays what it is; see [`medfocus::shown`].
+//! error. Foreign text in it stays what it is; see [`medfocus::shown`]. Nothing else of the
+//! program prints: clippy sees to it.
+#![allow(clippy::print_stderr)]
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -35,6 +37,12 @@ pub fn put_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// One line on standard error, whatever a message holds.
 pub fn tell(message: &dyn Display) {
     eprintln!("{}", shown::line(&message.to_string()));
+}
+
+/// Lines of our own on standard error; a name that may hold line ends is put in by
+/// [`shown::name`].
+pub fn tell_lines(text: &str) {
+    eprintln!("{}", shown::text(text));
 }
 
 /// An error and the way out of it, on standard error.
