@@ -60,6 +60,8 @@ fn no_log_says_whose_image_it_was_however_much_it_says() {
         &results,
         "--folder",
         &watched,
+        "--console-folder",
+        folder.path().to_str().unwrap(),
     ];
     let mut bench = Bench::with(&options, |command| {
         command.env("MEDFOCUS_LOG", "trace");

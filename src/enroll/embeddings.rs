@@ -42,6 +42,7 @@ impl Embeddings {
         let folder = if writes {
             let all = private(state, FOLDER)?;
             let own = all.make_folder(&way, OWN);
+            let own = own.and_then(|own| own.sweep().map(|_| own));
             Some(own.map_err(EnrollError::io(&all.path_of(&way)))?)
         } else {
             let all = Folder::open(state).and_then(|state| state.folder(FOLDER));
@@ -91,7 +92,9 @@ impl Embeddings {
 /// A folder of the state folder that nobody else may look into.
 pub(super) fn private(state: &Path, name: &str) -> Result<Folder, EnrollError> {
     let made = Folder::make(state).and_then(|state| state.make_folder(name, OWN));
-    made.map_err(EnrollError::io(&state.join(name)))
+    // What was left half written by one that was killed.
+    let swept = made.and_then(|folder| folder.sweep().map(|_| folder));
+    swept.map_err(EnrollError::io(&state.join(name)))
 }
 
 /// A name for all that an embedding, and whether there is one, depends on.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{FILE, Snapshot, metrics};
 use crate::device::cases::Cases;
 use crate::device::lock;
-use crate::files;
+use crate::files::{self, Folder};
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,9 +35,14 @@ pub struct LastWord(Arc<Mutex<bool>>);
 impl Monitor {
     /// Writes it to the state folder, and as metrics to this file.
     pub fn new(cases: &'static Cases, metrics: Option<PathBuf>) -> Self {
+        let health = cases.state_folder().join(FILE);
+        for file in std::iter::once(&health).chain(&metrics) {
+            // What a device that was killed left half written; where a folder is away, later.
+            let _ = Folder::above(file).and_then(|(folder, _)| folder.sweep());
+        }
         Self {
             cases,
-            health: cases.state_folder().join(FILE),
+            health,
             metrics,
             written: None,
             failed: false,
