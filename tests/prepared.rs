@@ -137,6 +137,28 @@ fn the_graph_itself_must_still_be_there_and_as_long() {
     refused("missing");
 }
 
+/// Found: what root prepared under a tight `umask` the device could not read.
+#[test]
+fn what_is_prepared_can_be_read_by_the_device_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_folder, bundle) = bundle();
+    let program = env!("CARGO_BIN_EXE_medfocus");
+    let command = format!(
+        "umask 077; exec {program} bundle prepare {} --state {}",
+        bundle.display(),
+        state_of(&bundle).display()
+    );
+    let done = std::process::Command::new("sh")
+        .args(["-c", &command])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let files = prepared(&bundle);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(files[0].parent().unwrap()), 0o755);
+    assert!(files.iter().all(|file| mode(file) == 0o644));
+}
+
 /// Whoever has no key of the device believes no prepared file, and answers the same.
 #[test]
 fn without_the_devices_key_no_prepared_file_is_used() {

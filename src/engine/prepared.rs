@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
-use rustix::fs::Mode;
+use rustix::fs::{Mode, fchmod};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -226,7 +226,11 @@ pub(super) fn write(
     header[CODE].copy_from_slice(&code);
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
     let folder = Folder::make(path.parent().ok_or(ErrorKind::InvalidInput)?)?;
-    let mut file = folder.fresh(Mode::from_raw_mode(0o666))?;
+    // The device may be another user than root, who prepared it: nothing in here is a secret.
+    // Of a folder that is another's, its owner decides.
+    let _ = fchmod(&folder, Mode::from_raw_mode(0o755));
+    let mut file = folder.fresh(Mode::from_raw_mode(0o644))?;
+    fchmod(file.file(), Mode::from_raw_mode(0o644))?;
     file.write_all(&header)?;
     file.write_all(&body)?;
     file.keep_durably(name)?;
