@@ -40,12 +40,13 @@ pub enum Request {
         /// The case.
         case: u64,
     },
+    // With braces: of a variant without them, serde passes unknown keys over.
     /// What the device does. Answered by [`Status`].
-    Status,
+    Status {},
     /// How the device is, in all that it knows of itself. Answered by [`Health`].
-    Health,
+    Health {},
     /// Read the configuration again. Answered by [`Reloaded`].
-    Reload,
+    Reload {},
 }
 
 /// A case to run.
@@ -238,7 +239,7 @@ mod tests {
             seconds: 60,
         };
         assert_eq!(read(r#"{"do":"wait","case":3}"#).unwrap(), wait);
-        assert_eq!(read(r#"{"do":"status"}"#).unwrap(), Request::Status);
+        assert_eq!(read(r#"{"do":"status"}"#).unwrap(), Request::Status {});
         let rerun = Request::Rerun { case: 3 };
         assert_eq!(read(r#"{"do":"rerun","case":3}"#).unwrap(), rerun);
         for wrong in [
@@ -251,8 +252,32 @@ mod tests {
             r#"{"do":"submit","size":5,"sha256":"ab","sex":"W"}"#,
             "[]",
             "",
+            r#"{"do":"status","case":1}"#,
+            r#"{"do":"health","json":true}"#,
+            r#"{"do":"reload","config":"/etc/other.toml"}"#,
+            r#"{"do":"rerun","case":3,"priority":"stat"}"#,
+            r#"{"do":"status","do":"reload"}"#,
+            r#"{"do":"wait","case":3,"case":4}"#,
+            r#"{"do":"wait","case":{"number":3,"x":1}}"#,
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// Every request, with every key that it may have, and one more.
+    #[test]
+    fn an_unknown_key_is_named_whatever_is_asked() {
+        for request in [
+            r#"{"do":"submit","size":5,"sha256":"ab","KEY":1}"#,
+            r#"{"do":"wait","case":3,"KEY":1}"#,
+            r#"{"do":"rerun","KEY":null,"case":3}"#,
+            r#"{"KEY":{"nested":[1]},"do":"status"}"#,
+            r#"{"do":"health","KEY":1}"#,
+            r#"{"do":"reload","KEY":1}"#,
+        ] {
+            let request = request.replace("KEY", "colour");
+            let error = serde_json::from_str::<Request>(&request).unwrap_err();
+            assert!(error.to_string().contains("`colour`"), "{request}: {error}");
         }
     }
 

@@ -106,6 +106,8 @@ pub enum RefusalCode {
     Deadline,
     /// The device itself failed on this image.
     DeviceFault,
+    /// It was dropped before it ran, by another than whoever gave it.
+    Aborted,
 }
 
 impl RefusalCode {
@@ -146,6 +148,7 @@ impl RefusalCode {
             Self::Budget => "budget",
             Self::Deadline => "deadline",
             Self::DeviceFault => "device_fault",
+            Self::Aborted => "aborted",
         }
     }
 }
@@ -156,7 +159,7 @@ impl RefusalCode {
     pub fn lies_in_device(self) -> bool {
         matches!(
             self,
-            Self::ImageChanged | Self::Budget | Self::Deadline | Self::DeviceFault
+            Self::ImageChanged | Self::Budget | Self::Deadline | Self::DeviceFault | Self::Aborted
         )
     }
 }

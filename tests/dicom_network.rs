@@ -307,7 +307,7 @@ fn an_image_hurries_as_much_as_its_request_says() {
     let mut own = instance(2);
     own.put(priority("STAT"));
     let folder = tempfile::tempdir().unwrap();
-    let device = Device::start(folder.path(), &[]);
+    let device = Device::start(folder.path(), &["--dicom-hurry", "UNIT@127.0.0.1"]);
     for (case, (object, word)) in [
         (instance(0), "routine"),
         (of_request, "urgent"),

@@ -71,6 +71,8 @@ pub enum Fault {
     Message,
     /// The file lies in none of the folders that a console may name files of.
     NotNameable,
+    /// Too many cases of this source came to nothing of late.
+    TooManyRefused,
 }
 
 impl Fault {
@@ -94,6 +96,7 @@ impl Fault {
             Self::NotFinished => 11,
             Self::TooManyWaiting => 12,
             Self::Busy => 14,
+            Self::TooManyRefused => 15,
             Self::Storage => 20,
             Self::Stopping => 21,
             Self::StorageFull => 22,
@@ -132,6 +135,9 @@ impl Fault {
             Self::NotFinished => "Case not finished; ask CASE:STAT? until it is",
             Self::TooManyWaiting => "Too many cases waiting; wait for one to finish",
             Self::Busy => "A case is running; ask again when *OPC? answers 1",
+            Self::TooManyRefused => {
+                "Too many of your images were refused of late; mend what sends them, and ask again later"
+            }
             Self::Storage => "Storage cannot be written; nothing was accepted",
             Self::Stopping => "Device is being switched off; ask again after its next start",
             Self::StorageFull => "Storage is nearly full; nothing was accepted, make room",

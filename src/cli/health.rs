@@ -78,6 +78,9 @@ fn text(snapshot: &Snapshot) -> String {
     }
     if !snapshot.warnings.is_empty() {
         line("warnings", snapshot.warnings.join(" "));
+        for (code, cure) in snapshot.cures() {
+            line("cure", format!("{code}: {cure}"));
+        }
     }
     let bundle = &snapshot.bundle;
     line(

@@ -46,7 +46,7 @@ Examples:
   medfocus serve --serial /dev/ttyUSB0 --baud 115200
   medfocus serve --serial /dev/ttyAMA0 --display ssd1306:/dev/i2c-1 --language sw
   medfocus serve --serial - --display png:pictures
-  medfocus serve --dicom-port 11112 --aet MEDFOCUS --pacs ARCHIVE@10.0.0.5:104
+  medfocus serve --dicom-port 11112 --dicom-allow XRAY@10.0.0.7 --pacs ARCHIVE@10.0.0.5:104
   medfocus serve --folder /srv/incoming --results /srv/findings --hl7 10.0.0.6:2575
   medfocus serve --print-config > medfocus.toml
   medfocus serve --config medfocus.toml --check-config
@@ -246,7 +246,7 @@ fn open(
         Arc::clone(power),
     )?;
     cases.configured(config.sha256())?;
-    cases.set_most_waiting(config.queue.most_waiting as usize);
+    cases.bound(&config.queue);
     let watched = config.folder.iter().map(|folder| folder.path.clone());
     let folders = config.console.folders.iter().cloned().chain(watched);
     let start = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
@@ -307,16 +307,23 @@ fn dicom_options(config: &Config) -> Option<dicom::Options> {
         listen: SocketAddr::new(dicom.bind, dicom.port?),
         title: dicom.title.clone(),
         peers: dicom.allow.clone(),
+        open: dicom.open,
+        hurry: dicom.hurry.clone(),
+        most_per_address: dicom.most_per_address as usize,
+        deadlines: dicom.deadlines(),
         exam: dicom.exam.clone(),
     })
 }
 
 fn port(serial: &Serial) -> Port {
     match serial.port.as_str() {
-        "-" => Port::Standard,
+        "-" => Port::Standard {
+            abort: serial.abort,
+        },
         path => Port::Device {
             path: path.to_owned(),
             baud: serial.baud,
+            abort: serial.abort,
         },
     }
 }

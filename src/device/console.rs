@@ -6,10 +6,10 @@ use firmware_host::fault::{Fault, FaultQueue};
 use firmware_host::wire::VERSION;
 use serde_json::Value;
 
-use super::cases::{Cases, State, Summary};
+use super::cases::{Cases, Reach, State, Summary};
 use super::link::notes;
 use crate::finding::Channel;
-use crate::journal::{Order, Priority};
+use crate::journal::{Giver, Order, Priority};
 use crate::patient::{Age, Patient};
 use crate::report::{self, SOFTWARE};
 use crate::shown;
@@ -20,8 +20,12 @@ const LISTED: usize = 16;
 const OK: &str = "OK";
 
 /// The state of one line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Console {
+    /// The line's name.
+    line: String,
+    /// Whose cases it may drop.
+    reach: Reach,
     faults: FaultQueue,
     chosen: Chosen,
 }
@@ -37,6 +41,21 @@ struct Chosen {
 }
 
 impl Console {
+    /// The console of a line of this name.
+    pub fn new(line: &str, reach: Reach) -> Self {
+        Self {
+            line: line.to_owned(),
+            reach,
+            faults: FaultQueue::default(),
+            chosen: Chosen::default(),
+        }
+    }
+
+    /// Whoever talks on this line.
+    pub(super) fn giver(&self) -> Giver {
+        Giver::Line(self.line.clone())
+    }
+
     /// Gives back what is typed, where that was asked for.
     pub fn echo(&mut self, byte: u8, out: &mut Vec<u8>) {
         match byte {
@@ -121,6 +140,7 @@ impl Console {
                     source: path.to_owned(),
                     exam: self.chosen.exam.clone(),
                     region: self.chosen.region,
+                    giver: Some(self.giver()),
                     priority: self.chosen.priority,
                     patient: self.chosen.patient,
                     ..Order::default()
@@ -132,7 +152,7 @@ impl Console {
                 self.chosen.patient = Patient::default();
                 Ok(case.to_string())
             }
-            Command::Rerun(case) => Ok(cases.rerun(case)?.to_string()),
+            Command::Rerun(case) => Ok(cases.rerun(case, self.giver())?.to_string()),
             Command::Region(region) => {
                 self.chosen.region = region;
                 ok()
@@ -154,7 +174,7 @@ impl Console {
             Command::CaseStatus(case) => Ok(format!("{case} {}", cases.state(case)?.word())),
             Command::CaseResult(case, form) => result(case, form, cases),
             Command::CaseList => Ok(list(cases)),
-            Command::Abort => Ok(cases.abort()?.to_string()),
+            Command::Abort => Ok(cases.abort(&self.giver(), self.reach)?.to_string()),
             Command::Page(page) => {
                 cases.events().turn_to(page)?;
                 ok()

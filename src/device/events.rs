@@ -156,7 +156,10 @@ impl Events {
     /// Begins to listen.
     pub fn subscribe(&self) -> Listener {
         let queue = Arc::default();
-        lock(&self.listeners).push(Arc::downgrade(&queue));
+        let mut listeners = lock(&self.listeners);
+        // Those that have gone: where nothing happens, many may come and go.
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(Arc::downgrade(&queue));
         Listener(queue)
     }
 
@@ -247,6 +250,16 @@ mod tests {
         }
         let kept: Vec<u64> = std::iter::from_fn(|| case_of(asleep.next(Duration::ZERO))).collect();
         assert_eq!(kept, (1000 - KEPT as u64..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn listeners_that_have_gone_leave_nothing_behind() {
+        let events = Events::default();
+        let stays = events.subscribe();
+        (0..1000).for_each(|_| drop(events.subscribe()));
+        assert!(lock(&events.listeners).len() <= 2);
+        events.tell(&Event::Accepted { case: 7 });
+        assert_eq!(case_of(stays.next(Duration::ZERO)), Some(7));
     }
 
     #[test]

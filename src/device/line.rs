@@ -4,7 +4,7 @@ use firmware_host::fault::Fault;
 use firmware_host::link::Millis;
 use firmware_host::wire::{Run, Splitter, WireBytes, pack};
 
-use super::cases::Cases;
+use super::cases::{Cases, Reach};
 use super::console::Console;
 use super::link::Link;
 
@@ -19,11 +19,11 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// A line of this name and of so many bits a second, on which nothing was said.
-    pub fn new(cases: &'a Cases, name: &str, baud: u32) -> Self {
+    pub fn new(cases: &'a Cases, name: &str, baud: u32, reach: Reach) -> Self {
         Self {
             cases,
             splitter: Splitter::default(),
-            console: Console::default(),
+            console: Console::new(name, reach),
             link: Link::new(cases, name, baud),
         }
     }

@@ -21,7 +21,7 @@ use super::events::Listener;
 use super::images::{Begun, Pin, Upload};
 use super::line::checked;
 use crate::finding::Channel;
-use crate::journal::{Asker, Identity, Order, RequestId};
+use crate::journal::{Asker, Giver, Identity, Order, RequestId};
 use crate::patient::{Age, Patient};
 use crate::report::{self, SOFTWARE};
 use crate::sha256::Sha256;
@@ -209,7 +209,7 @@ impl<'a> Link<'a> {
             }
             Request::Put { image, size } => {
                 self.upload = None;
-                match self.cases.begin_image(image, size) {
+                match self.cases.begin_image(image, size, Some(&console.giver())) {
                     Ok(Begun::Stored(pin)) => self.stored(image, Some(pin)),
                     Ok(Begun::Wanted(upload)) => {
                         let offset = upload.have();
@@ -231,7 +231,7 @@ impl<'a> Link<'a> {
                     region,
                     ..Order::default()
                 };
-                self.run(request, &image, order);
+                self.run(request, &image, order, console.giver());
             }
             Request::RunWith {
                 request,
@@ -255,7 +255,7 @@ impl<'a> Link<'a> {
                     },
                     ..Order::default()
                 };
-                self.run(request, &image, order);
+                self.run(request, &image, order, console.giver());
             }
             Request::Client { identity } => self.host = Some(Identity(identity)),
             Request::Fetch => {
@@ -266,7 +266,7 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn run(&mut self, request: u64, image: &Digest, order: Order) {
+    fn run(&mut self, request: u64, image: &Digest, order: Order, giver: Giver) {
         let asker = match self.host {
             Some(identity) => Asker::Host(identity),
             None => Asker::Line(self.line.clone()),
@@ -277,6 +277,7 @@ impl<'a> Link<'a> {
                 asker,
                 number: request,
             }),
+            giver: Some(giver),
             ..order
         };
         match self.cases.run_stored(order, image) {

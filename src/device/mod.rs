@@ -24,6 +24,7 @@ mod nameable;
 mod power;
 mod room;
 mod run;
+mod seats;
 mod self_test;
 mod serial;
 pub mod sinks;
@@ -35,7 +36,7 @@ mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use cases::{Afterwards, Cases, State, Summary, Wanted};
+pub use cases::{Afterwards, Bounds, Cases, Reach, State, Summary, Wanted};
 pub use console::Console;
 pub use display::{Asked, Displays, GlassError, Manner, place};
 pub use events::{Event, Events, Found, Health, Listener};

@@ -16,7 +16,7 @@ use crate::bundle::{Bundle, Exam, Outline};
 use crate::finding::{Answer, Channel, Finding, Help, Refusal, RefusalCode};
 use crate::focus::Prompt;
 use crate::image::{self, FrameChoice, Image};
-use crate::journal::{Bound, Order};
+use crate::journal::{Bound, Giver, Order};
 use crate::pipeline::{self, Observer, Overrides, Stage, Timings};
 use crate::report::{self, Record};
 
@@ -70,6 +70,13 @@ impl Ran {
         Self::refused(fault(&order.source, why)).held_to(order)
     }
 
+    /// A case that was dropped before it ran, by another than whoever gave it.
+    pub(super) fn dropped(case: u64, order: &Order, by: &Giver) -> Self {
+        let what = format!("{}: dropped by {by} before it ran", order.source);
+        let help = Help::RunAgain(case);
+        Self::refused(Refusal::new(RefusalCode::Aborted, what, help))
+    }
+
     /// A case of whose image nothing could be read when it was accepted; `None` where there
     /// is something to run.
     fn unreadable(order: &Order) -> Option<Self> {
@@ -121,7 +128,7 @@ impl Ran {
     /// The answer as `--format json` writes it.
     pub fn record(&self, bundle: &Outline, case: u64, order: &Order, timings: &Timings) -> Value {
         let answer = match &self.outcome {
-            Ok(found) => Answer::Finding(Box::new(with_claim(&found.finding, order))),
+            Ok(found) => Answer::Finding(Box::new(with_notes(&found.finding, order))),
             Err(refusal) => Answer::Refusal {
                 case: Some(case.to_string()),
                 exam: order.exam.clone(),
@@ -199,9 +206,17 @@ fn exam<'a>(bundle: &'a Bundle, order: &Order, image: &Image) -> Result<&'a Exam
     })
 }
 
-/// The finding; where its sender called other content by the same UID, it says so.
-fn with_claim(finding: &Finding, order: &Order) -> Finding {
+/// The finding, with what there is to know of its sender: one that called other content by the
+/// same UID, or that said more of a hurry than it may.
+fn with_notes(finding: &Finding, order: &Order) -> Finding {
     let mut finding = finding.clone();
+    finding.reasons.extend(order.priority_said.map(|said| {
+        format!(
+            "priority_not_granted: its sender said {}, and may not hurry; answered as {}",
+            said.word(),
+            order.priority.word()
+        )
+    }));
     finding.reasons.extend(order.same_claim_as.map(|case| {
         format!(
             "uid_reused: case {case} has other content under the same SOP Instance UID; look at both"

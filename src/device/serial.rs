@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::cases::Cases;
+use super::cases::{Cases, Reach};
 use super::line::Line;
 use super::power::Loop;
 
@@ -28,27 +28,32 @@ pub enum Port {
         path: String,
         /// Bits a second; 8 data bits, no parity, 1 stop bit.
         baud: u32,
+        /// Whose cases its console may drop.
+        abort: Reach,
     },
     /// Standard input and output, to try the console at a desk.
-    Standard,
+    Standard {
+        /// Whose cases its console may drop.
+        abort: Reach,
+    },
 }
 
 /// Talks on a line. Ends only where standard input does.
 pub fn talk(port: &Port, cases: &Cases) {
     match port {
-        Port::Standard => {
-            let mut line = Line::new(cases, "-", STANDARD_BAUD);
+        Port::Standard { abort } => {
+            let mut line = Line::new(cases, "-", STANDARD_BAUD, *abort);
             let turning = cases.power().must_turn("standard input", STANDSTILL);
             if let Err(error) = converse(&mut line, &mut standard(), &turning) {
                 log::error!("standard input and output: {error}");
             }
         }
-        Port::Device { path, baud } => keep_open(path, *baud, cases),
+        Port::Device { path, baud, abort } => keep_open(path, *baud, *abort, cases),
     }
 }
 
-fn keep_open(path: &str, baud: u32, cases: &Cases) {
-    let mut line = Line::new(cases, path, baud);
+fn keep_open(path: &str, baud: u32, abort: Reach, cases: &Cases) {
+    let mut line = Line::new(cases, path, baud, abort);
     let mut missing = false;
     let turning = cases.power().must_turn(path, STANDSTILL);
     loop {

@@ -67,14 +67,19 @@ impl Tally {
         self.started.map(|since| since.elapsed())
     }
 
-    /// A case was answered: refused by this code, or with a finding.
+    /// The case that ran was answered: refused by this code, or with a finding.
     pub fn answered(&mut self, case: u64, code: Option<&str>) {
+        if let Some(started) = self.started.take() {
+            self.ends.run.note(started.elapsed());
+        }
+        self.answered_without_run(case, code);
+    }
+
+    /// The same for a case that never ran.
+    pub fn answered_without_run(&mut self, case: u64, code: Option<&str>) {
         match code {
             None => self.ends.findings += 1,
             Some(code) => *self.ends.refusals.entry(code.to_owned()).or_default() += 1,
-        }
-        if let Some(started) = self.started.take() {
-            self.ends.run.note(started.elapsed());
         }
         if let Some(accepted) = self.accepted.remove(&case) {
             self.ends.latency.note(accepted.elapsed());

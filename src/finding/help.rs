@@ -30,6 +30,8 @@ pub enum Help {
     ShowNoPicture,
     /// Run the self-test.
     SelfTest,
+    /// Have this case's image answered again.
+    RunAgain(u64),
 }
 
 /// Who is told.
@@ -96,6 +98,11 @@ impl Help {
                     _ => words.to_owned(),
                 }
             }
+            Self::RunAgain(case) => match channel {
+                Channel::Console => format!("run it again with CASE:RERun {case}"),
+                Channel::Link | Channel::CommandLine => "send the image again".to_owned(),
+                Channel::Record => format!("send the image again, or have case {case} run again"),
+            },
             Self::SelfTest => {
                 let how = match channel {
                     Channel::Console => " (*TST?)",
@@ -160,7 +167,7 @@ mod tests {
     use super::*;
 
     /// Each kind of help, once.
-    fn all() -> [Help; 10] {
+    fn all() -> [Help; 11] {
         [
             Help::from("do something"),
             Help::ChooseExam(vec!["brain4".to_owned(), "covid3".to_owned()]),
@@ -172,6 +179,7 @@ mod tests {
             Help::MovePrompt,
             Help::ShowNoPicture,
             Help::SelfTest,
+            Help::RunAgain(7),
         ]
     }
 

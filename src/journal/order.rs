@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Priority;
+use super::{Giver, Priority};
 use crate::finding::Refusal;
 use crate::patient::Patient;
 use crate::sha256::Sha256;
@@ -43,9 +43,15 @@ pub struct Order {
     /// An older case of other content whose sender gave it the same SOP Instance UID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_claim_as: Option<u64>,
+    /// Who gave it; old entries do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub giver: Option<Giver>,
     /// How much it hurries; old entries do not say.
     #[serde(default)]
     pub priority: Priority,
+    /// How much it was said to hurry, by one whose images may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_said: Option<Priority>,
     /// What whoever asks says of the patient.
     #[serde(default, skip_serializing_if = "Patient::is_unknown")]
     pub patient: Patient,

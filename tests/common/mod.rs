@@ -17,6 +17,8 @@ pub mod film;
 pub mod hold;
 pub mod labelled;
 pub mod maker;
+#[cfg(target_os = "linux")]
+pub mod peer;
 #[cfg(unix)]
 pub mod pty;
 pub mod receivers;

@@ -420,6 +420,13 @@ pub fn cure(code: &str, language: Language) -> Option<&'static str> {
             "Endesha kujipima. Ikifaulu, hifadhi picha na utoe taarifa.",
             "स्वयं जाँच चलाएँ। सफल हो तो छवि रखें और सूचित करें।",
         ],
+        "aborted" => [
+            "Dropped before it ran. Run the case again.",
+            "Annulé avant de commencer. Relancez le cas.",
+            "Cancelado antes de empezar. Repita el caso.",
+            "Imefutwa kabla ya kuanza. Rudia kesi.",
+            "शुरू होने से पहले रद्द। केस दोहराएँ।",
+        ],
         "self_test" => [
             "The self-test failed. Do not use this device.",
             "L'autotest a échoué. N'utilisez pas cet appareil.",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use firmware_host::screens::Language;
+use medfocus::device::Reach;
 use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown, Watched, Written};
 use medfocus::device::dicom::{self, Pacs, Peer};
 
@@ -64,9 +65,16 @@ pub struct Options {
     /// The device's own DICOM AE title; MEDFOCUS where nothing says otherwise
     #[arg(long, value_name = "TITLE", value_parser = dicom::title_of)]
     aet: Option<String>,
-    /// Who may send DICOM images; may be given several times, anyone where absent
+    /// Who may send DICOM images; may be given several times, this computer alone where absent
     #[arg(long, value_name = "TITLE[@ADDRESS]")]
     dicom_allow: Vec<Peer>,
+    /// Let anyone send DICOM images, from anywhere
+    #[arg(long, conflicts_with = "dicom_allow")]
+    dicom_open: bool,
+    /// Whose DICOM images may hurry: what others say of a hurry is written down and not done;
+    /// may be given several times
+    #[arg(long, value_name = "TITLE[@ADDRESS]")]
+    dicom_hurry: Vec<Peer>,
     /// Exam that every DICOM image is asked; where absent, the one that it asks for itself
     #[arg(long, value_name = "NAME")]
     dicom_exam: Option<String>,
@@ -145,6 +153,7 @@ impl Options {
             let serial = |port: &String| Serial {
                 port: port.clone(),
                 baud: Serial::BAUD,
+                abort: Reach::default(),
             };
             config.serial = self.serial.iter().map(serial).collect();
         }
@@ -181,6 +190,14 @@ impl Options {
         put_some(&mut dicom.exam, &self.dicom_exam);
         if !self.dicom_allow.is_empty() {
             dicom.allow.clone_from(&self.dicom_allow);
+            dicom.open = false;
+        }
+        if self.dicom_open {
+            dicom.open = true;
+            dicom.allow.clear();
+        }
+        if !self.dicom_hurry.is_empty() {
+            dicom.hurry.clone_from(&self.dicom_hurry);
         }
         put_some(&mut config.health.metrics, &self.metrics);
         self.overrule_sinks(config);

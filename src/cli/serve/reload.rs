@@ -74,8 +74,7 @@ impl Running {
         }
         self.config.bundle = config.bundle;
         self.config.queue = config.queue;
-        let most = self.config.queue.most_waiting;
-        self.cases.set_most_waiting(most as usize);
+        self.cases.bound(&self.config.queue);
         let trust = self.config.bundle.trust(&Store::of(&self.state));
         self.cases.load(Wanted { folder, trust });
         Ok(changes)

@@ -16,7 +16,7 @@ use firmware_host::message::Digest;
 
 use super::{Cases, Event, State, lock};
 use crate::device::images::Copied;
-use crate::journal::{Asker, Bound, Claim, Entry, Line, Order, RequestId};
+use crate::journal::{Asker, Bound, Claim, Entry, Giver, Line, Order, RequestId};
 use crate::sha256::Sha256;
 
 /// How long a file may take to be copied, before whoever asked is told that it does.
@@ -115,11 +115,9 @@ impl Cases {
         if !self.power.is_on() {
             return Err(Fault::Stopping);
         }
-        if !self.may_wait(order.priority) {
-            return Err(Fault::TooManyWaiting);
-        }
+        self.may_wait(order.priority, order.giver.as_ref())?;
         self.has_room(0)?;
-        let copied = self.copy(Path::new(&order.source))?;
+        let copied = self.copy(Path::new(&order.source), order.giver.as_ref())?;
         let image = copied.image.clone();
         let accepted = self.accept(Order {
             image: Some(image.clone()),
@@ -133,34 +131,33 @@ impl Cases {
     }
 
     /// On a thread of its own: a share that does not answer must not keep a line from talking.
-    fn copy(&self, path: &Path) -> Result<Copied, Fault> {
+    fn copy(&self, path: &Path, giver: Option<&Giver>) -> Result<Copied, Fault> {
         if self.copying.fetch_add(1, Ordering::SeqCst) >= MOST_COPIES {
             self.copying.fetch_sub(1, Ordering::SeqCst);
             return Err(Fault::ImageBusy);
         }
         let (sender, copied) = channel();
-        let (images, room) = (Arc::clone(&self.images), self.room.clone());
+        let (images, giver) = (Arc::clone(&self.images), giver.cloned());
         let (path, copying) = (path.to_owned(), Arc::clone(&self.copying));
         let nameable = self.nameable.get().cloned().unwrap_or_default();
         let state = self.state.clone();
         std::thread::spawn(move || {
             let opened = nameable.open(&path, &state);
-            let copied = opened.and_then(|file| images.copy_from(file, &path, &room));
+            let copied = opened.and_then(|file| images.copy_from(file, &path, giver.as_ref()));
             copying.fetch_sub(1, Ordering::SeqCst);
             // Whoever asked may wait no longer.
             let _ = sender.send(copied);
         });
-        copied
-            .recv_timeout(COPY_PATIENCE)
-            .unwrap_or(Err(Fault::ImageTimeout))
+        let copied = copied.recv_timeout(COPY_PATIENCE);
+        self.told_full(copied.unwrap_or(Err(Fault::ImageTimeout)))
     }
 
     /// Accepts a case; its number is durable when this returns. A request that was accepted
     /// before is the same case.
     ///
     /// # Errors
-    /// [`Fault::RequestReused`], [`Fault::TooManyWaiting`], [`Fault::NoSuchImage`],
-    /// [`Fault::Stopping`], [`Fault::StorageFull`] or [`Fault::Storage`]; then nothing was
+    /// [`Fault::RequestReused`], [`Fault::TooManyWaiting`], [`Fault::TooManyRefused`],
+    /// [`Fault::NoSuchImage`], [`Fault::Stopping`], [`Fault::StorageFull`] or [`Fault::Storage`]; then nothing was
     /// accepted.
     pub fn accept(&self, order: Order) -> Result<u64, Fault> {
         self.take_on(order, |cases, order| cases.requested(order))
@@ -175,17 +172,11 @@ impl Cases {
         if !self.power.is_on() {
             return Err(Fault::Stopping);
         }
-        let most_waiting = self.most_waiting.load(Ordering::Relaxed);
         let mut ledger = lock(&self.ledger);
         if let Some(case) = known(self, &order)? {
             return Ok(case);
         }
-        if !lock(&self.board)
-            .waiting
-            .has_room(order.priority, most_waiting)
-        {
-            return Err(Fault::TooManyWaiting);
-        }
+        self.may_wait(order.priority, order.giver.as_ref())?;
         self.has_room(0)?;
         // An image that was given to the device may have been taken away meanwhile.
         let image = self.place(&order);
@@ -223,7 +214,7 @@ impl Cases {
     /// # Errors
     /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::NoSuchImage`] where the image
     /// is kept no longer or there was none, and those of [`Cases::accept`].
-    pub fn rerun(&self, case: u64) -> Result<u64, Fault> {
+    pub fn rerun(&self, case: u64, giver: Giver) -> Result<u64, Fault> {
         if !self.state(case)?.has_ended() {
             return Err(Fault::NotFinished);
         }
@@ -238,11 +229,12 @@ impl Cases {
             rerun_of: Some(case),
             file: None,
             image: Some(Bound::Stored(sha256)),
+            giver: Some(giver),
             ..before
         };
         // Held until the case is accepted, so that the image does not go meanwhile.
         let kept = lock(&self.kept);
-        self.bring_back(&kept, &sha256)?;
+        self.bring_back(&kept, &sha256, again.giver.as_ref())?;
         self.take_on(again, |_, _| Ok(None))
     }
 
@@ -274,6 +266,9 @@ impl Cases {
                 Ok(known.filter(|known| *known != case))
             });
         }
+        // Each writes to the journal and tells every sink again, for no new answer.
+        self.may_fail(order.giver.as_ref())?;
+        self.note_failed(order.giver.as_ref());
         self.owe_again(case)?;
         self.release_again(case, &self.place(&order));
         Ok(case)

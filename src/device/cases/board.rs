@@ -60,6 +60,11 @@ impl Ending {
         }
     }
 
+    /// Whether it is a refusal that lies in what was given.
+    pub fn is_of_image(&self) -> bool {
+        self.state == State::Refusal && !self.lies_in_device
+    }
+
     /// It was dropped before it ran.
     pub fn aborted() -> Self {
         Self {
@@ -147,6 +152,8 @@ pub(super) struct Board {
     pub images_short: bool,
     /// In what way the journal is not as the device left it.
     pub doubt: Doubt,
+    /// An image found no room in the store of late.
+    pub store_full: bool,
 }
 
 /// Self-tests that somebody asked for, by their number.
@@ -231,6 +238,7 @@ impl Board {
         let mut warnings: Vec<String> = warned.map(|check| check.name.clone()).collect();
         warnings.extend(self.doubt.get().map(|how| how.code().to_owned()));
         warnings.extend(self.images_short.then(|| "images_short".to_owned()));
+        warnings.extend(self.store_full.then(|| "store_full".to_owned()));
         let sinks = self.dues.accounts().into_iter();
         let held_up = sinks.filter(|sink| sink.obstacle.is_some());
         warnings.extend(held_up.map(|sink| format!("sink_{}", sink.name)));

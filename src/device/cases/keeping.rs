@@ -14,10 +14,10 @@ use firmware_host::message::Digest;
 use jiff::Timestamp;
 
 use super::{Cases, lock};
-use crate::device::images::{self, Begun, Copied, is_whole, place};
+use crate::device::images::{self, Begun, Copied, Pin, is_whole, place};
 use crate::device::kept::{Doomed, Kept};
 use crate::files;
-use crate::journal::{Entry, JournalError, Order};
+use crate::journal::{Entry, Giver, JournalError, Order};
 use crate::sha256::Sha256;
 
 /// Folders in the state folder that images are given into. Entries of before there was one
@@ -80,6 +80,10 @@ impl Cases {
         loop {
             self.purge();
             self.set_storage_full(!self.room.takes(0));
+            if let Err(error) = self.images.sweep() {
+                log::warn!("the store of images cannot be looked through: {error}");
+            }
+            self.set_store_full(self.images.is_full());
             let mut board = lock(&self.board);
             if !board.look_after_images {
                 let waited = self.owing.wait_timeout(board, ROUND);
@@ -134,8 +138,46 @@ impl Cases {
     pub(in crate::device) fn copy_image(
         &self,
         file: &mut File,
+        giver: Option<&Giver>,
     ) -> std::io::Result<Result<Copied, Fault>> {
-        self.images.copy(file, &self.room)
+        let copied = self.images.copy(file, giver)?;
+        Ok(self.told_full(copied))
+    }
+
+    /// Gives a received file a name in the store.
+    ///
+    /// # Errors
+    /// Those of [`Images::link`](crate::device::images::Images::link).
+    pub(in crate::device) fn link_image(
+        &self,
+        path: &Path,
+        giver: Option<&Giver>,
+    ) -> Result<(Sha256, Pin), Fault> {
+        self.told_full(self.images.link(path, giver))
+    }
+
+    /// Where an image found no room, it is told.
+    pub(super) fn told_full<T>(&self, done: Result<T, Fault>) -> Result<T, Fault> {
+        match &done {
+            Err(Fault::StoreFull) => self.set_store_full(true),
+            Err(Fault::StorageFull) => {
+                self.set_storage_full(true);
+                self.look_after_images();
+            }
+            _ => {}
+        }
+        done
+    }
+
+    fn set_store_full(&self, full: bool) {
+        let mut board = lock(&self.board);
+        if std::mem::replace(&mut board.store_full, full) != full {
+            if full {
+                log::warn!("the store of images is full: see which source sends so many");
+            } else {
+                log::info!("the store of images has room again");
+            }
+        }
     }
 
     /// An image was stored: where no case waits for it, it goes again.
@@ -162,7 +204,12 @@ impl Cases {
     ///
     /// # Errors
     /// [`Fault::NoSuchImage`] where it is kept no longer or damaged, [`Fault::Storage`].
-    pub(super) fn bring_back(&self, kept: &Kept, sha256: &Sha256) -> Result<(), Fault> {
+    pub(super) fn bring_back(
+        &self,
+        kept: &Kept,
+        sha256: &Sha256,
+        giver: Option<&Giver>,
+    ) -> Result<(), Fault> {
         let path = kept.path(&sha256.to_string());
         if self.images.holds_whole(&sha256.0) {
             return Ok(());
@@ -170,10 +217,7 @@ impl Cases {
         if !is_whole(&path, sha256) {
             return Err(Fault::NoSuchImage);
         }
-        self.images.link_as(&path, sha256).map_err(|error| {
-            log::error!("images: {error}");
-            Fault::Storage
-        })
+        self.told_full(self.images.link_as(&path, sha256, giver))
     }
 
     /// Keeps the image of an ended case, or removes it, unless another case waits for it
@@ -211,12 +255,14 @@ impl Cases {
     /// Begins to take an image into the device's own store, or goes on with it.
     ///
     /// # Errors
-    /// [`Fault::StorageFull`], and those of [`Images::begin`](crate::device::images::Images::begin).
-    pub(in crate::device) fn begin_image(&self, image: Digest, size: u32) -> Result<Begun, Fault> {
-        if !self.images.holds(&image) {
-            self.has_room(size.into())?;
-        }
-        self.images.begin(image, size)
+    /// Those of [`Images::begin`](crate::device::images::Images::begin).
+    pub(in crate::device) fn begin_image(
+        &self,
+        image: Digest,
+        size: u32,
+        giver: Option<&Giver>,
+    ) -> Result<Begun, Fault> {
+        self.told_full(self.images.begin(image, size, giver))
     }
 
     /// Whether so many bytes can be taken without filling the disk.

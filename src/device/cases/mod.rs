@@ -5,30 +5,35 @@
 //! Events are told under the board's lock, so that they come in the order of what
 //! happened.
 
+mod abort;
 mod accept;
 mod board;
 mod delivery;
 mod keeping;
 mod past;
 mod queue;
+mod refused;
 mod standings;
 mod vitals;
 mod work;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
 use firmware_host::fault::Fault;
 use serde_json::{Value, json};
 
+pub use abort::Reach;
 use board::Board;
 pub(super) use board::Ending;
 pub use board::{State, Summary};
 use keeping::Leftovers;
 use past::Past;
+pub use queue::Bounds;
+use refused::Refused;
 use standings::Standing;
 pub(super) use vitals::Vitals;
 pub(super) use work::Task;
@@ -45,7 +50,7 @@ use super::{config, lock};
 use crate::bundle::Outline;
 use crate::device_key::PublicKey;
 use crate::journal::{
-    Checkpoint, Entry, Journal, JournalError, LINK, Line, Order, Priority, Reader,
+    Checkpoint, Entry, Giver, Journal, JournalError, LINK, Line, Order, Priority, Reader,
 };
 use crate::sha256::Sha256;
 
@@ -86,8 +91,10 @@ pub struct Cases {
     owing: Condvar,
     events: Arc<Events>,
     power: Arc<Power>,
-    /// Cases of one priority that may wait at once.
-    most_waiting: AtomicUsize,
+    /// Cases that may wait at once.
+    bounds: Mutex<Bounds>,
+    /// How many cases of each giver came to nothing.
+    refused: Mutex<Refused>,
     /// Files that are being copied into the store.
     copying: Arc<AtomicUsize>,
     /// The files that a console may name.
@@ -132,9 +139,11 @@ impl Cases {
             log::warn!("journal: {} cases wait again", open.len());
         }
         leftovers.recall(&mut kept, &spent).map_err(in_kept())?;
-        let waiting = open.values().map(|open| place(state, &open.order));
-        let ended = spent.iter().map(|spent| spent.place.clone());
-        let images = Images::open(state, &waiting.chain(ended).collect())
+        let waiting = open.values();
+        let waiting = waiting.map(|open| (place(state, &open.order), open.order.giver.clone()));
+        let ended = spent.iter().map(|spent| (spent.place.clone(), None));
+        let room = Room::new(state.to_owned(), afterwards.keeping.least_free);
+        let images = Images::open(state, &ended.chain(waiting).collect(), room.clone())
             .map_err(in_folder(state.join("images")))?;
         board.doubt = journal.doubt();
         for (case, open) in open {
@@ -151,13 +160,14 @@ impl Cases {
             ledger: Mutex::new(Ledger { journal, next }),
             board: Mutex::new(board),
             kept: Mutex::new(kept),
-            room: Room::new(state.to_owned(), afterwards.keeping.least_free),
+            room,
             arrived: Condvar::new(),
             tested: Condvar::new(),
             owing: Condvar::new(),
             events,
             power,
-            most_waiting: AtomicUsize::new(config::Queue::MOST_WAITING as usize),
+            bounds: Mutex::new(config::Queue::default().bounds()),
+            refused: Mutex::new(Refused::new(config::Queue::MOST_REFUSED)),
             copying: Arc::default(),
             nameable: OnceLock::new(),
         };
@@ -195,9 +205,11 @@ impl Cases {
         self.key
     }
 
-    /// From now on so many cases of one priority may wait; those that wait already do.
-    pub fn set_most_waiting(&self, most: usize) {
-        self.most_waiting.store(most, Ordering::Relaxed);
+    /// From now on so many cases may wait, and so many of one giver come to nothing in an
+    /// hour; those that wait already do.
+    pub fn bound(&self, queue: &config::Queue) {
+        *lock(&self.bounds) = queue.bounds();
+        lock(&self.refused).most_an_hour(queue.most_refused);
     }
 
     /// The device's own number, chosen by chance when its state folder was made.
@@ -240,37 +252,26 @@ impl Cases {
         Arc::clone(&lock(&self.bundle))
     }
 
-    /// Whether another case of this priority may wait now.
-    pub fn may_wait(&self, priority: Priority) -> bool {
-        let most = self.most_waiting.load(Ordering::Relaxed);
-        lock(&self.board).waiting.has_room(priority, most)
-    }
-
-    /// Drops the cases that wait; gives how many.
+    /// Whether another case of this priority and giver may wait now.
     ///
     /// # Errors
-    /// [`Fault::Storage`]; those that were dropped before stay dropped.
-    pub fn abort(&self) -> Result<usize, Fault> {
-        let mut dropped = 0;
-        loop {
-            // Taken off the board first, so that it cannot begin to run meanwhile.
-            let Some((case, order)) = lock(&self.board).waiting.pop_oldest() else {
-                return Ok(dropped);
-            };
-            let written = lock(&self.ledger).journal.append(Entry::Aborted { case });
-            if let Err(error) = written {
-                lock(&self.board).waiting.push(case, order);
-                self.storage_failed(&error);
-                return Err(Fault::Storage);
-            }
-            let mut board = lock(&self.board);
-            board.end(case, Ending::aborted());
-            board.tally.aborted(case);
-            self.events.tell(&Event::Aborted { case });
-            drop(board);
-            self.spent(case, &order, None);
-            dropped += 1;
-        }
+    /// [`Fault::TooManyWaiting`], [`Fault::TooManyRefused`].
+    pub fn may_wait(&self, priority: Priority, giver: Option<&Giver>) -> Result<(), Fault> {
+        self.may_fail(giver)?;
+        let bounds = *lock(&self.bounds);
+        let has_room = lock(&self.board).waiting.has_room(priority, giver, bounds);
+        has_room.then_some(()).ok_or(Fault::TooManyWaiting)
+    }
+
+    /// Whether a case of this giver may come to nothing: each is written down for ever.
+    fn may_fail(&self, giver: Option<&Giver>) -> Result<(), Fault> {
+        let may = lock(&self.refused).may(giver, Instant::now());
+        may.then_some(()).ok_or(Fault::TooManyRefused)
+    }
+
+    /// A case of this giver came to nothing.
+    fn note_failed(&self, giver: Option<&Giver>) {
+        lock(&self.refused).note(giver, Instant::now());
     }
 
     /// Where a case stands.

@@ -5,14 +5,35 @@
 //! cases before it, one waits for `(PASSED + 1) * (n + 1)` others at most, whatever comes.
 //!
 //! A case is refused where as many of its own or a higher priority wait as may: what is
-//! routine can never keep out what hurries, and what waits is bounded all the same.
+//! routine can never keep out what hurries, and what waits is bounded all the same. Whoever
+//! gives cases has a share of those places: one that floods the queue keeps out nobody else.
 
 use std::collections::BTreeMap;
 
-use crate::journal::{Order, Priority};
+use crate::journal::{Giver, Order, Priority};
 
 /// So many cases in a row may go before an older one.
 const PASSED: usize = 4;
+
+/// A full queue still takes so many of a giver that has hardly any there: one in so many of
+/// the places.
+const FEW: usize = 16;
+
+/// How many may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Of one priority or a higher one.
+    pub most: usize,
+    /// Of those, of one giver.
+    pub most_per_giver: usize,
+}
+
+impl Bounds {
+    /// What a giver may always have waiting, however many others do.
+    fn few(&self) -> usize {
+        (self.most / FEW).clamp(1, self.most_per_giver.max(1))
+    }
+}
 
 /// The cases that wait, by number.
 #[derive(Debug, Default)]
@@ -31,10 +52,16 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Whether another of this priority may wait, where `most` of each may.
-    pub fn has_room(&self, priority: Priority, most: usize) -> bool {
-        let before = |order: &&Order| order.priority >= priority;
-        self.waiting.values().filter(before).count() < most
+    /// Whether another of this priority and giver may wait.
+    pub fn has_room(&self, priority: Priority, giver: Option<&Giver>, bounds: Bounds) -> bool {
+        let before = self.waiting.values().filter(|o| o.priority >= priority);
+        let (mut all, mut own) = (0, 0);
+        for order in before {
+            all += 1;
+            own += usize::from(order.giver.as_ref() == giver);
+        }
+        let has_place = all < bounds.most || (own < bounds.few() && all < 2 * bounds.most);
+        has_place && own < bounds.most_per_giver
     }
 
     pub fn push(&mut self, case: u64, order: Order) {
@@ -52,9 +79,10 @@ impl Queue {
         self.waiting.remove_entry(&case)
     }
 
-    /// The case that waits longest.
-    pub fn pop_oldest(&mut self) -> Option<(u64, Order)> {
-        self.waiting.pop_first()
+    /// Takes off the case of such an order that waits longest.
+    pub fn pop_oldest(&mut self, is: impl Fn(&Order) -> bool) -> Option<(u64, Order)> {
+        let case = *self.waiting.iter().find(|(_, order)| is(order))?.0;
+        self.waiting.remove_entry(&case)
     }
 
     /// Whether a case waits whose order is such a one.
@@ -108,18 +136,62 @@ mod tests {
 
     #[test]
     fn what_is_routine_keeps_nothing_out_that_hurries() {
+        let has_room = |queue: &Queue, priority, most| {
+            let most_per_giver = most;
+            let bounds = Bounds {
+                most,
+                most_per_giver,
+            };
+            queue.has_room(priority, None, bounds)
+        };
         let mut queue = queue(&[Routine, Urgent, Routine]);
-        assert!(!queue.has_room(Routine, 3) && queue.has_room(Urgent, 3));
+        assert!(!has_room(&queue, Routine, 3) && has_room(&queue, Urgent, 3));
         queue.push(4, order(Stat));
-        assert!(!queue.has_room(Urgent, 2) && queue.has_room(Stat, 2));
+        assert!(!has_room(&queue, Urgent, 2) && has_room(&queue, Stat, 2));
         queue.push(5, order(Stat));
-        assert!(!queue.has_room(Stat, 2));
+        assert!(!has_room(&queue, Stat, 2));
+    }
+
+    #[test]
+    fn whoever_floods_the_queue_keeps_out_nobody_else() {
+        let bounds = Bounds {
+            most: 32,
+            most_per_giver: 24,
+        };
+        let peer = |number: usize| Giver::Dicom(format!("UNIT{number}@10.0.0.{number}"));
+        let flood = |queue: &mut Queue, giver: &Giver| {
+            for _ in 0..100 {
+                if queue.has_room(Stat, Some(giver), bounds) {
+                    let giver = Some(giver.clone());
+                    let case = queue.len() as u64;
+                    queue.push(
+                        case,
+                        Order {
+                            giver,
+                            ..order(Stat)
+                        },
+                    );
+                }
+            }
+        };
+        let mut queue = Queue::default();
+        flood(&mut queue, &peer(0));
+        assert_eq!(queue.len(), 24, "its share");
+        flood(&mut queue, &peer(1));
+        assert_eq!(queue.len(), 32, "the rest, and no more");
+        // Whoever comes to the full queue has a few places of its own, up to an end.
+        assert!(queue.has_room(Routine, Some(&Giver::User(7)), bounds));
+        for number in 2..100 {
+            flood(&mut queue, &peer(number));
+        }
+        assert_eq!(queue.len(), 64);
+        assert!(!queue.has_room(Stat, Some(&Giver::User(7)), bounds));
     }
 
     #[test]
     fn a_case_that_was_taken_off_and_put_back_keeps_its_place() {
         let mut queue = queue(&[Routine, Routine]);
-        let (case, order) = queue.pop_oldest().unwrap();
+        let (case, order) = queue.pop_oldest(|_| true).unwrap();
         let is_same = |order: &Order| order.source == "a.png";
         assert_eq!((case, queue.len(), queue.any(is_same)), (1, 1, true));
         queue.push(case, order);

@@ -104,8 +104,12 @@ impl Cases {
         }) else {
             return;
         };
+        let ending = Ending::answered(&record, span);
+        if ending.is_of_image() {
+            self.note_failed(order.giver.as_ref());
+        }
         let mut board = lock(&self.board);
-        board.end(case, Ending::answered(&record, span));
+        board.end(case, ending);
         board.tally.answered(case, code.as_deref());
         self.events.tell(&ran.event(case));
         drop(board);

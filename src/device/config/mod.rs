@@ -29,12 +29,14 @@ pub use sources::{After, Dicom, Serial, Socket, Watched};
 pub const EXAMPLE: &str = include_str!("../../../docs/medfocus.toml");
 
 /// Keys whose new value a running device takes up.
-const WHILE_RUNNING: [&str; 5] = [
+const WHILE_RUNNING: [&str; 7] = [
     "bundle.folder",
     "bundle.keys",
     "bundle.require_signature",
     "bundle.revoked",
     "queue.most_waiting",
+    "queue.most_of_one",
+    "queue.most_refused",
 ];
 
 /// The keys that two configurations differ in.
@@ -144,10 +146,20 @@ impl Config {
                 "name each port once",
             );
         }
-        if self.dicom.port.is_none() && (self.dicom.exam.is_some() || !self.dicom.allow.is_empty())
+        let dicom = &self.dicom;
+        let is_meant = dicom.exam.is_some() || dicom.open;
+        if dicom.port.is_none() && (is_meant || !dicom.allow.is_empty() || !dicom.hurry.is_empty())
         {
             let what = "nothing listens for DICOM images";
             conflict("dicom", what, "name the port to listen on: dicom.port");
+        }
+        if dicom.open && !dicom.allow.is_empty() {
+            let what = "anyone may send, and some are named";
+            conflict(
+                "dicom.open",
+                what,
+                "leave dicom.allow empty, or dicom.open false",
+            );
         }
         for (section, key, goes, deidentify) in [
             (

@@ -11,10 +11,10 @@ use serde::{Serialize, Serializer};
 
 use super::read::Section;
 use crate::bundle::{Key, Store, Trust};
-use crate::device::Keeping;
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::display::{Asked, Manner};
 use crate::device::worker;
+use crate::device::{Bounds, Keeping};
 
 /// The device itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -102,16 +102,37 @@ impl BundleChoice {
 pub struct Queue {
     /// Cases of one priority that may wait at once.
     pub most_waiting: u32,
+    /// Those of one source; where absent, three quarters of them.
+    pub most_of_one: Option<u32>,
+    /// Cases of one source that may come to nothing in an hour.
+    pub most_refused: u32,
 }
 
 impl Queue {
     /// Where nothing says otherwise.
     pub const MOST_WAITING: u32 = 64;
+    /// Where nothing says otherwise.
+    pub const MOST_REFUSED: u32 = 1000;
+
+    /// How many cases may wait.
+    pub fn bounds(&self) -> Bounds {
+        let three_quarters = (self.most_waiting * 3).div_ceil(4);
+        let of_one = self.most_of_one.unwrap_or(three_quarters);
+        Bounds {
+            most: self.most_waiting as usize,
+            most_per_giver: of_one as usize,
+        }
+    }
 
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
         let most_waiting = section.number("most_waiting", 1..=4096);
+        let most_of_one = section.number("most_of_one", 1..=4096);
+        let most_refused = section.number("most_refused", 1..=1_000_000);
         Self {
-            most_waiting: most_waiting.unwrap_or(Self::MOST_WAITING),
+            most_waiting: most_waiting.unwrap_or(default.most_waiting),
+            most_of_one,
+            most_refused: most_refused.unwrap_or(default.most_refused),
         }
     }
 }
@@ -120,6 +141,8 @@ impl Default for Queue {
     fn default() -> Self {
         Self {
             most_waiting: Self::MOST_WAITING,
+            most_of_one: None,
+            most_refused: Self::MOST_REFUSED,
         }
     }
 }

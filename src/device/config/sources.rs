@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::read::Section;
 use super::sections::texts;
-use crate::device::dicom::{Peer, title_of};
+use crate::device::Reach;
+use crate::device::dicom::{Deadlines, Peer, title_of};
 use crate::journal::Priority;
 
 /// A serial port.
@@ -18,6 +20,8 @@ pub struct Serial {
     pub port: String,
     /// Bits a second.
     pub baud: u32,
+    /// Whose cases its console may drop.
+    pub abort: Reach,
 }
 
 impl Serial {
@@ -27,10 +31,12 @@ impl Serial {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let port = section.text("port");
         let baud = section.number("baud", 300..=4_000_000);
+        let abort = section.parsed("abort", "own or any");
         let port = section.required("port", port, "write port = \"/dev/ttyUSB0\"")?;
         Some(Self {
             port,
             baud: baud.unwrap_or(Self::BAUD),
+            abort: abort.unwrap_or_default(),
         })
     }
 }
@@ -96,6 +102,18 @@ impl Watched {
     }
 }
 
+impl FromStr for Reach {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "own" => Ok(Self::Own),
+            "any" => Ok(Self::Any),
+            _ => Err(format!("'{word}' is nobody's cases: own or any")),
+        }
+    }
+}
+
 impl FromStr for After {
     type Err = String;
 
@@ -146,9 +164,22 @@ pub struct Dicom {
     pub bind: IpAddr,
     /// The device's own AE title.
     pub title: String,
-    /// Who may send; anyone where empty.
+    /// Who may send; where empty, this computer alone.
     #[serde(serialize_with = "texts")]
     pub allow: Vec<Peer>,
+    /// Anyone may send, from anywhere.
+    pub open: bool,
+    /// Whose images may hurry.
+    #[serde(serialize_with = "texts")]
+    pub hurry: Vec<Peer>,
+    /// Associations of one address at once.
+    pub most_per_address: u32,
+    /// Seconds that a peer may be silent.
+    pub idle_s: u32,
+    /// Seconds that one instance may take to come.
+    pub instance_s: u32,
+    /// Seconds that an association may take in all.
+    pub association_s: u32,
     /// The exam that every image is asked; where absent, the one that it asks for itself.
     pub exam: Option<String>,
 }
@@ -160,6 +191,12 @@ impl Default for Dicom {
             bind: Ipv4Addr::UNSPECIFIED.into(),
             title: "MEDFOCUS".to_owned(),
             allow: Vec::new(),
+            open: false,
+            hurry: Vec::new(),
+            most_per_address: 8,
+            idle_s: 60,
+            instance_s: 300,
+            association_s: 3600,
             exam: None,
         }
     }
@@ -170,13 +207,41 @@ impl Dicom {
         let default = Self::default();
         let port = section.number("port", 1..=u16::MAX.into());
         let title = section.parsed::<Title>("title", "1 to 16 characters");
+        let peers = "texts TITLE or TITLE@ADDRESS";
+        let mut number = |key, range, default| section.number(key, range).unwrap_or(default);
+        let most_per_address = number("most_per_address", 1..=64, default.most_per_address);
+        let idle_s = number("idle_s", 1..=3600, default.idle_s);
+        let instance_s = number("instance_s", 1..=86_400, default.instance_s);
+        let association_s = number("association_s", 1..=86_400, default.association_s);
         Self {
             port: port.and_then(|port| u16::try_from(port).ok()),
             bind: section.parsed("bind", "an address").unwrap_or(default.bind),
             title: title.map_or(default.title, |title| title.0),
-            allow: section.list("allow", "texts TITLE or TITLE@ADDRESS"),
+            allow: section.list("allow", peers),
+            open: section.flag("open").unwrap_or(default.open),
+            hurry: section.list("hurry", peers),
+            most_per_address,
+            idle_s,
+            instance_s,
+            association_s,
             exam: section.text("exam"),
         }
+    }
+
+    /// How long peers may take.
+    pub fn deadlines(&self) -> Deadlines {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Deadlines {
+            idle: seconds(self.idle_s),
+            instance: seconds(self.instance_s),
+            association: seconds(self.association_s),
+        }
+    }
+
+    /// Whether others than this computer could send, and nothing says who.
+    pub fn is_for_nobody(&self) -> bool {
+        let listens = self.port.is_some() && !self.bind.is_loopback();
+        listens && !self.open && self.allow.is_empty()
     }
 }
 

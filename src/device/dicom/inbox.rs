@@ -1,6 +1,7 @@
-//! Received instances, each in a file named by the hash of its SOP Instance UID and by that of
-//! its content: sent twice, it is stored once, and other content under the same UID is beside
-//! it.
+//! Received instances, each in a file named by the hash of its SOP Instance UID, by that of
+//! its content and by who sent it: sent twice, it is stored once, and other content under the
+//! same UID is beside it. Each sender has its share of the inbox, so that one that sends
+//! without end keeps out nobody else.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,6 +20,13 @@ use crate::sha256::Sha256;
 const LARGEST: u64 = 96 << 20;
 /// Most bytes that may wait in the inbox.
 const MOST: u64 = 4 << 30;
+/// Most instances.
+const MOST_INSTANCES: usize = 16_384;
+/// One sender may have a half of either, and in a full inbox a sixteenth.
+const SHARE: u64 = 2;
+const FEW: u64 = 16;
+/// The disk is asked for room again after so many bytes.
+const ASKED_AFTER: u64 = 1 << 20;
 
 const WHOLE: &str = "dcm";
 const PART: &str = "part";
@@ -40,20 +48,25 @@ pub(super) struct Incoming {
     /// Of class, UID, transfer syntax and data set: what this program writes around them may
     /// change with its version.
     content: sha2::Sha256,
+    /// Who sends it, as a file's name has it.
+    sender: String,
     file: BufWriter<File>,
-    room: u64,
+    disk: Room,
+    came: u64,
     done: bool,
 }
 
 /// What the name of a file in the inbox says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Name {
-    /// The hashes of UID and content.
+    /// The hashes of UID and content, and who sent it.
     Content {
         /// Of the SOP Instance UID.
         claim: Sha256,
         /// Of the object.
         content: Sha256,
+        /// Its sender; programs of before named none.
+        sender: Option<String>,
     },
     /// Half of the hash of the UID alone, as programs of before named it; the number by which
     /// they asked for its case.
@@ -66,6 +79,28 @@ pub(super) struct About {
     pub class: String,
     pub instance: String,
     pub transfer_syntax: String,
+    /// Who sends it.
+    pub giver: String,
+}
+
+/// What waits in the inbox.
+#[derive(Debug, Default, Clone, Copy)]
+struct Used {
+    bytes: u64,
+    instances: usize,
+}
+
+impl Used {
+    /// An instance that is coming may become as large as any.
+    fn note(&mut self, bytes: u64, is_coming: bool) {
+        self.bytes += if is_coming { LARGEST } else { bytes };
+        self.instances += 1;
+    }
+
+    /// Whether another instance has room in this part of the inbox.
+    fn has_room(&self, bytes: u64, instances: u64) -> bool {
+        self.bytes + LARGEST <= bytes && (self.instances as u64) < instances
+    }
 }
 
 impl Inbox {
@@ -108,9 +143,14 @@ impl Inbox {
     pub(super) fn name(path: &Path) -> Option<Name> {
         let name = path.file_stem()?.to_str()?;
         if let Some((claim, content)) = name.split_once('-') {
+            let (content, sender) = match content.split_once('-') {
+                Some((content, sender)) => (content, Some(as_said(sender)?)),
+                None => (content, None),
+            };
             return Some(Name::Content {
                 claim: claim.parse().ok()?,
                 content: content.parse().ok()?,
+                sender,
             });
         }
         let is_old = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -120,12 +160,12 @@ impl Inbox {
 
     /// Begins to store an instance.
     pub(super) fn begin(&self, about: &About) -> std::io::Result<Incoming> {
-        if !self.disk.takes(0) {
+        let sender = as_name(&about.giver);
+        if !self.disk.takes(0) || !self.has_room(&sender)? {
             return Err(ErrorKind::StorageFull.into());
         }
-        let room = MOST.saturating_sub(self.used()?).min(LARGEST);
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{number}.{PART}");
+        let name = format!("{number}-{sender}.{PART}");
         let meta = FileMetaTableBuilder::new()
             .media_storage_sop_class_uid(&about.class)
             .media_storage_sop_instance_uid(&about.instance)
@@ -146,27 +186,46 @@ impl Inbox {
             name,
             claim: Sha256::of(about.instance.as_bytes()),
             content,
+            sender,
             file,
-            room,
+            disk: self.disk.clone(),
+            came: 0,
             done: false,
         })
     }
 
-    fn used(&self) -> std::io::Result<u64> {
-        let mut used = 0;
+    /// Whether this sender may send another instance.
+    fn has_room(&self, sender: &str) -> std::io::Result<bool> {
+        let (mut all, mut own) = (Used::default(), Used::default());
+        let of_sender = format!("-{sender}");
         for name in self.folder.names()? {
             // What was finished or removed meanwhile takes no room.
-            used += self.folder.about(name).map_or(0, |about| about.len());
+            let bytes = self.folder.about(&name).map_or(0, |about| about.len());
+            let path = Path::new(&name);
+            let is_coming = path.extension().is_some_and(|ending| ending == PART);
+            all.note(bytes, is_coming);
+            let stem = path.file_stem().and_then(OsStr::to_str);
+            if stem.is_some_and(|stem| stem.ends_with(&of_sender)) {
+                own.note(bytes, is_coming);
+            }
         }
-        Ok(used)
+        let instances = MOST_INSTANCES as u64;
+        let has_few = own.has_room(MOST / FEW, instances / FEW);
+        let has_place =
+            all.has_room(MOST, instances) || (has_few && all.has_room(2 * MOST, 2 * instances));
+        Ok(has_place && own.has_room(MOST / SHARE, instances / SHARE))
     }
 }
 
 impl Incoming {
     /// Takes the next bytes of the data set.
     pub(super) fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let left = self.room.checked_sub(bytes.len() as u64);
-        self.room = left.ok_or(ErrorKind::StorageFull)?;
+        let came = self.came + bytes.len() as u64;
+        let asks = self.came / ASKED_AFTER != came / ASKED_AFTER;
+        if came > LARGEST || (asks && !self.disk.takes(0)) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.came = came;
         self.content.update(bytes);
         self.file.write_all(bytes)
     }
@@ -176,7 +235,7 @@ impl Incoming {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         let content = Sha256::from(self.content.clone());
-        let name = format!("{}-{content}.{WHOLE}", self.claim);
+        let name = format!("{}-{content}-{}.{WHOLE}", self.claim, self.sender);
         self.folder.rename(&self.name, &self.folder, name)?;
         self.done = true;
         Ok(self.folder.sync()?)
@@ -196,8 +255,34 @@ impl Drop for Incoming {
 fn is_part(name: &OsStr) -> bool {
     let path = Path::new(name);
     let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-    let is_number = stem.bytes().all(|byte| byte.is_ascii_digit());
+    let number = stem.split_once('-').map_or(stem, |(number, _)| number);
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
     is_number && path.extension() == Some(OsStr::new(PART))
+}
+
+/// Who sends, as a part of a file's name: what is no letter, digit, point, colon or `@` is
+/// written as `%` and two digits.
+fn as_name(giver: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:@_".contains(&byte);
+    let word = |byte: u8| match byte {
+        byte if plain(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02x}"),
+    };
+    giver.bytes().map(word).collect()
+}
+
+/// The same, read back.
+fn as_said(name: &str) -> Option<String> {
+    let (mut said, mut rest) = (Vec::new(), name.bytes());
+    while let Some(byte) = rest.next() {
+        said.push(if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(said).ok()
 }
 
 #[cfg(test)]
@@ -213,6 +298,7 @@ mod tests {
             class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
             instance: "2.25.7".to_owned(),
             transfer_syntax: "1.2.840.10008.1.2.1".to_owned(),
+            giver: "X RAY@10.0.0.7".to_owned(),
         };
         let mut given_up = inbox.begin(&about).unwrap();
         given_up.take(b"half").unwrap();
@@ -227,9 +313,10 @@ mod tests {
         let instances = inbox.instances().unwrap();
         assert_eq!(instances.len(), 1);
         let claim = Sha256::of(about.instance.as_bytes());
-        assert!(
-            matches!(Inbox::name(&instances[0]), Some(Name::Content { claim: c, .. }) if c == claim)
-        );
+        assert!(matches!(
+            Inbox::name(&instances[0]),
+            Some(Name::Content { claim: c, sender: Some(s), .. }) if c == claim && s == about.giver
+        ));
         let bytes = std::fs::read(&instances[0]).unwrap();
         assert_eq!(&bytes[128..132], b"DICM");
         // Other content under the same UID does not take the first one's place.
@@ -243,13 +330,51 @@ mod tests {
     }
 
     #[test]
+    fn one_sender_leaves_half_of_the_inbox_to_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let inbox = Inbox::open(path.clone(), Room::new(path.clone(), 0)).unwrap();
+        let about = |giver: &str| About {
+            class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
+            instance: "2.25.7".to_owned(),
+            transfer_syntax: "1.2.840.10008.1.2.1".to_owned(),
+            giver: giver.to_owned(),
+        };
+        // Begun at once, each may become as large as any.
+        let begun = |giver| {
+            let begun = std::iter::from_fn(|| inbox.begin(&about(giver)).ok());
+            begun.take(100).collect::<Vec<_>>()
+        };
+        let (one, other) = (begun("A@10.0.0.1"), begun("A@10.0.0.11"));
+        assert_eq!((one.len(), other.len()), (21, 21), "2 GiB each");
+        let late = begun("B@10.0.0.2");
+        assert_eq!(late.len(), 2, "a few in the full inbox");
+        drop(one);
+        assert!(inbox.begin(&about("A@10.0.0.1")).is_ok());
+    }
+
+    #[test]
     fn names_of_now_and_of_before_are_told_from_others() {
         let name = |stem: &str| Inbox::name(Path::new(&format!("/inbox/{stem}.dcm")));
         let old = format!("{:016x}{:016x}", 7, 8);
         assert_eq!(name(&old), Some(Name::Claim(7)));
         let (claim, content) = (Sha256::of(b"uid"), Sha256::of(b"object"));
-        let now = name(&format!("{claim}-{content}"));
-        assert_eq!(now, Some(Name::Content { claim, content }));
+        let before = Name::Content {
+            claim,
+            content,
+            sender: None,
+        };
+        assert_eq!(name(&format!("{claim}-{content}")), Some(before));
+        for giver in ["10.0.0.7", "A-/B %@fe80::1", "@@", ""] {
+            let now = Name::Content {
+                claim,
+                content,
+                sender: Some(giver.to_owned()),
+            };
+            let stem = format!("{claim}-{content}-{}", as_name(giver));
+            assert!(stem.len() < 240 && !stem.contains('/'), "{stem}");
+            assert_eq!(name(&stem), Some(now), "{giver}");
+        }
         for other in ["", "IM000001", "a-b", &old[..20]] {
             assert_eq!(name(other), None, "{other}");
         }

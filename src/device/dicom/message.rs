@@ -1,4 +1,9 @@
 //! DIMSE commands (PS3.7): the few that verification and storage need.
+//!
+//! What a peer sends is read here and by no library: one that takes an element's length for
+//! true has it set memory aside for gigabytes that never come.
+
+use std::collections::BTreeMap;
 
 use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, Tag, VR};
@@ -45,9 +50,9 @@ impl Command {
     /// Reads a command set; `None` where it is none.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let set = read(bytes)?;
-        let number = |tag: Tag| set.get(tag)?.to_int::<u16>().ok();
+        let number = |tag: Tag| set.number(tag);
         let text = |tag: Tag| {
-            let text = set.get(tag)?.to_str().ok()?;
+            let text = str::from_utf8(set.value(tag)?).ok()?;
             Some(text.trim_end_matches(['\0', ' ']).to_owned())
         };
         let field = number(tags::COMMAND_FIELD)?;
@@ -98,12 +103,39 @@ pub(in crate::device) fn store(class: &str, instance: &str) -> Vec<u8> {
 
 /// The status of a reply; `None` where it is none.
 pub(in crate::device) fn status(bytes: &[u8]) -> Option<u16> {
-    read(bytes)?.get(tags::STATUS)?.to_int().ok()
+    read(bytes)?.number(tags::STATUS)
 }
 
-/// Command sets are implicit little endian, whatever was negotiated (PS3.7, 6.3.1).
-fn read(bytes: &[u8]) -> Option<InMemDicomObject> {
-    InMemDicomObject::read_dataset_with_ts(bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased()).ok()
+/// The values of a command set, by element; all are of group 0.
+struct Set<'a>(BTreeMap<u16, &'a [u8]>);
+
+impl<'a> Set<'a> {
+    fn value(&self, tag: Tag) -> Option<&'a [u8]> {
+        self.0.get(&tag.1).copied()
+    }
+
+    fn number(&self, tag: Tag) -> Option<u16> {
+        let bytes = self.value(tag)?.first_chunk()?;
+        Some(u16::from_le_bytes(*bytes))
+    }
+}
+
+/// Command sets are implicit little endian, whatever was negotiated (PS3.7, 6.3.1): tag,
+/// length and value, none longer than what there is.
+fn read(bytes: &[u8]) -> Option<Set<'_>> {
+    let (mut values, mut rest) = (BTreeMap::new(), bytes);
+    while !rest.is_empty() {
+        let (head, after) = rest.split_first_chunk::<8>()?;
+        let [g0, g1, e0, e1, length @ ..] = *head;
+        if [g0, g1] != [0, 0] {
+            return None;
+        }
+        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
+        let (value, after) = after.split_at_checked(length)?;
+        values.insert(u16::from_le_bytes([e0, e1]), value);
+        rest = after;
+    }
+    Some(Set(values))
 }
 
 fn written(elements: Vec<DataElement<InMemDicomObject>>) -> Vec<u8> {
@@ -136,7 +168,29 @@ mod tests {
         assert_eq!(command.ask, Ask::Store { class, instance });
         assert_eq!(status(&command.reply(Status::OutOfResources)), Some(0xa700));
         for length in 0..bytes.len() {
-            let _ = Command::read(&bytes[..length]);
+            assert_eq!(Command::read(&bytes[..length]), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_never_taken_for_true() {
+        // Affected SOP Class UID, of four gigabytes; of no length; of another group.
+        for head in [
+            [0, 0, 2, 0, 255, 255, 255, 255],
+            [0, 0, 2, 0, 254, 255, 255, 255],
+            [0, 0, 2, 0, 1, 0, 0, 0],
+            [8, 0, 22, 0, 0, 0, 0, 0],
+        ] {
+            assert_eq!(Command::read(&head), None, "{head:?}");
+            assert_eq!(status(&head), None, "{head:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_command_or_none(bytes in proptest::collection::vec(0_u8..4, 0..200)) {
+            let _ = Command::read(&bytes);
+            let _ = status(&bytes);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! DICOM over the network: images come in by C-STORE.
 //!
-//! `receive -> inbox -> feed -> cases`; the archive is one of the [`sinks`](super::sinks). A
+//! `door -> receive -> inbox -> feed -> cases`; the archive is one of the [`sinks`](super::sinks). A
 //! sender hears success only after the inbox has the instance on the disk; it stays there
 //! until its case has ended. So power may fail at any time. No name of a patient goes to a
 //! log here, and files are named by a hash.
 
+mod door;
 mod feed;
 mod inbox;
 pub(super) mod message;
@@ -15,6 +16,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use inbox::Inbox;
 
@@ -99,6 +101,17 @@ pub fn title_of(text: &str) -> Result<String, String> {
     }
 }
 
+/// How long peers may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To say the next thing.
+    pub idle: Duration,
+    /// For one instance, from its first byte to its last.
+    pub instance: Duration,
+    /// For an association in all; an instance that has begun may end.
+    pub association: Duration,
+}
+
 /// The DICOM side of the device.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -106,10 +119,65 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The device's own title.
     pub title: String,
-    /// Who may send; anyone where empty.
+    /// Who may send; where empty, this computer alone.
     pub peers: Vec<Peer>,
+    /// Anyone may send, from anywhere.
+    pub open: bool,
+    /// Whose images may hurry.
+    pub hurry: Vec<Peer>,
+    /// Associations of one address at once.
+    pub most_per_address: usize,
+    /// How long they may take.
+    pub deadlines: Deadlines,
     /// The exam that every image is asked; the one that it says itself where absent.
     pub exam: Option<String>,
+}
+
+impl Peer {
+    fn is(&self, title: &str, address: IpAddr) -> bool {
+        self.title == title.trim() && self.address.is_none_or(|at| at == address)
+    }
+}
+
+impl Options {
+    /// Whether a peer of this address may be let in, whatever it calls itself.
+    fn lets_address_in(&self, address: IpAddr) -> bool {
+        let has = |peer: &Peer| peer.address.is_none_or(|at| at == address);
+        self.is_for_all(address) || self.peers.iter().any(has)
+    }
+
+    /// Whether this peer is let in.
+    fn lets_in(&self, title: &str, address: IpAddr) -> bool {
+        self.is_for_all(address) || self.peers.iter().any(|peer| peer.is(title, address))
+    }
+
+    /// Whether a title need not be looked at.
+    fn is_for_all(&self, address: IpAddr) -> bool {
+        self.open || (self.peers.is_empty() && door::is_own(address))
+    }
+
+    /// What a peer is called that was let in: by its title where the list has that.
+    fn giver(&self, title: &str, address: IpAddr) -> String {
+        let is_known = self
+            .peers
+            .iter()
+            .chain(&self.hurry)
+            .any(|p| p.is(title, address));
+        if is_known {
+            format!("{}@{address}", title.trim())
+        } else {
+            address.to_string()
+        }
+    }
+
+    /// Whether images of whoever is called so may hurry.
+    fn may_hurry(&self, giver: &str) -> bool {
+        let Some((title, address)) = giver.rsplit_once('@') else {
+            return false;
+        };
+        let address = address.parse().ok();
+        address.is_some_and(|address| self.hurry.iter().any(|peer| peer.is(title, address)))
+    }
 }
 
 /// Starts listening and feeding the cases, on threads of their own.
@@ -119,8 +187,13 @@ pub struct Options {
 pub fn start(options: Options, state: &Path, cases: &'static Cases) -> std::io::Result<()> {
     let inbox = Arc::new(Inbox::open(state.join("dicom"), cases.room().clone())?);
     let listener = TcpListener::bind(options.listen)?;
-    if options.peers.is_empty() {
-        log::warn!("dicom: anyone may send; name who may with --dicom-allow");
+    if options.open {
+        log::warn!("dicom: anyone may send, since open is true");
+    } else if options.peers.is_empty() && !options.listen.ip().is_loopback() {
+        log::error!(
+            "dicom: nobody but this computer may send; name who may with dicom.allow, or let \
+             anyone with dicom.open"
+        );
     }
     log::info!(
         "dicom: {} listens on {}",
@@ -129,7 +202,7 @@ pub fn start(options: Options, state: &Path, cases: &'static Cases) -> std::io::
     );
     let options = Arc::new(options);
     let (receiving, received) = (Arc::clone(&options), Arc::clone(&inbox));
-    std::thread::spawn(move || receive::listen(&listener, &receiving, &received));
+    std::thread::spawn(move || door::listen(&listener, &receiving, &received));
     std::thread::spawn(move || feed::work(&options, &inbox, cases));
     Ok(())
 }
@@ -152,5 +225,111 @@ mod tests {
         assert!("".parse::<Peer>().is_err());
         assert!("A_TITLE_THAT_IS_TOO_LONG".parse::<Peer>().is_err());
         assert!("PACS@host".parse::<Pacs>().is_err());
+    }
+
+    fn options(open: bool, peers: &[&str], hurry: &[&str]) -> Options {
+        let parsed = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let second = Duration::from_secs(1);
+        Options {
+            listen: ([0, 0, 0, 0], 104).into(),
+            title: "MEDFOCUS".to_owned(),
+            open,
+            peers: parsed(peers),
+            hurry: parsed(hurry),
+            most_per_address: 8,
+            deadlines: Deadlines {
+                idle: second,
+                instance: second,
+                association: second,
+            },
+            exam: None,
+        }
+    }
+
+    #[test]
+    fn who_is_let_in_stands_on_the_list_or_sits_at_this_computer() {
+        struct Case {
+            open: bool,
+            allow: &'static [&'static str],
+            title: &'static str,
+            address: &'static str,
+            /// At accept, and by its title.
+            is_let_in: (bool, bool),
+            giver: &'static str,
+        }
+        const NAMED: &[&str] = &["XRAY@10.0.0.7"];
+        const TITLED: &[&str] = &["XRAY"];
+        let case = |open, allow, title, address, is_let_in, giver| Case {
+            open,
+            allow,
+            title,
+            address,
+            is_let_in,
+            giver,
+        };
+        for case in [
+            case(false, &[], "ANY", "127.0.0.3", (true, true), "127.0.0.3"),
+            case(false, &[], "ANY", "::1", (true, true), "::1"),
+            case(false, &[], "ANY", "10.0.0.7", (false, false), "10.0.0.7"),
+            case(true, &[], "ANY", "10.0.0.7", (true, true), "10.0.0.7"),
+            case(
+                false,
+                NAMED,
+                " XRAY ",
+                "10.0.0.7",
+                (true, true),
+                "XRAY@10.0.0.7",
+            ),
+            case(false, NAMED, "OTHER", "10.0.0.7", (true, false), "10.0.0.7"),
+            case(false, NAMED, "XRAY", "10.0.0.8", (false, false), "10.0.0.8"),
+            case(
+                false,
+                NAMED,
+                "XRAY",
+                "127.0.0.1",
+                (false, false),
+                "127.0.0.1",
+            ),
+            case(
+                false,
+                TITLED,
+                "XRAY",
+                "10.0.0.8",
+                (true, true),
+                "XRAY@10.0.0.8",
+            ),
+            case(
+                false,
+                TITLED,
+                "OTHER",
+                "10.0.0.8",
+                (true, false),
+                "10.0.0.8",
+            ),
+        ] {
+            let options = options(case.open, case.allow, &[]);
+            let address = case.address.parse().unwrap();
+            let is_let_in = (
+                options.lets_address_in(address),
+                options.lets_in(case.title, address),
+            );
+            let what = format!("{} {}", case.title, case.address);
+            assert_eq!(is_let_in, case.is_let_in, "{what}");
+            assert_eq!(options.giver(case.title, address), case.giver, "{what}");
+        }
+    }
+
+    #[test]
+    fn only_those_hurry_that_may() {
+        let options = options(true, &[], &["XRAY@10.0.0.7", "CT"]);
+        for (title, address, may) in [
+            ("XRAY", "10.0.0.7", true),
+            ("XRAY", "10.0.0.8", false),
+            ("CT", "10.0.0.8", true),
+            ("MR", "10.0.0.7", false),
+        ] {
+            let giver = options.giver(title, address.parse().unwrap());
+            assert_eq!(options.may_hurry(&giver), may, "{giver}");
+        }
     }
 }

@@ -1,12 +1,9 @@
-//! The receiving side: verification (C-ECHO) and storage (C-STORE), several associations
-//! at once.
+//! The receiving side of one association: verification (C-ECHO) and storage (C-STORE).
 
-use std::net::{IpAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::net::{IpAddr, TcpStream};
 
 use dicom_dictionary_std::uids;
+use dicom_ul::association::Association;
 use dicom_ul::association::server::AccessControl;
 use dicom_ul::pdu::{
     AssociationRJServiceUserReason, PDataValue, PDataValueType, Pdu,
@@ -14,14 +11,11 @@ use dicom_ul::pdu::{
 };
 use dicom_ul::{ServerAssociation, ServerAssociationOptions};
 
+use super::Options;
 use super::inbox::{About, Inbox, Incoming};
 use super::message::{Ask, Command, Status};
-use super::{Options, Peer};
+use crate::device::seats::{Doing, Seat};
 
-/// Associations at once; one more is not taken up.
-const MOST: usize = 16;
-/// How long a peer may be silent.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of a command set at most.
 const LARGEST_COMMAND: usize = 64 << 10;
 
@@ -67,43 +61,9 @@ const SYNTAXES: [&str; 16] = [
     uids::HTJ2K,
 ];
 
-/// Takes up associations, for ever.
-pub(super) fn listen(listener: &TcpListener, options: &Arc<Options>, inbox: &Arc<Inbox>) {
-    let open = Arc::new(AtomicUsize::new(0));
-    for socket in listener.incoming() {
-        let Ok(socket) = socket else {
-            // The system has no more sockets to give: later it may.
-            std::thread::sleep(Duration::from_millis(100));
-            continue;
-        };
-        if open.fetch_add(1, Ordering::SeqCst) >= MOST {
-            open.fetch_sub(1, Ordering::SeqCst);
-            log::warn!("dicom: {MOST} associations are open; another was not taken up");
-            continue;
-        }
-        let (options, inbox) = (Arc::clone(options), Arc::clone(inbox));
-        let open = Open(Arc::clone(&open));
-        std::thread::spawn(move || {
-            let _open = open;
-            if let Err(error) = serve(socket, &options, &inbox) {
-                log::warn!("dicom: an association ended: {error}");
-            }
-        });
-    }
-}
-
-/// Counts an association down, however its thread ends.
-struct Open(Arc<AtomicUsize>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// Who is let in.
 struct Gatekeeper<'a> {
-    peers: &'a [Peer],
+    options: &'a Options,
     address: IpAddr,
 }
 
@@ -118,10 +78,7 @@ impl AccessControl for Gatekeeper<'_> {
         if called.trim() != this {
             return Err(AssociationRJServiceUserReason::CalledAETitleNotRecognized);
         }
-        let known = |peer: &Peer| {
-            peer.title == calling.trim() && peer.address.is_none_or(|at| at == self.address)
-        };
-        if self.peers.is_empty() || self.peers.iter().any(known) {
+        if self.options.lets_in(calling, self.address) {
             Ok(())
         } else {
             Err(AssociationRJServiceUserReason::CallingAETitleNotRecognized)
@@ -131,16 +88,22 @@ impl AccessControl for Gatekeeper<'_> {
 
 type Failed = Box<dyn std::error::Error>;
 
-fn serve(socket: TcpStream, options: &Options, inbox: &Inbox) -> Result<(), Failed> {
-    let gatekeeper = Gatekeeper {
-        peers: &options.peers,
-        address: socket.peer_addr()?.ip().to_canonical(),
-    };
+/// Serves one association, from its request to its end.
+pub(super) fn serve(
+    socket: TcpStream,
+    address: IpAddr,
+    seat: &Seat<IpAddr>,
+    options: &Options,
+    inbox: &Inbox,
+) -> Result<(), Failed> {
+    let gatekeeper = Gatekeeper { options, address };
+    // Silence within a request; what takes long in all is seen to by who gave the seat.
+    let patience = options.deadlines.idle;
     let mut server = ServerAssociationOptions::new()
         .ae_access_control(gatekeeper)
         .ae_title(&options.title)
-        .read_timeout(PATIENCE)
-        .write_timeout(PATIENCE);
+        .read_timeout(patience)
+        .write_timeout(patience);
     for class in CLASSES {
         server = server.with_abstract_syntax(class);
     }
@@ -148,13 +111,17 @@ fn serve(socket: TcpStream, options: &Options, inbox: &Inbox) -> Result<(), Fail
         server = server.with_transfer_syntax(syntax);
     }
     let mut association = server.establish(socket)?;
+    seat.turns(Doing::Idle);
+    let giver = options.giver(association.peer_ae_title(), address);
     let mut talk = Talk::default();
     loop {
         match association.receive()? {
             Pdu::PData { data } => {
                 for value in data {
-                    if let Some(reply) = talk.take(value, &association, inbox) {
+                    seat.turns(Doing::Busy);
+                    if let Some(reply) = talk.take(value, &association, &giver, inbox) {
                         association.send(&reply)?;
+                        seat.turns(Doing::Idle);
                     }
                 }
             }
@@ -190,11 +157,12 @@ impl Talk {
         &mut self,
         value: PDataValue,
         association: &ServerAssociation<TcpStream>,
+        giver: &str,
         inbox: &Inbox,
     ) -> Option<Pdu> {
         let context = value.presentation_context_id;
         let bytes = match value.value_type {
-            PDataValueType::Command => self.command_piece(&value, association, inbox)?,
+            PDataValueType::Command => self.command_piece(&value, association, giver, inbox)?,
             PDataValueType::Data => self.data_piece(&value)?,
         };
         Some(Pdu::PData {
@@ -211,6 +179,7 @@ impl Talk {
         &mut self,
         value: &PDataValue,
         association: &ServerAssociation<TcpStream>,
+        giver: &str,
         inbox: &Inbox,
     ) -> Option<Vec<u8>> {
         if self.command.len() + value.data.len() <= LARGEST_COMMAND {
@@ -229,6 +198,7 @@ impl Talk {
                             class: class.clone(),
                             instance: instance.clone(),
                             transfer_syntax,
+                            giver: giver.to_owned(),
                         })
                         .map_err(|error| no_room(&error)),
                     None => Err(Status::CannotUnderstand),

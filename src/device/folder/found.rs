@@ -20,6 +20,9 @@ const TEMPORARY: [&str; 8] = [
 ];
 const LEFT_BEHIND: [&str; 2] = ["thumbs.db", "desktop.ini"];
 
+/// Files that are looked at, at most: their names must fit in memory, whoever puts them there.
+const MOST: usize = 65_536;
+
 /// What lies in a folder.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -28,12 +31,18 @@ pub(super) struct Found {
     pub files: BTreeMap<OsString, Mark>,
     /// Pipes, sockets and devices: nobody waits for what may come out of them.
     pub no_files: usize,
+    /// There are more files than are looked at: their turn comes when others have gone.
+    pub has_more: bool,
 }
 
 /// Looks into a folder; nothing is opened.
 pub(super) fn look(folder: &Folder) -> std::io::Result<Found> {
     let mut found = Found::default();
     for name in folder.names()? {
+        if found.files.len() >= MOST {
+            found.has_more = true;
+            break;
+        }
         if is_left_out(&name) {
             continue;
         }

@@ -33,8 +33,9 @@ use sha2::Digest as _;
 use super::cases::{Cases, State};
 use super::config::{After, Watched};
 use crate::files::{self, FileError, OPEN_TO_ALL};
-use crate::journal::{Asker, Bound, FileId, Order, RequestId};
+use crate::journal::{Asker, Bound, FileId, Giver, Order, RequestId};
 use crate::sha256::Sha256;
+use found::Found;
 use hint::Hint;
 use settle::{Mark, Settler};
 
@@ -70,6 +71,8 @@ struct Watch {
     complaint: Option<String>,
     /// What lay there at the last look and is no file.
     no_files: usize,
+    /// There were more files than are looked at.
+    has_more: bool,
 }
 
 /// Why a file stays for now.
@@ -97,16 +100,20 @@ impl Watch {
             has_looked: false,
             complaint: None,
             no_files: 0,
+            has_more: false,
         }
     }
 
     fn work(mut self) -> ! {
         loop {
+            let began = Instant::now();
             let looked = self.look();
+            let took = began.elapsed();
             self.complain(looked.err().map(|error| error.to_string()));
             self.wait();
-            // Where many files come at once, they are one look's work.
-            std::thread::sleep(SHORTEST);
+            // Where many files come at once, they are one look's work; where very many lie
+            // there, looking takes no more than half of the time.
+            std::thread::sleep(SHORTEST.max(took));
         }
     }
 
@@ -135,7 +142,7 @@ impl Watch {
         })?;
         let put_away = self.put_away(&here);
         let found = found::look(&here)?;
-        self.note(found.no_files);
+        self.note(&found);
         let found = found.files;
         // What was written over is another image.
         let is_same = |name: &OsString, file: &mut Accepted| found.get(name) == Some(&file.mark);
@@ -156,7 +163,7 @@ impl Watch {
                 // Another source sends the same one: the others need not wait for it.
                 Err(Stays::Refused(Fault::ImageBusy)) => {}
                 // The file waits here; so do those after it.
-                Err(Stays::Refused(Fault::TooManyWaiting)) => break,
+                Err(Stays::Refused(Fault::TooManyWaiting | Fault::StoreFull)) => break,
                 Err(Stays::Refused(fault)) => {
                     unread = Err(std::io::Error::other(fault.text()));
                     break;
@@ -183,11 +190,11 @@ impl Watch {
 
     /// The case of a file; `None` where it changed while it was read.
     fn accept(&self, here: &files::Folder, name: &OsStr, mark: Mark) -> Result<Option<u64>, Stays> {
-        if !self.cases.may_wait(self.folder.priority) {
-            return Err(Stays::Refused(Fault::TooManyWaiting));
-        }
+        let giver = self.giver();
+        let waits = self.cases.may_wait(self.folder.priority, Some(&giver));
+        waits.map_err(Stays::Refused)?;
         let mut file = here.open_file(name).map_err(nameless)?;
-        let copied = match self.cases.copy_image(&mut file)? {
+        let copied = match self.cases.copy_image(&mut file, Some(&giver))? {
             Ok(copied) => copied,
             Err(Fault::ImageUnsteady) => return Ok(None),
             Err(fault) => return Err(Stays::Refused(fault)),
@@ -205,6 +212,10 @@ impl Watch {
             self.cases.forget_unwanted(&sha256);
         }
         case.map_err(Stays::Refused)
+    }
+
+    fn giver(&self) -> Giver {
+        Giver::Folder(self.folder.path.display().to_string())
     }
 
     /// The case of a file whose bytes are in the store.
@@ -227,6 +238,7 @@ impl Watch {
             image: Some(image.clone()),
             exam,
             request,
+            giver: Some(self.giver()),
             file: Some(id_of(about)),
             priority: self.folder.priority,
             ..Order::default()
@@ -287,13 +299,19 @@ impl Watch {
         moved
     }
 
-    /// Says once that something lies there which is no file: nobody waits for it.
-    fn note(&mut self, no_files: usize) {
-        if no_files > self.no_files {
-            let path = self.folder.path.display();
+    /// Says once that something lies there which is no file: nobody waits for it; and that
+    /// there are more files than are looked at.
+    fn note(&mut self, found: &Found) {
+        let path = self.folder.path.display();
+        if found.no_files > self.no_files {
+            let no_files = found.no_files;
             log::warn!("{path}: {no_files} pipes, sockets or devices are no files and are left");
         }
-        self.no_files = no_files;
+        if found.has_more && !self.has_more {
+            let most = found.files.len();
+            log::warn!("{path}: there are more than {most} files; the others' turn comes later");
+        }
+        (self.no_files, self.has_more) = (found.no_files, found.has_more);
     }
 
     /// Says once what is wrong, and once that it is over.

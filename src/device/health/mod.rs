@@ -234,6 +234,18 @@ impl Snapshot {
         }
     }
 
+    /// What to do about the warnings, where it is known.
+    pub fn cures(&self) -> impl Iterator<Item = (&str, &str)> {
+        let checks = self.self_test.iter().flat_map(|tested| &tested.checks);
+        let of_check = move |code: &str| {
+            let mut checks = checks.clone();
+            let check = checks.find(|check| check.name == code);
+            check.map(|check| check.cure.as_str())
+        };
+        let warnings = self.warnings.iter().map(String::as_str);
+        warnings.filter_map(move |code| Some((code, cure_of(code).or_else(|| of_check(code))?)))
+    }
+
     /// Reads what the device on this state folder wrote last.
     ///
     /// # Errors
@@ -255,6 +267,17 @@ impl Snapshot {
     /// Whether there is no device that still writes this.
     pub fn is_stale(&self) -> bool {
         self.age().is_none_or(|age| age > STALE)
+    }
+}
+
+/// What to do about a warning that is no check of the self-test.
+fn cure_of(code: &str) -> Option<&'static str> {
+    match code {
+        "images_short" => Some("see to the sinks that are away: images that they need will go"),
+        "store_full" => {
+            Some("wait for cases to end, and see in the log or journal which source sends so many")
+        }
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Result as IoResult, Seek, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -17,11 +17,10 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use sha2::Digest as _;
 
-use super::{Images, LARGEST, Pin, failed};
-use crate::device::room::Room;
-use crate::files::{Folder, OPEN_TO_ALL};
+use super::{Coming, Images, LARGEST, Pin, failed, name_of};
+use crate::files::{FileError, Folder, OPEN_TO_ALL};
 use crate::image::open::NoFile;
-use crate::journal::Bound;
+use crate::journal::{Bound, Giver};
 use crate::sha256::Sha256;
 
 /// What a copy's name ends in until it is whole.
@@ -56,7 +55,7 @@ impl Images {
         self: &Arc<Self>,
         opened: Result<File, NoFile>,
         path: &Path,
-        room: &Room,
+        giver: Option<&Giver>,
     ) -> Result<Copied, Fault> {
         let unreadable = |refusal| Ok(Copied::unpinned(Bound::Unreadable(Box::new(refusal))));
         let name = path.display().to_string();
@@ -64,7 +63,7 @@ impl Images {
             Ok(file) => file,
             Err(error) => return unreadable(error.refusal(&name)),
         };
-        match self.copy(&mut file, room) {
+        match self.copy(&mut file, giver) {
             Ok(copied) => copied,
             Err(error) => unreadable(NoFile::Io(error).refusal(&name)),
         }
@@ -74,7 +73,11 @@ impl Images {
     ///
     /// # Errors
     /// As [`Images::copy_from`].
-    pub fn copy(self: &Arc<Self>, file: &mut File, room: &Room) -> IoResult<Result<Copied, Fault>> {
+    pub fn copy(
+        self: &Arc<Self>,
+        file: &mut File,
+        giver: Option<&Giver>,
+    ) -> IoResult<Result<Copied, Fault>> {
         let before = Seen::of(&file.metadata()?);
         if before.size > LARGEST.into() {
             let large = Bound::TooLarge(hash_of_large(file, before.size)?);
@@ -83,15 +86,9 @@ impl Images {
         if let Some(copied) = self.already_here(file, before)? {
             return Ok(Ok(copied));
         }
-        if let Err(fault) = self.make_room(before.size) {
-            return Ok(Err(fault));
-        }
-        if !room.takes(before.size) {
-            return Ok(Err(Fault::StorageFull));
-        }
-        let mut copy = match self.new_copy() {
+        let mut copy = match self.new_copy(giver, before.size) {
             Ok(copy) => copy,
-            Err(error) => return Ok(Err(failed(error))),
+            Err(fault) => return Ok(Err(fault)),
         };
         let mut bytes = vec![0; PIECE];
         // One byte more than was there shows that it grows.
@@ -114,28 +111,42 @@ impl Images {
     /// Gives a file of the state folder a name in the store as well.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn link(self: &Arc<Self>, path: &Path) -> IoResult<(Sha256, Pin)> {
-        let (folder, name) = Folder::above(path)?;
-        let (sha256, _) = hash_of(&mut folder.open_file(name)?)?;
+    /// Those of [`Images::link_as`].
+    pub fn link(
+        self: &Arc<Self>,
+        path: &Path,
+        giver: Option<&Giver>,
+    ) -> Result<(Sha256, Pin), Fault> {
+        let file = Folder::above(path).and_then(|(folder, name)| folder.open_file(name));
+        let mut file = file.map_err(|error| failed(error.into()))?;
+        let (sha256, _) = hash_of(&mut file).map_err(failed)?;
         let pin = self.pin(sha256.0);
-        self.link_as(path, &sha256)?;
+        self.link_as(path, &sha256, giver)?;
         Ok((sha256, pin))
     }
 
     /// The same for a file whose SHA-256 is known; one that is damaged here is replaced.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn link_as(&self, path: &Path, sha256: &Sha256) -> IoResult<()> {
+    /// [`Fault::StoreFull`], [`Fault::StorageFull`], [`Fault::Storage`].
+    pub fn link_as(
+        self: &Arc<Self>,
+        path: &Path,
+        sha256: &Sha256,
+        giver: Option<&Giver>,
+    ) -> Result<(), Fault> {
         if self.holds_whole(&sha256.0) {
             return Ok(());
         }
-        let (folder, name) = Folder::above(path)?;
-        let fresh = self.new_name();
-        folder.link(name, &self.held, &fresh)?;
-        self.held.rename(fresh, &self.held, sha256.to_string())?;
-        Ok(self.held.sync()?)
+        let ours = |error: FileError| failed(error.into());
+        let (folder, name) = Folder::above(path).map_err(ours)?;
+        let size = folder.about(&name).map_err(ours)?.len();
+        let coming = self.reserve(self.new_path(), self.path(&sha256.0), giver, size)?;
+        let fresh = name_of(&coming.path);
+        folder.link(name, &self.held, fresh).map_err(ours)?;
+        let whole = name_of(&coming.lies);
+        self.held.rename(fresh, &self.held, whole).map_err(ours)?;
+        self.held.sync().map_err(ours)
     }
 
     /// Whether the image is here, byte for byte.
@@ -155,30 +166,32 @@ impl Images {
         }))
     }
 
-    fn new_name(&self) -> String {
+    fn new_path(&self) -> PathBuf {
         let number = self.copies.fetch_add(1, Ordering::Relaxed);
-        format!("{number}.{ENDING}")
+        self.folder.join(format!("{number}.{ENDING}"))
     }
 
-    fn new_copy(&self) -> IoResult<Copy> {
-        let name = self.new_name();
+    fn new_copy(self: &Arc<Self>, giver: Option<&Giver>, size: u64) -> Result<Copy, Fault> {
+        let path = self.new_path();
+        let coming = self.reserve(path.clone(), path, giver, size)?;
+        let file = self.held.create(name_of(&coming.path), OPEN_TO_ALL);
         Ok(Copy {
-            file: self.held.create(&name, OPEN_TO_ALL)?,
-            held: self.held.clone(),
-            name,
+            file: file.map_err(|error| failed(error.into()))?,
+            coming,
             hash: sha2::Sha256::new(),
             size: 0,
         })
     }
 
     /// The copy is whole: it gets its name in the store.
-    fn keep(self: &Arc<Self>, copy: Copy) -> IoResult<Copied> {
+    fn keep(self: &Arc<Self>, mut copy: Copy) -> IoResult<Copied> {
         copy.file.sync_all()?;
         let sha256 = Sha256::from(copy.hash.clone());
         let pin = self.pin(sha256.0);
         // Over one that is damaged as well.
-        self.held
-            .rename(&copy.name, &self.held, sha256.to_string())?;
+        copy.coming.lies = self.path(&sha256.0);
+        let (fresh, whole) = (name_of(&copy.coming.path), name_of(&copy.coming.lies));
+        self.held.rename(fresh, &self.held, whole)?;
         self.held.sync()?;
         Ok(Copied {
             image: Bound::Stored(sha256),
@@ -210,8 +223,7 @@ impl Seen {
 /// A copy that is being made; what is not kept is removed.
 #[derive(Debug)]
 struct Copy {
-    held: Folder,
-    name: String,
+    coming: Coming,
     file: File,
     hash: sha2::Sha256,
     size: u64,
@@ -229,7 +241,7 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         // One that was kept has another name by now; the next start removes the rest.
-        let _ = self.held.remove(&self.name);
+        let _ = self.coming.images.remove_if_there(&self.coming.path);
     }
 }
 
@@ -281,23 +293,25 @@ fn piece<'b>(file: &mut impl Read, bytes: &'b mut [u8]) -> IoResult<&'b [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::tests::open as store;
     use super::*;
+    use crate::device::room::Room;
     use crate::image::open::open;
 
-    fn copy(images: &Arc<Images>, path: &Path, room: &Room) -> Result<Copied, Fault> {
-        images.copy_from(open(path), path, room)
+    fn copy(images: &Arc<Images>, path: &Path) -> Result<Copied, Fault> {
+        images.copy_from(open(path), path, None)
     }
 
     #[test]
     fn a_file_is_stored_by_its_bytes_whatever_becomes_of_it() {
         let folder = tempfile::tempdir().unwrap();
         let images = store(folder.path(), &[]);
-        let room = Room::new(folder.path().to_owned(), 0);
         let path = folder.path().join("a.png");
         for bytes in [&b"first"[..], b"second", b"first", b""] {
             std::fs::write(&path, bytes).unwrap();
-            let copied = copy(&images, &path, &room).unwrap();
+            let copied = copy(&images, &path).unwrap();
             std::fs::write(&path, b"another").unwrap();
             let sha256 = Sha256::of(bytes);
             assert_eq!(copied.image, Bound::Stored(sha256));
@@ -315,8 +329,7 @@ mod tests {
     fn what_cannot_be_stored_is_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         let images = store(folder.path(), &[]);
-        let room = Room::new(folder.path().to_owned(), 0);
-        let code = |path: &Path| match copy(&images, path, &room) {
+        let code = |path: &Path| match copy(&images, path) {
             Ok(Copied {
                 image: Bound::Unreadable(refusal),
                 ..
@@ -328,13 +341,14 @@ mod tests {
         let path = folder.path().join("large");
         let large = File::create(&path).unwrap();
         large.set_len(u64::from(LARGEST) + 1).unwrap();
-        let first = copy(&images, &path, &room).unwrap().image;
+        let first = copy(&images, &path).unwrap().image;
         assert!(matches!(first, Bound::TooLarge(_)));
         large.set_len(u64::from(LARGEST) + 2).unwrap();
-        assert_ne!(copy(&images, &path, &room).unwrap().image, first);
+        assert_ne!(copy(&images, &path).unwrap().image, first);
         let full = Room::new(folder.path().to_owned(), u64::MAX);
+        let full = Arc::new(Images::open(folder.path(), &BTreeMap::new(), full).unwrap());
         std::fs::write(&path, b"small").unwrap();
-        let refused = copy(&images, &path, &full).unwrap_err();
+        let refused = copy(&full, &path).unwrap_err();
         assert_eq!(refused, Fault::StorageFull);
     }
 
@@ -342,11 +356,10 @@ mod tests {
     fn a_file_that_grows_while_it_is_copied_is_unsteady() {
         let folder = tempfile::tempdir().unwrap();
         let images = store(folder.path(), &[]);
-        let room = Room::new(folder.path().to_owned(), 0);
         let path = folder.path().join("a.png");
         std::fs::write(&path, vec![7; 40 << 20]).unwrap();
         let copied = std::thread::scope(|scope| {
-            let copying = scope.spawn(|| copy(&images, &path, &room));
+            let copying = scope.spawn(|| copy(&images, &path));
             let mut written = File::options().append(true).open(&path).unwrap();
             while !copying.is_finished() {
                 written.write_all(b"more").unwrap();

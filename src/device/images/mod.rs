@@ -2,41 +2,44 @@
 //! whatever source it came from. Bytes that come over a line and are cut short stay, and go on
 //! from there; files are [copied](Images::copy_from).
 //!
-//! A stored image is whole, of the right hash and on the disk before anyone is told. Nothing
-//! here knows of cases.
+//! A stored image is whole, of the right hash and on the disk before anyone is told. The bytes
+//! of one that is begun are [its own](shares) from then on. Nothing here knows of cases.
 
 mod copy;
+mod shares;
 
 pub use copy::{Copied, is_whole};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::lock;
+use super::room::Room;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::MAX_FILE_BYTES;
-use crate::journal::{Bound, Order};
+use crate::journal::{Bound, Giver, Order};
+use shares::{Lying, STORE, Shares};
 
 /// The largest image that is taken, in bytes: as large a file as is ever read.
 pub const LARGEST: u32 = MAX_FILE_BYTES as u32;
-
-/// What the folder may hold, in bytes.
-const STORE: u64 = 512 << 20;
 
 const PART: &str = "part";
 
 /// For so long the beginning of an image is kept, to go on from there.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// For so long it is told that an image found no room.
+const TOLD_FOR: Duration = Duration::from_secs(60);
 
 /// The store's folder in the state folder.
 const FOLDER: &str = "images";
@@ -62,8 +65,11 @@ pub struct Images {
     folder: PathBuf,
     /// The same, held open: what is made, moved and removed, is so in this one.
     held: Folder,
-    /// Images that some line is sending now.
-    busy: Mutex<BTreeSet<Digest>>,
+    /// The disk that it lies on.
+    disk: Room,
+    shares: Mutex<Shares>,
+    /// When an image found no room last.
+    was_full: Mutex<Option<Instant>>,
     /// Copies that were begun since the start.
     copies: AtomicU64,
     /// Images that were stored and whose case is about to be accepted, and by how many.
@@ -109,38 +115,88 @@ pub enum Begun {
 /// An image that is coming.
 #[derive(Debug)]
 pub struct Upload {
-    images: Arc<Images>,
+    coming: Coming,
     image: Digest,
     pin: Option<Pin>,
     size: u32,
     have: u32,
     hash: Sha256,
     file: File,
+    /// Another sender can go on from what has come.
+    goes_on: bool,
+}
+
+/// Room that a file has in the store while it is written.
+#[derive(Debug)]
+struct Coming {
+    images: Arc<Images>,
+    /// The file that is written.
+    path: PathBuf,
+    /// What becomes of it.
+    lies: PathBuf,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        lock(&self.images.shares).end(&self.path, &self.lies);
+    }
 }
 
 impl Images {
-    /// Opens the store of a state folder; whole images that no case waits for are removed.
+    /// Opens the store of a state folder; whole images that no case waits for are removed, and
+    /// so are beginnings of images that are too old or too many. Of what stays it is said who
+    /// brought it, where that is known.
     ///
     /// # Errors
     /// Where the folder cannot be made or read.
-    pub fn open(state: &Path, wanted: &BTreeSet<PathBuf>) -> std::io::Result<Self> {
+    pub fn open(
+        state: &Path,
+        wanted: &BTreeMap<PathBuf, Option<Giver>>,
+        disk: Room,
+    ) -> std::io::Result<Self> {
         let folder = state.join(FOLDER);
         let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;
+        let mut shares = Shares::default();
         for name in held.names()? {
             let path = folder.join(&name);
-            let is_part = path.extension().is_some_and(|end| end == PART);
-            let is_kept = is_part && !is_old(&held.about(&name)?);
-            if is_own(&path) && !is_kept && !wanted.contains(&path) {
+            if let Some(giver) = wanted.get(&path) {
+                shares.own(path, giver.clone());
+            } else if is_own(&path) && !is_part(&path) {
                 held.remove_if_there(&name)?;
             }
         }
-        Ok(Self {
+        let images = Self {
             folder,
             held,
-            busy: Mutex::default(),
+            disk,
+            shares: Mutex::new(shares),
+            was_full: Mutex::default(),
             copies: AtomicU64::new(0),
             pins: Mutex::default(),
-        })
+        };
+        images.sweep()?;
+        Ok(images)
+    }
+
+    /// Removes beginnings of images that nobody has gone on with for long, and those that are
+    /// too many, the oldest first.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sweep(&self) -> std::io::Result<()> {
+        let shares = lock(&self.shares);
+        let (lying, old) = self.lying()?;
+        let old = old.into_iter().filter(|path| !shares.is_coming(path));
+        let mut gone = shares.too_many_halves(&lying).into_iter().chain(old);
+        gone.try_for_each(|path| self.remove_if_there(&path))
+    }
+
+    /// Whether hardly any image finds room, or one found none of late.
+    pub fn is_full(&self) -> bool {
+        let was_full = lock(&self.was_full).is_some_and(|when| when.elapsed() < TOLD_FOR);
+        let shares = lock(&self.shares);
+        let used = self.lying().map_or(0, |(lying, _)| shares.used(&lying));
+        was_full || used > STORE / 10 * 9
     }
 
     /// Where an image lies, or would.
@@ -169,12 +225,17 @@ impl Images {
         about.is_ok_and(|about| about.is_file())
     }
 
-    /// Begins to take an image, or goes on with it.
+    /// Begins to take an image of this giver, or goes on with it.
     ///
     /// # Errors
     /// [`Fault::OutOfRange`] where it is empty, [`Fault::ImageTooLarge`],
-    /// [`Fault::ImageBusy`], [`Fault::Storage`].
-    pub fn begin(self: &Arc<Self>, image: Digest, size: u32) -> Result<Begun, Fault> {
+    /// [`Fault::ImageBusy`], and those of making room.
+    pub fn begin(
+        self: &Arc<Self>,
+        image: Digest,
+        size: u32,
+        giver: Option<&Giver>,
+    ) -> Result<Begun, Fault> {
         let pin = self.pin(image);
         if self.holds_whole(&image) {
             return Ok(Begun::Stored(pin));
@@ -185,100 +246,110 @@ impl Images {
         if size > LARGEST {
             return Err(Fault::ImageTooLarge);
         }
-        self.make_room(size.into())?;
-        if !lock(&self.busy).insert(image) {
-            return Err(Fault::ImageBusy);
-        }
-        let begun = self.resume(pin, size);
-        if begun.is_err() {
-            lock(&self.busy).remove(&image);
-        }
-        begun.map(Begun::Wanted).map_err(failed)
+        let path = self.path(&image);
+        let coming = self.reserve(path.with_extension(PART), path, giver, size.into())?;
+        resume(coming, pin, size).map(Begun::Wanted).map_err(failed)
     }
 
-    fn resume(self: &Arc<Self>, pin: Pin, size: u32) -> std::io::Result<Upload> {
-        let image = pin.image;
-        let mut file = self.held.append(part(&image), OPEN_TO_ALL)?;
-        let (mut hash, mut have) = (Sha256::new(), 0);
-        let mut bytes = [0; 16 << 10];
-        loop {
-            let count = match file.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            hash.update(&bytes[..count]);
-            have += count as u64;
-        }
-        // Another size was said before, or the last write was cut: begin again.
-        let have = u32::try_from(have).ok().filter(|have| *have < size);
-        if have.is_none() {
-            file.set_len(0)?;
-            hash = Sha256::new();
-        }
-        Ok(Upload {
-            images: Arc::clone(self),
-            image,
-            pin: Some(pin),
-            size,
-            have: have.unwrap_or(0),
-            hash,
-            file,
-        })
-    }
-
-    /// Makes room for so many bytes: what was begun longest ago and is sent by nobody now goes.
+    /// Makes room for a file of so many bytes, which are its own from now on: what was begun
+    /// longest ago and is sent by nobody now goes.
     ///
     /// # Errors
-    /// [`Fault::StoreFull`] where images of cases take the rest, [`Fault::Storage`].
-    fn make_room(&self, size: u64) -> Result<(), Fault> {
-        // Held from the look on: two that make room at once would both remove the same file.
-        let busy = lock(&self.busy);
-        let files = self.files().map_err(failed)?;
-        let used: u64 = files.iter().map(|(_, about)| about.len()).sum();
-        let mut lacking = (used + size).saturating_sub(STORE);
-        let is_idle = |path: &PathBuf| {
-            let is_part = path.extension().is_some_and(|end| end == PART);
-            is_part
-                && !busy
-                    .iter()
-                    .any(|image| self.path(image) == path.with_extension(""))
+    /// [`Fault::ImageBusy`] where somebody writes it, [`Fault::StoreFull`] where others take the
+    /// rest, or its giver has its share, [`Fault::StorageFull`], [`Fault::Storage`].
+    fn reserve(
+        self: &Arc<Self>,
+        path: PathBuf,
+        lies: PathBuf,
+        giver: Option<&Giver>,
+        size: u64,
+    ) -> Result<Coming, Fault> {
+        // Held from the look on: two that look at once would both take the same room.
+        let mut shares = lock(&self.shares);
+        if shares.is_coming(&path) {
+            return Err(Fault::ImageBusy);
+        }
+        let (lying, _) = self.lying().map_err(failed)?;
+        let Some(gone) = shares.must_go(&lying, &path, giver, size) else {
+            *lock(&self.was_full) = Some(Instant::now());
+            return Err(Fault::StoreFull);
         };
-        let mut idle: Vec<_> = files.iter().filter(|(path, _)| is_idle(path)).collect();
-        idle.sort_by_key(|(_, about)| about.modified().ok());
-        for (path, about) in idle {
-            if lacking == 0 {
-                break;
-            }
-            self.remove_if_there(path).map_err(failed)?;
-            lacking = lacking.saturating_sub(about.len());
+        for path in gone {
+            self.remove_if_there(&path).map_err(failed)?;
         }
-        if lacking > 0 {
-            Err(Fault::StoreFull)
-        } else {
-            Ok(())
+        if !self.disk.takes(shares.outstanding(&lying) + size) {
+            return Err(Fault::StorageFull);
         }
+        shares.begin(path.clone(), giver.cloned(), size);
+        let images = Arc::clone(self);
+        Ok(Coming { images, path, lies })
     }
 
-    /// What lies in the folder, but for what goes meanwhile.
-    fn files(&self) -> std::io::Result<Vec<(PathBuf, Metadata)>> {
-        let mut files = Vec::new();
+    /// What lies in the folder, what was written longest ago first, but for what goes meanwhile;
+    /// and the beginnings of images that are old.
+    fn lying(&self) -> std::io::Result<(Vec<Lying>, Vec<PathBuf>)> {
+        let (mut files, mut old) = (Vec::new(), Vec::new());
         for name in self.held.names()? {
-            match self.held.about(&name) {
-                Ok(about) => files.push((self.folder.join(&name), about)),
-                Err(error) if error.is_missing() => {}
+            let about = match self.held.about(&name) {
+                Ok(about) => about,
+                Err(error) if error.is_missing() => continue,
                 Err(error) => return Err(error.into()),
+            };
+            let (path, bytes) = (self.folder.join(&name), about.len());
+            let is_half = is_part(&path);
+            if is_half && is_old(&about) {
+                old.push(path.clone());
             }
+            let lying = Lying {
+                path,
+                bytes,
+                is_half,
+            };
+            files.push((about.modified().ok(), lying));
         }
-        Ok(files)
+        files.sort_by_key(|(written, _)| *written);
+        Ok((files.into_iter().map(|(_, lying)| lying).collect(), old))
     }
 
     /// Removes a file; one whose sender was told meanwhile that it is damaged is gone already.
     fn remove_if_there(&self, path: &Path) -> std::io::Result<()> {
-        let name = path.file_name().unwrap_or_default();
-        Ok(self.held.remove_if_there(name)?)
+        Ok(self.held.remove_if_there(name_of(path))?)
     }
+}
+
+/// Goes on from what has come of an image.
+fn resume(coming: Coming, pin: Pin, size: u32) -> std::io::Result<Upload> {
+    let image = pin.image;
+    let held = &coming.images.held;
+    let mut file = held.append(name_of(&coming.path), OPEN_TO_ALL)?;
+    let (mut hash, mut have) = (Sha256::new(), 0);
+    let mut bytes = [0; 16 << 10];
+    loop {
+        let count = match file.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hash.update(&bytes[..count]);
+        have += count as u64;
+    }
+    // Another size was said before, or the last write was cut: begin again.
+    let have = u32::try_from(have).ok().filter(|have| *have < size);
+    if have.is_none() {
+        file.set_len(0)?;
+        hash = Sha256::new();
+    }
+    Ok(Upload {
+        coming,
+        image,
+        pin: Some(pin),
+        size,
+        have: have.unwrap_or(0),
+        hash,
+        file,
+        goes_on: true,
+    })
 }
 
 impl Upload {
@@ -292,13 +363,15 @@ impl Upload {
         self.pin.take()
     }
 
-    /// Begins at the first byte, for a sender that sends all of them.
+    /// Begins at the first byte, for a sender that sends all of them: where it is cut short,
+    /// nothing is left.
     ///
     /// # Errors
     /// [`Fault::Storage`].
     pub fn begin_anew(&mut self) -> Result<(), Fault> {
         self.file.set_len(0).map_err(failed)?;
         (self.have, self.hash) = (0, Sha256::new());
+        self.goes_on = false;
         Ok(())
     }
 
@@ -327,13 +400,15 @@ impl Upload {
     }
 
     fn store(&mut self) -> Result<(), Fault> {
-        let (held, part) = (&self.images.held, part(&self.image));
+        let held = &self.coming.images.held;
+        let (part, whole) = (name_of(&self.coming.path), name_of(&self.coming.lies));
+        self.goes_on = true;
         if self.hash.clone().finalize().as_slice() != self.image {
             held.remove(part).map_err(|error| failed(error.into()))?;
             return Err(Fault::ImageDamaged);
         }
         self.file.sync_all().map_err(failed)?;
-        held.rename(part, held, hex(&self.image))
+        held.rename(part, held, whole)
             .and_then(|()| held.sync())
             .map_err(|error| failed(error.into()))
     }
@@ -341,8 +416,16 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        lock(&self.images.busy).remove(&self.image);
+        if !self.goes_on {
+            // Where this fails, it goes with what is too old.
+            let _ = self.coming.images.remove_if_there(&self.coming.path);
+        }
     }
+}
+
+/// Whether it is the beginning of an image.
+fn is_part(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == PART)
 }
 
 /// Whether nobody has gone on with it for long. Where the clock was set, it is not.
@@ -356,9 +439,9 @@ fn failed(error: std::io::Error) -> Fault {
     Fault::Storage
 }
 
-/// What the beginning of an image is called.
-fn part(image: &Digest) -> String {
-    format!("{}.{PART}", hex(image))
+/// What a file of the store is called.
+fn name_of(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
 }
 
 /// Whether a file has a name that this store gives: an image, the beginning of one, a copy.
@@ -382,8 +465,9 @@ mod tests {
     use super::*;
 
     pub fn open(state: &Path, wanted: &[PathBuf]) -> Arc<Images> {
-        let wanted = wanted.iter().cloned().collect();
-        Arc::new(Images::open(state, &wanted).unwrap())
+        let wanted = wanted.iter().map(|path| (path.clone(), None)).collect();
+        let disk = Room::new(state.to_owned(), 0);
+        Arc::new(Images::open(state, &wanted, disk).unwrap())
     }
 
     fn wanted(begun: Result<Begun, Fault>) -> Upload {
@@ -399,19 +483,25 @@ mod tests {
         let bytes = vec![7; 5000];
         let image: Digest = Sha256::digest(&bytes).into();
         let images = open(folder.path(), &[]);
-        let mut upload = wanted(images.begin(image, 5000));
+        let mut upload = wanted(images.begin(image, 5000, None));
         assert_eq!(upload.take(0, &bytes[..3000]), Ok(false));
-        assert!(matches!(images.begin(image, 5000), Err(Fault::ImageBusy)));
+        assert!(matches!(
+            images.begin(image, 5000, None),
+            Err(Fault::ImageBusy)
+        ));
         assert_eq!(upload.take(2000, &bytes[2000..]), Err(Fault::Message));
         drop((upload, images));
         let images = open(folder.path(), &[]);
-        let mut upload = wanted(images.begin(image, 5000));
+        let mut upload = wanted(images.begin(image, 5000, None));
         assert_eq!(upload.have(), 3000);
         assert!(!images.holds(&image));
         assert_eq!(upload.take(3000, &bytes[3000..]), Ok(true));
         drop(upload);
         assert_eq!(std::fs::read(images.path(&image)).unwrap(), bytes);
-        assert!(matches!(images.begin(image, 5000), Ok(Begun::Stored(_))));
+        assert!(matches!(
+            images.begin(image, 5000, None),
+            Ok(Begun::Stored(_))
+        ));
         let path = images.path(&image);
         assert!(open(folder.path(), std::slice::from_ref(&path)).holds(&image));
         assert!(!open(folder.path(), &[]).holds(&image));
@@ -422,13 +512,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let images = open(folder.path(), &[]);
         let image: Digest = Sha256::digest(b"right").into();
-        let mut upload = wanted(images.begin(image, 5));
+        let mut upload = wanted(images.begin(image, 5, None));
         assert_eq!(upload.take(0, b"wrong"), Err(Fault::ImageDamaged));
         drop(upload);
-        let mut upload = wanted(images.begin(image, 5));
+        let mut upload = wanted(images.begin(image, 5, None));
         assert_eq!(upload.have(), 0);
         assert_eq!(upload.take(0, b"right"), Ok(true));
-        let begun = |size| images.begin([1; 32], size).map(|_| ());
+        let begun = |size| images.begin([1; 32], size, None).map(|_| ());
         assert_eq!(begun(0), Err(Fault::OutOfRange));
         assert_eq!(begun(LARGEST + 1), Err(Fault::ImageTooLarge));
     }

@@ -16,6 +16,7 @@
 //! | `temperature` | thermal zones against their own limits | warn |
 //! | `throttling` | what a Raspberry Pi's firmware says | warn |
 //! | `ports`, `displays` | whether those that were named are there | warn |
+//! | `dicom` | whether anybody may send, where the port is for others | warn |
 
 mod attached;
 mod compute;
@@ -40,6 +41,8 @@ pub struct Surroundings {
     pub ports: Vec<PathBuf>,
     /// The displays that were named.
     pub displays: Vec<Place>,
+    /// A port is open for DICOM images of others, and none of them may send.
+    pub is_for_nobody: bool,
     /// Where `sys` and `dev` lie: `/`.
     pub root: PathBuf,
 }
@@ -52,13 +55,14 @@ impl Surroundings {
             state: state.to_owned(),
             ports: ports.map(|serial| PathBuf::from(&serial.port)).collect(),
             displays: config.display.iter().map(|d| d.at.place.clone()).collect(),
+            is_for_nobody: config.dicom.is_for_nobody(),
             root: root.to_owned(),
         }
     }
 
     /// Looks at everything once.
     pub fn checks(&self) -> Vec<SelfCheck> {
-        vec![
+        let mut checks = vec![
             chain(&self.state),
             machine::space(&self.state),
             machine::memory(),
@@ -66,7 +70,9 @@ impl Surroundings {
             machine::throttling(&self.root),
             attached::ports(&self.ports),
             attached::displays(&self.root, &self.displays),
-        ]
+        ];
+        checks.extend(self.is_for_nobody.then(for_nobody));
+        checks
     }
 }
 
@@ -81,6 +87,17 @@ impl From<&SelfCheck> for Trouble {
         let what = format!("{}: {}", failed.name, failed.what);
         Self::new(&failed.code, what, &failed.cure)
     }
+}
+
+/// The check of who may send by DICOM.
+pub const DICOM: &str = "dicom";
+
+/// A port for DICOM images that nobody but this computer may send to: a configuration of
+/// before an open one had to say so.
+pub fn for_nobody() -> SelfCheck {
+    let what = "nobody but this computer may send: dicom.allow is empty";
+    let cure = "name who may with dicom.allow, as TITLE@ADDRESS, or let anyone with dicom.open";
+    SelfCheck::warned(DICOM, what, cure)
 }
 
 /// The check of the journal.

@@ -1,13 +1,18 @@
-//! Bytes from a client, each within its time.
+//! Bytes from a client and to one, each within its time: one that sends or takes them one by
+//! one has no more of it than one that is silent.
 
-use std::io::{ErrorKind, Read, Result};
+use std::io::{ErrorKind, Read, Result, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// How long a client may be silent.
+use crate::device::images::LARGEST;
+
+/// How long a client may be silent, and how long a line may take to come.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long a request may take to come, line and bytes.
-const LONGEST: Duration = Duration::from_secs(600);
+/// Bytes of an image that must come in a second at least.
+const SLOWEST: u64 = 256 << 10;
+/// For an answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a client sends, until its time is over.
 pub(super) struct Incoming<'a> {
@@ -17,23 +22,48 @@ pub(super) struct Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     pub fn new(stream: &'a UnixStream) -> Self {
-        let until = Instant::now() + LONGEST;
+        let until = Instant::now() + SILENCE;
         Self { stream, until }
     }
 
     /// The next request has its own time.
     pub fn begin(&mut self) {
-        self.until = Instant::now() + LONGEST;
+        self.until = Instant::now() + SILENCE;
+    }
+
+    /// So many bytes follow, and have theirs: as much as an image may take.
+    pub fn expect(&mut self, bytes: u64) {
+        let seconds = bytes.min(LARGEST.into()) / SLOWEST;
+        self.until = Instant::now() + SILENCE + Duration::from_secs(seconds);
     }
 }
 
 impl Read for Incoming<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
+        let left = left(self.until)?;
         self.stream.set_read_timeout(Some(left.min(SILENCE)))?;
         self.stream.read(bytes)
     }
+}
+
+/// Sends all of it, or none is sent any more.
+pub(super) fn send(mut stream: &UnixStream, mut bytes: &[u8]) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(left(until)?))?;
+        match stream.write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn left(until: Instant) -> Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    Ok(left)
 }

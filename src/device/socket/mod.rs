@@ -8,27 +8,33 @@
 mod bytes;
 mod talk;
 
-use std::io::{Error, ErrorKind, Write};
+use std::io::{Error, ErrorKind};
+use std::net::Shutdown;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::fs::Mode;
+use rustix::net::{SendFlags, send};
 
 use super::cases::Cases;
+use super::seats::{Bounds, Seats};
 use crate::control::{Accepted, Refused, Reloaded, pack};
 use crate::files::Folder;
 use talk::talk;
 
 /// Clients at once; one more is told so.
 const MOST: usize = 64;
+/// Of one user.
+const MOST_OF_ONE: usize = 48;
 /// For owner and group.
 const MODE: u32 = 0o660;
-/// For an answer to be taken.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What takes long is seen to where bytes come and go.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// A client that was answered a moment ago may be about to ask again.
+const SPARED: Duration = Duration::from_secs(1);
 
 /// Reads the configuration again; what is wrong with it, where it is not taken up.
 pub type Reload = dyn Fn() -> Result<Reloaded, String> + Send + Sync;
@@ -69,62 +75,68 @@ fn bind(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 fn serve(listener: &UnixListener, cases: &'static Cases, reload: &Arc<Reload>) -> ! {
-    let open = Arc::new(AtomicUsize::new(0));
+    let seats = Seats::new(Bounds {
+        most: MOST,
+        most_of_one: MOST_OF_ONE,
+        arriving: LONGEST,
+        idle: LONGEST,
+        busy: LONGEST,
+        whole: Duration::MAX,
+        spared: SPARED,
+    });
     loop {
-        let Ok((mut stream, _)) = listener.accept() else {
+        let Ok((stream, _)) = listener.accept() else {
             // The system has no more to give: later it may.
             std::thread::sleep(Duration::from_millis(100));
             continue;
         };
-        let bounded = stream.set_write_timeout(Some(PATIENCE));
-        if bounded.is_err() {
+        let (Ok(user), Ok(ended)) = (user_of(&stream), stream.try_clone()) else {
             continue;
-        }
-        let held = Held::of(&open);
-        if held.count > MOST {
-            // Whether it hears that is its own affair.
-            let _ = stream.write_all(&pack::<Accepted>(Err(&too_many())));
+        };
+        let hang_up = move || drop(ended.shutdown(Shutdown::Both));
+        let Some(seat) = seats.take(user, hang_up) else {
+            turn_away(&stream);
             continue;
-        }
+        };
         let reload = Arc::clone(reload);
-        std::thread::spawn(move || {
-            let _held = held;
+        let began = std::thread::Builder::new().spawn(move || {
             // A client that goes away is no fault of the device.
-            if let Err(error) = talk(&stream, cases, &*reload) {
+            if let Err(error) = talk(&stream, &seat, user, cases, &*reload) {
                 log::debug!("a client of the control socket: {error}");
             }
         });
-    }
-}
-
-fn too_many() -> Refused {
-    Refused {
-        code: "busy".to_owned(),
-        message: format!("{MOST} clients are connected already"),
-        cure: "ask again later, over one connection".to_owned(),
-        retry_ms: Some(1000),
-        highest: None,
-    }
-}
-
-/// A client that is counted, until it is dropped.
-struct Held {
-    open: Arc<AtomicUsize>,
-    count: usize,
-}
-
-impl Held {
-    fn of(open: &Arc<AtomicUsize>) -> Self {
-        Self {
-            open: Arc::clone(open),
-            count: open.fetch_add(1, Ordering::SeqCst) + 1,
+        if let Err(error) = began {
+            log::warn!("no thread for a client of the control socket: {error}");
         }
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::SeqCst);
+/// Says why. Whether the client hears that is its own affair: it is never waited for.
+fn turn_away(stream: &UnixStream) {
+    let refused = Refused {
+        code: "busy".to_owned(),
+        message: format!("{MOST} clients are connected already, or {MOST_OF_ONE} of this user"),
+        cure: "ask again later, over one connection".to_owned(),
+        retry_ms: Some(1000),
+        highest: None,
+    };
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let _ = send(stream, &pack::<Accepted>(Err(&refused)), flags);
+}
+
+/// The user that a client runs as: what it is counted by, and known by where it tells no
+/// identity.
+fn user_of(stream: &UnixStream) -> std::io::Result<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        let peer = rustix::net::sockopt::socket_peercred(stream)?;
+        Ok(peer.uid.as_raw())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        // Where the system does not say, all are one: a number that is used twice is refused.
+        let _ = stream;
+        Ok(0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One client: a line comes, is done, and is answered by one line.
 
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result as IoResult, Write};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result as IoResult};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -8,21 +8,25 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::Digest as _;
 
 use super::Reload;
-use super::bytes::Incoming;
+use super::bytes::{Incoming, send};
 use crate::control::{
     Accepted, Health, LONGEST_REQUEST, Refused, Request, Status, Submit, Waited, Words, pack,
 };
 use crate::device::cases::{Cases, State};
 use crate::device::health::Snapshot;
 use crate::device::images::{Begun, LARGEST, Pin, Upload};
-use crate::journal::{Asker, Bound, Order, RequestId};
+use crate::device::seats::{Doing, Seat};
+use crate::journal::{Asker, Bound, Giver, Order, RequestId};
 use crate::patient::Patient;
 use crate::report::SOFTWARE;
 use crate::sha256::Sha256;
 
+/// The word of the request that bytes follow.
+const SUBMIT: &[u8] = b"\"submit\"";
 /// Bytes that are taken at once.
 const PIECE: usize = 64 << 10;
 /// How long a client may wait for an answer in one request.
@@ -31,6 +35,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(1);
 /// When to ask again where the queue is full.
 const RETRY_MS: u64 = 500;
+/// When to ask again where too many were refused.
+const REFUSED_RETRY_MS: u64 = 10_000;
 
 type Answer<T> = Result<T, Refused>;
 
@@ -38,14 +44,21 @@ type Answer<T> = Result<T, Refused>;
 ///
 /// # Errors
 /// What the system says of the connection.
-pub(super) fn talk(stream: &UnixStream, cases: &Cases, reload: &Reload) -> IoResult<()> {
+pub(super) fn talk(
+    stream: &UnixStream,
+    seat: &Seat<u32>,
+    user: u32,
+    cases: &Cases,
+    reload: &Reload,
+) -> IoResult<()> {
     let mut client = Client {
         incoming: BufReader::new(Incoming::new(stream)),
         stream,
         cases,
-        user: user_of(stream)?,
+        user,
     };
     while let Some(line) = client.line()? {
+        seat.turns(Doing::Busy);
         let request = serde_json::from_slice(&line).map_err(|error| not_understood(&error));
         match request {
             Ok(Request::Submit(submit)) => {
@@ -57,12 +70,16 @@ pub(super) fn talk(stream: &UnixStream, cases: &Cases, reload: &Reload) -> IoRes
                 let waited = client.wait(case, patience)?;
                 client.say(&waited)?;
             }
-            Ok(Request::Rerun { case }) => client.say(&rerun(cases, case))?,
-            Ok(Request::Status) => client.say(&Ok(status(cases)))?,
-            Ok(Request::Health) => client.say(&Ok(health(cases)))?,
-            Ok(Request::Reload) => client.say(&reload().map_err(not_reloaded))?,
-            Err(refused) => client.say::<Accepted>(&Err(refused))?,
+            Ok(Request::Rerun { case }) => client.say(&rerun(cases, case, client.giver()))?,
+            Ok(Request::Status {}) => client.say(&Ok(status(cases)))?,
+            Ok(Request::Health {}) => client.say(&Ok(health(cases)))?,
+            Ok(Request::Reload {}) => client.say(&reload().map_err(not_reloaded))?,
+            Err(refused) => {
+                client.leave_what_follows(&line, &refused)?;
+                client.say::<Accepted>(&Err(refused))?;
+            }
         }
+        seat.turns(Doing::Idle);
     }
     Ok(())
 }
@@ -97,13 +114,34 @@ impl Client<'_> {
     }
 
     fn say<T: Serialize>(&mut self, answer: &Answer<T>) -> IoResult<()> {
-        let mut stream = self.stream;
-        stream.write_all(&pack(answer.as_ref()))
+        send(self.stream, &pack(answer.as_ref()))
+    }
+
+    /// Bytes follow a request to submit, even one that is not understood: they must never be
+    /// taken for requests.
+    fn leave_what_follows(&mut self, line: &[u8], refused: &Refused) -> IoResult<()> {
+        let request = serde_json::from_slice::<Value>(line).ok();
+        let is_submit = match &request {
+            Some(request) => request["do"] == "submit",
+            None => line.windows(SUBMIT.len()).any(|word| word == SUBMIT),
+        };
+        match request.and_then(|request| request["size"].as_u64()) {
+            _ if !is_submit => Ok(()),
+            Some(size) if size <= LARGEST.into() => {
+                self.incoming.get_mut().expect(size);
+                self.leave(size)
+            }
+            _ => {
+                self.say::<Accepted>(&Err(refused.clone()))?;
+                Err(ErrorKind::InvalidData.into())
+            }
+        }
     }
 
     /// Takes the image and accepts its case. Where it is refused before its bytes have come,
     /// they are read and left, so that the next request can be told from them.
     fn submit(&mut self, submit: &Submit) -> IoResult<Answer<Accepted>> {
+        self.incoming.get_mut().expect(submit.size);
         let (begun, image, order) = match self.begin(submit) {
             Ok(Begin::Known(case, image)) => {
                 let is_it = self.leave_image(submit.size, &image)?;
@@ -134,6 +172,10 @@ impl Client<'_> {
         Ok(accepted.map(|case| Accepted { case }).map_err(refused))
     }
 
+    fn giver(&self) -> Giver {
+        Giver::User(self.user)
+    }
+
     fn order(&self, submit: &Submit, image: &Digest) -> Order {
         let asker = match submit.client {
             Some(identity) => Asker::Program(identity),
@@ -141,6 +183,7 @@ impl Client<'_> {
         };
         Order {
             source: self.cases.images().path(image).display().to_string(),
+            giver: Some(self.giver()),
             image: Some(Bound::Stored(Sha256(*image))),
             exam: submit.exam.clone(),
             region: submit.region,
@@ -167,11 +210,11 @@ impl Client<'_> {
         {
             return Err(no_exam(cases, name));
         }
-        if !cases.may_wait(submit.priority) {
-            return Err(refused(Fault::TooManyWaiting));
-        }
+        let waits = cases.may_wait(submit.priority, order.giver.as_ref());
+        waits.map_err(refused)?;
         let size = u32::try_from(submit.size).map_err(|_| refused(Fault::ImageTooLarge))?;
-        let begun = cases.begin_image(image, size).map_err(refused)?;
+        let begun = cases.begin_image(image, size, order.giver.as_ref());
+        let begun = begun.map_err(refused)?;
         Ok(Begin::Image(begun, image, Box::new(order)))
     }
 
@@ -325,8 +368,8 @@ fn health(cases: &Cases) -> Health {
     Health { health }
 }
 
-fn rerun(cases: &Cases, case: u64) -> Answer<Accepted> {
-    let again = cases.rerun(case);
+fn rerun(cases: &Cases, case: u64, giver: Giver) -> Answer<Accepted> {
+    let again = cases.rerun(case, giver);
     again.map(|case| Accepted { case }).map_err(|fault| {
         let gone = "its image is kept no longer: submit it anew";
         match fault {
@@ -340,25 +383,15 @@ fn rerun(cases: &Cases, case: u64) -> Answer<Accepted> {
     })
 }
 
-/// The user that a client runs as.
-fn user_of(stream: &UnixStream) -> IoResult<u32> {
-    #[cfg(target_os = "linux")]
-    {
-        let peer = rustix::net::sockopt::socket_peercred(stream)?;
-        Ok(peer.uid.as_raw())
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        // Where the system does not say, all are one: a number that is used twice is refused.
-        let _ = stream;
-        Ok(0)
-    }
-}
-
 fn refused(fault: Fault) -> Refused {
     let again = Some(RETRY_MS);
     let (code, retry_ms, cure) = match fault {
         Fault::TooManyWaiting => ("busy", again, "ask again after retry_ms"),
+        Fault::TooManyRefused => (
+            "too_many_refused",
+            Some(REFUSED_RETRY_MS),
+            "send images that the exam is for; the allowance fills again within an hour",
+        ),
         Fault::ImageBusy => ("image_busy", again, "ask again after retry_ms"),
         Fault::NoSuchImage => ("image_gone", again, "send the image again"),
         Fault::Stopping => ("stopping", again, "ask again after the device's next start"),
@@ -366,7 +399,11 @@ fn refused(fault: Fault) -> Refused {
         Fault::StorageFull => ("storage_full", again, "make room on the device's disk"),
         Fault::ImageDamaged => ("image_damaged", None, "send the bytes that the hash is of"),
         Fault::ImageTooLarge => ("image_too_large", None, "send a smaller one"),
-        Fault::StoreFull => ("store_full", again, "wait for the device's cases to end"),
+        Fault::StoreFull => (
+            "store_full",
+            again,
+            "wait for cases to end, or send less at once",
+        ),
         Fault::OutOfRange => ("image_empty", None, "send an image of at least one byte"),
         Fault::NoSuchCase => (
             "no_such_case",

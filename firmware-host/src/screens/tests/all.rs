@@ -5,7 +5,7 @@ use std::{format, vec};
 
 use super::super::*;
 
-pub const CODES: [&str; 36] = [
+pub const CODES: [&str; 37] = [
     "age",
     "sex",
     "budget",
@@ -38,6 +38,7 @@ pub const CODES: [&str; 36] = [
     "prompt_outside",
     "deadline",
     "device_fault",
+    "aborted",
     "self_test",
     "storage",
     "bundle",

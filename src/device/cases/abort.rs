@@ -1,0 +1,95 @@
+//! Cases that are dropped before they run. Whoever gave a case may drop it, and then it never
+//! was anybody else's. A console that may drop those of others gives each of them an end that
+//! its giver hears of: a refusal that says who dropped it. Its image stays, to be run again.
+
+use firmware_host::fault::Fault;
+
+use super::{Cases, Ending, Event, lock};
+use crate::device::run::Ran;
+use crate::journal::{Entry, Giver, Order};
+use crate::pipeline::Timings;
+
+/// Whose cases a console drops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Those that were given on its own line.
+    #[default]
+    Own,
+    /// Everybody's: for the console of whoever runs the device.
+    Any,
+}
+
+impl Cases {
+    /// Drops the cases that wait and are in this giver's reach; gives how many.
+    ///
+    /// # Errors
+    /// [`Fault::Storage`]; those that were dropped before stay dropped.
+    pub fn abort(&self, giver: &Giver, reach: Reach) -> Result<usize, Fault> {
+        let is_own = |order: &Order| order.giver.as_ref() == Some(giver);
+        let is_in_reach = |order: &Order| reach == Reach::Any || is_own(order);
+        let mut dropped = 0;
+        loop {
+            // Taken off the board first, so that it cannot begin to run meanwhile.
+            let taken = lock(&self.board).waiting.pop_oldest(is_in_reach);
+            let Some((case, order)) = taken else {
+                return Ok(dropped);
+            };
+            if is_own(&order) {
+                self.drop_own(case, order)?;
+            } else {
+                self.drop_of_another(case, order, giver)?;
+            }
+            dropped += 1;
+        }
+    }
+
+    fn drop_own(&self, case: u64, order: Order) -> Result<(), Fault> {
+        self.append_or_put_back(Entry::Aborted { case }, case, &order)?;
+        let mut board = lock(&self.board);
+        board.end(case, Ending::aborted());
+        board.tally.aborted(case);
+        self.events.tell(&Event::Aborted { case });
+        drop(board);
+        self.spent(case, &order, None);
+        Ok(())
+    }
+
+    /// Its giver was told that it is accepted, and may wait for an answer.
+    fn drop_of_another(&self, case: u64, order: Order, by: &Giver) -> Result<(), Fault> {
+        let ran = Ran::dropped(case, &order, by).held_to(&order);
+        let record = ran.record(&self.bundle(), case, &order, &Timings::new());
+        let image = ran.image.clone();
+        let entry = Entry::Answered {
+            case,
+            image: image.clone(),
+            record: record.clone(),
+        };
+        let span = self.append_or_put_back(entry, case, &order)?;
+        log::warn!("case {case}: dropped by {by} before it ran");
+        let mut board = lock(&self.board);
+        board.end(case, Ending::answered(&record, span));
+        board
+            .tally
+            .answered_without_run(case, record["code"].as_str());
+        self.events.tell(&ran.event(case));
+        drop(board);
+        self.spent(case, &order, image);
+        self.owing.notify_all();
+        Ok(())
+    }
+
+    fn append_or_put_back(
+        &self,
+        entry: Entry,
+        case: u64,
+        order: &Order,
+    ) -> Result<crate::journal::Span, Fault> {
+        let written = lock(&self.ledger).journal.append(entry);
+        written.map_err(|error| {
+            lock(&self.board).waiting.push(case, order.clone());
+            self.storage_failed(&error);
+            Fault::Storage
+        })
+    }
+}

@@ -1,0 +1,343 @@
+//! Who holds a connection to the device: each peer has a number of seats, all together have
+//! one, and nobody holds a seat for ever.
+//!
+//! A source of connections takes a [`Seat`] before it reads a byte, says what its peer is
+//! doing, and gives the seat up by dropping it. Where no seat is free, the one goes that its
+//! peer makes least use of: it has asked nothing for longest. So slow and idle connections,
+//! however many peers they come from, shut nobody out. Nothing here reads or writes.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::lock;
+
+/// How often it is looked for connections whose time is over.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What a peer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Doing {
+    /// It has asked nothing yet.
+    Arriving,
+    /// What it asked was answered; it may ask more.
+    Idle,
+    /// A request of it is coming or being answered.
+    Busy,
+}
+
+/// How many may sit, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// All together.
+    pub most: usize,
+    /// Of one peer.
+    pub most_of_one: usize,
+    /// Until the first request, from the first byte to the last.
+    pub arriving: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// One request.
+    pub busy: Duration,
+    /// All of it; a request that has begun may end.
+    pub whole: Duration,
+    /// One that was idle for less keeps its seat, though others want it.
+    pub spared: Duration,
+}
+
+/// The seats, by peer.
+#[derive(Debug)]
+pub(super) struct Seats<K> {
+    bounds: Bounds,
+    taken: Mutex<Taken<K>>,
+}
+
+#[derive(Debug)]
+struct Taken<K> {
+    next: u64,
+    places: BTreeMap<u64, Place<K>>,
+}
+
+/// A seat that is taken.
+struct Place<K> {
+    peer: K,
+    began: Instant,
+    doing: Doing,
+    /// Since when it does that.
+    turned: Instant,
+    /// Ends the connection, whoever reads from it; taken once that was done.
+    hang_up: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// A connection that may be there, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Seat<K> {
+    seats: Arc<Seats<K>>,
+    number: u64,
+}
+
+impl<K: Clone + Ord + Send + fmt::Debug + 'static> Seats<K> {
+    /// Seats that are looked after, on a thread of its own.
+    pub fn new(bounds: Bounds) -> Arc<Self> {
+        let seats = Arc::new(Self {
+            bounds,
+            taken: Mutex::new(Taken {
+                next: 0,
+                places: BTreeMap::new(),
+            }),
+        });
+        let looked_after = Arc::downgrade(&seats);
+        std::thread::spawn(move || {
+            while let Some(seats) = looked_after.upgrade() {
+                seats.clear(Instant::now());
+                drop(seats);
+                std::thread::sleep(LOOK);
+            }
+        });
+        seats
+    }
+
+    /// A seat for this peer, whose connection is ended by `hang_up`; `None` where there is none
+    /// and all are made use of.
+    pub fn take(
+        self: &Arc<Self>,
+        peer: K,
+        hang_up: impl FnOnce() + Send + 'static,
+    ) -> Option<Seat<K>> {
+        let now = Instant::now();
+        let mut taken = lock(&self.taken);
+        // Those that were told to go may not have gone yet: they are bounded as well.
+        let own = taken.places.values().filter(|place| place.peer == peer);
+        let are_too_many = own.count() >= 2 * self.bounds.most_of_one;
+        if are_too_many || taken.places.len() >= 4 * self.bounds.most {
+            return None;
+        }
+        while taken.of(&peer) >= self.bounds.most_of_one {
+            taken.free(now, &self.bounds, Some(&peer))?;
+        }
+        while taken.sitting().count() >= self.bounds.most {
+            taken.free(now, &self.bounds, None)?;
+        }
+        let number = taken.next;
+        taken.next += 1;
+        let place = Place {
+            peer,
+            began: now,
+            doing: Doing::Arriving,
+            turned: now,
+            hang_up: Some(Box::new(hang_up)),
+        };
+        taken.places.insert(number, place);
+        let seats = Arc::clone(self);
+        Some(Seat { seats, number })
+    }
+
+    /// Ends connections whose time is over.
+    fn clear(&self, now: Instant) {
+        let mut taken = lock(&self.taken);
+        for place in taken.places.values_mut() {
+            if place.is_over(now, &self.bounds)
+                && let Some(hang_up) = place.hang_up.take()
+            {
+                hang_up();
+            }
+        }
+    }
+}
+
+impl<K: Clone + Ord> Taken<K> {
+    /// Those that were not told to go.
+    fn sitting(&self) -> impl Iterator<Item = (&u64, &Place<K>)> {
+        let all = self.places.iter();
+        all.filter(|(_, place)| place.hang_up.is_some())
+    }
+
+    fn of(&self, peer: &K) -> usize {
+        self.sitting()
+            .filter(|(_, place)| place.peer == *peer)
+            .count()
+    }
+
+    /// Has the one go, of this peer or of all, that makes least use of its seat: of those that
+    /// have asked nothing, then of those that were answered, and of these one of the peer that
+    /// has most seats, and of its own the one that has been so for longest.
+    fn free(&mut self, now: Instant, bounds: &Bounds, of: Option<&K>) -> Option<()> {
+        let mut seats = BTreeMap::<K, usize>::new();
+        for (_, place) in self.sitting() {
+            *seats.entry(place.peer.clone()).or_default() += 1;
+        }
+        let may_go = |place: &Place<K>| match place.doing {
+            Doing::Arriving => true,
+            Doing::Idle => place.since(now) >= bounds.spared,
+            Doing::Busy => false,
+        };
+        let those = self
+            .sitting()
+            .filter(|(_, place)| may_go(place) && of.is_none_or(|peer| place.peer == *peer));
+        let use_of = |place: &Place<K>| {
+            let seats = seats.get(&place.peer).copied().unwrap_or(0);
+            (place.doing, Reverse(seats), place.turned)
+        };
+        let least = those.min_by_key(|(_, place)| use_of(place));
+        let number = least.map(|(number, _)| *number)?;
+        let hang_up = self.places.get_mut(&number)?.hang_up.take()?;
+        hang_up();
+        Some(())
+    }
+}
+
+impl<K> Place<K> {
+    fn since(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.turned)
+    }
+
+    fn is_over(&self, now: Instant, bounds: &Bounds) -> bool {
+        let most = match self.doing {
+            Doing::Arriving => bounds.arriving,
+            Doing::Idle => bounds.idle,
+            Doing::Busy => bounds.busy,
+        };
+        let is_long = now.saturating_duration_since(self.began) >= bounds.whole;
+        self.since(now) >= most || (is_long && self.doing != Doing::Busy)
+    }
+}
+
+impl<K> Seat<K> {
+    /// Its peer does this now.
+    pub fn turns(&self, doing: Doing) {
+        let mut taken = lock(&self.seats.taken);
+        if let Some(place) = taken.places.get_mut(&self.number)
+            && place.doing != doing
+        {
+            (place.doing, place.turned) = (doing, Instant::now());
+        }
+    }
+}
+
+impl<K> Drop for Seat<K> {
+    fn drop(&mut self) {
+        lock(&self.seats.taken).places.remove(&self.number);
+    }
+}
+
+impl<K: fmt::Debug> fmt::Debug for Place<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?}", self.peer, self.doing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        most: 4,
+        most_of_one: 2,
+        arriving: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        busy: Duration::from_secs(300),
+        whole: Duration::from_secs(3600),
+        spared: Duration::ZERO,
+    };
+
+    /// Seats, and the numbers of those that were told to go.
+    struct Room {
+        seats: Arc<Seats<&'static str>>,
+        gone: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Room {
+        fn new(bounds: Bounds) -> Self {
+            Self {
+                seats: Seats::new(bounds),
+                gone: Arc::default(),
+            }
+        }
+
+        fn take(&self, number: usize, peer: &'static str) -> Option<Seat<&'static str>> {
+            let gone = Arc::clone(&self.gone);
+            self.seats.take(peer, move || lock(&gone).push(number))
+        }
+
+        fn gone(&self) -> Vec<usize> {
+            lock(&self.gone).clone()
+        }
+    }
+
+    #[test]
+    fn a_peer_with_too_many_loses_its_own_and_no_others() {
+        let room = Room::new(BOUNDS);
+        let _honest = room.take(0, "honest").unwrap();
+        let mut slow = VecDeque::new();
+        for number in 1..20 {
+            slow.push_back(room.take(number, "slow").unwrap());
+            // One that was told to go goes.
+            while slow.len() > 2 {
+                slow.pop_front();
+            }
+        }
+        assert_eq!(room.gone(), (1..18).collect::<Vec<_>>(), "its oldest first");
+        // Those that are told to go and do not are not without end either.
+        let mut stuck = Vec::new();
+        stuck.extend((20..99).map_while(|number| room.take(number, "stuck")));
+        assert_eq!(stuck.len(), 4);
+    }
+
+    #[test]
+    fn many_peers_that_ask_nothing_shut_nobody_out() {
+        let room = Room::new(BOUNDS);
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let seats: Vec<_> = (0..4).map(|n| room.take(n, names[n]).unwrap()).collect();
+        seats[0].turns(Doing::Busy);
+        seats[1].turns(Doing::Idle);
+        let honest = room.take(4, "honest").unwrap();
+        assert_eq!(room.gone(), [2], "the first that has asked nothing");
+        honest.turns(Doing::Busy);
+        let again = room.take(5, "honest").unwrap();
+        again.turns(Doing::Busy);
+        let _other = room.take(6, "other").unwrap();
+        assert_eq!(room.gone(), [2, 3, 1]);
+    }
+
+    #[test]
+    fn who_makes_use_of_a_seat_keeps_it() {
+        let room = Room::new(BOUNDS);
+        let names = ["a", "b", "c", "d"];
+        let seats: Vec<_> = (0..4).map(|n| room.take(n, names[n]).unwrap()).collect();
+        seats.iter().for_each(|seat| seat.turns(Doing::Busy));
+        assert!(room.take(4, "late").is_none());
+        drop(seats);
+        assert!(room.take(5, "late").is_some());
+        assert_eq!(room.gone(), [0_usize; 0]);
+    }
+
+    #[test]
+    fn nobody_sits_for_ever() {
+        for (doing, after, is_gone) in [
+            (Doing::Arriving, 9, false),
+            (Doing::Arriving, 10, true),
+            (Doing::Idle, 59, false),
+            (Doing::Idle, 60, true),
+            (Doing::Busy, 299, false),
+            (Doing::Busy, 300, true),
+        ] {
+            let room = Room::new(BOUNDS);
+            let seat = room.take(7, "slow").unwrap();
+            seat.turns(doing);
+            room.seats
+                .clear(Instant::now() + Duration::from_secs(after));
+            assert_eq!(room.gone() == [7], is_gone, "{doing:?} {after}");
+        }
+        let whole = Duration::from_secs(5);
+        let room = Room::new(Bounds { whole, ..BOUNDS });
+        let seats = [room.take(0, "a").unwrap(), room.take(1, "b").unwrap()];
+        seats[0].turns(Doing::Idle);
+        seats[1].turns(Doing::Busy);
+        room.seats.clear(Instant::now() + whole);
+        assert_eq!(room.gone(), [0], "a request that has begun may end");
+    }
+}

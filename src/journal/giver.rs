@@ -1,0 +1,36 @@
+//! Who gives cases to a device: whose share of the queue and of the store a case takes, how
+//! much it may hurry, and who may drop it.
+//!
+//! Every source fills one in; the device's cases count by it. It is written to the journal
+//! with the [`Order`](super::Order), so that it holds after a restart as well. It names no
+//! patient and no image.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Who gave a case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Giver {
+    /// Whoever talks on a line, by its port: its console and its link.
+    Line(String),
+    /// Programs on the control socket, by the user that runs them.
+    User(u32),
+    /// A watched folder, by its path.
+    Folder(String),
+    /// A DICOM peer: `TITLE@ADDRESS` where it is on the list of those that may send, else its
+    /// address alone, since a title is what a peer says of itself.
+    Dicom(String),
+}
+
+impl fmt::Display for Giver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(port) => write!(f, "line {port}"),
+            Self::User(user) => write!(f, "user {user}"),
+            Self::Folder(path) => write!(f, "folder {path}"),
+            Self::Dicom(peer) => write!(f, "DICOM peer {peer}"),
+        }
+    }
+}
