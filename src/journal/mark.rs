@@ -154,10 +154,16 @@ impl Marks {
     }
 
     /// Whether the file is still at its place.
-    pub fn is_there(&self) -> bool {
-        let there = self.folder.about(FILE);
-        let own = self.file.metadata();
-        matches!((there, own), (Ok(there), Ok(own)) if files::place(&there) == files::place(&own))
+    pub fn is_there(&self) -> std::result::Result<bool, FileError> {
+        let own = self.file.metadata().map_err(|error| FileError {
+            path: self.folder.path_of(FILE),
+            trouble: error.into(),
+        })?;
+        match self.folder.about(FILE) {
+            Ok(there) => Ok(files::place(&there) == files::place(&own)),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes where the journal stands; waits for the disk only where `lasting`.
@@ -214,11 +220,11 @@ mod tests {
         drop(marks);
         std::fs::write(&path, &bytes).unwrap();
         let marks = Marks::begin(&held, &key, &read(), 4, place(8)).unwrap();
-        assert!(is(&read(), 4, 8) && marks.is_there());
+        assert!(is(&read(), 4, 8) && marks.is_there().unwrap());
         std::fs::write(&path, "nothing").unwrap();
         assert_eq!(read(), Found::Unreadable);
         std::fs::remove_file(&path).unwrap();
-        assert!(!marks.is_there());
+        assert!(!marks.is_there().unwrap());
     }
 
     #[test]

@@ -112,6 +112,8 @@ pub(super) fn compare(
         // A new journal, or one of before there were marks.
         mark::Found::Nothing if history.origin.is_none() => None,
         mark::Found::Nothing | mark::Found::Unreadable => Some(How::Unmarked),
+        // The first entry of all was not written.
+        mark::Found::Mark(mark) if mark.place.seq == 0 && history.origin.is_none() => None,
         mark::Found::Mark(_) if history.last == 0 => Some(How::Missing),
         mark::Found::Mark(mark) if mark.place.seq > history.last => Some(How::Cut),
         mark::Found::Mark(mark) => match at_mark {

@@ -17,7 +17,7 @@ impl Journal {
         if let Some(how) = self.found_how()? {
             self.take_stock(how)?;
         }
-        if !self.marks.is_there() {
+        if !self.marks.is_there()? {
             let place = self.place();
             self.marks = Marks::begin(&self.folder, &self.key, &Found::Nothing, self.case, place)?;
             self.found = Some(self.not_as_left(How::Unmarked, Some(place), place, None));
