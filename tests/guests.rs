@@ -178,7 +178,7 @@ fn a_peer_has_its_time_and_no_more() {
     let is_open = |peer: &mut Peer| {
         let wait = Some(Duration::from_millis(1));
         peer.stream.set_read_timeout(wait).unwrap();
-        !matches!(peer.stream.peek(&mut [0]), Ok(_))
+        peer.stream.peek(&mut [0]).is_err()
     };
     let mut idle = associate();
     ended_after("idle", 1..5, &mut || is_open(&mut idle));

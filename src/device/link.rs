@@ -213,7 +213,7 @@ impl<'a> Link<'a> {
                     Ok(Begun::Stored(pin)) => self.stored(image, Some(pin)),
                     Ok(Begun::Wanted(upload)) => {
                         let offset = upload.have();
-                        self.upload = Some(upload);
+                        self.upload = Some(*upload);
                         self.say(&Report::Wanted { image, offset });
                     }
                     Err(fault) => self.refuse(None, fault),

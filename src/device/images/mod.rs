@@ -109,7 +109,7 @@ pub enum Begun {
     /// The image is here already, and stays as long as this is held.
     Stored(Pin),
     /// Its bytes are wanted from [`Upload::have`] on.
-    Wanted(Upload),
+    Wanted(Box<Upload>),
 }
 
 /// An image that is coming.
@@ -248,7 +248,8 @@ impl Images {
         }
         let path = self.path(&image);
         let coming = self.reserve(path.with_extension(PART), path, giver, size.into())?;
-        resume(coming, pin, size).map(Begun::Wanted).map_err(failed)
+        let upload = resume(coming, pin, size).map_err(failed)?;
+        Ok(Begun::Wanted(Box::new(upload)))
     }
 
     /// Makes room for a file of so many bytes, which are its own from now on: what was begun
@@ -461,65 +462,4 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub fn open(state: &Path, wanted: &[PathBuf]) -> Arc<Images> {
-        let wanted = wanted.iter().map(|path| (path.clone(), None)).collect();
-        let disk = Room::new(state.to_owned(), 0);
-        Arc::new(Images::open(state, &wanted, disk).unwrap())
-    }
-
-    fn wanted(begun: Result<Begun, Fault>) -> Upload {
-        match begun {
-            Ok(Begun::Wanted(upload)) => upload,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn an_image_goes_on_where_it_was_cut_and_lasts_until_its_case_is_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let bytes = vec![7; 5000];
-        let image: Digest = Sha256::digest(&bytes).into();
-        let images = open(folder.path(), &[]);
-        let mut upload = wanted(images.begin(image, 5000, None));
-        assert_eq!(upload.take(0, &bytes[..3000]), Ok(false));
-        assert!(matches!(
-            images.begin(image, 5000, None),
-            Err(Fault::ImageBusy)
-        ));
-        assert_eq!(upload.take(2000, &bytes[2000..]), Err(Fault::Message));
-        drop((upload, images));
-        let images = open(folder.path(), &[]);
-        let mut upload = wanted(images.begin(image, 5000, None));
-        assert_eq!(upload.have(), 3000);
-        assert!(!images.holds(&image));
-        assert_eq!(upload.take(3000, &bytes[3000..]), Ok(true));
-        drop(upload);
-        assert_eq!(std::fs::read(images.path(&image)).unwrap(), bytes);
-        assert!(matches!(
-            images.begin(image, 5000, None),
-            Ok(Begun::Stored(_))
-        ));
-        let path = images.path(&image);
-        assert!(open(folder.path(), std::slice::from_ref(&path)).holds(&image));
-        assert!(!open(folder.path(), &[]).holds(&image));
-    }
-
-    #[test]
-    fn a_damaged_image_is_forgotten_and_a_large_one_is_not_begun() {
-        let folder = tempfile::tempdir().unwrap();
-        let images = open(folder.path(), &[]);
-        let image: Digest = Sha256::digest(b"right").into();
-        let mut upload = wanted(images.begin(image, 5, None));
-        assert_eq!(upload.take(0, b"wrong"), Err(Fault::ImageDamaged));
-        drop(upload);
-        let mut upload = wanted(images.begin(image, 5, None));
-        assert_eq!(upload.have(), 0);
-        assert_eq!(upload.take(0, b"right"), Ok(true));
-        let begun = |size| images.begin([1; 32], size, None).map(|_| ());
-        assert_eq!(begun(0), Err(Fault::OutOfRange));
-        assert_eq!(begun(LARGEST + 1), Err(Fault::ImageTooLarge));
-    }
-}
+mod tests;

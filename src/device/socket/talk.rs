@@ -219,7 +219,7 @@ impl Client<'_> {
     }
 
     /// Takes an image's bytes into the store, where it is pinned then.
-    fn take(&mut self, mut upload: Upload, size: u64) -> IoResult<Result<Option<Pin>, Fault>> {
+    fn take(&mut self, mut upload: Box<Upload>, size: u64) -> IoResult<Result<Option<Pin>, Fault>> {
         // All bytes come: what came before need not be trusted.
         if let Err(fault) = upload.begin_anew() {
             self.leave(size)?;
