@@ -15,6 +15,7 @@
 //! | [`device_key`] | the device's own key: signatures, derived secrets |
 //! | [`shown`] | foreign text, as people are shown it |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
+//! | [`sandbox`] | what a child process gives up before it reads what others sent |
 //! | [`finding`] | the words of an answer: finding, refusal, triage level |
 //! | [`image`] | a file becomes pixels, or a refusal |
 //! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
@@ -56,6 +57,7 @@ pub mod patient;
 pub mod pipeline;
 mod port;
 pub mod report;
+pub mod sandbox;
 pub mod self_test;
 pub mod sha256;
 pub mod shown;

@@ -23,7 +23,10 @@ pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
 pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
 pub use outline::{ExamOutline, Outline, outline};
-pub use prepare::{graph, graph_files, is_prepared, make_prepared_key, prepare, prepared_key};
+pub use prepare::{
+    folder_beside as prepared_folder, graph, graph_files, is_prepared, make_prepared_key, prepare,
+    prepared_key,
+};
 pub use provenance::{Calibrated, Enrolled};
 pub use sign::{SignError, make_key, sign};
 pub use store::{Source, Store, Verified};

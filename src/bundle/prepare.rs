@@ -107,7 +107,8 @@ pub fn graph(folder: &Path, file: &str, key: Option<&PreparedKey>) -> Result<Gra
     prepared.graph(&mut checked, file)
 }
 
-fn folder_beside(bundle: &Path) -> PathBuf {
+/// Where the prepared graphs of a bundle lie.
+pub fn folder_beside(bundle: &Path) -> PathBuf {
     let bundle = bundle.canonicalize().unwrap_or_else(|_| bundle.to_owned());
     let mut name = bundle.file_name().unwrap_or_default().to_owned();
     name.push(".prepared");

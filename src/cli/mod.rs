@@ -294,6 +294,7 @@ pub fn main() -> ExitCode {
         Command::Classify(_)
             | Command::Serve(_)
             | Command::RunCases(_)
+            | Command::Doctor(_)
             | Command::Journal(_)
             | Command::Enroll(_)
             | Command::Calibrate(_)

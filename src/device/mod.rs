@@ -46,7 +46,7 @@ pub use in_hand::case as case_in_hand;
 pub use kept::{Keeping, path as kept};
 pub use nameable::Nameable;
 pub use power::Power;
-pub use run::{Ran, case as run_case};
+pub use run::{Ran, of_file as run_case};
 pub use self_test::Surroundings;
 pub use serial::{Port, talk};
 pub use supervisor::Supervisor;

@@ -1,5 +1,5 @@
-//! One case through the pipeline: an order and its image come in, a finding or a refusal comes
-//! out, about that image and no other. Called by the worker, and by `journal replay`. Nothing
+//! One case through the pipeline: an order and its decoded image come in, a finding or a refusal
+//! comes out, about that image and no other. Called by the worker, and by `journal replay`. Nothing
 //! here waits, writes or tells: that is [`Cases`](super::Cases)'s, once the record is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,9 +29,8 @@ pub struct Ran {
     pub outcome: Result<Found, Refusal>,
 }
 
-/// Runs one case on its image at this path. A panic in a decoder or in the engine ends the
-/// case and not the program.
-pub fn case(
+/// Runs one case on the image at this path.
+pub fn of_file(
     bundle: &Bundle,
     case: u64,
     order: &Order,
@@ -41,17 +40,38 @@ pub fn case(
     if let Some(ran) = Ran::unreadable(order) {
         return ran;
     }
+    let image = pipeline::observe(observer, Stage::Decode, || {
+        image::read_frame_as(path, &order.source, FrameChoice::default())
+    });
+    match image {
+        Ok(image) => self::case(bundle, case, order, image, observer),
+        Err(refusal) => Ran::refused(refusal).held_to(order),
+    }
+}
+
+/// Runs one case on its image. A panic in the engine ends the case and not the program.
+pub fn case(
+    bundle: &Bundle,
+    case: u64,
+    order: &Order,
+    image: Image,
+    observer: &mut dyn Observer,
+) -> Ran {
     let _in_hand = in_hand::take(case);
     let started = Instant::now();
-    let mut image = None;
-    let work = AssertUnwindSafe(|| answer(bundle, (case, order), path, &mut image, observer));
+    let sha256 = Some(image.sha256.clone());
+    let work = AssertUnwindSafe(|| answer(bundle, (case, order), image, observer));
     let outcome = catch_unwind(work)
         .unwrap_or_else(|_| Err(fault(&order.source, "the program failed on this image")));
     log::info!(
         "case {case}: {:.0} ms",
         started.elapsed().as_secs_f64() * 1e3
     );
-    Ran { image, outcome }.held_to(order)
+    let ran = Ran {
+        image: sha256,
+        outcome,
+    };
+    ran.held_to(order)
 }
 
 impl Ran {
@@ -79,7 +99,7 @@ impl Ran {
 
     /// A case of whose image nothing could be read when it was accepted; `None` where there
     /// is something to run.
-    fn unreadable(order: &Order) -> Option<Self> {
+    pub(super) fn unreadable(order: &Order) -> Option<Self> {
         match &order.image {
             Some(Bound::Unreadable(refusal)) => Some(Self::refused((**refusal).clone())),
             _ => None,
@@ -118,7 +138,8 @@ impl Ran {
         }
     }
 
-    fn refused(refusal: Refusal) -> Self {
+    /// A case that ends before any graph runs.
+    pub(super) fn refused(refusal: Refusal) -> Self {
         Self {
             image: None,
             outcome: Err(refusal),
@@ -165,14 +186,9 @@ impl Ran {
 fn answer(
     bundle: &Bundle,
     (case, order): (u64, &Order),
-    path: &Path,
-    sha256: &mut Option<String>,
+    image: Image,
     observer: &mut dyn Observer,
 ) -> Result<Found, Refusal> {
-    let image = pipeline::observe(observer, Stage::Decode, || {
-        image::read_frame_as(path, &order.source, FrameChoice::default())
-    })?;
-    *sha256 = Some(image.sha256.clone());
     let told = image.told(order.patient);
     let image = told.map_err(|refusal| refusal.about(&order.source))?;
     let exam = exam(bundle, order, &image)?;

@@ -249,8 +249,14 @@ impl Supervisor {
             events: self.cases.events(),
             timings: Timings::new(),
         };
-        let image = self.cases.place(order);
-        let ran = worker.run(case, order, &image, &mut progress);
+        let ran = match Ran::unreadable(order) {
+            Some(ran) => Ok(ran),
+            None => {
+                let image = self.cases.place(order);
+                let decoded = worker.decode(order, &image, &mut progress);
+                worker.run(case, order, decoded, &mut progress)
+            }
+        };
         let timings = progress.timings;
         match ran {
             Ok(ran) => {

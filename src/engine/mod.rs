@@ -34,3 +34,9 @@ pub use graph::{Arithmetic, EngineError, Expected, Graph, MORE_MEMORY, Side, Ten
 pub use memory::{available_memory, set_memory_budget};
 pub use prepared::{Origin, PreparedKey};
 pub use reference::{Compared, ReferenceError, compare_with_reference};
+
+/// Looks at what a process can no longer look at once it is confined: how much memory and how
+/// many cores there are.
+pub fn look_at_machine() {
+    let _ = (available_memory(), kernels::physical_cores());
+}

@@ -27,10 +27,12 @@ use serde::{Deserialize, Serialize};
 use crate::patient::PatientSaid;
 
 pub use dicom::Origin;
-pub use isolated::{Wanted, decode_as_child, isolate};
+pub use isolated::{
+    Decoded, Wanted, decode_as_child, decode_as_child_by, isolate, sandbox_of_child,
+};
 pub use read::{
     MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, MIN_SIDE, decode, decode_frame, priority, read,
-    read_frame, read_frame_as,
+    read_by, read_frame, read_frame_as,
 };
 pub use resize::{Canvas, UnitBox};
 

@@ -6,6 +6,7 @@
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use image::{
     ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits,
@@ -15,7 +16,9 @@ use sha2::{Digest, Sha256};
 use super::kind::{FORMATS, Format, Kind, Unread};
 use super::open::{self, NoFile};
 use super::pages::{self, Page};
-use super::{FrameChoice, Image, Pixels, Said, apng, dicom, isolated, png_text, tiff_palette};
+use super::{
+    Decoded, FrameChoice, Image, Pixels, Said, apng, dicom, isolated, png_text, tiff_palette,
+};
 use crate::finding::{Refusal, RefusalCode};
 
 /// Shortest side, in pixels, that is answered.
@@ -63,20 +66,48 @@ pub fn read_frame_as(path: &Path, name: &str, frame: FrameChoice) -> Result<Imag
     match isolated::program() {
         Some(program) => {
             let file = open::open_image(path).map_err(no_file)?;
-            isolated::decode(program, file, frame, name)
+            let decoded = isolated::decode(program, file, frame, name, &mut || true);
+            decoded
+                .said
+                .unwrap_or_else(|| Err(too_hard(name, "it was not waited for")))
         }
         None => decode_frame(&open::bytes(path).map_err(no_file)?, name, frame),
     }
 }
 
-/// The Requested Procedure Priority (0040,1003) of a DICOM file, as it is written; `None`
-/// where there is none or the file cannot be read.
-pub fn priority(path: &Path) -> Option<String> {
-    if let Some(program) = isolated::program() {
-        return isolated::priority(program, open::open_image(path).ok()?);
+/// The same by a child of `program` in any case, and only while `waits` says that the answer is
+/// still wanted: for whoever has other things to see to, and counts what a child costs.
+pub fn read_by(
+    program: &Path,
+    path: &Path,
+    name: &str,
+    waits: &mut dyn FnMut() -> bool,
+) -> Decoded<Result<Image, Refusal>> {
+    match open::open_image(path) {
+        Ok(file) => isolated::decode(program, file, FrameChoice::default(), name, waits),
+        Err(why) => Decoded {
+            said: Some(Err(why.refusal(name))),
+            processor: Duration::ZERO,
+        },
     }
-    let bytes = open::bytes(path).ok()?;
-    catch_unwind(|| dicom::priority(&bytes)).ok()?
+}
+
+/// The Requested Procedure Priority (0040,1003) of a DICOM file, as it is written; says nothing
+/// where there is none or the file cannot be read.
+pub fn priority(path: &Path) -> Decoded<String> {
+    let nothing = Decoded {
+        said: None,
+        processor: Duration::ZERO,
+    };
+    if let Some(program) = isolated::program() {
+        let file = open::open_image(path).ok();
+        return file.map_or(nothing, |file| isolated::priority(program, file));
+    }
+    let bytes = open::bytes(path).unwrap_or_default();
+    Decoded {
+        said: catch_unwind(|| dicom::priority(&bytes)).unwrap_or_default(),
+        ..nothing
+    }
 }
 
 /// Reads an image file's bytes; of a DICOM object's frames, the middle one. `name` is what

@@ -81,7 +81,7 @@ impl Instances {
                 if let Some(path) = paths.pop()
                     && looked_at < LOOKED_AT
                 {
-                    let said = priority_of(image::priority(path).as_deref());
+                    let said = priority_of(image::priority(path).said.as_deref());
                     self.known
                         .insert(path.clone(), known(said, sender, options));
                     looked_at += 1;

@@ -7,6 +7,7 @@ mod bundles;
 mod cpu;
 mod dicom;
 mod folders;
+mod sandbox;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -110,6 +111,7 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
         subject.state,
         subject.bundle.as_deref().ok(),
     ));
+    checks.extend(sandbox::checks());
     checks.push(state::folder(subject.state));
     checks.extend(state::at_work(subject.state));
     checks.push(clock(Timestamp::now()));

@@ -226,7 +226,7 @@ impl Snapshot {
             }),
             memory: Memory {
                 device_bytes: process::resident(std::process::id()),
-                worker_bytes: process::worker().and_then(process::resident),
+                worker_bytes: super::worker::resident(),
                 available_bytes: engine::available_memory(),
             },
             temperature_c: machine::hottest(Path::new("/")),

@@ -24,25 +24,6 @@ pub(super) fn resident(pid: u32) -> Option<u64> {
     Some(kib << 10)
 }
 
-/// The child that runs the cases.
-pub(super) fn worker() -> Option<u32> {
-    let threads = fs::read_dir("/proc/self/task").ok()?.flatten();
-    let children = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
-    let children: Vec<u32> = children
-        .flat_map(|pids| {
-            let pids = pids.split_whitespace();
-            pids.filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
-        })
-        .collect();
-    let is_worker = |pid: &u32| {
-        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        // Not by its place: another program's words come first where that one runs it.
-        let mut words = command.split(|byte| *byte == 0);
-        words.any(|word| word == super::super::WORKER.as_bytes())
-    };
-    children.into_iter().find(is_worker)
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -1,21 +1,23 @@
-//! The worker's own side: it loads the bundle once, tests itself, then does
+//! The worker's own side: it confines itself, loads the bundle once, tests itself, then does
 //! what it is asked until its pipe is closed. Standard output belongs to the device; what
-//! is for people goes to standard error.
+//! is for people goes to standard error. It opens no image: those come decoded, by the pipe.
 
 use std::fs::File;
 use std::io::{ErrorKind, Result, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::message::{Inbox, Report, Request, write};
-use crate::bundle::{Bundle, Trust};
+use crate::bundle::{self, Bundle, Trust};
 use crate::device::run;
 use crate::device::self_test::{of_worker, useless};
-use crate::engine::PreparedKey;
+use crate::engine::{self, PreparedKey};
 use crate::journal::Order;
 use crate::pipeline::{Observer, Stage};
 use crate::report::SOFTWARE;
+use crate::sandbox;
 
 /// Serves requests on standard input until it is closed.
 ///
@@ -24,6 +26,7 @@ use crate::report::SOFTWARE;
 pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
     end_with_parent()?;
     outlast_signals()?;
+    let memory = confine(folder, trust)?;
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
@@ -42,21 +45,59 @@ pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
         bundle: bundle.outline(),
     };
     write(&mut out, &loaded)?;
-    write(&mut out, &tested())?;
-    while let Some(request) = requests.next(None)? {
-        let report = match request {
-            Request::SelfTest => tested(),
-            Request::Begin { .. } => return Err(ErrorKind::InvalidData.into()),
-            Request::Case { case, order, image } => {
+    let mut report = tested();
+    loop {
+        if let Some(bytes) = memory.as_ref().and_then(resident) {
+            write(&mut out, &Report::Uses(bytes))?;
+        }
+        write(&mut out, &report)?;
+        report = match requests.next(None)? {
+            None => return Ok(()),
+            Some(Request::SelfTest) => tested(),
+            Some(Request::Begin { .. }) => return Err(ErrorKind::InvalidData.into()),
+            Some(Request::Case { case, order, image }) => {
                 let order: Order = serde_json::from_str(&order)?;
                 let mut progress = Progress { out: &mut out };
-                let ran = run::case(&bundle, case, &order, &image, &mut progress);
+                let image = image.into_image()?;
+                let ran = run::case(&bundle, case, &order, image, &mut progress);
                 Report::Ran(Box::new(ran.into()))
             }
         };
-        write(&mut out, &report)?;
     }
-    Ok(())
+}
+
+/// Leaves itself its pipes, threads, and its bundle to read; gives what tells how much memory it
+/// uses, which nobody else is told of a confined process.
+fn confine(folder: &Path, trust: &Trust) -> Result<Option<File>> {
+    let begun = sandbox::begin();
+    engine::look_at_machine();
+    let memory = File::open("/proc/self/statm").ok();
+    let report = begun.worker(&files_of(folder, trust))?;
+    for held in report.lacking() {
+        log::warn!("the worker is not confined in full: {}", held.what);
+    }
+    Ok(memory)
+}
+
+/// All that a worker reads from now on: the bundle, what was prepared of it, and the lists that
+/// say whether it may be used; of those the folders, since a list is replaced by another file. It
+/// is read again at each self-test. A worker writes nothing.
+fn files_of(folder: &Path, trust: &Trust) -> Vec<PathBuf> {
+    let mut files = vec![folder.to_owned(), bundle::prepared_folder(folder)];
+    for list in [&trust.revoked, &trust.releases].into_iter().flatten() {
+        let folder = list.parent().filter(|folder| *folder != Path::new(""));
+        files.push(folder.unwrap_or(Path::new(".")).to_owned());
+    }
+    files
+}
+
+/// Bytes of memory that this process has.
+fn resident(statm: &File) -> Option<u64> {
+    let mut text = [0; 64];
+    let length = statm.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// Even one that is stuck ends when the thread of the device that started it does.

@@ -3,7 +3,6 @@
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,11 +28,11 @@ pub enum Request {
     /// What comes first: the key of the prepared graphs that the device made. Not on the command
     /// line, which others can read.
     Begin { prepared: Option<[u8; 32]> },
-    /// A case; its order is written as the journal writes it, and its image lies there.
+    /// A case; its order is written as the journal writes it.
     Case {
         case: u64,
         order: String,
-        image: PathBuf,
+        image: Picture,
     },
     /// Its checks once more.
     SelfTest,
@@ -46,6 +45,8 @@ pub enum Report {
     Loaded { software: String, bundle: Outline },
     /// There is nothing to work with.
     Useless(SelfCheck),
+    /// So many bytes of memory are in use.
+    Uses(u64),
     /// What the checks came to.
     Tested(Vec<SelfCheck>),
     /// A stage of the case begins.
@@ -54,6 +55,76 @@ pub enum Report {
     Ended(Stage, f64),
     /// The case ended.
     Ran(Box<Outcome>),
+}
+
+/// A decoded image: what the pipeline looks at, and nothing that names a patient.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Picture {
+    pixels: Raster,
+    said: Said,
+    sha256: String,
+}
+
+/// Pixels, and their size.
+#[derive(Debug, Serialize, Deserialize)]
+struct Raster {
+    width: u32,
+    height: u32,
+    is_rgb: bool,
+    #[serde(with = "at_once")]
+    bytes: Vec<u8>,
+}
+
+impl From<Image> for Picture {
+    fn from(image: Image) -> Self {
+        Self {
+            pixels: Raster::of(image.width, image.height, image.pixels),
+            said: image.said,
+            sha256: image.sha256,
+        }
+    }
+}
+
+impl Picture {
+    /// The image; an error where its parts do not fit together.
+    pub fn into_image(self) -> Result<Image> {
+        self.pixels.into_image(self.said, self.sha256)
+    }
+}
+
+impl Raster {
+    fn of(width: u32, height: u32, pixels: Pixels) -> Self {
+        let (is_rgb, bytes) = match pixels {
+            Pixels::Luma(bytes) => (false, bytes),
+            Pixels::Rgb(bytes) => (true, bytes),
+        };
+        Self {
+            width,
+            height,
+            is_rgb,
+            bytes,
+        }
+    }
+
+    fn into_image(self, said: Said, sha256: String) -> Result<Image> {
+        let area = u64::from(self.width) * u64::from(self.height);
+        let channels = if self.is_rgb { 3 } else { 1 };
+        if area.checked_mul(channels) != Some(self.bytes.len() as u64) {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        Ok(Image {
+            width: self.width,
+            height: self.height,
+            pixels: if self.is_rgb {
+                Pixels::Rgb(self.bytes)
+            } else {
+                Pixels::Luma(self.bytes)
+            },
+            said,
+            sha256,
+            origin: None,
+        })
+    }
 }
 
 /// What came of a case, without anything that says whose image it is.
@@ -68,27 +139,18 @@ pub struct Outcome {
 struct Shown {
     title: String,
     short_title: String,
-    width: u32,
-    height: u32,
-    is_rgb: bool,
-    pixels: Vec<u8>,
+    pixels: Raster,
     region: Vec<bool>,
 }
 
 impl From<Ran> for Outcome {
     fn from(ran: Ran) -> Self {
         let answer = ran.outcome.map(|found| {
-            let (is_rgb, pixels) = match found.thumbnail.pixels {
-                Pixels::Luma(pixels) => (false, pixels),
-                Pixels::Rgb(pixels) => (true, pixels),
-            };
+            let thumbnail = found.thumbnail;
             let shown = Shown {
                 title: found.title,
                 short_title: found.short_title,
-                width: found.thumbnail.width,
-                height: found.thumbnail.height,
-                is_rgb,
-                pixels,
+                pixels: Raster::of(thumbnail.width, thumbnail.height, thumbnail.pixels),
                 region: found.region.bits().to_vec(),
             };
             (found.finding, shown)
@@ -112,34 +174,61 @@ impl Outcome {
 
 impl Shown {
     fn beside(self, finding: Finding) -> Result<Found> {
-        let area = self.width as usize * self.height as usize;
-        let channels = if self.is_rgb { 3 } else { 1 };
-        if self.region.len() != area
-            || self.pixels.len() != channels * area
-            || finding.answer >= finding.probabilities.len()
-        {
+        let thumbnail = self.pixels.into_image(Said::default(), String::new())?;
+        let (width, height) = (thumbnail.width, thumbnail.height);
+        let area = u64::from(width) * u64::from(height);
+        if self.region.len() as u64 != area || finding.answer >= finding.probabilities.len() {
             return Err(ErrorKind::InvalidData.into());
         }
-        let pixels = if self.is_rgb {
-            Pixels::Rgb(self.pixels)
-        } else {
-            Pixels::Luma(self.pixels)
-        };
         Ok(Found {
             finding,
             title: self.title,
             short_title: self.short_title,
-            thumbnail: Image {
-                width: self.width,
-                height: self.height,
-                pixels,
-                said: Said::default(),
-                sha256: String::new(),
-                origin: None,
-            },
-            region: Mask::new(self.width, self.height, self.region),
+            thumbnail,
+            region: Mask::new(width, height, self.region),
         })
     }
+}
+
+/// Bytes as one piece: one by one, those of a large image would take as long as a stage.
+mod at_once {
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        from.deserialize_bytes(Bytes)
+    }
+}
+
+/// A message as it is said.
+///
+/// # Errors
+/// Where it is too long.
+pub fn bytes_of(message: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; size_of::<u32>()];
+    bytes = postcard::to_extend(message, bytes).map_err(invalid)?;
+    let length = bytes.len() - size_of::<u32>();
+    let length = u32::try_from(length).map_err(invalid)?;
+    bytes[..size_of::<u32>()].copy_from_slice(&length.to_le_bytes());
+    Ok(bytes)
 }
 
 /// Says something.
@@ -148,12 +237,7 @@ impl Shown {
 /// Where the other end has gone.
 pub fn write(to: &mut impl Write, message: &impl Serialize) -> Result<()> {
     // One write: a message is there whole or, where its writer ends, is none.
-    let mut bytes = vec![0; size_of::<u32>()];
-    bytes = postcard::to_extend(message, bytes).map_err(invalid)?;
-    let length = bytes.len() - size_of::<u32>();
-    let length = u32::try_from(length).map_err(invalid)?;
-    bytes[..size_of::<u32>()].copy_from_slice(&length.to_le_bytes());
-    to.write_all(&bytes)?;
+    to.write_all(&bytes_of(message)?)?;
     to.flush()
 }
 
@@ -177,7 +261,7 @@ impl<R: Read + AsFd> Inbox<R> {
     /// [`ErrorKind::TimedOut`] where none was whole by the deadline, and where what came is
     /// no message.
     pub fn next<M: DeserializeOwned>(&mut self, deadline: Option<Instant>) -> Result<Option<M>> {
-        let mut buffer = [0; 1 << 14];
+        let mut buffer = [0; 1 << 16];
         loop {
             if let Some(message) = self.whole()? {
                 return Ok(Some(message));
@@ -311,6 +395,33 @@ mod tests {
         let refusal = Refusal::new(RefusalCode::Deadline, "a", "b");
         let ran = heard(outcome(Err(refusal.clone()))).unwrap();
         assert_eq!(ran.outcome.unwrap_err(), refusal);
+    }
+
+    #[test]
+    fn an_image_crosses_without_what_names_a_patient() {
+        let image = Image {
+            said: Said {
+                modality: Some("DX".to_owned()),
+                region: Some([0, 0, 1, 1]),
+                ..Said::default()
+            },
+            sha256: "00".to_owned(),
+            ..found().thumbnail
+        };
+        let request = Request::Case {
+            case: 7,
+            order: "{}".to_owned(),
+            image: image.clone().into(),
+        };
+        let (read, mut written) = std::io::pipe().unwrap();
+        write(&mut written, &request).unwrap();
+        let Some(Request::Case { image: came, .. }) = Inbox::new(read).next(None).unwrap() else {
+            panic!("no case");
+        };
+        assert_eq!(came.into_image().unwrap(), image);
+        let mut short = Picture::from(image);
+        short.pixels.bytes.pop();
+        assert!(short.into_image().is_err());
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! cases, so that an inference that hangs or crashes can be ended and takes nothing else
 //! with it.
 //!
+//! Images are decoded before, by a process of their own each: the worker opens none, and can
+//! start nothing.
+//!
 //! Here is the device's side: start it, ask it, end it. It is asked one thing at a time and
 //! has a deadline for each; one that misses it, or ends, is gone for good, and whoever asked
 //! starts another. No worker outlives the device: it ends with its pipe, and by the system's
@@ -10,6 +13,7 @@
 mod child;
 mod message;
 mod process;
+mod resident;
 mod starting;
 
 use std::path::{Path, PathBuf};
@@ -22,12 +26,15 @@ use super::power::Power;
 use super::run::Ran;
 use crate::bundle::{Outline, Trust};
 use crate::engine::PreparedKey;
+use crate::finding::Refusal;
+use crate::image::{self, Image};
 use crate::journal::{Order, SelfCheck};
-use crate::pipeline::Observer;
+use crate::pipeline::{self, Observer, Stage};
 pub use child::work_as_child;
 use message::{Report, Request};
 pub use process::SUBCOMMAND;
 use process::{Deadline, Process, TURN};
+pub use resident::resident;
 pub use starting::{Starting, Step};
 
 /// The check that a worker which cannot work fails.
@@ -107,6 +114,16 @@ impl Lost {
     }
 }
 
+/// A case's image on its way to the worker.
+#[derive(Debug)]
+pub struct Decoded {
+    /// `None` where it was waited for no longer.
+    image: Option<Result<Image, Refusal>>,
+    /// The processor time that it took.
+    pub processor: Duration,
+    by: Deadline,
+}
+
 /// A worker that has its bundle loaded.
 #[derive(Debug)]
 pub struct Worker {
@@ -167,7 +184,26 @@ impl Worker {
         self.process.has_ended()
     }
 
-    /// Runs a case.
+    /// Has a case's image decoded, by a process of its own; the case's deadline begins.
+    pub fn decode(&self, order: &Order, path: &Path, observer: &mut dyn Observer) -> Decoded {
+        let by = Deadline::of_case(self.settings.case);
+        let power = &self.settings.power;
+        let mut waits = || {
+            power.turned();
+            !by.is_cut(power) && !by.is_over()
+        };
+        let program = &self.settings.program;
+        let decoded = pipeline::observe(observer, Stage::Decode, || {
+            image::read_by(program, path, &order.source, &mut waits)
+        });
+        Decoded {
+            image: decoded.said,
+            processor: decoded.processor,
+            by,
+        }
+    }
+
+    /// Runs a case on its image.
     ///
     /// # Errors
     /// [`Lost`]: this worker is gone.
@@ -175,13 +211,20 @@ impl Worker {
         &mut self,
         case: u64,
         order: &Order,
-        image: &Path,
+        decoded: Decoded,
         observer: &mut dyn Observer,
     ) -> Result<Ran, Lost> {
-        let by = Deadline::of_case(self.settings.case);
+        let by = decoded.by;
+        let image = match decoded.image {
+            Some(Ok(image)) => image.into(),
+            Some(Err(refusal)) => return Ok(Ran::refused(refusal)),
+            None if by.is_cut(&self.settings.power) => return Err(Lost::Cut),
+            // The worker had no part in it.
+            None => return Ok(Ran::lost(order, &Lost::Deadline(by.length()))),
+        };
         let order = serde_json::to_string(order).map_err(|error| Lost::Pipe(error.into()))?;
-        let image = image.to_owned();
-        self.process.ask(&Request::Case { case, order, image })?;
+        self.process
+            .ask(&Request::Case { case, order, image }, by)?;
         loop {
             match self.process.hear(by)? {
                 Report::Begun(stage) => observer.begun(stage),
@@ -197,8 +240,8 @@ impl Worker {
     /// # Errors
     /// [`Lost`]: this worker is gone.
     pub fn self_test(&mut self) -> Result<Vec<SelfCheck>, Lost> {
-        self.process.ask(&Request::SelfTest)?;
-        self.process
-            .hear_checks(Deadline::after(self.settings.start))
+        let by = Deadline::after(self.settings.start);
+        self.process.ask(&Request::SelfTest, by)?;
+        self.process.hear_checks(by)
     }
 }

@@ -1,14 +1,17 @@
 //! The process of a worker, with a pipe each way. Whatever way it is let go, it is ended
 //! first.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::message::{Inbox, Report, Request, write};
-use super::{Lost, Settings};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+
+use super::message::{Inbox, Report, Request, bytes_of};
+use super::{Lost, Settings, resident};
 use crate::device::power::Power;
 use crate::engine::PreparedKey;
 use crate::journal::SelfCheck;
@@ -50,7 +53,16 @@ impl Deadline {
         }
     }
 
-    fn is_cut(&self, power: &Power) -> bool {
+    /// How long whoever must have heard something was willing to wait in all.
+    pub fn length(&self) -> Duration {
+        self.after
+    }
+
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    pub fn is_cut(&self, power: &Power) -> bool {
         power.is_cut() || !(power.is_on() || self.is_owed)
     }
 }
@@ -95,6 +107,8 @@ impl Process {
             .map_err(Lost::Pipe)?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (requests, reports) = pipes.ok_or_else(|| Lost::Pipe(ErrorKind::BrokenPipe.into()))?;
+        // Whoever hangs takes nothing: that is waited for no longer than its deadline.
+        fcntl_setfl(&requests, OFlags::NONBLOCK).map_err(|error| Lost::Pipe(error.into()))?;
         let mut process = Self {
             child: Some(child),
             requests,
@@ -102,13 +116,45 @@ impl Process {
             power: Arc::clone(&settings.power),
         };
         let prepared = settings.prepared.as_ref().map(PreparedKey::bytes);
-        process.ask(&Request::Begin { prepared })?;
+        let by = Deadline::after(settings.start);
+        process.ask(&Request::Begin { prepared }, by)?;
         Ok(process)
     }
 
-    /// Asks something. Never waits: a request is far shorter than what a pipe holds.
-    pub fn ask(&mut self, request: &Request) -> Result<(), Lost> {
-        write(&mut self.requests, request).map_err(|error| self.lost(error))
+    /// Asks something, by when it must be heard to the end.
+    pub fn ask(&mut self, request: &Request, by: Deadline) -> Result<(), Lost> {
+        let bytes = bytes_of(request).map_err(|error| self.lost(error))?;
+        let mut left = bytes.as_slice();
+        while !left.is_empty() {
+            self.power.turned();
+            let gone = match self.requests.write(left) {
+                Ok(count) => {
+                    left = &left[count..];
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() != ErrorKind::WouldBlock => self.lost(error),
+                _ if by.is_cut(&self.power) => Lost::Cut,
+                _ if by.is_over() => Lost::Deadline(by.after),
+                Err(_) => {
+                    self.wait_until_it_takes(by);
+                    continue;
+                }
+            };
+            self.end();
+            return Err(gone);
+        }
+        Ok(())
+    }
+
+    /// Waits a turn, or less. What there is to be said of it, the next try to write says.
+    fn wait_until_it_takes(&self, by: Deadline) {
+        let left = by.at.saturating_duration_since(Instant::now()).min(TURN);
+        let turn = Timespec::try_from(left).unwrap_or_default();
+        let _ = poll(
+            &mut [PollFd::new(&self.requests, PollFlags::OUT)],
+            Some(&turn),
+        );
     }
 
     /// What it says next.
@@ -125,6 +171,12 @@ impl Process {
     pub fn hear_soon(&mut self, by: Deadline, soon: Duration) -> Result<Option<Report>, Lost> {
         let soon = by.at.min(Instant::now() + soon);
         let gone = match self.reports.next(Some(soon)) {
+            Ok(Some(Report::Uses(bytes))) => {
+                if let Some(child) = &self.child {
+                    resident::note(child.id(), bytes);
+                }
+                return Ok(None);
+            }
             Ok(Some(report)) => return Ok(Some(report)),
             Ok(None) => self.lost(ErrorKind::BrokenPipe.into()),
             Err(error) if error.kind() != ErrorKind::TimedOut => self.lost(error),
@@ -173,6 +225,7 @@ impl Process {
     /// Ends it, and waits until it is gone.
     fn end(&mut self) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
+        resident::forget(child.id());
         // One that has ended by itself keeps its own status.
         let _ = child.kill();
         let begun = Instant::now();

@@ -11,7 +11,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 /// Turns of the spin loop before a waiting thread sleeps: some 20 microseconds.
@@ -287,6 +287,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Cores that this process may use, two threads of one core counted once.
 #[must_use]
 pub fn physical_cores() -> usize {
+    // Counted once: a confined process can look no more.
+    static CORES: LazyLock<usize> = LazyLock::new(count_cores);
+    *CORES
+}
+
+fn count_cores() -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     let siblings = |cpu: usize| {
         let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");

@@ -12,6 +12,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::file::ReadPreamble;
 use dicom_object::{DefaultDicomObject, OpenFileOptions, ReadError};
 
+use super::deflated;
 use super::mend::{Form, mended};
 
 /// Retired, and still met.
@@ -27,20 +28,47 @@ pub fn is_dicom(bytes: &[u8]) -> bool {
     has_magic(bytes) || Parts::of(bytes).is_some()
 }
 
+/// Why there is no object.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// It is damaged.
+    Read(Box<ReadError>),
+    /// It unpacks to more than is read.
+    TooMuch(String),
+}
+
+impl From<ReadError> for Unopened {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
 /// The file's object.
-pub(super) fn open(bytes: &[u8]) -> Result<DefaultDicomObject, ReadError> {
+pub(super) fn open(bytes: &[u8]) -> Result<DefaultDicomObject, Unopened> {
     let Some(parts) = Parts::of(behind_magic(bytes)) else {
-        return OpenFileOptions::new().from_reader(bytes);
+        return Ok(OpenFileOptions::new().from_reader(bytes)?);
     };
     let data = match parts.syntax.as_str() {
-        // The parser inflates it: nothing can be seen before.
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN | EXPLICIT_BIG_ENDIAN => parts.data.into(),
+        deflated if deflated::is_deflated(deflated) => return inflated(&parts),
+        EXPLICIT_BIG_ENDIAN => parts.data.into(),
         uids::IMPLICIT_VR_LITTLE_ENDIAN => mended(parts.data, Form::Implicit),
         _ => mended(parts.data, Form::Explicit),
     };
-    OpenFileOptions::new()
-        .read_preamble(ReadPreamble::Never)
-        .from_reader(parts.head.chain(&*data))
+    parsed(&parts.head, &data)
+}
+
+fn parsed(head: &[u8], data: &[u8]) -> Result<DefaultDicomObject, Unopened> {
+    let options = OpenFileOptions::new().read_preamble(ReadPreamble::Never);
+    Ok(options.from_reader(head.chain(data))?)
+}
+
+/// The object of a file whose data set is deflated: the parser never inflates anything.
+fn inflated(parts: &Parts<'_>) -> Result<DefaultDicomObject, Unopened> {
+    let set = deflated::inflate(parts.data).map_err(Unopened::TooMuch)?;
+    let head = parts.head_as(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let mut object = parsed(&head, &mended(&set, Form::Explicit))?;
+    object.update_meta(|meta| meta.transfer_syntax.clone_from(&parts.syntax));
+    Ok(object)
 }
 
 /// The class of the object, as the meta group says it.
@@ -105,14 +133,35 @@ impl<'b> Parts<'b> {
                 syntax.to_owned()
             }
         };
-        let length = u32::try_from(group.len()).ok()?.to_le_bytes();
-        let length = short_element(tags::FILE_META_INFORMATION_GROUP_LENGTH, VR::UL, &length);
         Some(Self {
-            head: [MAGIC, &length, &group].concat(),
+            head: head_of(&group)?,
             syntax,
             data,
         })
     }
+
+    /// The head as it would be with another transfer syntax.
+    fn head_as(&self, syntax: &str) -> Vec<u8> {
+        let mut group = Vec::new();
+        let mut rest = &self.head[MAGIC.len()..];
+        while let Some((tag, length)) = meta_element(rest) {
+            let (element, behind) = rest.split_at(length);
+            match tag {
+                tags::FILE_META_INFORMATION_GROUP_LENGTH => {}
+                tags::TRANSFER_SYNTAX_UID => group.extend(uid_element(tag, syntax)),
+                _ => group.extend_from_slice(element),
+            }
+            rest = behind;
+        }
+        head_of(&group).unwrap_or_default()
+    }
+}
+
+/// A meta group behind magic word and length; `None` where it is longer than can be written.
+fn head_of(group: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(group.len()).ok()?.to_le_bytes();
+    let length = short_element(tags::FILE_META_INFORMATION_GROUP_LENGTH, VR::UL, &length);
+    Some([MAGIC, &length, group].concat())
 }
 
 /// Tag and length, head included, of an element of the meta group, where one begins here;
@@ -149,13 +198,13 @@ fn syntax_of(data: &[u8]) -> Option<&'static str> {
     is_short.then_some(uids::IMPLICIT_VR_LITTLE_ENDIAN)
 }
 
-fn little(bytes: &[u8], at: usize) -> Option<u16> {
+pub(super) fn little(bytes: &[u8], at: usize) -> Option<u16> {
     let pair = bytes.get(at..at + 2)?;
     Some(u16::from_le_bytes([pair[0], pair[1]]))
 }
 
 /// The value representation of an explicit element.
-fn vr(bytes: &[u8]) -> Option<VR> {
+pub(super) fn vr(bytes: &[u8]) -> Option<VR> {
     let word = bytes.get(4..6)?;
     VR::from_binary([word[0], word[1]])
 }

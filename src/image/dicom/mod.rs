@@ -6,6 +6,7 @@
 
 mod anatomy;
 mod classes;
+mod deflated;
 mod frames;
 mod head;
 mod header;
@@ -19,14 +20,14 @@ mod stored;
 
 use dicom_object::DefaultDicomObject;
 pub(super) use head::is_dicom;
-use head::media_class;
+use head::{Unopened, media_class};
 use header::Header;
 pub use header::Origin;
 use stored::NoValues;
 pub use stored::{Photometric, Stored};
 
 use super::pages::no_such_frame;
-use super::read::{check_size, unreadable};
+use super::read::{SMALLER, check_size, unreadable};
 use super::{FrameChoice, Image, Pixels, Said};
 use crate::finding::{Refusal, RefusalCode};
 
@@ -98,13 +99,20 @@ pub(super) fn priority(bytes: &[u8]) -> Option<String> {
 }
 
 fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
-    head::open(bytes).map_err(|error| {
-        // The outermost sentence says little; the innermost says what was wrong.
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
+    head::open(bytes).map_err(|why| match why {
+        Unopened::TooMuch(why) => Refusal::new(
+            RefusalCode::TooLarge,
+            format!("{name}: {why}, which is the most that is read"),
+            SMALLER,
+        ),
+        Unopened::Read(error) => {
+            // The outermost sentence says little; the innermost says what was wrong.
+            let mut cause: &dyn std::error::Error = &*error;
+            while let Some(inner) = cause.source() {
+                cause = inner;
+            }
+            unreadable(name, &format!("DICOM: {cause}"))
         }
-        unreadable(name, &format!("DICOM: {cause}"))
     })
 }
 

@@ -1,0 +1,82 @@
+//! The child's side: confines itself, reads standard input, decodes it, writes one answer to
+//! standard output and ends. Before it is confined it reads nothing that others sent.
+
+use std::io::{Result, Write};
+
+use super::{Head, NAME, Wanted};
+use crate::finding::Refusal;
+use crate::image::read::decode_frame;
+use crate::image::{FrameChoice, Image, Pixels, dicom, open};
+use crate::sandbox;
+
+/// Decodes standard input.
+///
+/// # Errors
+/// Where a limit cannot be set or the parent has gone.
+pub fn decode_as_child(wanted: Wanted) -> Result<()> {
+    decode_as_child_by(wanted, |bytes, frame| decode_frame(bytes, NAME, frame))
+}
+
+/// The same with another decoder: a test gives one that is hostile.
+///
+/// # Errors
+/// As [`decode_as_child`].
+pub fn decode_as_child_by(
+    wanted: Wanted,
+    decode: impl FnOnce(&[u8], FrameChoice) -> std::result::Result<Image, Refusal>,
+) -> Result<()> {
+    end_with_parent()?;
+    let report = sandbox::begin().decoder()?;
+    // A decoder's panic is told as a refusal; its words could hold the file's.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut out = std::io::stdout().lock();
+    let frame = match wanted {
+        Wanted::Picture(frame) => frame,
+        Wanted::Priority => {
+            let bytes = open::bytes_of(std::io::stdin().lock());
+            let priority = bytes.ok().and_then(|bytes| dicom::priority(&bytes));
+            serde_json::to_writer(&mut out, &priority)?;
+            return out.flush();
+        }
+        Wanted::Sandbox => {
+            serde_json::to_writer(&mut out, &report)?;
+            return out.flush();
+        }
+    };
+    let bytes = open::bytes_of(std::io::stdin().lock()).map_err(|why| why.refusal(NAME));
+    let (head, pixels) = match bytes.and_then(|bytes| decode(&bytes, frame)) {
+        Ok(image) => told(image),
+        Err(refusal) => (Head::Refusal(refusal), Vec::new()),
+    };
+    serde_json::to_writer(&mut out, &head)?;
+    out.write_all(b"\n")?;
+    out.write_all(&pixels)?;
+    out.flush()
+}
+
+/// Whoever started it waits for it; where that one is ended, nobody does.
+fn end_with_parent() -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
+    Ok(())
+}
+
+/// An image as it is written: its head, and its pixels.
+fn told(image: Image) -> (Head, Vec<u8>) {
+    let (is_rgb, pixels) = match image.pixels {
+        Pixels::Luma(bytes) => (false, bytes),
+        Pixels::Rgb(bytes) => (true, bytes),
+    };
+    let head = Head::Image {
+        width: image.width,
+        height: image.height,
+        is_rgb,
+        said: Box::new(image.said),
+        sha256: image.sha256,
+        origin: image.origin,
+    };
+    (head, pixels)
+}

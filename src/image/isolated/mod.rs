@@ -1,0 +1,478 @@
+//! Decoding in a process of its own: this same program, started again, which confines itself
+//! before it reads a byte ([`sandbox`](crate::sandbox)).
+//!
+//! A decoder over hostile bytes may exhaust memory, never end, or be taken over; here it
+//! has one image on its standard input, nowhere to go, and ends with it. The parent
+//! survives whatever happens and says why there is no image. The child is never told the
+//! file's name and writes nothing but its answer, of which nothing is believed that does not
+//! fit together.
+
+mod child;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, too_hard};
+use super::{FrameChoice, Image, Origin, Pixels, Said};
+use crate::finding::{Refusal, RefusalCode};
+use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
+
+pub use child::{decode_as_child, decode_as_child_by};
+
+/// Wall time of a child.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How often whoever waits is asked whether it still does.
+const TURN: Duration = Duration::from_millis(500);
+/// Most bytes of the line that comes before the pixels.
+const MOST_HEAD: usize = 1 << 20;
+/// What a child calls its image.
+const NAME: &str = "image";
+const PRIORITY: &str = "priority";
+const SANDBOX: &str = "sandbox";
+
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// What a child is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// A picture and what the file says of it.
+    Picture(FrameChoice),
+    /// Only how much the file says that it hurries.
+    Priority,
+    /// What holds of its confinement; its input is not read.
+    Sandbox,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Picture(frame) => frame.fmt(f),
+            Self::Priority => f.write_str(PRIORITY),
+            Self::Sandbox => f.write_str(SANDBOX),
+        }
+    }
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            PRIORITY => Ok(Self::Priority),
+            SANDBOX => Ok(Self::Sandbox),
+            frame => frame.parse().map(Self::Picture),
+        }
+    }
+}
+
+/// From now on every file is decoded by `program decode-image WANTED` as a child.
+pub fn isolate(program: &Path) {
+    // Said twice, it is the same program.
+    let _ = PROGRAM.set(program.to_owned());
+}
+
+pub(super) fn program() -> Option<&'static Path> {
+    PROGRAM.get().map(PathBuf::as_path)
+}
+
+/// The line that a child writes before the pixels.
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Image {
+        width: u32,
+        height: u32,
+        is_rgb: bool,
+        said: Box<Said>,
+        sha256: String,
+        origin: Option<Box<Origin>>,
+    },
+    Refusal(Refusal),
+}
+
+/// What came of a child, and what it cost.
+#[derive(Debug)]
+pub struct Decoded<T> {
+    /// What it said; `None` where whoever asked no longer waited.
+    pub said: Option<T>,
+    /// The processor time that it took, as the system counted it.
+    pub processor: Duration,
+}
+
+/// Has a child decode a file, while `waits` says that its answer is still wanted.
+pub(super) fn decode(
+    program: &Path,
+    file: File,
+    frame: FrameChoice,
+    name: &str,
+    waits: &mut dyn FnMut() -> bool,
+) -> Decoded<Result<Image, Refusal>> {
+    let Ended {
+        said,
+        status,
+        processor,
+    } = ask(program, file.into(), Wanted::Picture(frame), waits);
+    let said = match said {
+        Ok(bytes) => understand(bytes, name).unwrap_or_else(|| Err(ended(name, status))),
+        Err(Unheard::Stopped) => {
+            return Decoded {
+                said: None,
+                processor,
+            };
+        }
+        Err(why) => Err(why.refusal(name)),
+    };
+    Decoded {
+        said: Some(said),
+        processor,
+    }
+}
+
+/// The parent's side of [`super::priority`].
+pub(super) fn priority(program: &Path, file: File) -> Decoded<String> {
+    let ended = ask(program, file.into(), Wanted::Priority, &mut || true);
+    let said = ended.said.ok();
+    Decoded {
+        said: said.and_then(|bytes| serde_json::from_slice(&bytes).ok()?),
+        processor: ended.processor,
+    }
+}
+
+/// What confines a child of this program on this system; `None` where none can be started.
+pub fn sandbox_of_child() -> Option<Report> {
+    let ended = ask(program()?, Stdio::null(), Wanted::Sandbox, &mut || true);
+    serde_json::from_slice(&ended.said.ok()?).ok()
+}
+
+/// Why a child was not heard to its end.
+enum Unheard {
+    /// It took too long.
+    Late,
+    /// Whoever asked no longer waited.
+    Stopped,
+    /// It could not be started, or not be spoken to.
+    Failed(String),
+}
+
+impl Unheard {
+    fn refusal(&self, name: &str) -> Refusal {
+        match self {
+            Self::Late | Self::Stopped => {
+                let seconds = DEADLINE.as_secs();
+                too_hard(
+                    name,
+                    &format!("it was not decoded within {seconds} seconds"),
+                )
+            }
+            Self::Failed(why) => fault(name, why),
+        }
+    }
+}
+
+impl From<std::io::Error> for Unheard {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A child that has ended.
+struct Ended {
+    said: Result<Vec<u8>, Unheard>,
+    status: Option<ExitStatus>,
+    processor: Duration,
+}
+
+/// All that a child says, and how it ended.
+fn ask(program: &Path, input: Stdio, wanted: Wanted, waits: &mut dyn FnMut() -> bool) -> Ended {
+    let started = Command::new(program)
+        .args(["decode-image", &wanted.to_string()])
+        .env_clear()
+        .stdin(input)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => {
+            let why = format!("no process to decode it in: {error}");
+            return Ended {
+                said: Err(Unheard::Failed(why)),
+                status: None,
+                processor: Duration::ZERO,
+            };
+        }
+    };
+    let said = hear(&mut child, Instant::now() + DEADLINE, waits);
+    // Whatever it may still be doing, it is done.
+    let _ = child.kill();
+    let (status, processor) = reap(child);
+    Ended {
+        said,
+        status,
+        processor,
+    }
+}
+
+/// How a child ended, and its processor time: only whoever takes an ended child off the system
+/// is told what that one took, and not what others did meanwhile.
+fn reap(mut child: Child) -> (Option<ExitStatus>, Duration) {
+    #[cfg(target_os = "linux")]
+    {
+        let pid = child.id().cast_signed();
+        loop {
+            let mut status = 0;
+            let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+            // SAFETY: both places are valid for writing as long as the call takes, and of the
+            // types that it writes. The child is ours and nobody waited for it, so the number
+            // is no other process'; it is dropped below, and never waited for again.
+            #[allow(unsafe_code)]
+            let waited = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+            if waited == pid {
+                // SAFETY: the call wrote it; all zeros, as before, would be a value as well.
+                #[allow(unsafe_code)]
+                let usage = unsafe { usage.assume_init() };
+                let spent = span(usage.ru_utime) + span(usage.ru_stime);
+                return (Some(ExitStatus::from_raw(status)), spent);
+            }
+            if std::io::Error::last_os_error().kind() != ErrorKind::Interrupted {
+                break;
+            }
+        }
+    }
+    (child.wait().ok(), Duration::ZERO)
+}
+
+#[cfg(target_os = "linux")]
+fn span(time: libc::timeval) -> Duration {
+    let micros = i64::from(time.tv_sec) * 1_000_000 + i64::from(time.tv_usec);
+    Duration::from_micros(micros.try_into().unwrap_or(0))
+}
+
+/// All that the child writes, until it closes its output.
+fn hear(
+    child: &mut Child,
+    deadline: Instant,
+    waits: &mut dyn FnMut() -> bool,
+) -> Result<Vec<u8>, Unheard> {
+    let closed = || Unheard::from(std::io::Error::from(ErrorKind::BrokenPipe));
+    let mut out = child.stdout.take().ok_or_else(closed)?;
+    let most = MAX_DECODED_BYTES as usize + MOST_HEAD;
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        if !waits() {
+            return Err(Unheard::Stopped);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Unheard::Late);
+        }
+        let turn = Timespec::try_from(left.min(TURN)).unwrap_or_default();
+        match poll(&mut [PollFd::new(&out, PollFlags::IN)], Some(&turn)) {
+            // A turn is over, or a signal came: how long there is left is looked at again.
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(std::io::Error::from(error).into()),
+        }
+        match out.read(&mut buffer)? {
+            0 => return Ok(bytes),
+            count if bytes.len() + count > most => {
+                return Err(std::io::Error::from(ErrorKind::FileTooLarge).into());
+            }
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+/// The child's answer; `None` where it did not finish its sentence, or says what cannot be.
+fn understand(mut bytes: Vec<u8>, name: &str) -> Option<Result<Image, Refusal>> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    let head = serde_json::from_slice(&bytes[..end]).ok()?;
+    match head {
+        Head::Refusal(refusal) => {
+            let message = refusal
+                .message
+                .strip_prefix(NAME)
+                .map_or_else(|| refusal.message.clone(), |rest| format!("{name}{rest}"));
+            Some(Err(Refusal { message, ..refusal }))
+        }
+        Head::Image {
+            width,
+            height,
+            is_rgb,
+            said,
+            sha256,
+            origin,
+        } => {
+            bytes.drain(..=end);
+            let pixels = if is_rgb {
+                Pixels::Rgb(bytes)
+            } else {
+                Pixels::Luma(bytes)
+            };
+            let image = Image {
+                width,
+                height,
+                pixels,
+                said: *said,
+                sha256,
+                origin,
+            };
+            is_whole(&image).then_some(Ok(image))
+        }
+    }
+}
+
+/// Whether sizes, pixels and region fit together, as a decoder's always do.
+fn is_whole(image: &Image) -> bool {
+    let (width, height) = (image.width, image.height);
+    let (bytes, channels) = match &image.pixels {
+        Pixels::Luma(bytes) => (bytes, 1),
+        Pixels::Rgb(bytes) => (bytes, 3),
+    };
+    let side = MIN_SIDE..=MAX_SIDE;
+    let lies_within = |[x, y, w, h]: [u32; 4]| {
+        let ends = |from: u32, size: u32, most| from.checked_add(size).is_some_and(|to| to <= most);
+        w > 0 && h > 0 && ends(x, w, width) && ends(y, h, height)
+    };
+    side.contains(&width)
+        && side.contains(&height)
+        && bytes.len() as u64 == u64::from(width) * u64::from(height) * channels
+        && image.said.region.is_none_or(lies_within)
+}
+
+/// Why a child ended without an answer.
+fn ended(name: &str, status: Option<ExitStatus>) -> Refusal {
+    let signal = status.and_then(|status| status.signal());
+    let why = match signal {
+        Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
+            format!("it was not decoded within {DECODER_SECONDS} seconds of work")
+        }
+        Some(signal) if signal == Signal::ABORT.as_raw() => {
+            format!(
+                "the decoder gave up, or asked for more than {} MiB",
+                DECODER_MEMORY >> 20
+            )
+        }
+        Some(signal) if signal == Signal::SYS.as_raw() => {
+            log::error!(
+                "a decoder was ended: it tried what no decoder does, as one taken over would"
+            );
+            "the decoder tried what no decoder does, and was ended".to_owned()
+        }
+        _ => "the decoder failed".to_owned(),
+    };
+    too_hard(name, &why)
+}
+
+fn fault(name: &str, why: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::DeviceFault,
+        format!("{name}: {why}"),
+        "check memory and processes of this device, and try again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
+        let mut bytes = format!("{head}\n").into_bytes();
+        bytes.resize(bytes.len() + pixels, 7);
+        understand(bytes, "a.png")
+    }
+
+    fn image(width: u64, height: u64, is_rgb: bool, region: &str) -> String {
+        let said = serde_json::to_string(&Said::default()).unwrap();
+        let said = said.replace(r#""region":null"#, &format!(r#""region":{region}"#));
+        format!(
+            r#"{{"Image":{{"width":{width},"height":{height},"is_rgb":{is_rgb},"said":{said},"sha256":"","origin":null}}}}"#
+        )
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_not_believed() {
+        struct Case(&'static str, String, usize, bool);
+        let side = u64::from(MIN_SIDE);
+        let area = (side * side) as usize;
+        // 3 * (2^32 - 1)^2 is 3 more than 2^64 * 3 - 2^33 * 3: it must not be counted in 64 bits.
+        let most = u64::from(u32::MAX);
+        for Case(what, head, pixels, is_believed) in [
+            Case("luma", image(side, side, false, "null"), area, true),
+            Case("RGB", image(side, side, true, "null"), 3 * area, true),
+            Case(
+                "its region",
+                image(side, side, false, "[0,0,1,1]"),
+                area,
+                true,
+            ),
+            Case("too few", image(side, side, false, "null"), area - 1, false),
+            Case(
+                "too many",
+                image(side, side, false, "null"),
+                area + 1,
+                false,
+            ),
+            Case(
+                "other colours",
+                image(side, side, true, "null"),
+                area,
+                false,
+            ),
+            Case("too small", image(1, 1, false, "null"), 1, false),
+            Case(
+                "as large as numbers go",
+                image(most, most, true, "null"),
+                3,
+                false,
+            ),
+            Case(
+                "too long a side",
+                image(u64::from(MAX_SIDE) + 1, side, false, "null"),
+                0,
+                false,
+            ),
+            Case("no side", image(0, 0, false, "null"), 0, false),
+            Case(
+                "region outside",
+                image(side, side, false, "[1,1,99999,1]"),
+                area,
+                false,
+            ),
+            Case(
+                "region beyond",
+                image(side, side, false, "[4294967295,0,1,1]"),
+                area,
+                false,
+            ),
+            Case(
+                "region of nothing",
+                image(side, side, false, "[0,0,0,1]"),
+                area,
+                false,
+            ),
+            Case("no sentence", "{".to_owned(), 0, false),
+        ] {
+            assert_eq!(heard(&head, pixels).is_some(), is_believed, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_file_that_the_child_was_not_told() {
+        let refusal = fault(NAME, "why");
+        let head = serde_json::to_string(&Head::Refusal(refusal)).unwrap();
+        let said = heard(&head, 0).unwrap().unwrap_err();
+        assert_eq!(said.message, "a.png: why");
+    }
+}
