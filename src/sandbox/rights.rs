@@ -23,12 +23,16 @@ pub(super) fn give_up(role: Role) -> Holding {
 }
 
 fn drop_but(kept: CapabilitySet) -> rustix::io::Result<CapabilitySet> {
-    let kept = kept & capabilities(None)?.permitted;
-    let sets = CapabilitySets {
-        effective: kept,
-        permitted: kept,
-        inheritable: CapabilitySet::empty(),
-    };
-    set_capabilities(None, sets)?;
-    Ok(kept)
+    let has = capabilities(None)?;
+    // Whoever has none need not drop any; a unit may forbid even that.
+    if !kept.contains(has.permitted | has.inheritable) {
+        let kept = kept & has.permitted;
+        let sets = CapabilitySets {
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets)?;
+    }
+    Ok(kept & has.permitted)
 }
