@@ -23,6 +23,7 @@ use medfocus::device::{
     Trouble, Worker, WorkerSettings, dicom, folder, socket, talk,
 };
 use medfocus::engine::PreparedKey;
+use medfocus::sandbox;
 
 use super::{Failure, no_exam, put, state};
 use options::Options;
@@ -65,6 +66,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if options.check_config {
         let text = format!("nothing is wrong; its hash is {}\n", config.sha256());
         return put(&text);
+    }
+    if let Err(error) = sandbox::hide_memory() {
+        log::warn!("the device's memory is not hidden: {error}");
     }
     let events = Arc::new(Events::default());
     let language = config.device.language;
