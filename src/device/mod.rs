@@ -27,6 +27,7 @@ mod run;
 mod seats;
 mod self_test;
 mod serial;
+mod share;
 pub mod sinks;
 pub mod socket;
 mod supervisor;

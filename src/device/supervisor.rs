@@ -254,6 +254,8 @@ impl Supervisor {
             None => {
                 let image = self.cases.place(order);
                 let decoded = worker.decode(order, &image, &mut progress);
+                self.cases
+                    .note_decoded(order.giver.as_ref(), decoded.processor);
                 worker.run(case, order, decoded, &mut progress)
             }
         };

@@ -36,6 +36,16 @@ pub struct Case {
     pub works: bool,
 }
 
+impl Case {
+    /// Whether it is to read beside the folder that a worker is given.
+    pub fn is_elsewhere(&self) -> bool {
+        [ELSEWHERE, OF_PARENT].contains(&self.name)
+    }
+}
+
+const ELSEWHERE: &str = "read a file elsewhere";
+const OF_PARENT: &str = "read what its parent was told";
+
 /// A descriptor that whoever starts the decoder leaves open by mistake.
 pub const LEAKED: usize = 200;
 
@@ -76,10 +86,8 @@ fn on_files() -> Vec<Case> {
         case("list a folder", to_read, true, |on| {
             open(&folder_of(&on.path), O_RDONLY | O_DIRECTORY)
         }),
-        case("read a file elsewhere", DENIED, true, |_| {
-            open("/etc/passwd", O_RDONLY)
-        }),
-        case("read what its parent was told", DENIED, true, |on| {
+        case(ELSEWHERE, DENIED, true, |_| open("/etc/passwd", O_RDONLY)),
+        case(OF_PARENT, DENIED, true, |on| {
             open(&format!("/proc/{}/cmdline", on.parent), O_RDONLY)
         }),
         case("write a file", DENIED, true, |on| open(&on.path, O_WRONLY)),

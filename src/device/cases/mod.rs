@@ -45,6 +45,7 @@ use super::kept::{self, Keeping, Kept};
 use super::nameable::Nameable;
 use super::power::Power;
 use super::room::Room;
+use super::share::Shares;
 use super::sinks::Spec;
 use super::{config, lock};
 use crate::bundle::Outline;
@@ -95,6 +96,8 @@ pub struct Cases {
     bounds: Mutex<Bounds>,
     /// How many cases of each giver came to nothing.
     refused: Mutex<Refused>,
+    /// What decoders took, by giver.
+    shares: Mutex<Shares>,
     /// Files that are being copied into the store.
     copying: Arc<AtomicUsize>,
     /// The files that a console may name.
@@ -168,6 +171,7 @@ impl Cases {
             power,
             bounds: Mutex::new(config::Queue::default().bounds()),
             refused: Mutex::new(Refused::new(config::Queue::MOST_REFUSED)),
+            shares: Mutex::default(),
             copying: Arc::default(),
             nameable: OnceLock::new(),
         };

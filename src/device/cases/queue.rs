@@ -4,6 +4,8 @@
 //! ever, the oldest of all goes after [`PASSED`] that went before older ones: with `n` older
 //! cases before it, one waits for `(PASSED + 1) * (n + 1)` others at most, whatever comes.
 //!
+//! Cases of a sender that has had more than its share of the decoders wait behind all others.
+//!
 //! A case is refused where as many of its own or a higher priority wait as may: what is
 //! routine can never keep out what hurries, and what waits is bounded all the same. Whoever
 //! gives cases has a share of those places: one that floods the queue keeps out nobody else.
@@ -68,12 +70,16 @@ impl Queue {
         self.waiting.insert(case, order);
     }
 
-    /// The case whose turn it is.
-    pub fn next(&mut self) -> Option<(u64, Order)> {
-        let oldest = *self.waiting.first_key_value()?.0;
-        let highest = self.waiting.values().map(|order| order.priority).max()?;
-        let of_highest = |(_, order): &(&u64, &Order)| order.priority == highest;
-        let first = *self.waiting.iter().find(of_highest)?.0;
+    /// The case whose turn it is: of those that are not to be held back, while there are any.
+    pub fn next(&mut self, is_held_back: impl Fn(&Order) -> bool) -> Option<(u64, Order)> {
+        let all_are = self.waiting.values().all(&is_held_back);
+        let may = || {
+            let waiting = self.waiting.iter();
+            waiting.filter(|(_, order)| all_are || !is_held_back(order))
+        };
+        let oldest = *may().next()?.0;
+        let highest = may().map(|(_, order)| order.priority).max()?;
+        let first = *may().find(|(_, order)| order.priority == highest)?.0;
         let case = if self.passed < PASSED { first } else { oldest };
         self.passed = if case == oldest { 0 } else { self.passed + 1 };
         self.waiting.remove_entry(&case)
@@ -113,7 +119,7 @@ mod tests {
     }
 
     fn turns(queue: &mut Queue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.next().map(|(case, _)| case)).collect()
+        std::iter::from_fn(|| queue.next(|_| false).map(|(case, _)| case)).collect()
     }
 
     #[test]
@@ -129,9 +135,23 @@ mod tests {
         // One that hurries more comes before every turn.
         for case in 3..15 {
             queue.push(case, order(Stat));
-            went.extend(queue.next().map(|(case, _)| case));
+            went.extend(queue.next(|_| false).map(|(case, _)| case));
         }
         assert_eq!(went, [3, 4, 5, 6, 1, 7, 8, 9, 10, 2, 11, 12]);
+    }
+
+    #[test]
+    fn who_is_held_back_goes_after_all_others_and_is_not_forgotten() {
+        let mut queue = queue(&[Routine, Stat, Routine, Urgent, Routine]);
+        queue.push(6, order(Stat));
+        // The cases of one sender, whatever they hurry.
+        for case in [1, 2, 4] {
+            let order = queue.waiting.get_mut(&case).unwrap();
+            order.source = "greedy.png".to_owned();
+        }
+        let is_held_back = |order: &Order| order.source == "greedy.png";
+        let turns = std::iter::from_fn(|| queue.next(is_held_back).map(|(case, _)| case));
+        assert_eq!(turns.collect::<Vec<_>>(), [6, 3, 5, 2, 4, 1]);
     }
 
     #[test]

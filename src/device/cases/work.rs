@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
 use jiff::Timestamp;
@@ -15,8 +15,14 @@ use crate::device::lock;
 use crate::device::run::Ran;
 use crate::device::trouble::Trouble;
 use crate::finding::{BundleId, RefusalCode};
-use crate::journal::{Because, Entry, Order, SelfCheck, Span, Verdict};
+use crate::journal::{Because, Entry, Giver, Order, SelfCheck, Span, Verdict};
 use crate::pipeline::Timings;
+use crate::sha256::Sha256;
+
+/// By what the account of a giver is known.
+fn account(giver: Option<&Giver>) -> u64 {
+    giver.map_or(0, |giver| Sha256::of(giver.to_string().as_bytes()).short())
+}
 
 const STORAGE_RETRY: Duration = Duration::from_secs(1);
 
@@ -63,11 +69,34 @@ impl Cases {
         if !someone {
             return None;
         }
-        let (case, order) = board.waiting.next()?;
+        let (shares, now) = (lock(&self.shares), Instant::now());
+        let is_held_back = |order: &Order| shares.is_over(account(order.giver.as_ref()), now);
+        let (case, order) = board.waiting.next(is_held_back)?;
+        drop(shares);
         board.tally.started();
         board.begin(case, &order);
         self.events.tell(&Event::Started { case });
         Some(Task::Case(case, Box::new(order)))
+    }
+
+    /// A decoder took so much of a processor for an image of this giver.
+    pub(in crate::device) fn note_decoded(&self, giver: Option<&Giver>, processor: Duration) {
+        let mut shares = lock(&self.shares);
+        let (sender, now) = (account(giver), Instant::now());
+        let was_over = shares.is_over(sender, now);
+        shares.spend(sender, processor, now);
+        if shares.is_over(sender, now) && !was_over {
+            log::warn!(
+                "a sender's images take more than their share of the processor: its cases wait \
+                 behind all others"
+            );
+        }
+    }
+
+    /// What decoders took since the start, and how many senders are held back.
+    pub(in crate::device) fn decoding(&self) -> (Duration, usize) {
+        let shares = lock(&self.shares);
+        (shares.spent(), shares.over(Instant::now()))
     }
 
     /// A case that takes the device down with it must be known at the next start. Where the

@@ -61,13 +61,13 @@ impl Instances {
         let there = inbox.instances()?;
         self.known
             .retain(|path, _| there.binary_search(path).is_ok());
-        self.look_into(&there, options);
+        self.look_into(&there, options, cases);
         self.take(options, cases);
         Ok(())
     }
 
     /// Looks how much new instances hurry.
-    fn look_into(&mut self, there: &[PathBuf], options: &Options) {
+    fn look_into(&mut self, there: &[PathBuf], options: &Options, cases: &Cases) {
         let new = there.iter().filter(|path| !self.known.contains_key(*path));
         let mut by_sender = BTreeMap::<String, Vec<&PathBuf>>::new();
         for path in new {
@@ -81,9 +81,11 @@ impl Instances {
                 if let Some(path) = paths.pop()
                     && looked_at < LOOKED_AT
                 {
-                    let said = priority_of(image::priority(path).said.as_deref());
-                    self.known
-                        .insert(path.clone(), known(said, sender, options));
+                    let looked = image::priority(path);
+                    let said = priority_of(looked.said.as_deref());
+                    let known = known(said, sender, options);
+                    cases.note_decoded(Some(&known.giver), looked.processor);
+                    self.known.insert(path.clone(), known);
                     looked_at += 1;
                 }
                 !paths.is_empty()

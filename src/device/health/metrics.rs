@@ -113,6 +113,18 @@ fn cases(snapshot: &Snapshot, page: &mut Page) {
         &ends.latency,
     );
     let queue = &snapshot.queue;
+    page.one(
+        "decoding_seconds_total",
+        "counter",
+        "Processor time of the processes that decode images.",
+        snapshot.decoding.processor_s,
+    );
+    page.one(
+        "senders_held_back",
+        "gauge",
+        "Senders that had more than their share of it.",
+        snapshot.decoding.held_back,
+    );
     page.one("queue_waiting", "gauge", "Cases that wait.", queue.waiting);
     page.one(
         "queue_running_seconds",

@@ -105,6 +105,9 @@ pub struct Snapshot {
     pub intended_use: IntendedUse,
     /// The cases.
     pub queue: Queue,
+    /// The processes that decode images; a device of before says nothing of them.
+    #[serde(default)]
+    pub decoding: Decoding,
     /// What became of the cases since the device started.
     pub ends: Ends,
     /// The last self-test; `None` where there was none yet.
@@ -130,6 +133,15 @@ pub struct Queue {
     pub running_s: Option<f64>,
     /// How many were answered since the state folder was made.
     pub answered: usize,
+}
+
+/// What decoders took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Decoding {
+    /// Seconds of a processor since the device started.
+    pub processor_s: f64,
+    /// Senders whose cases wait behind all others, since they had more than their share.
+    pub held_back: usize,
 }
 
 /// What a self-test came to.
@@ -215,6 +227,10 @@ impl Snapshot {
                 waiting: vitals.waiting,
                 running_s: vitals.running_for.map(|time| time.as_secs_f64()),
                 answered: vitals.answered,
+            },
+            decoding: Decoding {
+                processor_s: cases.decoding().0.as_secs_f64(),
+                held_back: cases.decoding().1,
             },
             self_test: vitals.self_test(),
             ends: vitals.ends,
