@@ -32,7 +32,7 @@ pub enum Request {
     Case {
         case: u64,
         order: String,
-        image: Picture,
+        image: Box<Picture>,
     },
     /// Its checks once more.
     SelfTest,
@@ -411,7 +411,7 @@ mod tests {
         let request = Request::Case {
             case: 7,
             order: "{}".to_owned(),
-            image: image.clone().into(),
+            image: Box::new(image.clone().into()),
         };
         let (read, mut written) = std::io::pipe().unwrap();
         write(&mut written, &request).unwrap();

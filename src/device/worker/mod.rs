@@ -216,7 +216,7 @@ impl Worker {
     ) -> Result<Ran, Lost> {
         let by = decoded.by;
         let image = match decoded.image {
-            Some(Ok(image)) => image.into(),
+            Some(Ok(image)) => Box::new(image.into()),
             Some(Err(refusal)) => return Ok(Ran::refused(refusal)),
             None if by.is_cut(&self.settings.power) => return Err(Lost::Cut),
             // The worker had no part in it.

@@ -255,8 +255,9 @@ fn reap(mut child: Child) -> (Option<ExitStatus>, Duration) {
 
 #[cfg(target_os = "linux")]
 fn span(time: libc::timeval) -> Duration {
-    let micros = i64::from(time.tv_sec) * 1_000_000 + i64::from(time.tv_usec);
-    Duration::from_micros(micros.try_into().unwrap_or(0))
+    let seconds = time.tv_sec.try_into().unwrap_or(0);
+    let micros = time.tv_usec.try_into().unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
 /// All that the child writes, until it closes its output.
