@@ -8,11 +8,11 @@
 //! well would show nothing.
 
 #[cfg(target_os = "linux")]
-mod hostile;
+mod taken_over;
 
 fn main() {
     #[cfg(target_os = "linux")]
-    hostile::main();
+    taken_over::main();
     #[cfg(not(target_os = "linux"))]
     println!("skipped: only Linux confines a decoder");
 }
