@@ -34,18 +34,21 @@ class MaskPrompt(nn.Module):
 
 
 class Hints(nn.Module):
-    """Points and boxes drawn as maps, for the embedding `[B, D, S/16, S/16]` and for the
-    finest map `[B, D/8, S/4, S/4]`.
+    """Points and boxes drawn as maps, for the embedding `[B, D, S/16, S/16]`, the finest map
+    `[B, D/8, S/4, S/4]` and the masks' logits `[B, 4, S/4, S/4]`.
 
     SAM tells the decoder of points by tokens alone, and it took a billion masks to learn to
     read them; the shipped segmenter never did. Here each point is also drawn where it lies:
-    as a small and a wide disc, by whether it is inside or outside, and a box as its inside
-    and its outside. Made of products, sums and sigmoids, so the graph stays a plain one.
+    as a small and a wide disc, by whether it is inside or outside, and a box as its inside,
+    its outside and its ellipse. Made of products, sums and sigmoids, so the graph stays a
+    plain one.
     """
 
-    CHANNELS = 6
+    CHANNELS = 7
     SMALL, WIDE = 2.5, 8.0
     """Radii in cells of `S/4`."""
+    GAIN = 8.0
+    """Of the weights from maps to logits: a logit is large beside other weights."""
 
     def __init__(self, c: SegmenterConfig) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class Hints(nn.Module):
         self.down2, self.norm2 = nn.Conv2d(fine, 4 * fine, 2, 2), LayerNorm2d(4 * fine)
         self.to_embedding = nn.Conv2d(4 * fine, c.d_model, 1)
         self.to_finest = nn.Conv2d(self.CHANNELS, fine, 1)
+        self.to_masks = nn.Conv2d(self.CHANNELS, MaskDecoder.TOKENS, 1, bias=False)
 
     def maps(self, coords: Tensor, labels: Tensor) -> Tensor:
         """`[B, CHANNELS, S/4, S/4]` of points `[B, N, 2]` with labels `[B, N]`."""
@@ -72,14 +76,28 @@ class Hints(nn.Module):
         after = first @ behind
         box = after * (last @ ((1 - right) * (1 - below)))
         beside = after + first @ (1 - behind) - box
-        drawn = [inside @ small, inside @ wide, outside @ small, outside @ wide, box, beside]
-        return torch.cat(drawn, dim=1).reshape(-1, self.CHANNELS, self.side, self.side)
+        ellipse = self.ellipse(first @ at, last @ at, x, y)
+        discs = [inside @ small, inside @ wide, outside @ small, outside @ wide]
+        drawn = torch.cat([*discs, box, beside, ellipse], dim=1)
+        return drawn.reshape(-1, self.CHANNELS, self.side, self.side)
 
-    def forward(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.maps(coords, labels)
+    def ellipse(self, first: Tensor, last: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The ellipse in the box between two corners `[B, 1, 2]`, the fainter the more of the
+        image the box holds: a box around all of it says nothing of a shape."""
+        middle, half = (first + last) * 0.5, (last - first) * 0.5
+        tight = 1 - half[:, :, :1] * half[:, :, 1:] * (4 / self.side**2)
+        # Without a box both corners are 0, and everything lies far outside.
+        across = (x - middle[:, :, :1]) / (half[:, :, :1] + 1e-3)
+        down = (y - middle[:, :, 1:]) / (half[:, :, 1:] + 1e-3)
+        return tight * torch.sigmoid(4 * (1 - across * across - down * down))
+
+    def forward(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # Halves would move a box by half a pixel.
+        with torch.autocast("cpu", enabled=False):
+            maps = self.maps(coords, labels)
         x = F.gelu(self.norm1(self.down1(maps)))
         x = F.gelu(self.norm2(self.down2(x)))
-        return self.to_embedding(x), self.to_finest(maps)
+        return self.to_embedding(x), self.to_finest(maps), self.GAIN * self.to_masks(maps)
 
 
 class HintedDecoder(MaskDecoder):
@@ -89,7 +107,7 @@ class HintedDecoder(MaskDecoder):
         super().__init__(c)
         self.drawn = Hints(c)
 
-    def hints(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def hints(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.drawn(coords, labels)
 
 
@@ -132,6 +150,8 @@ def begun(model: Prompted) -> None:
     """A mask prompt and hints that at first add nothing."""
     nn.init.zeros_(model.mask_prompt.out.weight)
     model.mask_prompt.out.bias.copy_(model.decoder.prompt.no_mask)
-    for layer in (model.decoder.drawn.to_embedding, model.decoder.drawn.to_finest):
+    drawn = model.decoder.drawn
+    for layer in (drawn.to_embedding, drawn.to_finest, drawn.to_masks):
         nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .prompts import Questions
 
-FOCAL, DICE, IOU, OBJECT = 20.0, 1.0, 1.0, 0.15
+FOCAL, DICE, IOU, OBJECT = 20.0, 1.0, 4.0, 0.15
 GAMMA, ALPHA = 2.0, 0.6
 OTHER = 0.4
 """Of the organ as a second right answer to the whole image."""
@@ -49,6 +49,6 @@ def loss(masks: Tensor, iou: Tensor, score: Tensor, asked: Questions, first: boo
     real = true_iou(masks, asked.goal)
     elsewhere = true_iou(masks, asked.other) * has_other.unsqueeze(1)
     real = torch.cat([real[:, :1], torch.maximum(real, elsewhere)[:, 1:]], dim=1)
-    off = (iou - real).abs().mean(dim=1) * (asked.outlined.float())
+    off = (iou - real).abs().mean(dim=1) * asked.outlined.float()
     existence = F.binary_cross_entropy_with_logits(score[:, 0], there)
-    return (value + IOU * 4 * off).mean() + OBJECT * existence
+    return (value + IOU * off).mean() + OBJECT * existence

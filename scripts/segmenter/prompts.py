@@ -26,9 +26,8 @@ PARTS = 0.5
 """How often one of several parts is asked for."""
 COARSE = 12
 """Cells a side of a coarse mask, as the embedding has."""
-Kind = str
 WHOLE, BOX, POINT, MASK = "whole", "box", "point", "mask"
-CHANCES: dict[str, dict[Kind, float]] = {
+CHANCES: dict[str, dict[str, float]] = {
     "finding": {WHOLE: 0.3, BOX: 0.28, POINT: 0.32, MASK: 0.1},
     "boxed": {WHOLE: 0.55, POINT: 0.35, MASK: 0.1},
     "organ": {BOX: 0.45, POINT: 0.45, MASK: 0.1},
@@ -98,7 +97,7 @@ CORNERS = np.array([TOP_LEFT, BOTTOM_RIGHT], np.float32)
 ONE_POINT = np.array([INSIDE, PADDING], np.float32)
 
 
-def asked(goal: Target, kind: Kind, random: Random) -> Question:
+def asked(goal: Target, kind: str, random: Random) -> Question:
     """A question for this object."""
     side = goal.inside.shape[0]
     if kind in (BOX, POINT) and random.random() < PARTS:
@@ -119,7 +118,7 @@ def asked(goal: Target, kind: Kind, random: Random) -> Question:
 def question(scene: Scene, random: Random) -> Question:
     """One of the questions that this scene can answer."""
     side = scene.picture.shape[0]
-    if scene.empty and (scene.organ is None or random.random() < 0.5):
+    if scene.empty and (not scene.asks_organ or scene.organ is None or random.random() < 0.5):
         nothing = np.zeros((side, side), bool)
         goal = Target(nothing, nothing)
         return Question(whole(side), CORNERS, None, goal, scene.organ, False, True)
@@ -127,7 +126,7 @@ def question(scene: Scene, random: Random) -> Question:
     if scene.finding is not None:
         role = "finding" if scene.finding.outlined else "boxed"
         choices += [(role, scene.finding)] * 4
-    if scene.organ is not None:
+    if scene.organ is not None and scene.asks_organ:
         choices.append(("organ", scene.organ))
     role, goal = choices[random.integers(len(choices))]
     kinds = CHANCES[role]

@@ -47,6 +47,8 @@ class Scene:
     organ: Target | None
     drawn: tuple[Target, ...] = ()
     empty: bool = False
+    asks_organ: bool = False
+    """Whether the organ is asked for by itself: only where people outlined it."""
 
 
 def target(plane: np.ndarray, boxes: bool, fewest: int = FEWEST) -> Target | None:
@@ -119,13 +121,21 @@ class Stage:
         masks = planes.mask
         finding = target(masks[..., 0], self.outlines.makers[i] == BOX, fewest)
         organ = target(masks[..., 1], False, fewest)
-        return Scene(planes.picture, finding, organ, empty=bool(self.outlines.empty[i]))
+        return Scene(
+            planes.picture,
+            finding,
+            organ,
+            empty=bool(self.outlines.empty[i]),
+            asks_organ=self.entries[i].kind == "chest",
+        )
 
     def scene(self, i: int, random: Random) -> Scene:
         """The image worn; not worn where that would leave nothing to ask for."""
         for _ in range(TRIES):
             scene = self.seen(worn(self.planes(i), random, wear(random), SIDE), i)
-            if scene.finding is not None or self.outlines.findings[i] < 0:
+            if scene.finding is not None:
+                return scene
+            if self.outlines.findings[i] < 0 and (scene.organ is not None or scene.empty):
                 return scene
         return self.still(i)
 

@@ -219,13 +219,17 @@ class Model(unittest.TestCase):
         hints = model.Hints(model.SegmenterConfig())
         points = torch.tensor([[[40.0, 80.0], [100.0, 120.0], [20.0, 160.0], [0.0, 0.0]]])
         labels = torch.tensor([[2.0, 3.0, 0.0, -1.0]])
-        inside, wide, outside, _, box, beside = hints.maps(points, labels)[0]
+        inside, wide, outside, _, box, beside, ellipse = hints.maps(points, labels)[0]
         self.assertEqual((inside.max().item(), wide.max().item()), (0, 0))
         self.assertEqual(divmod(outside.argmax().item(), 48), (40, 5))
         self.assertGreater(box[25, 15].item(), 0.98)
         for cell in ((25, 5), (25, 30), (15, 15), (35, 15)):
             self.assertLess(box[cell].item(), 0.02)
             self.assertGreater(beside[cell].item(), 0.98)
+        self.assertGreater(ellipse[25, 17].item(), 0.9)
+        self.assertLess(ellipse[20, 10].item(), 0.1)
+        whole = torch.tensor([[[0.0, 0.0], [float(SIDE), float(SIDE)]]])
+        self.assertLess(hints.maps(whole, labels[:, :2])[0, 6].max().item(), 0.05)
         padded = hints.maps(points[:, 3:], labels[:, 3:])
         self.assertEqual(padded.abs().max().item(), 0)
 

@@ -32,8 +32,9 @@ TURNS = (1, 2, 3)
 TURN_CHANCES = (0.6, 0.25, 0.15)
 KEEP_MASK = 0.6
 """How often a further turn has the answer before as a mask."""
-FACTORS = (1.0, 1.5, 3.0)
-"""Rates of the encoder, the decoder, and of what began as nothing."""
+FACTORS = (1.0, 1.5, 3.0, 6.0)
+"""Rates of the encoder, the decoder, what began as nothing, and of the two heads that say how
+good the masks are: these run after all the others."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def part(name: str) -> int:
     """Which of `FACTORS` a weight learns by."""
     if name.startswith(("decoder.drawn", "mask_prompt")):
         return 2
+    if name.startswith(("decoder.iou_head", "decoder.object_head")):
+        return 3
     return int(name.startswith("decoder"))
 
 
@@ -127,7 +130,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.batch,
         arguments.rate,
         arguments.seed,
-        averaging=0.99,
+        averaging=arguments.averaging,
         saved_every=arguments.saved_every,
     )
     fit(model, groups, batches, objective, plan, path)
@@ -138,6 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=8, help="pictures of a step")
     parser.add_argument("--rate", type=float, default=5e-4, help="the highest learning rate")
+    parser.add_argument("--averaging", type=float, default=0.99, help="of the weights, a step")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--saved-every", type=int, default=50, help="steps")
     parser.add_argument("--begin", type=Path, help="weights of a stage before, not the bundle's")

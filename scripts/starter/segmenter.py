@@ -321,9 +321,9 @@ class MaskDecoder(nn.Module):
         self.iou_head = Mlp([d, d, d, self.TOKENS], nn.ReLU, sigmoid=True)
         self.object_head = Mlp([d, d, 1], nn.ReLU)
 
-    def hints(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor] | None:
-        """What the points add to the embedding and to the finest map; nothing here (see
-        `segmenter.model`)."""
+    def hints(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """What the points add to the embedding, to the finest map and to the masks; nothing
+        here (see `segmenter.model`)."""
         return None
 
     def forward(
@@ -351,6 +351,8 @@ class MaskDecoder(nn.Module):
         weights = torch.stack([mlp(queries[:, 2 + i]) for i, mlp in enumerate(self.hyper)], dim=1)
         masks = weights @ up.flatten(2)
         masks = masks.reshape(b, self.TOKENS, 4 * side, 4 * side)
+        if hints is not None:
+            masks = masks + hints[2]
         return masks, self.iou_head(queries[:, 1]), self.object_head(queries[:, 0])
 
 
