@@ -11,10 +11,31 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Whether a test of this name is in the file: in Rust one with the attribute above it.
+/// Whether a file is of a test that has a harness of its own: its functions have no attribute.
+fn has_own_harness(file: &Path) -> bool {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap_or_default();
+    let tests = manifest.get("test").and_then(|tests| tests.as_array());
+    let is_own =
+        |test: &&toml::Value| test.get("harness").and_then(|own| own.as_bool()) == Some(false);
+    let names = tests.into_iter().flatten().filter(is_own);
+    let mut names = names.filter_map(|test| test.get("name")?.as_str());
+    names.any(|name| {
+        let target = root().join("tests").join(format!("{name}.rs"));
+        let text = std::fs::read_to_string(&target).unwrap_or_default();
+        let folder = file
+            .parent()
+            .and_then(|folder| folder.file_name()?.to_str());
+        target == file || folder.is_some_and(|folder| text.contains(&format!("mod {folder};")))
+    })
+}
+
+/// Whether a test of this name is in the file: in Rust one with the attribute above it, unless
+/// the harness is its own.
 fn has_test(file: &Path, test: &str) -> bool {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let is_free = has_own_harness(file);
     let is_python = file.extension().is_some_and(|ending| ending == "py");
     let is_attribute = |line: &&&str| line.starts_with("#[") || line.starts_with("//");
     let is_test = |at: usize| {
@@ -25,7 +46,7 @@ fn has_test(file: &Path, test: &str) -> bool {
     };
     let begin = format!("{} {test}(", if is_python { "def" } else { "fn" });
     let mut begins = lines.iter().enumerate();
-    begins.any(|(at, line)| line.starts_with(&begin) && (is_python || is_test(at)))
+    begins.any(|(at, line)| line.starts_with(&begin) && (is_python || is_free || is_test(at)))
 }
 
 /// Rows of the tables of threats: threat, what answers it, tests.
