@@ -101,6 +101,18 @@ fn bytes_that_are_not_those_of_their_hash_get_no_answer() {
     assert_eq!(refused["code"], "image_damaged", "{refused}");
 }
 
+/// Has the next cases wait behind one that has begun: no decoder looks at their images yet.
+fn hold_behind_another(clinic: &Clinic) -> Hold {
+    let begun = clinic.device.journal("started").len();
+    let hold = Hold::worker(&clinic.device);
+    let asked = clinic
+        .client()
+        .submit(&image(9), &json!({ "exam": "brain4" }));
+    assert!(asked["case"].is_u64(), "{asked}");
+    clinic.wait_until("begun", || clinic.device.journal("started").len() > begun);
+    hold
+}
+
 #[test]
 fn a_file_is_answered_as_it_was_when_its_case_was_accepted() {
     let mut clinic = Clinic::open("");
@@ -158,12 +170,12 @@ fn a_file_that_is_too_large_to_keep_and_shrinks_is_another_image() {
     assert_eq!(clinic.console.ask(&ask), "1");
     assert_eq!(clinic.console.ask(&ask), "2");
     hold.let_go();
-    assert_eq!(clinic.answer(1)["code"], "too_large");
-    let hold = Hold::worker(&clinic.device);
-    assert_eq!(clinic.console.ask(&ask), "3");
+    assert_eq!(clinic.answer(2)["code"], "too_large");
+    let hold = hold_behind_another(&clinic);
+    assert_eq!(clinic.console.ask(&ask), "4");
     std::fs::write(&path, image(1)).unwrap();
     hold.let_go();
-    let record = clinic.answer(3);
+    let record = clinic.answer(4);
     assert_eq!(record["code"], "image_changed", "{record}");
 }
 
@@ -173,15 +185,15 @@ fn a_stored_image_that_changes_on_the_disk_gets_no_answer() {
     let (path, mine) = (clinic.at("a.png"), image(1));
     std::fs::write(&path, &mine).unwrap();
     assert_eq!(clinic.console.ask("EXAM brain4"), "OK");
-    let hold = Hold::worker(&clinic.device);
+    let hold = hold_behind_another(&clinic);
     let ask = format!("CASE:RUN \"{}\"", path.display());
-    assert_eq!(clinic.console.ask(&ask), "1");
+    assert_eq!(clinic.console.ask(&ask), "2");
     let stored = clinic
         .at("state/images")
         .join(hash(&mine).as_str().unwrap());
     std::fs::write(stored, image(2)).unwrap();
     hold.let_go();
-    let record = clinic.answer(1);
+    let record = clinic.answer(2);
     assert_eq!(record["code"], "image_changed", "{record}");
     assert_eq!(record["image_sha256"], hash(&mine));
 }
@@ -456,20 +468,20 @@ fn right_bytes_take_the_place_of_damaged_ones() {
         std::fs::read(&kept).is_ok_and(|kept| kept == bytes)
     });
     // In the store, too: what is sent again is not taken for what lies there.
-    let hold = Hold::worker(&clinic.device);
-    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 3);
+    let hold = hold_behind_another(&clinic);
+    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 4);
     let stored = clinic
         .at("state/images")
         .join(hash(&bytes).as_str().unwrap());
     std::fs::write(&stored, b"damaged").unwrap();
-    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 4);
+    assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 5);
     hold.let_go();
     assert_eq!(
-        clinic.answer(3)["status"],
+        clinic.answer(4)["status"],
         "finding",
-        "mended by what was sent for case 4"
+        "mended by what was sent for case 5"
     );
-    assert_eq!(clinic.answer(4)["status"], "finding");
+    assert_eq!(clinic.answer(5)["status"], "finding");
 }
 
 #[test]
