@@ -93,21 +93,21 @@ impl Store {
         }
     }
 
-    /// The bundle in use, where one was installed: a link, which later leads elsewhere.
+    /// The bundle in use, where one was installed: a link, which later leads elsewhere. Also
+    /// one that leads nowhere, or may not be looked at, and one that is [`Store::left`]: it must
+    /// be told of, and no other bundle may stand in for it.
     pub fn current(&self) -> Option<PathBuf> {
-        let folders = std::iter::once(&self.folder).chain(&self.former);
-        let mut links = folders.map(|folder| folder.join(CURRENT));
-        // One that leads nowhere must be told of: no other bundle may stand in for it.
-        links.find(|link| link.is_symlink())
+        let link = self.folder.join(CURRENT);
+        (may_be_there(&link) || self.left().is_some()).then_some(link)
     }
 
-    /// The bundle in use where it still lies where bundles lay before.
-    pub fn former(&self) -> Option<PathBuf> {
-        let is_empty = !self.folder.join(CURRENT).is_symlink();
-        is_empty
-            .then(|| self.current())
-            .flatten()
-            .filter(|_| self.is_apart())
+    /// The bundle that is in use where bundles lay before, while none is where they lie now.
+    /// Whoever has taken the device's user over may have put it there, so it is never
+    /// answered with: a person installs it, or another one.
+    pub fn left(&self) -> Option<PathBuf> {
+        let left = self.former.as_ref()?.join(CURRENT);
+        let is_empty = !may_be_there(&self.folder.join(CURRENT));
+        (is_empty && may_be_there(&left)).then_some(left)
     }
 
     /// The folder of all bundles.
@@ -222,6 +222,12 @@ impl Store {
         };
         switch().map_err(unwritable)
     }
+}
+
+/// Whether something has this name, as far as this user may look.
+fn may_be_there(path: &Path) -> bool {
+    let about = std::fs::symlink_metadata(path);
+    !about.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// The folder for bundles beside a state folder, where one was made that nobody but root, or

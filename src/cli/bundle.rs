@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
-    let key = match owner::is_anothers(state) {
+    let key = match owner::is_anothers(state)? {
         // The device could not read a key that root makes.
         true => bundle::prepared_key(state).ok_or_else(|| Failure::Device {
             code: "state",

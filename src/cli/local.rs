@@ -215,7 +215,7 @@ fn install(base: &Base, change: Change) -> Result<(Outline, PathBuf), Failure> {
             asked: &base.trust,
             allow_older: false,
         };
-        if store.current().is_none() || store.former().is_some() {
+        if store.current().is_none() || store.left().is_some() {
             // There must be one to roll back to.
             put_in_use(&store, &Source::open(&base.folder)?, &terms)?;
         }

@@ -13,6 +13,8 @@ use std::path::Path;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use medfocus::files::Folder;
+
 use super::Failure;
 
 /// Who a process is to be.
@@ -24,9 +26,10 @@ struct Owner {
     groups: Vec<u32>,
 }
 
-/// Goes on as the owner of the folder, or of the nearest one above it that is there.
+/// Goes on as the owner of the folder, or of the nearest one above it that is there; where that
+/// is root, as whoever else owns a folder or a link on the way.
 pub fn become_owner_of(state: &Path) -> Result<(), Failure> {
-    let Some(about) = anothers(state) else {
+    let Some(about) = anothers(state)? else {
         return Ok(());
     };
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
@@ -44,16 +47,23 @@ pub fn become_owner_of(state: &Path) -> Result<(), Failure> {
 }
 
 /// Whether root works on what another user owns.
-pub fn is_anothers(state: &Path) -> bool {
-    anothers(state).is_some()
+pub fn is_anothers(state: &Path) -> Result<bool, Failure> {
+    anothers(state).map(|about| about.is_some())
 }
 
-fn anothers(state: &Path) -> Option<Metadata> {
+fn anothers(state: &Path) -> Result<Option<Metadata>, Failure> {
     if !geteuid().is_root() {
-        return None;
+        return Ok(None);
     }
-    let above = state.ancestors().find_map(|above| above.metadata().ok());
-    above.filter(|about| about.uid() != 0)
+    let way = Folder::way_to(state).map_err(|error| Failure::Device {
+        code: "state",
+        message: error.to_string(),
+        cure: "name the state folder by a path that no other user's link is part of",
+    })?;
+    // The last one is the folder itself; of those above it, the first decides the most.
+    let (itself, above) = (way.last().into_iter(), way.iter());
+    let mut of_another = itself.chain(above).filter(|about| about.uid() != 0);
+    Ok(of_another.next().cloned())
 }
 
 impl Owner {

@@ -83,6 +83,15 @@ impl Folder {
         Ok((Self::open(above.unwrap_or(Path::new(".")))?, name))
     }
 
+    /// What decides where a path leads: each folder and link on the way, from the first folder
+    /// on, as far as they are there. Nothing is read in them.
+    ///
+    /// # Errors
+    /// The way leads over somebody else's link, or the system says no.
+    pub fn way_to(path: &Path) -> Result<Vec<Metadata>> {
+        walk::passed_by(path).map_err(FileError::at(path))
+    }
+
     fn of(held: OwnedFd, path: &Path) -> Self {
         Self {
             held: Arc::new(held.into()),

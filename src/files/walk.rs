@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -23,40 +24,49 @@ const STEP: OFlags = OFlags::PATH
     .union(OFlags::CLOEXEC);
 
 pub(super) fn open(path: &Path, makes: bool) -> Result<Folder, Trouble> {
-    let mut way = Way::new()?;
-    way.go(path)?;
-    let mut links = 0;
-    while let Some(step) = way.steps.pop_front() {
-        match way.step(&step, makes) {
-            Ok(next) => way.here = next,
-            Err(Errno::NOTDIR | Errno::LOOP) => {
-                links += 1;
-                if links > MOST_LINKS {
-                    return Err(Trouble::Io(Errno::LOOP.into()));
-                }
-                let target = way.link(&step)?;
-                way.go(&target)?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let mut way = Way::to(path)?;
+    while way.goes_on(makes)?.is_some() {}
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let held = open_at(&way.here, ".", flags, Mode::empty())?;
     Ok(Folder::of(held, path))
+}
+
+/// Everything that decides where a path leads, from the first folder on: each folder and each
+/// link on the way, as far as it is there.
+pub(super) fn passed_by(path: &Path) -> Result<Vec<Metadata>, Trouble> {
+    let path = std::path::absolute(path)?;
+    let mut way = Way::to(&path)?;
+    let mut passed_by = vec![way.here.metadata()?];
+    loop {
+        match way.goes_on(false) {
+            Ok(Some(passed)) => passed_by.push(passed.metadata()?),
+            Ok(None) => break,
+            Err(Trouble::Io(error)) if error.kind() == ErrorKind::NotFound => break,
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(passed_by)
 }
 
 /// Where the walk is, and what is left of it.
 struct Way {
     here: File,
     steps: VecDeque<OsString>,
+    links: usize,
 }
 
 impl Way {
-    fn new() -> Result<Self, Trouble> {
-        Ok(Self {
-            here: passed(".")?,
+    /// An absolute path needs nothing of the current folder, which this user may not be
+    /// allowed to enter: who became another one still is where root was.
+    fn to(path: &Path) -> Result<Self, Trouble> {
+        let begin = if path.is_absolute() { "/" } else { "." };
+        let mut way = Self {
+            here: passed(begin)?,
             steps: VecDeque::new(),
-        })
+            links: 0,
+        };
+        way.go(path)?;
+        Ok(way)
     }
 
     /// Puts a path before what is left.
@@ -75,6 +85,29 @@ impl Way {
         Ok(())
     }
 
+    /// Goes one step; gives the folder or link that was passed, nothing where the way ends.
+    fn goes_on(&mut self, makes: bool) -> Result<Option<File>, Trouble> {
+        let Some(step) = self.steps.pop_front() else {
+            return Ok(None);
+        };
+        match self.step(&step, makes) {
+            Ok(next) => {
+                self.here = next.try_clone()?;
+                Ok(Some(next))
+            }
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                self.links += 1;
+                if self.links > MOST_LINKS {
+                    return Err(Trouble::Io(Errno::LOOP.into()));
+                }
+                let (link, target) = self.link(&step)?;
+                self.go(&target)?;
+                Ok(Some(link))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn step(&self, name: &OsStr, makes: bool) -> Result<File, Errno> {
         let open = || open_at(&self.here, name, STEP, Mode::empty()).map(File::from);
         match open() {
@@ -89,8 +122,8 @@ impl Way {
         }
     }
 
-    /// Where a link leads, if it is one that may be followed.
-    fn link(&self, name: &OsStr) -> Result<PathBuf, Trouble> {
+    /// A link and where it leads, if it is one that may be followed.
+    fn link(&self, name: &OsStr) -> Result<(File, PathBuf), Trouble> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let link = File::from(open_at(&self.here, name, flags, Mode::empty())?);
         let about = link.metadata()?;
@@ -102,7 +135,8 @@ impl Way {
         }
         // The link that was looked at, not what has its name by now.
         let target = fs::readlinkat(&link, "", Vec::new())?;
-        Ok(OsString::from_vec(target.into_bytes()).into())
+        let target = OsString::from_vec(target.into_bytes());
+        Ok((link, target.into()))
     }
 }
 

@@ -220,16 +220,19 @@ fn a_folder_beside_the_state_folder_is_used_where_nobody_else_may_write_it() {
     assert!(!bench.store().is_apart());
     mode(0o755);
     assert!(bench.store().is_apart());
-    // What was installed before is found until there is another.
-    assert_eq!(bench.in_use().as_deref(), Some("1"));
+    // Found: whoever took the service over put a bundle in its own folder, and the device
+    // answered with it. What lies there is told of, and nothing stands in for it.
+    let current = bench.store().current().unwrap();
+    assert!(current.starts_with(beside.canonicalize().unwrap()) && !current.exists());
     assert_eq!(
-        bench.store().former(),
+        bench.store().left(),
         Some(bench.state().join("bundles/current"))
     );
     let place = bench.install("2");
     assert!(place.starts_with(beside.canonicalize().unwrap()));
     assert_eq!(bench.in_use().as_deref(), Some("2"));
-    assert_eq!(bench.store().former(), None);
+    assert_eq!(bench.store().left(), None);
+    assert_eq!(bench.roll_back(), Err("bundle_not_found"), "taken over");
     let head = fs::metadata(place.join("heads/a")).unwrap();
     assert_eq!(head.permissions().mode() & 0o777, 0o644);
 }

@@ -65,24 +65,12 @@ impl Install {
         let source = Source::open(&self.folder)?;
         let (store, demands) = self.device.find()?;
         let asked = self.trust.trust()?;
-        let terms = |allow_older| Terms {
+        let terms = Terms {
             device: &demands.trust,
             asked: &asked,
-            allow_older,
+            allow_older: self.allow_older,
         };
-        let is_it =
-            |former: &PathBuf| former.canonicalize().ok() == self.folder.canonicalize().ok();
-        if let Some(former) = store.former().filter(|former| !is_it(former)) {
-            // There must be one to roll back to; one that is no good is none.
-            let taken = Source::open(&former).map_err(Failure::from);
-            let taken = taken.and_then(|former| put_in_use(&store, &former, &terms(false)));
-            if let Err(failure) = taken {
-                let why = failure.trouble().map(|trouble| trouble.to_string());
-                let former = former.display();
-                log::warn!("{former} is not taken over: {}", why.unwrap_or_default());
-            }
-        }
-        let place = put_in_use(&store, &source, &terms(self.allow_older))?;
+        let place = put_in_use(&store, &source, &terms)?;
         Ok(format!(
             "{} is in use; {TELL}\n{}",
             shown::name(&place),

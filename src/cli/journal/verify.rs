@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use medfocus::device_key;
 use medfocus::device_key::PublicKey;
+use medfocus::files::Folder;
 use medfocus::journal::{self, How, Journal, Known, Report, Whole, stretches};
 use medfocus::shown;
 use serde_json::json;
@@ -190,6 +192,16 @@ pub fn adopt(folder: &Path, because: &str) -> Result<(), Failure> {
     if because.is_empty() || because.len() > 500 || because.chars().any(char::is_control) {
         let wrong = "--because takes one line of up to 500 bytes: who, and why";
         return Err(Failure::Usage(wrong.to_owned()));
+    }
+    // On a path that was mistyped there is nothing to take on, and nothing is begun.
+    let names = [journal::FILE, device_key::FILE, device_key::PUBLIC_FILE];
+    let has = |name: &&str| Folder::open(folder).is_ok_and(|f| f.has(name).unwrap_or(true));
+    if !names.iter().any(has) {
+        return Err(Failure::Device {
+            code: "nothing_to_adopt",
+            message: format!("{}: no device has worked here", shown::name(folder)),
+            cure: "name the device's state folder with --state",
+        });
     }
     let was = Journal::adopt(folder, because)?;
     let file = folder.join(journal::FILE);

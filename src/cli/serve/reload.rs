@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use medfocus::bundle::{self, BundleError, Store};
 use medfocus::device::config::{Changes, Config};
 use medfocus::device::{Cases, Wanted};
+use medfocus::shown;
 
 use super::options::Options;
 
@@ -86,7 +87,16 @@ pub fn bundle_folder(config: &Config, state: &Path) -> Result<PathBuf, BundleErr
     if let Some(folder) = &config.bundle.folder {
         return Ok(folder.clone());
     }
-    match Store::of(state).current() {
+    let store = Store::of(state);
+    if let Some(left) = store.left() {
+        log::error!(
+            "{}: lies where the device's user may write, and {} is empty; where it is the right \
+             one, install it as root: medfocus bundle install",
+            shown::name(&left),
+            shown::name(store.folder())
+        );
+    }
+    match store.current() {
         Some(folder) => Ok(folder),
         None => bundle::find(),
     }
