@@ -176,9 +176,17 @@ fn a_bundle_that_the_service_planted_is_not_taken_over() {
     let text = text.replacen("version = \"0.1.0\"", "version = \"6.6.6\"", 1);
     std::fs::write(manifest, text).unwrap();
     symlink(planted.path(), place.at("state/bundles/current")).unwrap();
+    // Found: the device's own user could take away what the device demands of its bundles.
     let (code, said) = place.install();
+    assert!(code == Some(3) && said.contains("--config"), "{said}");
+    let config = place.text("device.toml");
+    let (state, named) = (place.text("state"), ["--config", &config]);
+    std::fs::write(&config, "").unwrap();
+    let install = ["bundle", "install", place.bundle(), "--state", &state];
+    let (code, said) = place.run(&[&install[..], &named].concat());
     assert_eq!(code, Some(0), "{said}");
-    let (code, said) = place.run(&["bundle", "rollback", "--state", &place.text("state")]);
+    let back = ["bundle", "rollback", "--state", &state];
+    let (code, said) = place.run(&[&back[..], &named].concat());
     assert!(
         code == Some(3) && said.contains("bundle_not_found"),
         "{said}"
@@ -187,4 +195,32 @@ fn a_bundle_that_the_service_planted_is_not_taken_over() {
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     let is_planted = |name: &std::ffi::OsString| name.to_string_lossy().contains("6.6.6");
     assert!(!names.iter().any(is_planted), "{names:?}");
+}
+
+/// Found: a pipe that the device's user named as its configuration was waited for.
+#[test]
+fn what_the_device_says_of_its_start_is_read_without_waiting() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let pipe = place.at("state/pipe");
+    let (kind, all) = (
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o666),
+    );
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, all, 0).unwrap();
+    for (config, key) in [
+        (Some(pipe.as_path()), None),
+        (Some(Path::new("/dev/zero")), None),
+        (None, Some(pipe.as_path())),
+    ] {
+        let keys: Vec<_> = key.into_iter().collect();
+        let note = serde_json::json!({
+            "config": config, "keys": keys, "revoked": null, "folder": null
+        });
+        std::fs::write(place.at("state/trust.json"), note.to_string()).unwrap();
+        let (code, said) = place.install();
+        assert!(matches!(code, Some(2 | 3)), "{note}: {said}");
+    }
 }

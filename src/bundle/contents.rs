@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -95,6 +96,22 @@ impl Contents {
                 path: self.path().join(name),
                 what: format!("it has {length} bytes; {most} are the most"),
             });
+        }
+        Ok((file, length))
+    }
+
+    /// The same, for who copies it: not a file of another user than the folder's that has further
+    /// names. Whoever owns the folder may have linked it here without the right to read it.
+    pub fn own_file(&self, name: &str, most: u64) -> Result<(File, u64), BundleError> {
+        let (file, length) = self.file(name, most)?;
+        let about = file.metadata().map_err(|error| self.lost(name, error))?;
+        let owner = self.0.about_itself().map_err(unreadable)?.uid();
+        if about.nlink() > 1 && about.uid() != owner {
+            let why = format!(
+                "it is a hard link to a file of user {}, and the bundle is user {owner}'s",
+                about.uid()
+            );
+            return Err(self.lost(name, std::io::Error::other(why)));
         }
         Ok((file, length))
     }

@@ -33,7 +33,10 @@ const RELEASES: &str = "releases.json";
 /// Bytes of a file that holds a name.
 const MOST_NAME: u64 = 256;
 
-/// As others may read them.
+/// Until a copy is judged, nobody but who installs it may read it: what its source holds may be
+/// somebody else's secret.
+const CLOSED: Mode = Mode::from_raw_mode(0o700);
+/// As others may read what was judged.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 
@@ -151,10 +154,14 @@ impl Store {
     ) -> Result<PathBuf, E> {
         let folder = self.hold()?;
         sweep(&folder)?;
-        let part = folder.new_folder(PART, FOLDER_MODE).map_err(unwritable)?;
+        let part = folder.new_folder(PART, CLOSED).map_err(unwritable)?;
         let judged = copy(&source.0, &part)
             .map_err(E::from)
             .and_then(|()| judge(&self.folder.join(PART)));
+        let judged = judged.and_then(|judged| {
+            open_to_all(&part).map_err(unwritable)?;
+            Ok(judged)
+        });
         let judged = judged.inspect_err(|_| {
             // What cannot be removed now is before the next installation.
             let _ = folder.remove_tree(PART);
@@ -348,30 +355,45 @@ fn name_of(outline: &Outline) -> String {
     format!("{}-{}", name.trim_start_matches('.'), &id.sha256[..16])
 }
 
-fn open_to_all(folder: &Folder) -> Result<(), BundleError> {
-    fchmod(folder, FOLDER_MODE).map_err(|errno| BundleError::Unwritable {
-        path: folder.path().to_owned(),
-        error: errno.into(),
-    })
+/// Lets others read a copy that was judged: what is in it first, itself last.
+fn open_to_all(folder: &Folder) -> files::Result<()> {
+    let failed = |path: PathBuf| {
+        move |errno: rustix::io::Errno| FileError {
+            path,
+            trouble: errno.into(),
+        }
+    };
+    for entry in folder.list()? {
+        if entry.kind == Kind::Folder {
+            open_to_all(&folder.folder(&entry.name)?)?;
+        } else {
+            let file = folder.open_file(&entry.name)?;
+            fchmod(&file, FILE_MODE).map_err(failed(folder.path_of(&entry.name)))?;
+            let synced = file.sync_all().map_err(Trouble::from);
+            synced.map_err(|trouble| FileError {
+                path: folder.path_of(&entry.name),
+                trouble,
+            })?;
+        }
+    }
+    fchmod(folder, FOLDER_MODE).map_err(failed(folder.path().to_owned()))?;
+    folder.sync()
 }
 
-/// Copies all files of a bundle, durably: regular ones of bounded size.
+/// Copies all files of a bundle, durably: regular ones of bounded size, for nobody else to read.
 fn copy(contents: &Contents, to: &Folder) -> Result<(), BundleError> {
-    open_to_all(to)?;
     let mut room = MOST_BYTES;
     for name in contents.names()? {
-        let (mut from, length) = contents.file(&name, MOST_FILE.min(room))?;
+        let (mut from, length) = contents.own_file(&name, MOST_FILE.min(room))?;
         room -= length;
         let (folders, last) = name.rsplit_once('/').unwrap_or(("", &name));
         let mut folder = to.clone();
         for part in folders.split('/').filter(|part| !part.is_empty()) {
-            folder = folder.make_folder(part, FOLDER_MODE).map_err(unwritable)?;
-            open_to_all(&folder)?;
+            folder = folder.make_folder(part, CLOSED).map_err(unwritable)?;
         }
-        let mut file = folder.create(last, FILE_MODE).map_err(unwritable)?;
+        let mut file = folder.create(last, files::OWN).map_err(unwritable)?;
         let copied = std::io::copy(&mut (&mut from).take(length), &mut file);
-        let copied = copied.and_then(|_| Ok(fchmod(&file, FILE_MODE)?));
-        let copied = copied.and_then(|()| file.sync_all());
+        let copied = copied.and_then(|_| file.sync_all());
         copied.map_err(|error| BundleError::Unwritable {
             path: folder.path_of(last),
             error,

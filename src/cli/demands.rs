@@ -3,11 +3,13 @@
 //!
 //! It stands in the device's configuration, and on the command line that started it. The device
 //! notes in its state folder which configuration that was, and what its command line said of
-//! bundles; the package's device runs from /etc/medfocus.toml.
+//! bundles; the package's device runs from /etc/medfocus.toml. Where bundles are root's and the
+//! state folder is not, that note is not believed: root must name the configuration.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use medfocus::bundle::{Key, Trust};
+use medfocus::bundle::{Key, Store, Trust};
 use medfocus::device::config::Config;
 use medfocus::files::{self, Folder};
 use serde::{Deserialize, Serialize};
@@ -71,7 +73,26 @@ pub fn of(state: &Path, config: Option<&Path>) -> Result<Demands, Failure> {
             ..Note::default()
         });
     }
+    if is_the_devices_word(state) {
+        // Whoever takes the device over could take its demands away, or name other keys.
+        return Err(Failure::Device {
+            code: "trust",
+            message: format!(
+                "what the device demands stands in {FILE} in its own folder, and root takes no \
+                 user's word for what bundles to trust"
+            ),
+            cure: "name the device's configuration with --config",
+        });
+    }
     by(read(state)?.unwrap_or_default())
+}
+
+/// Whether root would believe the device's own user about bundles that are kept from it.
+fn is_the_devices_word(state: &Path) -> bool {
+    let store = Store::of(state);
+    let owner = |path: &Path| std::fs::metadata(path).map(|about| about.uid());
+    let is_roots = store.is_apart() && owner(store.folder()).is_ok_and(|uid| uid == 0);
+    is_roots && owner(state).is_ok_and(|uid| uid != 0)
 }
 
 fn is_packaged(state: &Path) -> Result<bool, Failure> {

@@ -236,3 +236,44 @@ fn a_folder_beside_the_state_folder_is_used_where_nobody_else_may_write_it() {
     let head = fs::metadata(place.join("heads/a")).unwrap();
     assert_eq!(head.permissions().mode() & 0o777, 0o644);
 }
+
+/// Found: a file that only root may read lay open while it was judged, and for good where it
+/// could not be removed.
+#[test]
+fn a_copy_is_nobody_elses_to_read_until_it_is_judged() {
+    let bench = Bench::new();
+    let from = bench.source("1");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let judge = |part: &Path| {
+        let seen = ["", "heads", "heads/a", "bundle.toml"].map(|name| mode(&part.join(name)));
+        assert_eq!(seen.map(|mode| mode & 0o077), [0; 4]);
+        Ok::<_, BundleError>(verified("1"))
+    };
+    let source = Source::open(&from).unwrap();
+    let place = bench.store().install(&source, judge).unwrap();
+    let seen = ["", "heads", "heads/a", "bundle.toml"].map(|name| mode(&place.join(name)));
+    assert_eq!(seen, [0o755, 0o755, 0o644, 0o644]);
+}
+
+#[test]
+fn a_hard_link_to_a_file_of_somebody_else_is_not_copied() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can make files of others");
+        return;
+    }
+    let bench = Bench::new();
+    let from = bench.source("1");
+    fs::write(bench.at("secret"), "root's").unwrap();
+    std::os::unix::fs::chown(&from, Some(65534), None).unwrap();
+    let installed = || {
+        let source = Source::open(&from).unwrap();
+        let installed = bench.store().install(&source, |_| Ok(verified("1")));
+        installed.map_err(|error: BundleError| error.to_string())
+    };
+    assert!(installed().is_ok(), "one name: root put it there");
+    fs::hard_link(bench.at("secret"), from.join("graph.onnx")).unwrap();
+    let why = installed().unwrap_err();
+    assert!(why.contains("hard link"), "{why}");
+    std::os::unix::fs::chown(bench.at("secret"), Some(65534), None).unwrap();
+    assert!(installed().is_ok(), "it is the same user's");
+}

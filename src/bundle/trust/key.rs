@@ -1,6 +1,7 @@
 //! A maker's public key, and how long it is trusted.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -8,6 +9,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use minisign::{PublicKey, PublicKeyBox, SignatureBox};
 
+use crate::files;
+
+/// Bytes of a file that holds a key: minisign's have some hundred.
+const MOST: u64 = 1 << 14;
 /// No clock that was ever set shows less.
 const MADE: &str = "2025-01-01T00:00:00Z";
 /// Between a key and the last day on which it is trusted.
@@ -102,8 +107,10 @@ impl FromStr for Key {
         if let Ok(key) = PublicKey::from_base64(text.trim()) {
             return Ok(Self { key, until });
         }
-        let file = std::fs::read_to_string(text)
-            .map_err(|error| format!("{text} is no public key of minisign and no file: {error}"))?;
+        let file = files::read_text(Path::new(text), MOST).map_err(|error| {
+            let why = error.trouble;
+            format!("{text} is no public key of minisign and no file: {why}")
+        })?;
         let key = PublicKeyBox::from_string(&file).and_then(PublicKeyBox::into_public_key);
         key.map(|key| Self { key, until })
             .map_err(|_| format!("{text} holds no public key of minisign"))
@@ -167,5 +174,14 @@ mod tests {
         let key: Key = ends.parse().unwrap();
         assert_eq!((key.to_string(), key == plain), (ends, false));
         assert!(format!("{text} until soon").parse::<Key>().is_err());
+        // Found: a pipe was waited for, and /dev/zero read for ever.
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR;
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        for file in [pipe.to_str().unwrap(), "/dev/zero"] {
+            assert!(file.parse::<Key>().is_err(), "{file}");
+        }
     }
 }

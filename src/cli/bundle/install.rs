@@ -50,11 +50,18 @@ impl Device {
     fn find(&self) -> Result<(Store, Demands), Failure> {
         let state = demands::state(&self.state, self.config.as_deref())?;
         let store = Store::of(&state);
+        // What the operator names need not lie where the device's user may go.
+        let config = self.config.as_deref();
+        let named = config.map(|config| demands::of(&state, Some(config)));
+        let named = named.transpose()?;
         if !store.is_apart() {
             // Its user may have put links and other files among them.
             become_owner_of(&state)?;
         }
-        let demands = demands::of(&state, self.config.as_deref())?;
+        let demands = match named {
+            Some(demands) => demands,
+            None => demands::of(&state, None)?,
+        };
         Ok((store, demands))
     }
 }

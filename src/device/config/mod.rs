@@ -18,6 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::images::hex;
+use crate::files;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
@@ -81,19 +82,23 @@ pub struct Config {
     pub pacs: Archive,
 }
 
+/// Bytes of a configuration: one that names everything has some thousand.
+const MOST: u64 = 1 << 20;
+
 impl Config {
     /// Reads a file.
     ///
     /// # Errors
     /// [`ConfigError`], with all that is wrong in it.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
+        // Whoever named it need not be who reads it: a pipe is not waited for.
+        let text = files::read_text(file, MOST).map_err(|error| ConfigError {
             file: Some(file.to_owned()),
             problems: vec![Problem {
                 wrong: Wrong::Unreadable,
                 line: None,
                 key: String::new(),
-                what: format!("cannot be read: {error}"),
+                what: format!("cannot be read: {}", error.trouble),
                 cure: "name a file that is there and may be read, as text in UTF-8".to_owned(),
             }],
         })?;
