@@ -148,6 +148,24 @@ fn slow_and_idle_connections_shut_nobody_out() {
 }
 
 #[test]
+fn busy_associations_of_a_few_addresses_shut_nobody_out() {
+    let place = Place::start("open = true", "", "");
+    let object = instance(1, "LOW");
+    // Eight addresses with eight each, that have begun an instance and drip.
+    let _dripping: Vec<_> = (16..80)
+        .map(|number| {
+            let mut peer = Peer::associate(loopback(number / 8), "DRIP", place.port).unwrap();
+            peer.begin_store(&object).unwrap();
+            peer.say(3, PDataValueType::Data, &[0, 0], false).unwrap();
+            peer
+        })
+        .collect();
+    place.wait_until("an honest one is let in", || {
+        echoes(UNIT, "UNIT", place.port)
+    });
+}
+
+#[test]
 fn a_strangers_address_is_turned_away_before_a_byte_is_read() {
     let place = Place::start("allow = [\"UNIT@127.0.0.1\"]", "", "");
     let mut stranger = connect_from(loopback(9), place.port).unwrap();

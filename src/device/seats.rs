@@ -3,8 +3,10 @@
 //!
 //! A source of connections takes a [`Seat`] before it reads a byte, says what its peer is
 //! doing, and gives the seat up by dropping it. Where no seat is free, the one goes that its
-//! peer makes least use of: it has asked nothing for longest. So slow and idle connections,
-//! however many peers they come from, shut nobody out. Nothing here reads or writes.
+//! peer makes least use of: it has asked nothing for longest. Where all are busy and the newcomer
+//! has no seat yet, the peer that has most gives one up: that which brings least. Nobody loses its
+//! only seat to that, so a few seats are kept for peers that are known by name. Nothing here
+//! reads or writes.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -45,6 +47,8 @@ pub(super) struct Bounds {
     pub whole: Duration,
     /// One that was idle for less keeps its seat, though others want it.
     pub spared: Duration,
+    /// Seats that only known peers take.
+    pub kept: usize,
 }
 
 /// The seats, by peer.
@@ -63,6 +67,9 @@ struct Taken<K> {
 /// A seat that is taken.
 struct Place<K> {
     peer: K,
+    is_known: bool,
+    /// Bytes of images that came over it.
+    brought: u64,
     began: Instant,
     doing: Doing,
     /// Since when it does that.
@@ -100,10 +107,11 @@ impl<K: Clone + Ord + Send + fmt::Debug + 'static> Seats<K> {
     }
 
     /// A seat for this peer, whose connection is ended by `hang_up`; `None` where there is none
-    /// and all are made use of.
+    /// and all are made use of. The device's configuration or the system vouches for a known peer.
     pub fn take(
         self: &Arc<Self>,
         peer: K,
+        is_known: bool,
         hang_up: impl FnOnce() + Send + 'static,
     ) -> Option<Seat<K>> {
         let now = Instant::now();
@@ -115,15 +123,21 @@ impl<K: Clone + Ord + Send + fmt::Debug + 'static> Seats<K> {
             return None;
         }
         while taken.of(&peer) >= self.bounds.most_of_one {
-            taken.free(now, &self.bounds, Some(&peer))?;
+            taken.free(now, &self.bounds, |place| place.peer == peer)?;
+        }
+        let most_of_unknown = self.bounds.most.saturating_sub(self.bounds.kept);
+        while !is_known && taken.unknown().count() >= most_of_unknown {
+            taken.free_for(&peer, now, &self.bounds, |place| !place.is_known)?;
         }
         while taken.sitting().count() >= self.bounds.most {
-            taken.free(now, &self.bounds, None)?;
+            taken.free_for(&peer, now, &self.bounds, |_| true)?;
         }
         let number = taken.next;
         taken.next += 1;
         let place = Place {
             peer,
+            is_known,
+            brought: 0,
             began: now,
             doing: Doing::Arriving,
             turned: now,
@@ -154,20 +168,51 @@ impl<K: Clone + Ord> Taken<K> {
         all.filter(|(_, place)| place.hang_up.is_some())
     }
 
+    fn unknown(&self) -> impl Iterator<Item = (&u64, &Place<K>)> {
+        self.sitting().filter(|(_, place)| !place.is_known)
+    }
+
     fn of(&self, peer: &K) -> usize {
         self.sitting()
             .filter(|(_, place)| place.peer == *peer)
             .count()
     }
 
-    /// Has the one go, of this peer or of all, that makes least use of its seat: of those that
-    /// have asked nothing, then of those that were answered, and of these one of the peer that
-    /// has most seats, and of its own the one that has been so for longest.
-    fn free(&mut self, now: Instant, bounds: &Bounds, of: Option<&K>) -> Option<()> {
-        let mut seats = BTreeMap::<K, usize>::new();
+    /// How many seats each peer has.
+    fn by_peer(&self) -> BTreeMap<K, usize> {
+        let mut seats = BTreeMap::new();
         for (_, place) in self.sitting() {
             *seats.entry(place.peer.clone()).or_default() += 1;
         }
+        seats
+    }
+
+    /// Has one of those go for this peer: one that makes no use of its seat or, where the peer
+    /// has no seat yet, one that makes use of it.
+    fn free_for(
+        &mut self,
+        peer: &K,
+        now: Instant,
+        bounds: &Bounds,
+        of: impl Fn(&Place<K>) -> bool,
+    ) -> Option<()> {
+        let freed = self.free(now, bounds, &of);
+        freed.or_else(|| {
+            let has_none = self.of(peer) == 0;
+            has_none.then(|| self.free_of_most(now, of)).flatten()
+        })
+    }
+
+    /// Has the one go of those that makes least use of its seat: of those that
+    /// have asked nothing, then of those that were answered, and of these one of the peer that
+    /// has most seats, and of its own the one that has been so for longest.
+    fn free(
+        &mut self,
+        now: Instant,
+        bounds: &Bounds,
+        of: impl Fn(&Place<K>) -> bool,
+    ) -> Option<()> {
+        let seats = self.by_peer();
         let may_go = |place: &Place<K>| match place.doing {
             Doing::Arriving => true,
             Doing::Idle => place.since(now) >= bounds.spared,
@@ -175,13 +220,31 @@ impl<K: Clone + Ord> Taken<K> {
         };
         let those = self
             .sitting()
-            .filter(|(_, place)| may_go(place) && of.is_none_or(|peer| place.peer == *peer));
+            .filter(|(_, place)| may_go(place) && of(place));
         let use_of = |place: &Place<K>| {
             let seats = seats.get(&place.peer).copied().unwrap_or(0);
             (place.doing, Reverse(seats), place.turned)
         };
         let least = those.min_by_key(|(_, place)| use_of(place));
         let number = least.map(|(number, _)| *number)?;
+        self.tell_to_go(number)
+    }
+
+    /// Has the one go of those that brings least of the peer that has most seats, if that has
+    /// more than one; of two that bring as little, the one that came first.
+    fn free_of_most(&mut self, now: Instant, of: impl Fn(&Place<K>) -> bool) -> Option<()> {
+        let seats = self.by_peer();
+        let seats_of = |place: &Place<K>| seats.get(&place.peer).copied().unwrap_or(0);
+        let those = self
+            .sitting()
+            .filter(|(_, place)| of(place) && seats_of(place) > 1);
+        let least =
+            those.min_by_key(|(_, place)| (Reverse(seats_of(place)), place.rate(now), place.began));
+        let number = least.map(|(number, _)| *number)?;
+        self.tell_to_go(number)
+    }
+
+    fn tell_to_go(&mut self, number: u64) -> Option<()> {
         let hang_up = self.places.get_mut(&number)?.hang_up.take()?;
         hang_up();
         Some(())
@@ -191,6 +254,11 @@ impl<K: Clone + Ord> Taken<K> {
 impl<K> Place<K> {
     fn since(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.turned)
+    }
+
+    /// Bytes of images in a second, since it came.
+    fn rate(&self, now: Instant) -> u64 {
+        self.brought / now.saturating_duration_since(self.began).as_secs().max(1)
     }
 
     fn is_over(&self, now: Instant, bounds: &Bounds) -> bool {
@@ -212,6 +280,16 @@ impl<K> Seat<K> {
             && place.doing != doing
         {
             (place.doing, place.turned) = (doing, Instant::now());
+        }
+    }
+}
+
+impl<K> Seat<K> {
+    /// So many bytes of an image came.
+    pub fn brings(&self, bytes: usize) {
+        let mut taken = lock(&self.seats.taken);
+        if let Some(place) = taken.places.get_mut(&self.number) {
+            place.brought = place.brought.saturating_add(bytes as u64);
         }
     }
 }
@@ -242,6 +320,7 @@ mod tests {
         busy: Duration::from_secs(300),
         whole: Duration::from_secs(3600),
         spared: Duration::ZERO,
+        kept: 0,
     };
 
     /// Seats, and the numbers of those that were told to go.
@@ -260,7 +339,9 @@ mod tests {
 
         fn take(&self, number: usize, peer: &'static str) -> Option<Seat<&'static str>> {
             let gone = Arc::clone(&self.gone);
-            self.seats.take(peer, move || lock(&gone).push(number))
+            let is_known = peer.starts_with("known");
+            self.seats
+                .take(peer, is_known, move || lock(&gone).push(number))
         }
 
         fn gone(&self) -> Vec<usize> {
@@ -312,6 +393,43 @@ mod tests {
         assert!(room.take(4, "late").is_none());
         drop(seats);
         assert!(room.take(5, "late").is_some());
+        assert_eq!(room.gone(), [0_usize; 0]);
+    }
+
+    #[test]
+    fn busy_ones_of_a_few_peers_shut_no_other_out() {
+        // One that was answered a moment ago is spared, as one that asks for echoes is.
+        for doing in [Doing::Busy, Doing::Idle] {
+            let spared = Duration::from_secs(10);
+            let room = Room::new(Bounds { spared, ..BOUNDS });
+            let names = ["drips", "sends", "drips", "sends"];
+            let seats: Vec<_> = (0..4).map(|n| room.take(n, names[n]).unwrap()).collect();
+            for (seat, bytes) in seats.iter().zip([2, 900, 1, 800]) {
+                seat.turns(doing);
+                seat.brings(bytes);
+            }
+            let honest = room.take(4, "honest").unwrap();
+            assert_eq!(room.gone(), [2], "{doing:?}: the one that brings least");
+            honest.turns(doing);
+            assert!(room.take(5, "drips").is_none(), "it has one");
+            assert!(room.take(6, "honest").is_none(), "it has one");
+            let late = room.take(7, "late").unwrap();
+            late.turns(doing);
+            assert_eq!(room.gone(), [2, 3], "of the one that has most");
+            assert!(room.take(8, "later").is_none(), "nobody loses its only one");
+        }
+    }
+
+    #[test]
+    fn a_few_seats_are_kept_for_those_that_are_known() {
+        let room = Room::new(Bounds { kept: 1, ..BOUNDS });
+        let names = ["a", "b", "c"];
+        let seats: Vec<_> = (0..3).map(|n| room.take(n, names[n]).unwrap()).collect();
+        seats.iter().for_each(|seat| seat.turns(Doing::Busy));
+        assert!(room.take(3, "d").is_none());
+        let known = room.take(4, "known").unwrap();
+        known.turns(Doing::Busy);
+        assert!(room.take(5, "d").is_none());
         assert_eq!(room.gone(), [0_usize; 0]);
     }
 

@@ -23,6 +23,8 @@ const MOST: usize = 64;
 const ARRIVING: Duration = Duration::from_secs(15);
 /// An association that was idle for less is not ended because others want its seat.
 const SPARED: Duration = Duration::from_secs(10);
+/// Associations that only addresses of the lists may have, where the lists name one.
+const KEPT: usize = 8;
 /// Between two lines of the log of one kind.
 const BETWEEN: Duration = Duration::from_secs(60);
 
@@ -53,7 +55,11 @@ pub(super) fn listen(listener: &TcpListener, options: &Arc<Options>, inbox: &Arc
         let ended = socket
             .try_clone()
             .map(|socket| move || turn_away(&socket, &ABORT));
-        let Some(seat) = ended.ok().and_then(|ended| seats.take(address, ended)) else {
+        let is_known = options.names_address(address);
+        let seat = ended
+            .ok()
+            .and_then(|ended| seats.take(address, is_known, ended));
+        let Some(seat) = seat else {
             trouble.say(Kind::Full, &format!("no seat is free for {address}"));
             turn_away(&socket, &FULL);
             continue;
@@ -88,6 +94,7 @@ fn bounds(options: &Options) -> Bounds {
         busy: instance,
         whole: association,
         spared: SPARED.min(idle),
+        kept: if options.names_addresses() { KEPT } else { 0 },
     }
 }
 

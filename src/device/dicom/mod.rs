@@ -151,6 +151,21 @@ impl Options {
         self.is_for_all(address) || self.peers.iter().any(|peer| peer.is(title, address))
     }
 
+    /// Whether one of the lists names this address.
+    fn names_address(&self, address: IpAddr) -> bool {
+        self.named().any(|named| named == address)
+    }
+
+    /// Whether the lists name any address.
+    fn names_addresses(&self) -> bool {
+        self.named().next().is_some()
+    }
+
+    fn named(&self) -> impl Iterator<Item = IpAddr> {
+        let listed = self.peers.iter().chain(&self.hurry);
+        listed.filter_map(|peer| peer.address)
+    }
+
     /// Whether a title need not be looked at.
     fn is_for_all(&self, address: IpAddr) -> bool {
         self.open || (self.peers.is_empty() && door::is_own(address))

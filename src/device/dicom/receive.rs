@@ -119,6 +119,9 @@ pub(super) fn serve(
             Pdu::PData { data } => {
                 for value in data {
                     seat.turns(Doing::Busy);
+                    if value.value_type == PDataValueType::Data {
+                        seat.brings(value.data.len());
+                    }
                     if let Some(reply) = talk.take(value, &association, &giver, inbox) {
                         association.send(&reply)?;
                         seat.turns(Doing::Idle);

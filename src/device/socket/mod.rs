@@ -29,6 +29,10 @@ use talk::talk;
 const MOST: usize = 64;
 /// Of one user.
 const MOST_OF_ONE: usize = 48;
+/// The user who may do anything here.
+const ROOT: u32 = 0;
+/// Only root's.
+const KEPT: usize = 4;
 /// For owner and group.
 const MODE: u32 = 0o660;
 /// What takes long is seen to where bytes come and go.
@@ -83,6 +87,7 @@ fn serve(listener: &UnixListener, cases: &'static Cases, reload: &Arc<Reload>) -
         busy: LONGEST,
         whole: Duration::MAX,
         spared: SPARED,
+        kept: KEPT,
     });
     loop {
         let Ok((stream, _)) = listener.accept() else {
@@ -94,7 +99,7 @@ fn serve(listener: &UnixListener, cases: &'static Cases, reload: &Arc<Reload>) -
             continue;
         };
         let hang_up = move || drop(ended.shutdown(Shutdown::Both));
-        let Some(seat) = seats.take(user, hang_up) else {
+        let Some(seat) = seats.take(user, user == ROOT, hang_up) else {
             turn_away(&stream);
             continue;
         };
@@ -115,7 +120,10 @@ fn serve(listener: &UnixListener, cases: &'static Cases, reload: &Arc<Reload>) -
 fn turn_away(stream: &UnixStream) {
     let refused = Refused {
         code: "busy".to_owned(),
-        message: format!("{MOST} clients are connected already, or {MOST_OF_ONE} of this user"),
+        message: format!(
+            "{MOST} clients are connected already ({KEPT} places are root's), or {MOST_OF_ONE} of \
+             this user"
+        ),
         cure: "ask again later, over one connection".to_owned(),
         retry_ms: Some(1000),
         highest: None,

@@ -54,6 +54,7 @@ pub(super) fn talk(
     let mut client = Client {
         incoming: BufReader::new(Incoming::new(stream)),
         stream,
+        seat,
         cases,
         user,
     };
@@ -87,6 +88,7 @@ pub(super) fn talk(
 struct Client<'a> {
     incoming: BufReader<Incoming<'a>>,
     stream: &'a UnixStream,
+    seat: &'a Seat<u32>,
     cases: &'a Cases,
     /// The user that the client runs as: what it is known by where it tells no identity.
     user: u32,
@@ -264,7 +266,10 @@ impl Client<'_> {
             match self.incoming.read(&mut bytes[..most]) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => return other,
+                other => {
+                    self.seat.brings(*other.as_ref().unwrap_or(&0));
+                    return other;
+                }
             }
         }
     }
