@@ -107,10 +107,17 @@ pub enum Entry {
     Checkpoint {
         /// The point.
         point: Checkpoint,
-        /// The first and the last of the entries that the device found at its start without a
-        /// signature of when they were written.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        found_unsigned: Option<[u64; 2]>,
+    },
+    /// A start found entries without a signature of when they were written. It stands between
+    /// them and the next point: no point is ever of an entry that anybody could have written.
+    FoundUnsigned {
+        /// The first of them.
+        first: u64,
+        /// The last.
+        last: u64,
+        /// Whether they count all the same: a person took them on, or they are of a program
+        /// of before. Else no case has ended and no answer is delivered by their word.
+        counts: bool,
     },
     /// The journal was not as the device had left it.
     NotAsLeft {
@@ -265,7 +272,23 @@ impl Entry {
     pub(super) fn must_be_marked(&self) -> bool {
         matches!(
             self,
-            Self::Accepted { .. } | Self::Begun(_) | Self::Adopted { .. } | Self::NotAsLeft { .. }
+            Self::Accepted { .. }
+                | Self::Begun(_)
+                | Self::Adopted { .. }
+                | Self::NotAsLeft { .. }
+                | Self::FoundUnsigned { .. }
+        )
+    }
+
+    /// Whether a case or its delivery ends with it. Such an entry is written together with a
+    /// signed point: without one, it counts for nothing at the next start.
+    pub(super) fn is_an_end(&self) -> bool {
+        matches!(
+            self,
+            Self::Answered { .. }
+                | Self::Aborted { .. }
+                | Self::Delivered { .. }
+                | Self::Declined { .. }
         )
     }
 
@@ -280,6 +303,7 @@ impl Entry {
             Self::Begun(_)
             | Self::Adopted { .. }
             | Self::Checkpoint { .. }
+            | Self::FoundUnsigned { .. }
             | Self::NotAsLeft { .. }
             | Self::Booted { .. }
             | Self::Configured { .. }

@@ -1,9 +1,9 @@
 //! What stands in a journal: read from its file, whole lines told from damaged ones, and
 //! folded to what became of each case. Changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -13,11 +13,15 @@ use serde_json::Value;
 use super::chain::{self, Chain, Link};
 use super::clock;
 use super::{Checkpoint, Entry, FILE, How, JournalError, Line, Order, Origin, Span, failed};
+use crate::device_key::PublicKey;
 use crate::files::Folder;
 use crate::finding::BundleId;
 
 /// No journal ever lost more entries at once: a number that is higher than that is none of ours.
 const MOST_LOST: u64 = 1 << 32;
+
+/// So many of the last signed points are kept: each may be one that somebody made up.
+pub(super) const POINTS: usize = 64;
 
 /// All that stands in a journal.
 #[derive(Debug, Default)]
@@ -33,14 +37,29 @@ pub struct History {
     pub origin: Option<Origin>,
     /// In what way it was not as the device had left it, where no person has taken it on since.
     pub doubt: Option<How>,
-    /// The last signed point that is one of this chain, and the entry that it stands in; nobody
-    /// has looked at its signature.
-    pub(super) signed: Option<(u64, Checkpoint)>,
+    /// Stretches whose ends of cases and deliveries count for nothing, first and last entry.
+    pub(super) unsigned: Vec<[u64; 2]>,
+    /// The last signed points that are of this chain, and the entries that they stand in;
+    /// nobody has looked at their signatures.
+    pub(super) points: VecDeque<(u64, Checkpoint)>,
+    /// What entries say of the journal itself, and their numbers.
+    notes: Vec<(u64, Note)>,
+    /// No case has a higher number.
+    highest: u64,
     pub(super) last: u64,
     pub(super) link: Link,
     pub(super) end: u64,
     /// Whether the last line has its newline.
     pub(super) ends: bool,
+}
+
+/// What an entry says of the journal itself.
+#[derive(Debug, Clone, Copy)]
+enum Note {
+    Begun(Origin),
+    Adopted(Origin),
+    NotAsLeft(How),
+    Unsigned { stretch: [u64; 2], counts: bool },
 }
 
 /// Reads a journal without holding it: the device may write to it meanwhile.
@@ -119,7 +138,11 @@ impl History {
     pub fn cases(self) -> BTreeMap<u64, CaseHistory> {
         let (mut cases, mut loaded) = (BTreeMap::new(), None);
         let (mut chosen, mut shift) = (BTreeSet::new(), SignedDuration::ZERO);
-        for (Line { time, entry, .. }, span) in self.lines {
+        let is_unsigned = |seq| is_within(&self.unsigned, seq);
+        for (Line { seq, time, entry }, span) in self.lines {
+            if entry.is_an_end() && is_unsigned(seq) {
+                continue;
+            }
             let Some(number) = entry.case() else {
                 match entry {
                     Entry::Booted { bundle, .. } | Entry::BundleChanged { bundle } => {
@@ -137,6 +160,7 @@ impl History {
                 Entry::Begun(_)
                 | Entry::Adopted { .. }
                 | Entry::Checkpoint { .. }
+                | Entry::FoundUnsigned { .. }
                 | Entry::NotAsLeft { .. }
                 | Entry::Booted { .. }
                 | Entry::Configured { .. }
@@ -214,27 +238,86 @@ impl History {
     /// A number that no case can have been given, as far as this journal tells: each damaged
     /// entry after that of number `since` may have given one.
     pub(super) fn next_case(&self, since: u64) -> u64 {
-        let cases = self.lines.iter().filter_map(|(line, _)| line.entry.case());
         let damaged = self.damaged.iter().map(|range| {
             let first = since.saturating_add(1).max(*range.start());
             (range.end() + 1).saturating_sub(first)
         });
-        let known = cases.max().unwrap_or(0);
-        damaged.fold(known, u64::saturating_add).saturating_add(1)
+        damaged
+            .fold(self.highest, u64::saturating_add)
+            .saturating_add(1)
     }
 
     /// What an entry says of the journal itself; `before` is the line's before it.
     fn note(&mut self, line: &Line, before: Link) {
-        match &line.entry {
-            Entry::Begun(origin) => self.origin = Some(*origin),
-            Entry::Adopted { by, .. } => (self.origin, self.doubt) = (Some(*by), None),
-            Entry::NotAsLeft { how, .. } => self.doubt = Some(*how),
-            Entry::Checkpoint { point, .. } => {
-                let is_it = (point.seq, point.head.0) == (self.last, before);
-                self.signed = is_it.then_some((line.seq, *point)).or(self.signed);
+        let note = match &line.entry {
+            Entry::Begun(origin) => Note::Begun(*origin),
+            Entry::Adopted { by, .. } => Note::Adopted(*by),
+            Entry::NotAsLeft { how, .. } => Note::NotAsLeft(*how),
+            Entry::FoundUnsigned {
+                first,
+                last,
+                counts,
+            } => Note::Unsigned {
+                stretch: [*first, *last],
+                counts: *counts,
+            },
+            Entry::Checkpoint { point } => {
+                if (point.seq, point.head.0) == (self.last, before) {
+                    if self.points.len() == POINTS {
+                        self.points.pop_front();
+                    }
+                    self.points.push_back((line.seq, *point));
+                }
+                return;
             }
-            _ => {}
+            _ => return,
+        };
+        self.notes.push((line.seq, note));
+    }
+
+    /// Folds what entries say of the journal itself. What lies in a stretch that was found
+    /// unsigned, or behind `signed_to`, takes nothing on and vouches for nothing: anybody
+    /// could have written it.
+    pub(super) fn fold_notes(&mut self, signed_to: u64) {
+        let (mut found, mut unsigned) = (Vec::new(), Vec::new());
+        for (seq, note) in self.notes.iter().rev() {
+            if let Note::Unsigned { stretch, counts } = note
+                && *seq <= signed_to
+                && !is_within(&found, *seq)
+            {
+                found.push(*stretch);
+                unsigned.extend((!counts).then_some(*stretch));
+            }
         }
+        (self.origin, self.doubt) = (None, None);
+        for (seq, note) in &self.notes {
+            match note {
+                Note::Begun(origin) => self.origin = Some(*origin),
+                Note::Adopted(by) if *seq <= signed_to && !is_within(&found, *seq) => {
+                    (self.origin, self.doubt) = (Some(*by), None);
+                }
+                Note::NotAsLeft(how) => self.doubt = Some(*how),
+                Note::Adopted(_) | Note::Unsigned { .. } => {}
+            }
+        }
+        self.unsigned = unsigned;
+    }
+
+    /// The last entry that stands with a point of this key. The entry that a point stands in
+    /// says nothing else.
+    pub(super) fn signed_by(&self, key: &PublicKey) -> Option<u64> {
+        let mut points = self.points.iter().rev();
+        let last = points.find(|(_, point)| point.is_signed_by(key));
+        last.map(|(seq, _)| *seq)
+    }
+
+    /// From now on, ends of cases and deliveries in this stretch count for nothing; how many
+    /// there are.
+    pub(super) fn distrust(&mut self, stretch: [u64; 2]) -> usize {
+        self.unsigned.push(stretch);
+        let lines = self.lines.iter().map(|(line, _)| line);
+        let ends = lines.filter(|line| line.entry.is_an_end());
+        ends.filter(|line| is_within(&[stretch], line.seq)).count()
     }
 
     /// What comes after the last whole entry, up to this one, is damaged.
@@ -256,9 +339,14 @@ fn walk(file: &File) -> std::io::Result<History> {
 
 /// The same, but of each answer only what a device that starts must know of it, and of signed
 /// points none: the answers of years fit no memory. `look` sees each step before that.
-pub(super) fn outline(file: &File, look: &mut dyn FnMut(&Step)) -> std::io::Result<History> {
+/// Nothing is read from byte `end` on.
+pub(super) fn outline(
+    file: &File,
+    end: u64,
+    look: &mut dyn FnMut(&Step),
+) -> std::io::Result<History> {
     let mut lines = Vec::new();
-    let history = walk_with(file, &mut |step| {
+    let history = walk_to(file, end, &mut |step| {
         look(&step);
         let line = step.line.filter(|line| !line.entry.is_checkpoint());
         lines.extend(line.map(|mut line| {
@@ -282,9 +370,13 @@ pub(super) struct Step {
 }
 
 /// The same; the lines are given away, one by one.
-pub(super) fn walk_with(mut file: &File, take: &mut dyn FnMut(Step)) -> std::io::Result<History> {
+pub(super) fn walk_with(file: &File, take: &mut dyn FnMut(Step)) -> std::io::Result<History> {
+    walk_to(file, u64::MAX, take)
+}
+
+fn walk_to(mut file: &File, end: u64, take: &mut dyn FnMut(Step)) -> std::io::Result<History> {
     file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::new(file.take(end));
     let (mut history, mut chain, mut bytes) = (History::default(), Chain::new(), Vec::new());
     // Lines since the last whole one.
     let mut unknown = 0;
@@ -308,12 +400,17 @@ pub(super) fn walk_with(mut file: &File, take: &mut dyn FnMut(Step)) -> std::io:
         let line = serde_json::from_slice::<Line>(&bytes);
         let follows = |line: &Line| {
             let skipped = line.seq.checked_sub(history.last);
-            is_whole && skipped.is_some_and(|skipped| (1..=MOST_LOST).contains(&skipped))
+            // Nor are numbers of cases given with such steps between them.
+            let most = history.highest.saturating_add(MOST_LOST);
+            is_whole
+                && skipped.is_some_and(|skipped| (1..=MOST_LOST).contains(&skipped))
+                && line.entry.case().is_none_or(|case| case <= most)
         };
         let line = line.ok().filter(follows);
         let number = match &line {
             Some(line) => {
                 history.note(line, before);
+                history.highest = history.highest.max(line.entry.case().unwrap_or(0));
                 // A newline is no part of the chain, and the only byte that can be mended.
                 history.note_damage(if ends { line.seq - 1 } else { line.seq });
                 (history.last, unknown) = (line.seq, 0);
@@ -337,7 +434,13 @@ pub(super) fn walk_with(mut file: &File, take: &mut dyn FnMut(Step)) -> std::io:
     history.last = last;
     history.link = chain.end();
     history.chain = chain::hex(&history.link);
+    history.fold_notes(u64::MAX);
     Ok(history)
+}
+
+fn is_within(stretches: &[[u64; 2]], seq: u64) -> bool {
+    let mut stretches = stretches.iter();
+    stretches.any(|[first, last]| (first..=last).contains(&&seq))
 }
 
 /// Whether a power failure left out a part of this line: no line of ours holds a zero byte,

@@ -36,6 +36,9 @@ pub(super) struct Mark {
     /// The last entry.
     #[serde(flatten)]
     pub place: Place,
+    /// Whether the device ended in order there: it wrote nothing behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
     signature: Signature,
 }
 
@@ -58,25 +61,32 @@ impl Found {
             Self::Nothing | Self::Unreadable => (None, 0),
         }
     }
+
+    /// Whether the device ended in order.
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Self::Mark(mark) if mark.ended)
+    }
 }
 
 impl Mark {
-    fn message(turn: u64, case: u64, place: Place) -> String {
-        format!("{turn}:{case}:{}:{}", place.seq, place.head)
+    fn message(turn: u64, case: u64, place: Place, ended: bool) -> String {
+        let end = if ended { ":ended" } else { "" };
+        format!("{turn}:{case}:{}:{}{end}", place.seq, place.head)
     }
 
-    fn signed(key: &DeviceKey, turn: u64, case: u64, place: Place) -> Self {
-        let message = Self::message(turn, case, place);
+    fn signed(key: &DeviceKey, turn: u64, case: u64, place: Place, ended: bool) -> Self {
+        let message = Self::message(turn, case, place, ended);
         Self {
             turn,
             case,
             place,
+            ended,
             signature: key.sign(Purpose::JournalMark, message.as_bytes()),
         }
     }
 
     fn is_signed_by(&self, key: &PublicKey) -> bool {
-        let message = Self::message(self.turn, self.case, self.place);
+        let message = Self::message(self.turn, self.case, self.place, self.ended);
         key.signed(Purpose::JournalMark, message.as_bytes(), &self.signature)
     }
 
@@ -119,6 +129,8 @@ pub(super) struct Marks {
     folder: Folder,
     file: File,
     turn: u64,
+    /// The last mark says that the device ended in order.
+    ended: bool,
 }
 
 impl Marks {
@@ -138,7 +150,7 @@ impl Marks {
             path: folder.path_of(FILE),
             trouble: error.into(),
         };
-        let bytes = Mark::signed(key, turn, case, place).bytes();
+        let bytes = Mark::signed(key, turn, case, place, false).bytes();
         let mut fresh = folder.fresh(Mode::RUSR | Mode::WUSR)?;
         let mut filled = vec![b' '; (PLACES * STRIDE) as usize];
         let offset = offset(turn) as usize;
@@ -150,6 +162,7 @@ impl Marks {
             folder: folder.clone(),
             file,
             turn,
+            ended: false,
         })
     }
 
@@ -168,14 +181,38 @@ impl Marks {
 
     /// Writes where the journal stands; waits for the disk only where `lasting`.
     pub fn put(&mut self, key: &DeviceKey, case: u64, place: Place, lasting: bool) -> Result<()> {
-        self.turn = self.turn.saturating_add(1);
-        let bytes = Mark::signed(key, self.turn, case, place).bytes()?;
-        self.file.write_all_at(&bytes, offset(self.turn))?;
+        self.write(key, case, place, false)?;
         if lasting {
             self.file.sync_data()
         } else {
             Ok(())
         }
+    }
+
+    /// Writes that the device ends here; durable when this returns. It takes both places, so
+    /// that none is left that a power failure could have left.
+    pub fn end(&mut self, key: &DeviceKey, case: u64, place: Place) -> Result<()> {
+        for _ in 0..PLACES {
+            self.write(key, case, place, true)?;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// The device goes on after all: written before anything else is; durable when this returns.
+    pub fn go_on(&mut self, key: &DeviceKey, case: u64, place: Place) -> Result<()> {
+        if self.ended {
+            self.put(key, case, place, true)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, key: &DeviceKey, case: u64, place: Place, ended: bool) -> Result<()> {
+        self.turn = self.turn.saturating_add(1);
+        let bytes = Mark::signed(key, self.turn, case, place, ended).bytes()?;
+        self.file.write_all_at(&bytes, offset(self.turn))?;
+        self.ended = ended;
+        Ok(())
     }
 }
 

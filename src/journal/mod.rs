@@ -122,6 +122,14 @@ pub enum JournalError {
         /// Whose it is.
         whose: String,
     },
+    /// A case was to get a number that was given already.
+    #[error("{}: no case can get the number {case}: it or a higher one was given", path.display())]
+    NumberGiven {
+        /// The file.
+        path: PathBuf,
+        /// The number.
+        case: u64,
+    },
     /// Nothing is wrong with it.
     #[error("{}: it is this device's, and as the device left it: there is nothing to adopt", path.display())]
     NothingToAdopt {
@@ -137,6 +145,7 @@ impl JournalError {
             Self::Io { .. } | Self::File(_) | Self::InUse { .. } => "state",
             Self::Key(error) => error.code(),
             Self::Foreign { .. } => "journal_foreign",
+            Self::NumberGiven { .. } => "case_number_given",
             Self::NothingToAdopt { .. } => "nothing_to_adopt",
         }
     }
@@ -152,6 +161,10 @@ impl JournalError {
             Self::Foreign { .. } => {
                 "give each device a state folder of its own; where the board was changed or the \
                  key is lost and this is the journal to go on with, run medfocus journal adopt"
+            }
+            Self::NumberGiven { .. } => {
+                "start the device on a new state folder, and keep the old one for whoever looks \
+                 into it"
             }
             Self::NothingToAdopt { .. } => "nothing is to be done",
         }

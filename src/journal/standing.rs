@@ -6,7 +6,7 @@ use std::fs::File;
 use serde::{Deserialize, Serialize};
 
 use super::history::{History, outline};
-use super::{Checkpoint, Entry, Line, Place, chain, mark};
+use super::{Checkpoint, Entry, Line, Place, Span, chain, mark};
 use crate::device_key::PublicKey;
 
 /// In what way a journal was not as the device had left it.
@@ -84,29 +84,45 @@ pub(super) fn of(file: &File, marked: &mark::Found, key: &PublicKey) -> std::io:
         mark::Found::Mark(mark) => Some(mark.place),
         _ => None,
     };
-    let mut at_mark = None;
-    let history = outline(file, &mut |step| {
-        if place.is_some_and(|place| place.seq == step.number) {
-            at_mark = Some(step.links);
-        }
+    let (mut at_mark, mut behind) = (None, None);
+    let mut history = outline(file, u64::MAX, &mut |step| match place {
+        Some(place) if place.seq == step.number => at_mark = Some(step.links),
+        Some(place) if place.seq < step.number => behind = behind.or(Some(step.span)),
+        _ => {}
     })?;
-    let how = compare(&history, marked, at_mark);
-    let is_own = |(_, point): &(u64, Checkpoint)| point.is_signed_by(key);
-    // The entry that a point stands in says nothing else.
-    let by_point = history.signed.filter(is_own).map(|(seq, _)| seq);
-    let by_mark = place.filter(|_| how.is_none()).map(|place| place.seq);
+    let by_point = history.signed_by(key);
+    let mut how = compare(&history, marked, at_mark, by_point);
+    let length = file.metadata()?.len();
+    if how == Some(How::Added) {
+        let end = behind.map_or(history.end, Span::offset);
+        history = outline(file, end, &mut |_| {})?;
+    } else if how.is_none()
+        && marked.has_ended()
+        && length > history.end
+        && by_point <= place.map(|place| place.seq)
+    {
+        how = Some(How::Added);
+    }
+    let holds = matches!(how, None | Some(How::Added));
+    let by_mark = place.filter(|_| holds).map(|place| place.seq);
+    let signed_to = by_point.max(by_mark).unwrap_or(0);
+    if by_mark.is_some() {
+        history.fold_notes(signed_to);
+    }
     Ok(Standing {
         how,
-        signed_to: by_point.max(by_mark).unwrap_or(0),
+        signed_to,
         history,
     })
 }
 
-/// `at_mark` are the hashes of the line that the mark is of.
+/// `at_mark` are the hashes of the line that the mark is of; `signed_to` is the last entry that
+/// the device signed.
 pub(super) fn compare(
     history: &History,
     marked: &mark::Found,
     at_mark: Option<[chain::Link; 2]>,
+    signed_to: Option<u64>,
 ) -> Option<How> {
     match marked {
         // A new journal, or one of before there were marks.
@@ -117,7 +133,11 @@ pub(super) fn compare(
         mark::Found::Mark(_) if history.last == 0 => Some(How::Missing),
         mark::Found::Mark(mark) if mark.place.seq > history.last => Some(How::Cut),
         mark::Found::Mark(mark) => match at_mark {
-            Some(links) if links.contains(&mark.place.head.0) => None,
+            Some(links) if links.contains(&mark.place.head.0) => {
+                // Where it signed something behind, this mark is an old one that was put back.
+                let is_last = mark.ended && signed_to.is_none_or(|seq| seq <= mark.place.seq);
+                (is_last && history.last > mark.place.seq).then_some(How::Added)
+            }
             _ => Some(How::Changed),
         },
     }

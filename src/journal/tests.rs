@@ -232,7 +232,7 @@ fn a_journal_of_before_is_read_gone_on_with_and_says_whose_it_is_from_then_on() 
     let report = verify(folder.path(), None, None).unwrap();
     assert_eq!(report.whole(), Whole::Yes, "{report:?}");
     assert!(report.origin.is_some());
-    assert_eq!(report.signed, [[1, 12]]);
+    assert_eq!(report.signed, [[1, 13]]);
     assert_eq!(
         report.found_unsigned,
         [[1, 9]],

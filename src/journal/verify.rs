@@ -9,15 +9,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::chain::Link;
-use super::history::{self, History, Step, walk_with};
+use super::history::{self, History, POINTS, Step, walk_with};
 use super::{
     Checkpoint, Entry, How, JournalError, Known, Line, Origin, Place, failed, mark, standing,
 };
 use crate::device_key::PublicKey;
 use crate::files::Folder;
-
-/// Of a stretch of the chain, so many of its last signed points are looked at.
-const LOOKED_AT: usize = 64;
 
 /// What a journal proves.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -130,7 +127,11 @@ pub fn verify(
         Err(JournalError::File(error)) if error.is_missing() => History::default(),
         Err(error) => return Err(error),
     };
-    Ok(follower.report(&history, key.is_some()))
+    // A device that has started meanwhile goes on behind where it had ended.
+    if let (mark::Found::Mark(mark), Some(key)) = (&mut follower.marked, key.or(own)) {
+        mark.ended = mark.ended && mark::read(&held, &key)? == marked;
+    }
+    Ok(follower.report(history, key.is_some()))
 }
 
 /// A stretch of lines that all follow each other.
@@ -154,6 +155,8 @@ impl Stretch {
 struct Follower {
     key: Option<PublicKey>,
     marked: mark::Found,
+    /// It is of one stretch alone, and that one has ended.
+    is_mark_passed: bool,
     against: Option<Known>,
     entries: u64,
     /// The line before, where it is whole.
@@ -165,7 +168,7 @@ struct Follower {
     found_unsigned: Vec<[u64; 2]>,
     not_as_left: Vec<(u64, How)>,
     /// Where a person took the journal on, and what was damaged then.
-    adopted: Option<(u64, Vec<[u64; 2]>)>,
+    adopted: Vec<(u64, Vec<[u64; 2]>)>,
     /// Those of all devices that the journal says it was of.
     keys: Vec<PublicKey>,
     /// The last point that is not what it says.
@@ -177,6 +180,7 @@ impl Follower {
         Self {
             key,
             marked: *marked,
+            is_mark_passed: false,
             against,
             entries: 0,
             before: None,
@@ -186,7 +190,7 @@ impl Follower {
             signed: Vec::new(),
             found_unsigned: Vec::new(),
             not_as_left: Vec::new(),
-            adopted: None,
+            adopted: Vec::new(),
             keys: Vec::new(),
             forged: None,
         }
@@ -227,26 +231,23 @@ impl Follower {
 
     fn note(&mut self, line: &Line) {
         match &line.entry {
-            Entry::Checkpoint {
-                point,
-                found_unsigned,
-            } => {
+            Entry::Checkpoint { point } => {
                 let is_it = self.before == Some((point.seq, point.head.0));
                 if !is_it && self.before.is_some() {
                     self.forged = Some(line.seq);
                 }
                 if is_it {
-                    if self.stretch.points.len() == LOOKED_AT {
+                    if self.stretch.points.len() == POINTS {
                         self.stretch.points.pop_front();
                     }
                     self.stretch.points.push_back((line.seq, *point));
                 }
-                self.found_unsigned.extend(found_unsigned);
             }
+            Entry::FoundUnsigned { first, last, .. } => self.found_unsigned.push([*first, *last]),
             Entry::NotAsLeft { how, .. } => self.not_as_left.push((line.seq, *how)),
             Entry::Begun(origin) => self.keys.push(origin.key),
             Entry::Adopted { by, damaged, .. } => {
-                self.adopted = Some((line.seq, damaged.clone()));
+                self.adopted.push((line.seq, damaged.clone()));
                 self.keys.push(by.key);
             }
             _ => {}
@@ -269,25 +270,32 @@ impl Follower {
                 self.forged = self.forged.max(Some(*entry));
             }
         }
-        let marked = self.mark().filter(|mark| {
+        let marked = self.mark().filter(|_| !self.is_mark_passed);
+        let marked = marked.filter(|mark| {
             let is_it = |links: &[Link; 2]| links.contains(&mark.head.0);
             mark.seq >= self.stretch.first && self.at_mark.as_ref().is_some_and(is_it)
         });
         let last = last.max(marked.map(|mark| mark.seq));
         self.signed
             .extend(last.map(|last| [self.stretch.first, last]));
-        // A mark is of one stretch alone.
-        if marked.is_some() {
-            self.marked = mark::Found::Nothing;
-        }
+        self.is_mark_passed |= marked.is_some();
     }
 
-    fn report(mut self, history: &History, is_copy: bool) -> Report {
+    fn report(mut self, mut history: History, is_copy: bool) -> Report {
         let (marked, mark) = (self.marked, self.mark());
         self.close();
+        // Behind the last signature, anybody may have written whose it is.
+        let signed_to = self.signed.last().map(|[_, last]| *last);
+        let is_at_mark = mark.is_some_and(|mark| {
+            let is_it = |links: &[Link; 2]| links.contains(&mark.head.0);
+            self.at_mark.as_ref().is_some_and(is_it)
+        });
+        if let Some(signed_to) = signed_to.filter(|_| is_at_mark) {
+            history.fold_notes(signed_to);
+        }
         let is_foreign = |key| history.origin.is_some_and(|origin| origin.key != key);
         let is_foreign = self.key.is_some_and(is_foreign);
-        let how = standing::compare(history, &marked, self.at_mark);
+        let how = standing::compare(&history, &marked, self.at_mark, signed_to);
         // A copy may be of the journal alone, and whoever has no key cannot read the mark.
         let has_mark = marked != mark::Found::Nothing || !is_copy;
         let how = how.filter(|_| self.key.is_some() && !is_foreign && has_mark);
@@ -298,12 +306,15 @@ impl Follower {
         let is_empty = history.last == 0 && how != Some(How::Missing);
         let damaged: Vec<[u64; 2]> = history.damaged.iter().map(ends).collect();
         // What anybody could have written takes nothing on.
-        let is_signed = |(entry, _): &(u64, _)| {
-            let mut signed = self.signed.iter();
-            signed.any(|[first, last]| (first..=last).contains(&entry))
+        let is_in = |stretches: &[[u64; 2]], entry: u64| {
+            let mut stretches = stretches.iter();
+            stretches.any(|[first, last]| (*first..=*last).contains(&entry))
         };
-        let adopted = self.adopted.filter(is_signed);
-        let (at, taken_on) = adopted.unwrap_or_default();
+        let is_signed = |(entry, _): &&(u64, Vec<[u64; 2]>)| {
+            is_in(&self.signed, *entry) && !is_in(&self.found_unsigned, *entry)
+        };
+        let adopted = self.adopted.iter().rev().find(is_signed);
+        let (at, taken_on) = adopted.cloned().unwrap_or_default();
         let is_new = |stretch: &[u64; 2]| !taken_on.contains(stretch);
         let faults = [
             (is_empty, "journal_empty"),
@@ -324,7 +335,7 @@ impl Follower {
         Report {
             entries: self.entries,
             damaged,
-            end: standing::end_of(history),
+            end: standing::end_of(&history),
             origin: history.origin,
             key: self.key,
             signed: self.signed,

@@ -115,7 +115,7 @@ impl Journal {
             standing,
         } = held;
         let Standing {
-            history,
+            mut history,
             how,
             signed_to,
         } = standing;
@@ -194,9 +194,21 @@ impl Journal {
             (None, Some(_)) => {}
             (None, None) => entries.push(Entry::Begun(origin)),
         }
-        let unsigned = (signed_to < history.last).then_some([signed_to + 1, history.last]);
-        if !entries.is_empty() || unsigned.is_some() {
-            journal.write(entries, Some(unsigned))?;
+        if signed_to < history.last {
+            let (first, last) = (signed_to + 1, history.last);
+            let is_of_before = history.origin.is_none() && how.is_none();
+            let counts = adopted.is_some() || is_of_before;
+            if !counts {
+                warn_of_ends(history.distrust([first, last]), first, last);
+            }
+            entries.push(Entry::FoundUnsigned {
+                first,
+                last,
+                counts,
+            });
+        }
+        if !entries.is_empty() {
+            journal.write(entries, true)?;
         }
         Ok((journal, history))
     }
@@ -219,22 +231,26 @@ impl Journal {
 
     fn append_once(&mut self, entry: Entry) -> Result<Span, JournalError> {
         self.look()?;
-        // A finding goes out with a signed point.
-        let is_told = matches!(entry, Entry::Answered { .. });
-        let is_due = is_told || self.unsigned + 1 >= UNSIGNED;
-        self.write(vec![entry], is_due.then_some(None))
+        // A finding goes out with a signed point, and no end counts without one.
+        let is_due = entry.is_an_end() || self.unsigned + 1 >= UNSIGNED;
+        self.write(vec![entry], is_due)
     }
 
-    /// Signs where the chain ends, and waits until the mark says so as well.
+    /// Signs where the chain ends, for the device is switched off, and has the mark say that it
+    /// ended in order: what stands behind at the next start is somebody else's.
     ///
     /// # Errors
     /// [`JournalError::Io`].
     pub fn sign(&mut self) -> Result<(), JournalError> {
         if self.unsigned > 0 {
             self.look()?;
-            self.write(Vec::new(), Some(None))?;
+            self.write(Vec::new(), true)?;
+        } else {
+            self.look_at_file()?;
         }
-        Ok(())
+        let (key, case, place) = (&self.key, self.case, self.place());
+        let ended = self.marks.end(key, case, place);
+        ended.map_err(failed(&self.path))
     }
 
     /// Looks at the clock, and writes down that it was set.
@@ -242,7 +258,7 @@ impl Journal {
         let (time, set) = self.clock.look();
         self.set = self.set.or(set);
         if let Some(Set { from, to }) = self.set {
-            self.write(vec![Entry::ClockSet { from, to }], None)?;
+            self.write(vec![Entry::ClockSet { from, to }], false)?;
             self.set = None;
             self.shift = clock::further(self.shift, from, to);
             self.sets += 1;
@@ -299,19 +315,22 @@ impl Journal {
         }
     }
 
-    /// Writes entries, and behind them a signed point where `sign` says so, with what it says
-    /// of entries that were found without one. The span is the first entry's.
-    fn write(
-        &mut self,
-        entries: Vec<Entry>,
-        sign: Option<Option<[u64; 2]>>,
-    ) -> Result<Span, JournalError> {
+    /// Writes entries, and behind them a signed point where it is to. The span is the first
+    /// entry's.
+    fn write(&mut self, entries: Vec<Entry>, sign: bool) -> Result<Span, JournalError> {
         self.look_at_file()?;
         let highest = entries.iter().filter_map(|entry| match entry {
             Entry::Accepted { case, .. } => Some(*case),
             _ => None,
         });
-        let case = highest.fold(self.case, u64::max);
+        let mut case = self.case;
+        for given in highest {
+            if given <= case {
+                let path = self.path.clone();
+                return Err(JournalError::NumberGiven { path, case: given });
+            }
+            case = given;
+        }
         // A number that was given is never forgotten, and a start or an end never undone.
         let lasting = entries.is_empty() || entries.iter().any(Entry::must_be_marked);
         let written = entries.len() as u64;
@@ -342,11 +361,7 @@ impl Journal {
         Ok(span)
     }
 
-    fn batch(
-        &self,
-        entries: Vec<Entry>,
-        sign: Option<Option<[u64; 2]>>,
-    ) -> Result<Batch, JournalError> {
+    fn batch(&self, entries: Vec<Entry>, sign: bool) -> Result<Batch, JournalError> {
         let time = Timestamp::now();
         let mut batch = Batch {
             bytes: Vec::new(),
@@ -360,22 +375,18 @@ impl Journal {
         for entry in entries {
             put(&mut batch, entry)?;
         }
-        if let Some(found_unsigned) = sign {
+        if sign {
             let Place { seq, head } = batch.place;
             let point = Checkpoint::signed(&self.key, seq, head.0);
-            put(
-                &mut batch,
-                Entry::Checkpoint {
-                    point,
-                    found_unsigned,
-                },
-            )?;
+            put(&mut batch, Entry::Checkpoint { point })?;
             batch.point = Some(point);
         }
         Ok(batch)
     }
 
     fn put(&mut self, batch: &Batch, case: u64, lasting: bool) -> std::io::Result<()> {
+        let place = self.place();
+        self.marks.go_on(&self.key, self.case, place)?;
         let file = self.file.get();
         file.write_all_at(&batch.bytes, self.end)?;
         file.sync_data()?;
@@ -407,6 +418,16 @@ impl Batch {
             head: Sha256(link),
         };
         Ok(())
+    }
+}
+
+/// Ends that were never acknowledged, or that somebody made up: they are come to once more.
+fn warn_of_ends(count: usize, first: u64, last: u64) {
+    if count > 0 {
+        log::warn!(
+            "journal: entries {first} to {last} are not signed; {count} of them that end a case or \
+             a delivery count for nothing: it is run or delivered again"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 //! cut, emptied, replaced or written anew is told, by the device and by `verify`, and no
 //! number is given twice. Random edits beside those that were found.
 
+mod behind;
 mod model;
 
 use std::io::Write;
@@ -23,7 +24,7 @@ fn answered(case: u64) -> Entry {
 /// A device that answered so many cases and was switched off.
 fn used(folder: &Path, count: u64) -> Stored {
     let (mut journal, _) = Journal::open(folder).unwrap();
-    for case in 1..=count {
+    for case in journal.next_case()..=count {
         journal.append(accepted(case)).unwrap();
         journal.append(answered(case)).unwrap();
     }

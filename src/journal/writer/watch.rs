@@ -24,7 +24,7 @@ impl Journal {
         }
         // Signed, and without looking once more.
         if let Some(found) = &self.found {
-            let batch = self.batch(vec![found.clone()], Some(None))?;
+            let batch = self.batch(vec![found.clone()], true)?;
             self.commit(&batch, self.case, true)?;
             (self.found, self.unsigned) = (None, 0);
         }
