@@ -224,3 +224,18 @@ fn what_the_device_says_of_its_start_is_read_without_waiting() {
         assert!(matches!(code, Some(2 | 3)), "{note}: {said}");
     }
 }
+
+/// Found: where the device may not look for its bundle, the starter bundle stood in for it.
+#[test]
+fn bundles_that_the_device_may_not_read_are_told_of() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    std::fs::create_dir(place.at("state-bundles")).unwrap();
+    mode(&place.at("state-bundles"), 0o700);
+    let doctor = ["doctor", "--state", &place.text("state")];
+    let (code, said) = place.run(&doctor);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("state-bundles/current"), "{said}");
+}

@@ -175,6 +175,44 @@ fn an_older_release_needs_a_word_and_the_journal_has_it() {
     assert!(code == Some(3) && said.contains("(bundle_older)"), "{said}");
 }
 
+/// Found: a clock that was ahead once left the device without a bundle for good, with an untrue
+/// reason.
+#[test]
+fn a_clock_that_was_ahead_is_named_and_set_back_by_a_person() {
+    let maker = Maker::new();
+    maker.sign();
+    let key = "[bundle]\nkeys = [\"ours.key.pub until 2998-12-31\"]\n";
+    std::fs::write(maker.keys.path().join("device.toml"), key).unwrap();
+    let state = maker.keys.path().join("state");
+    let device = ["--state", "state", "--config", "device.toml"];
+    let install = [&["bundle", "install", maker.bundle_text()], &device[..]].concat();
+    let installs = |more: &[&str]| maker.said(&[&install[..], more].concat());
+    assert_eq!(installs(&[]).0, Some(0));
+    let releases = state.join("bundles/releases.json");
+    let text = std::fs::read_to_string(&releases).unwrap();
+    let mut ahead: Value = serde_json::from_str(&text).unwrap();
+    ahead["written"] = "2999-06-01T00:00:00Z".into();
+    std::fs::write(&releases, ahead.to_string()).unwrap();
+    for (code, said) in [
+        installs(&[]),
+        installs(&["--allow-older"]),
+        maker.said(&SERVE),
+    ] {
+        assert_eq!(code, Some(3), "{said}");
+        let is_told = said.contains("seen 2999-06-01") && said.contains("--clock-is-right");
+        assert!(is_told, "{said}");
+    }
+    let (_, said) = maker.said(&[&["doctor"], &device[..]].concat());
+    assert!(said.contains("this device has seen 2999-06-01"), "{said}");
+    let (code, said) = installs(&["--clock-is-right"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(maker.said(&SERVE).0, Some(0));
+    let believed = journal(&state, "clock_believed");
+    assert_eq!(believed[0]["from"], "2999-06-01T00:00:00Z", "{believed:?}");
+    let (code, said) = installs(&[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
 #[test]
 fn what_has_ended_or_was_revoked_is_refused() {
     let maker = Maker::new();
@@ -221,6 +259,9 @@ fn what_has_ended_or_was_revoked_is_refused() {
         let (code, said) = inspect("", &["--revoked", "revoked"]);
         assert_eq!(code, Some(expected), "{text}: {said}");
         assert!(said.contains(says), "{text}: {said}");
+        // Found: without a key that is named, a revoked one was passed over in silence.
+        let (code, said) = maker.inspect(&["--revoked", "revoked"]);
+        assert_eq!(code, Some(expected), "{text}: {said}");
     }
     std::fs::remove_file(&list).unwrap();
     let (code, said) = inspect("", &["--revoked", "revoked"]);

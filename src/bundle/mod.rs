@@ -30,7 +30,9 @@ pub use prepare::{
 pub use provenance::{Calibrated, Enrolled};
 pub use sign::{SignError, make_key, sign};
 pub use store::{Source, Store, Verified};
-pub use trust::{Key, Older, Release, SIGNATURE, Signed, Trust, clock_is_set};
+pub use trust::{
+    AllTheSame, ClockBack, Key, Older, Release, SIGNATURE, Signed, Trust, clock_is_set,
+};
 pub use verify::{Checked, Rehashed, judge, rehash, verify, verify_trusted};
 
 use std::path::PathBuf;
@@ -139,6 +141,21 @@ pub enum BundleError {
         /// The highest.
         highest: u64,
     },
+    /// By the clock the key is good, and the device has seen a later time, at which it is not.
+    #[error("{}: was made with key {key}, which is trusted until {until}: this device has seen \
+             {seen:.0}, and its clock shows {now:.0}", path.display())]
+    SeenLater {
+        /// The signature.
+        path: PathBuf,
+        /// The key's number.
+        key: String,
+        /// Its last day.
+        until: jiff::civil::Date,
+        /// When a bundle was put in use last, by the clock of then.
+        seen: jiff::Timestamp,
+        /// What the clock shows now.
+        now: jiff::Timestamp,
+    },
     /// Nothing was in use before.
     #[error("no bundle was in use before")]
     NoneBefore,
@@ -204,7 +221,7 @@ impl BundleError {
             Self::NoFile { .. } => "bundle_no_file",
             Self::TooLarge { .. } => "bundle_too_large",
             Self::Unsigned { .. } => "bundle_unsigned",
-            Self::Signature { .. } => "bundle_signature",
+            Self::Signature { .. } | Self::SeenLater { .. } => "bundle_signature",
             Self::Revoked { .. } => "bundle_revoked",
             Self::RevokedList { .. } => "revoked_list",
             Self::Older { .. } => "bundle_older",
@@ -229,6 +246,9 @@ impl BundleError {
             Self::Unreadable { .. } | Self::Hash { .. } => "copy the bundle again from its source",
             Self::Unsigned { .. } | Self::Signature { .. } => {
                 "get the bundle from its maker, signed, or add its maker's public key to the trusted ones"
+            }
+            Self::SeenLater { .. } => {
+                "set the clock; where it is right, and was ahead once: medfocus bundle install DIR --clock-is-right"
             }
             Self::NoFile { .. } => {
                 "copy the files themselves, without links, from the bundle's source"

@@ -13,10 +13,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, Mode, fchmod, flock};
 
 use super::contents::{Contents, MOST_BYTES, MOST_FILE};
-use super::trust::{Release, Releases};
+use super::trust::{ClockBack, Release, Releases};
 use super::{BundleError, Outline};
 use crate::files::{self, FileError, Folder, Kind, Trouble};
 
@@ -78,6 +79,8 @@ pub struct Verified {
     pub outline: Outline,
     /// Its release, and whose.
     pub release: Release,
+    /// Whether whoever installs it says that the clock is right.
+    pub clock_is_right: bool,
 }
 
 impl Store {
@@ -135,6 +138,18 @@ impl Store {
         self.folder.join(RELEASES)
     }
 
+    /// The latest time that is known to have been: when a bundle was put in use last.
+    pub fn seen(&self) -> Option<Timestamp> {
+        let releases = Releases::read(&self.releases()).ok()?;
+        Some(releases.latest())
+    }
+
+    /// That a person set that time back with the bundle in use.
+    pub fn clock_back(&self) -> Option<ClockBack> {
+        let releases = Releases::read(&self.releases()).ok()?;
+        releases.clock_back().cloned()
+    }
+
     /// The bundle that was in use before.
     pub fn previous(&self) -> Option<PathBuf> {
         let folder = Folder::open(&self.folder).ok()?;
@@ -168,7 +183,7 @@ impl Store {
         })?;
         let name = name_of(&judged.outline);
         put(&folder, &name).map_err(unwritable)?;
-        self.switch_to(&folder, &name, &judged.release)?;
+        self.switch_to(&folder, &name, &judged.release, judged.clock_is_right)?;
         Ok(self.folder.join(name))
     }
 
@@ -187,7 +202,7 @@ impl Store {
         let previous = current.and_then(|current| before(&folder, &current));
         let previous = previous.ok_or(BundleError::NoneBefore)?;
         let release = judge(&self.folder.join(&previous))?;
-        self.switch_to(&folder, &previous, &release)?;
+        self.switch_to(&folder, &previous, &release, false)?;
         Ok(previous)
     }
 
@@ -199,16 +214,32 @@ impl Store {
             path: self.folder.clone(),
             error: errno.into(),
         })?;
+        let about = folder.about_itself().map_err(unwritable)?;
+        if self.is_apart() && about.mode() & 0o055 != 0o055 {
+            // The device is another user, and must find what is installed.
+            let opened = fchmod(&folder, FOLDER_MODE);
+            opened.map_err(|errno| BundleError::Unwritable {
+                path: self.folder.clone(),
+                error: errno.into(),
+            })?;
+        }
         Ok(folder)
     }
 
-    fn switch_to(&self, folder: &Folder, name: &str, release: &Release) -> Result<(), BundleError> {
+    fn switch_to(
+        &self,
+        folder: &Folder,
+        name: &str,
+        release: &Release,
+        clock_is_right: bool,
+    ) -> Result<(), BundleError> {
         let mut releases = Releases::read(&self.releases()).or_else(|error| match error {
             // Whoever installs all the same begins anew.
             BundleError::Releases { .. } => Ok(Releases::default()),
             error => Err(error),
         })?;
-        let goes_back = releases.put_in_use(release);
+        let is_set_back = clock_is_right && releases.believe_clock(Timestamp::now());
+        let goes_back = releases.put_in_use(release) || is_set_back;
         let keep = || write(folder, RELEASES, &releases.bytes());
         let switch = || -> files::Result<()> {
             // A device that starts now must be allowed what it finds.

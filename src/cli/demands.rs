@@ -113,7 +113,7 @@ fn by(note: Note) -> Result<Demands, Failure> {
     let trust = Trust {
         keys: if said.is_empty() { bundle.keys } else { said },
         revoked: note.revoked.or(bundle.revoked),
-        releases: None,
+        ..Trust::default()
     };
     let folder = note.folder.or(bundle.folder);
     Ok(Demands { trust, folder })

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
-use medfocus::bundle::{self, Bundle, ExamSpec, Outline, SIGNATURE, Source, Store, Trust};
+use medfocus::bundle::{
+    self, AllTheSame, Bundle, ExamSpec, Outline, SIGNATURE, Source, Store, Trust,
+};
 use medfocus::device::Trouble;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
 use medfocus::files::Folder;
@@ -213,7 +215,7 @@ fn install(base: &Base, change: Change) -> Result<(Outline, PathBuf), Failure> {
         let terms = Terms {
             device: &demands.trust,
             asked: &base.trust,
-            allow_older: false,
+            all_the_same: AllTheSame::default(),
         };
         if store.current().is_none() || store.left().is_some() {
             // There must be one to roll back to.

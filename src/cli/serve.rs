@@ -98,6 +98,9 @@ fn serve(
     let sinks = sinks::of(config);
     let folder = bundle_folder(config, &state)?;
     let cases = open(config, &state, &folder, events, &sinks, power)?;
+    if let Some(back) = bundle::Store::of(&state).clock_back() {
+        cases.clock_believed(&back);
+    }
     options.note(&state);
     let monitor = Monitor::new(cases, config.health.metrics.clone());
     let last_word = monitor.last_word();

@@ -32,7 +32,7 @@ impl Arguments {
         Ok(Trust {
             keys: self.keys.clone(),
             revoked: self.revoked.clone(),
-            releases: None,
+            ..Trust::default()
         })
     }
 }

@@ -169,6 +169,16 @@ pub enum Entry {
         /// The number of their user.
         by: u32,
     },
+    /// The device had seen a later time than its clock shows, and a person said that the clock
+    /// is right.
+    ClockBelieved {
+        /// What it had seen.
+        from: Timestamp,
+        /// What the clock showed then.
+        to: Timestamp,
+        /// The number of their user.
+        by: u32,
+    },
     /// The device tested itself. Where it did not pass, no case is answered until it does.
     SelfTested {
         /// Why it did.
@@ -310,6 +320,7 @@ impl Entry {
             | Self::BundleChanged { .. }
             | Self::BundleRefused { .. }
             | Self::WentBack { .. }
+            | Self::ClockBelieved { .. }
             | Self::SelfTested { .. }
             | Self::ClockSet { .. }
             | Self::Sinks { .. } => None,

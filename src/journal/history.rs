@@ -167,6 +167,7 @@ impl History {
                 | Entry::BundleChanged { .. }
                 | Entry::BundleRefused { .. }
                 | Entry::WentBack { .. }
+                | Entry::ClockBelieved { .. }
                 | Entry::SelfTested { .. }
                 | Entry::ClockSet { .. }
                 | Entry::Sinks { .. } => {}

@@ -98,6 +98,7 @@ fn verified(version: &str) -> Verified {
             number: 0,
             sha256,
         },
+        clock_is_right: false,
     }
 }
 
@@ -218,7 +219,8 @@ fn a_folder_beside_the_state_folder_is_used_where_nobody_else_may_write_it() {
     let mode = |mode| fs::set_permissions(&beside, fs::Permissions::from_mode(mode)).unwrap();
     mode(0o775);
     assert!(!bench.store().is_apart());
-    mode(0o755);
+    // Found: the device could not read what was said to be in use.
+    mode(0o700);
     assert!(bench.store().is_apart());
     // Found: whoever took the service over put a bundle in its own folder, and the device
     // answered with it. What lies there is told of, and nothing stands in for it.
@@ -233,8 +235,9 @@ fn a_folder_beside_the_state_folder_is_used_where_nobody_else_may_write_it() {
     assert_eq!(bench.in_use().as_deref(), Some("2"));
     assert_eq!(bench.store().left(), None);
     assert_eq!(bench.roll_back(), Err("bundle_not_found"), "taken over");
-    let head = fs::metadata(place.join("heads/a")).unwrap();
-    assert_eq!(head.permissions().mode() & 0o777, 0o644);
+    let read_by_all = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(read_by_all(&beside), 0o755);
+    assert_eq!(read_by_all(&place.join("heads/a")), 0o644);
 }
 
 /// Found: a file that only root may read lay open while it was judged, and for good where it

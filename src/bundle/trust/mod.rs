@@ -26,7 +26,7 @@ use crate::files::Folder;
 pub(super) use key::id;
 pub use key::{Key, clock_is_set};
 pub(super) use release::Releases;
-pub use release::{Older, Release};
+pub use release::{ClockBack, Older, Release};
 use revoked::Revoked;
 
 /// Name of the signature within a bundle.
@@ -42,6 +42,17 @@ pub struct Trust {
     pub revoked: Option<PathBuf>,
     /// The file of the highest releases that the device has had.
     pub releases: Option<PathBuf>,
+    /// What whoever installs a bundle says over that file.
+    pub all_the_same: AllTheSame,
+}
+
+/// What a person says over what the device has had; nothing unless it is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllTheSame {
+    /// The bundle may be older.
+    pub older: bool,
+    /// The clock is right, although the device has seen a later time.
+    pub clock_is_right: bool,
 }
 
 /// A signature that holds.
@@ -76,7 +87,13 @@ impl Trust {
         let revoked = self.revoked.as_deref().map(Revoked::read).transpose()?;
         let signed = self.signature(files, bytes, self.kept()?.latest())?;
         if let Some(revoked) = revoked {
-            revoked.check(files.path(), sha256, signed.as_ref())?;
+            let key = match &signed {
+                Some(signed) => Some(signed.key.clone()),
+                // No key is asked for, and one that was revoked is refused all the same.
+                None if revoked.names_keys() => named(files)?,
+                None => None,
+            };
+            revoked.check(files.path(), sha256, key.as_deref())?;
         }
         Ok(signed)
     }
@@ -90,13 +107,21 @@ impl Trust {
         manifest: &Manifest,
     ) -> Result<Judged, BundleError> {
         let release = Release::of(manifest, signed.as_ref(), sha256);
-        let older = self.kept()?.check(files.path(), &release)?;
+        let older = match self.all_the_same.older {
+            true => None,
+            false => self.kept()?.check(files.path(), &release)?,
+        };
         Ok(Judged { signed, older })
     }
 
     fn kept(&self) -> Result<Releases, BundleError> {
-        let releases = self.releases.as_deref().map(Releases::read).transpose()?;
-        Ok(releases.unwrap_or_default())
+        match self.releases.as_deref().map(Releases::read) {
+            // Whoever installs all the same begins anew.
+            Some(Err(BundleError::Releases { .. })) if self.all_the_same.older => {
+                Ok(Releases::default())
+            }
+            read => Ok(read.transpose()?.unwrap_or_default()),
+        }
     }
 
     fn signature(
@@ -116,18 +141,27 @@ impl Trust {
             }
             Err(error) => return Err(error),
         };
-        let signed = self.verify(&String::from_utf8_lossy(&text), manifest, latest);
-        signed
-            .map(Some)
-            .map_err(|why| BundleError::Signature { path, why })
+        let signed = self.verify(&String::from_utf8_lossy(&text), manifest);
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(why) => return Err(BundleError::Signature { path, why }),
+        };
+        match signed.until {
+            // What was once late is not early again.
+            Some(until) if !self.all_the_same.clock_is_right && key::has_ended(until, latest) => {
+                Err(BundleError::SeenLater {
+                    path,
+                    key: signed.key,
+                    until,
+                    seen: latest,
+                    now: Timestamp::now(),
+                })
+            }
+            _ => Ok(Some(signed)),
+        }
     }
 
-    fn verify(
-        &self,
-        signature: &str,
-        manifest: &[u8],
-        latest: Timestamp,
-    ) -> Result<Signed, String> {
+    fn verify(&self, signature: &str, manifest: &[u8]) -> Result<Signed, String> {
         let signature = SignatureBox::from_string(signature)
             .map_err(|_| "is no signature of minisign".to_owned())?;
         let mut named = self.keys.iter().filter(|key| key.made(&signature));
@@ -151,13 +185,31 @@ impl Trust {
         // A key that is named twice, with and without an end, has the earlier one.
         let ends = named.chain([first]).filter_map(Key::until);
         let until = ends.min();
-        key::still_good(&first.id(), until, Timestamp::now(), latest)?;
+        key::still_good(&first.id(), until, Timestamp::now())?;
         Ok(Signed {
             key: first.id(),
             comment: signature.trusted_comment().unwrap_or_default(),
             until,
         })
     }
+}
+
+/// The key that a bundle's signature names, where it has one; nothing is proven by it.
+fn named(files: &Contents) -> Result<Option<String>, BundleError> {
+    let path = files.path().join(SIGNATURE);
+    let text = match files.read(SIGNATURE, MOST_SIGNATURE) {
+        Ok(text) => text,
+        Err(BundleError::Unreadable { error, .. }) if error.kind() == ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let signature = SignatureBox::from_string(&String::from_utf8_lossy(&text));
+    let signature = signature.map_err(|_| BundleError::Signature {
+        path,
+        why: "is no signature of minisign".to_owned(),
+    })?;
+    Ok(Some(id(signature.keynum())))
 }
 
 /// Reads a text that decides about trust: nobody but root and this user may write it.

@@ -10,7 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Signed, read_small};
+use super::{Signed, clock_is_set, read_small};
 use crate::bundle::{BundleError, Manifest};
 
 /// Bytes of the file.
@@ -28,6 +28,21 @@ pub struct Releases {
     back: Option<Back>,
     /// When this was written last: no clock that is right shows less.
     written: Timestamp,
+    /// That a person set that time back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock_back: Option<ClockBack>,
+}
+
+/// That a person said that the clock is right, after the device had seen a later time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockBack {
+    /// What the device had seen.
+    pub from: Timestamp,
+    /// What the clock showed then.
+    pub to: Timestamp,
+    /// The number of the user who said so.
+    pub by: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,8 +125,28 @@ impl Releases {
     }
 
     /// When it was written last.
-    pub(super) fn latest(&self) -> Timestamp {
+    pub(in crate::bundle) fn latest(&self) -> Timestamp {
         self.written
+    }
+
+    /// That a person set this time back, where that was so at the last installation.
+    pub(in crate::bundle) fn clock_back(&self) -> Option<&ClockBack> {
+        self.clock_back.as_ref()
+    }
+
+    /// The clock is right, a person says: what it shows now is the latest time. Says whether
+    /// there was a later one. A clock that was never set is not right.
+    pub(in crate::bundle) fn believe_clock(&mut self, now: Timestamp) -> bool {
+        let was_ahead = clock_is_set(now) && self.written > now;
+        self.clock_back = was_ahead.then(|| ClockBack {
+            from: self.written,
+            to: now,
+            by: rustix::process::getuid().as_raw(),
+        });
+        if was_ahead {
+            self.written = now;
+        }
+        was_ahead
     }
 
     /// The highest release of this name and key.
@@ -228,6 +263,17 @@ mod tests {
         releases.put_in_use(&release("K", 2, "b"));
         std::fs::write(&path, releases.bytes()).unwrap();
         assert_eq!(Releases::read(&path).unwrap(), releases);
+        // Found: a clock that was ahead once left the device without a bundle for good.
+        let now: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
+        let mut ahead = Releases {
+            written: "2046-01-01T00:00:00Z".parse().unwrap(),
+            ..releases
+        };
+        assert!(!ahead.believe_clock(Timestamp::UNIX_EPOCH), "never set");
+        assert!(ahead.believe_clock(now) && ahead.latest() == now);
+        std::fs::write(&path, ahead.bytes()).unwrap();
+        assert_eq!(Releases::read(&path).unwrap(), ahead);
+        assert_eq!(ahead.clock_back().map(|back| back.to), Some(now));
         for spoilt in ["", "{}", "[]", "{\"highest\":[],\"written\":1}"] {
             std::fs::write(&path, spoilt).unwrap();
             let error = Releases::read(&path).unwrap_err();

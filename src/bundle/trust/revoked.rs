@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Signed, read_guarded};
+use super::read_guarded;
 use crate::bundle::BundleError;
 
 /// Bytes of the file: some thousand lines.
@@ -65,17 +65,22 @@ impl Revoked {
         Ok(())
     }
 
+    /// Whether a key stands here.
+    pub(super) fn names_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// Refuses the bundle of this manifest's hash where it, or the key that signed it, stands
     /// here.
     pub(super) fn check(
         &self,
         folder: &Path,
         sha256: &str,
-        signed: Option<&Signed>,
+        key: Option<&str>,
     ) -> Result<(), BundleError> {
-        let key = signed.filter(|signed| self.keys.contains(&signed.key));
+        let key = key.filter(|key| self.keys.contains(*key));
         let what = match key {
-            Some(signed) => format!("its key {}", signed.key),
+            Some(key) => format!("its key {key}"),
             None if self.bundles.contains(sha256) => format!("its SHA-256 {sha256}"),
             None => return Ok(()),
         };

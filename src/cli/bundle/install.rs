@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use medfocus::bundle::{self, Bundle, Source, Store, Trust, Verified};
+use medfocus::bundle::{self, AllTheSame, Bundle, Source, Store, Trust, Verified};
 use medfocus::{self_test, shown};
 
 use crate::cli::demands::{self, Demands};
@@ -24,6 +24,10 @@ pub struct Install {
     /// Go back to a release that is lower than what the device has had; its journal says so
     #[arg(long)]
     allow_older: bool,
+    /// Believe the clock, although the device has seen a later time: the clock was ahead
+    /// once. The journal says so
+    #[arg(long)]
+    clock_is_right: bool,
     #[command(flatten)]
     trust: trust::Arguments,
 }
@@ -75,7 +79,10 @@ impl Install {
         let terms = Terms {
             device: &demands.trust,
             asked: &asked,
-            allow_older: self.allow_older,
+            all_the_same: AllTheSame {
+                older: self.allow_older,
+                clock_is_right: self.clock_is_right,
+            },
         };
         let place = put_in_use(&store, &source, &terms)?;
         Ok(format!(
@@ -111,8 +118,8 @@ pub struct Terms<'a> {
     pub device: &'a Trust,
     /// What whoever installs it asks over that.
     pub asked: &'a Trust,
-    /// Whether it may be older than what the device has had.
-    pub allow_older: bool,
+    /// What is said over what the device has had.
+    pub all_the_same: AllTheSame,
 }
 
 /// Copies a bundle, verifies the copy, and puts it in use; gives where it lies.
@@ -127,7 +134,8 @@ pub fn put_in_use(store: &Store, source: &Source, terms: &Terms<'_>) -> Result<P
 fn verified(store: &Store, copy: &Path, terms: &Terms<'_>) -> Result<Verified, Failure> {
     bundle::judge(copy, terms.asked)?;
     let trust = Trust {
-        releases: (!terms.allow_older).then(|| store.releases()),
+        releases: Some(store.releases()),
+        all_the_same: terms.all_the_same,
         ..terms.device.clone()
     };
     let bundle = Bundle::load_trusted(copy, &trust, None)?;
@@ -135,5 +143,6 @@ fn verified(store: &Store, copy: &Path, terms: &Terms<'_>) -> Result<Verified, F
     Ok(Verified {
         outline: bundle.outline(),
         release: bundle.release(),
+        clock_is_right: terms.all_the_same.clock_is_right,
     })
 }

@@ -9,7 +9,7 @@ use firmware_host::fault::Fault;
 use jiff::Timestamp;
 
 use super::{Cases, Ending};
-use crate::bundle::{Older, Outline, Trust};
+use crate::bundle::{ClockBack, Older, Outline, Trust};
 use crate::device::events::{Event, Health};
 use crate::device::lock;
 use crate::device::run::Ran;
@@ -242,6 +242,13 @@ impl Cases {
             at,
             by,
         });
+    }
+
+    /// A person set back the latest time that this device has seen: that is on record.
+    pub fn clock_believed(&self, back: &ClockBack) {
+        let ClockBack { from, to, by } = *back;
+        log::warn!("this device had seen {from:.0}: user {by} said that {to:.0} is right");
+        self.note(Entry::ClockBelieved { from, to, by });
     }
 
     /// The safe state: cases are accepted and kept, none is answered, and this is why.

@@ -82,6 +82,7 @@ impl BundleChoice {
             keys: self.keys.clone(),
             revoked: self.revoked.clone(),
             releases: Some(store.releases()),
+            ..Trust::default()
         }
     }
 

@@ -114,7 +114,7 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
     checks.extend(sandbox::checks());
     checks.push(state::folder(subject.state));
     checks.extend(state::at_work(subject.state));
-    checks.push(clock(Timestamp::now()));
+    checks.push(clock(Timestamp::now(), Store::of(subject.state).seen()));
     checks.extend(surroundings(subject));
     checks.extend(folders::watched(&subject.config.folder));
     checks.extend(dicom::peers(&subject.config.dicom));
@@ -165,10 +165,15 @@ fn files(subject: &Subject<'_>) -> SelfCheck {
     }
 }
 
-fn clock(now: Timestamp) -> SelfCheck {
+fn clock(now: Timestamp, seen: Option<Timestamp>) -> SelfCheck {
     const NAME: &str = "clock";
     let is_set = bundle::clock_is_set(now);
     let what = format!("it shows {now:.0}");
+    if let Some(seen) = seen.filter(|seen| *seen > now) {
+        let what = format!("{what}, and this device has seen {seen:.0}");
+        let cure = "set it; where it is right: medfocus bundle install DIR --clock-is-right";
+        return SelfCheck::warned(NAME, what, cure);
+    }
     if is_set {
         SelfCheck::passed(NAME, what)
     } else {
@@ -183,9 +188,14 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_never_set_is_told() {
-        let at = |time: &str| clock(time.parse().unwrap()).verdict;
+        let at = |time: &str| clock(time.parse().unwrap(), None).verdict;
         assert_eq!(at("1970-01-01T00:00:05Z"), Verdict::Warned);
         assert_eq!(at("2026-11-26T00:00:00Z"), Verdict::Passed);
+        let behind = clock(
+            "2026-11-26T00:00:00Z".parse().unwrap(),
+            "2046-01-01T00:00:00Z".parse().ok(),
+        );
+        assert_eq!(behind.verdict, Verdict::Warned);
     }
 
     #[test]
