@@ -162,6 +162,19 @@ impl RefusalCode {
             Self::ImageChanged | Self::Budget | Self::Deadline | Self::DeviceFault | Self::Aborted
         )
     }
+
+    /// What is said where nothing may tell whose image it is, for codes whose messages quote the
+    /// header: anybody may have written anything into it.
+    pub fn untelling(self) -> Option<&'static str> {
+        Some(match self {
+            Self::WrongModality => "the image is of another modality than the exam is for",
+            Self::WrongBodyPart => "the image is of another body part than the exam is for",
+            Self::WrongView => "the image is of another view than the exam is for",
+            Self::WrongSide => "the image is of another side than the exam is for",
+            Self::ExamNeeded => "the image does not say which one exam it is for",
+            _ => return None,
+        })
+    }
 }
 
 /// A named, coded reason why there is no finding, with the way out.
@@ -183,6 +196,18 @@ impl Refusal {
             code,
             message: message.into(),
             help: help.into(),
+        }
+    }
+
+    /// The same without the header's own words.
+    #[must_use]
+    pub fn untelling(self) -> Self {
+        match self.code.untelling() {
+            Some(message) => Self {
+                message: message.to_owned(),
+                ..self
+            },
+            None => self,
         }
     }
 

@@ -277,7 +277,7 @@ fn classify(
                 let answer = Answer::Refusal {
                     case: Some(pipeline::case_id(&image, &name)),
                     exam: Some(name),
-                    refusal: refusal.about(source),
+                    refusal: without_words(arguments, refusal).about(source),
                 };
                 print(Some(&image.sha256), &answer, None, &timings)?;
             }
@@ -290,6 +290,15 @@ fn classify(
         is_refused,
         lacks_a_file: missing.is_some(),
     })
+}
+
+/// A refusal as it may be told: with --deidentify, without the header's own words.
+fn without_words(arguments: &Arguments, refusal: Refusal) -> Refusal {
+    if arguments.outputs.deidentify {
+        refusal.untelling()
+    } else {
+        refusal
+    }
 }
 
 /// Whether the pictures that were asked for may be made of this image.
@@ -375,7 +384,7 @@ fn decode<'a>(
                 let answer = Answer::Refusal {
                     case: Some(pipeline::case_id(&image, "none")),
                     exam: None,
-                    refusal,
+                    refusal: without_words(arguments, refusal),
                 };
                 Box::new(Undecided {
                     image: Some(image.sha256.clone()),

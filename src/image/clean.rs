@@ -18,6 +18,9 @@ use crate::finding::{Help, Refusal, RefusalCode};
 const LOOKED_AT: &str =
     "looked_at: who asks says that nothing burned into the picture tells whose it is";
 
+/// A region that holds more of a picture than this has no margin to write on.
+const MOST_OF_A_PICTURE: f64 = 0.9;
+
 impl Image {
     /// The image without what its unit may have written around its region.
     ///
@@ -95,9 +98,12 @@ impl Image {
         }
     }
 
-    /// A region that is the whole picture says nothing of where words lie.
+    /// Whether the region is an ultrasound unit's, and leaves as much around it as such units
+    /// write on: one that is nearly the whole picture says nothing of where words lie.
     fn leaves_out(&self, [_, _, width, height]: [u32; 4]) -> bool {
-        width < self.width || height < self.height
+        let area = |width: u32, height: u32| f64::from(width) * f64::from(height);
+        let is_ultrasound = self.said.modality.as_deref() == Some("US");
+        is_ultrasound && area(width, height) <= MOST_OF_A_PICTURE * area(self.width, self.height)
     }
 
     /// Pixels of `C` channels, black outside `[x, y, width, height]`.
@@ -182,6 +188,11 @@ mod tests {
             whole(None, false),
             whole(Some(true), false),
             whole(Some(false), true),
+            // A region that only ultrasound units know.
+            Case {
+                region: Some([1, 1, 2, 2]),
+                ..case("MR", None, false, false)
+            },
         ] {
             let image = image(Said {
                 is_reconstruction: case.is_reconstruction,
@@ -193,6 +204,26 @@ mod tests {
                 Ok(cleaned) => assert_eq!(*cleaned, image),
                 Err(refusal) => assert_eq!(refusal.code.word(), "burned_in"),
             }
+        }
+    }
+
+    #[test]
+    fn a_region_without_a_margin_is_none() {
+        for (region, is_cleaned) in [
+            ([0, 0, 100, 100], false),
+            ([0, 0, 99, 100], false),
+            ([0, 1, 100, 99], false),
+            ([0, 8, 100, 92], false),
+            ([0, 10, 100, 90], true),
+            ([10, 20, 80, 70], true),
+        ] {
+            let image = Image {
+                width: 100,
+                height: 100,
+                pixels: Pixels::Luma(vec![9; 10_000]),
+                ..image(said("US", Some(true), Some(region)))
+            };
+            assert_eq!(image.cleaned().is_ok(), is_cleaned, "{region:?}");
         }
     }
 

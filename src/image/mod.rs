@@ -106,6 +106,14 @@ pub struct Coded {
     pub laterality: Option<String>,
 }
 
+/// Four times what one of DICOM's code strings may have (PS3.5, table 6.2-1).
+const LONGEST_WORD: usize = 64;
+
+/// As much of a file's word as is ever told of: records and serial lines are to stay short.
+fn cut(word: &str) -> String {
+    word.chars().take(LONGEST_WORD).collect()
+}
+
 /// What the file says of its own content, in DICOM's words; empty where it is silent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {

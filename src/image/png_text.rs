@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 
 use super::Said;
+use super::cut;
 use crate::patient::{Age, PatientSaid, Sex};
 
 const SIGNATURE: usize = 8;
@@ -49,7 +50,8 @@ pub(super) fn said(png: &[u8]) -> Said {
             ));
         }
         let mut words = values.words.into_iter();
-        words.next().filter(|_| words.next().is_none())
+        let one = words.next().filter(|_| words.next().is_none());
+        one.map(|word| cut(&word))
     };
     let [modality, body_part, view, laterality] =
         [MODALITY, BODY_PART, VIEW, LATERALITY].map(&mut word);

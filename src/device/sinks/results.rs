@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
 use crate::files::{FileError, Folder, Trouble};
+use crate::finding::RefusalCode;
 use crate::patient::Age;
 use crate::report::{Form, NotWritten};
 
@@ -116,7 +117,12 @@ fn untelling(record: &Value) -> Value {
     if let Some(message) = record["message"].as_str() {
         let message = message.strip_prefix(&source).unwrap_or(message);
         let message = message.trim_start_matches(": ");
-        record["message"] = json!(unnamed(message, &source));
+        let code = RefusalCode::deserialize(&record["code"]).ok();
+        let without_words = code.and_then(RefusalCode::untelling);
+        record["message"] = match without_words {
+            Some(message) => json!(message),
+            None => json!(unnamed(message, &source)),
+        };
     }
     let reasons = record.get_mut("reasons").and_then(Value::as_array_mut);
     if let Some(reasons) = reasons {
@@ -168,6 +174,14 @@ mod tests {
         let record = json!({ "source": "/p/Ann.png", "message": "/p/Ann.png: it is dark" });
         let expected = json!({ "source": "", "message": "it is dark" });
         assert_eq!(untelling(&record), expected);
+        // Nor what somebody wrote into the header.
+        let quoted = "/p/Ann.png: the image's body part is ANN; exam brain4 is for BRAIN";
+        let record = json!({ "source": "", "code": "wrong_body_part", "message": quoted });
+        let told = untelling(&record)["message"].clone();
+        assert_eq!(
+            told,
+            "the image is of another body part than the exam is for"
+        );
         let finding = untelling(&json!({ "source": "/p/Ann.png", "exam": "brain4" }));
         assert_eq!(finding, json!({ "source": "", "exam": "brain4" }));
         let named = json!({

@@ -10,7 +10,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use super::header::{Header, text_of};
-use crate::image::Coded;
+use crate::image::{Coded, cut};
 
 /// A word, and the codes that mean it in SNOMED CT and its older form.
 type Word = (&'static str, &'static [&'static str]);
@@ -80,6 +80,7 @@ fn word(item: &InMemDicomObject, words: &[Word]) -> Option<String> {
     known(item, words)
         .or_else(|| text_of(item, tags::CODE_MEANING).map(|meaning| meaning.to_uppercase()))
         .or_else(|| code(item))
+        .map(|word| cut(&word))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(super) fn is_reconstruction(class: &str) -> bool {
 
 /// Whether a value of Image Type is one by which makers mark what was taken from a screen.
 pub(super) fn names_a_capture(value: &str) -> bool {
-    const WORDS: [&str; 5] = ["SCREEN", "SAVE", "CAPTURE", "REPORT", "DOSE"];
+    const WORDS: [&str; 6] = ["SCREEN", "SAVE", "CAPTURE", "REPORT", "DOSE", "DISPLAY"];
     let value = value.to_uppercase();
     WORDS.iter().any(|word| value.contains(word))
 }

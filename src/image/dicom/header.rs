@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::patient::patient;
 use super::{anatomy, classes};
-use crate::image::Said;
+use crate::image::{Said, cut};
 
 /// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
 /// else: never to a log, to JSON, to text or into a picture. So it does not even print
@@ -89,9 +89,10 @@ impl<'a> Header<'a> {
         text_of(self.object, tag)
     }
 
-    /// The same of a code string (PS3.5, 6.2): neither case nor blanks around it matter.
+    /// The same of a code string (PS3.5, 6.2): neither case nor blanks around it matter, and no
+    /// more of it is taken than any code has.
     pub fn code(&self, tag: Tag) -> Option<String> {
-        self.text(tag).map(|text| text.to_uppercase())
+        self.text(tag).map(|text| cut(&text.to_uppercase()))
     }
 
     pub fn number(&self, tag: Tag) -> Option<u32> {
@@ -178,7 +179,14 @@ impl<'a> Header<'a> {
         let image_type = self.object.get(tags::IMAGE_TYPE);
         let values = image_type.and_then(|element| element.to_multi_str().ok());
         let values = values.unwrap_or_default();
-        classes::is_reconstruction(&class)
+        // A screen is in colour, or was converted.
+        let is_grey = self.number(tags::SAMPLES_PER_PIXEL) == Some(1)
+            && self
+                .code(tags::PHOTOMETRIC_INTERPRETATION)
+                .is_some_and(|model| model.starts_with("MONOCHROME"));
+        is_grey
+            && self.text(tags::CONVERSION_TYPE).is_none()
+            && classes::is_reconstruction(&class)
             && values.get(1).is_some_and(|value| value.trim() == "PRIMARY")
             && !values.iter().any(|value| classes::names_a_capture(value))
     }

@@ -21,6 +21,18 @@ pub(super) const MOST_SAMPLES: usize = 24 << 20;
 /// A JPEG 2000 codestream's first two markers.
 const CODESTREAM_2000: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
 
+/// The photometric interpretations that are read (PS3.3, C.7.6.3.1.2).
+const MODELS: [&str; 8] = [
+    "MONOCHROME1",
+    "MONOCHROME2",
+    "PALETTE COLOR",
+    "RGB",
+    "YBR_FULL",
+    "YBR_FULL_422",
+    "YBR_RCT",
+    "YBR_ICT",
+];
+
 /// Why a frame has no values.
 #[derive(Debug)]
 pub(super) enum NoValues {
@@ -125,6 +137,13 @@ impl Layout {
                 .code(tags::PHOTOMETRIC_INTERPRETATION)
                 .ok_or_else(|| broken("Photometric Interpretation is missing"))?,
         };
+        // Nothing else is quoted: anybody may have written anything there.
+        if !MODELS.contains(&layout.model.as_str()) {
+            return Err(NoValues::Unsupported(
+                "a photometric interpretation that is none of those that are read: ".to_owned()
+                    + &MODELS.join(", "),
+            ));
+        }
         if ![8, 16, 32].contains(&layout.allocated) {
             return Err(NoValues::Unsupported(format!(
                 "{} bits a sample; 8, 16 and 32 are read",

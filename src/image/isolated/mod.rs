@@ -305,6 +305,7 @@ fn understand(mut bytes: Vec<u8>, name: &str) -> Option<Result<Image, Refusal>> 
                 .message
                 .strip_prefix(NAME)
                 .map_or_else(|| refusal.message.clone(), |rest| format!("{name}{rest}"));
+            let message = message.chars().take(LONGEST_MESSAGE).collect();
             Some(Err(Refusal { message, ..refusal }))
         }
         Head::Image {
@@ -329,10 +330,33 @@ fn understand(mut bytes: Vec<u8>, name: &str) -> Option<Result<Image, Refusal>> 
                 sha256,
                 origin,
             };
-            is_whole(&image).then_some(Ok(image))
+            (is_whole(&image) && is_short(&image.said)).then_some(Ok(image))
         }
     }
 }
+
+/// As much of a refusal's message as is told of.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Whether what a file says of itself is as short as a decoder's words are: it goes into the
+/// journal and over serial lines.
+fn is_short(said: &Said) -> bool {
+    let words = [
+        &said.modality,
+        &said.body_part,
+        &said.view,
+        &said.laterality,
+        &said.coded.body_part,
+        &said.coded.view,
+        &said.coded.laterality,
+        &said.window,
+    ];
+    let is_short = |text: &String| text.chars().count() <= LONGEST_MESSAGE;
+    words.into_iter().flatten().chain(&said.notes).all(is_short) && said.notes.len() <= MOST_NOTES
+}
+
+/// More notes than any file is worth.
+const MOST_NOTES: usize = 64;
 
 /// Whether sizes, pixels and region fit together, as a decoder's always do.
 fn is_whole(image: &Image) -> bool {
