@@ -3,6 +3,7 @@
 //! point that somebody wrote down. Reads, keeps nothing of the lines, and changes nothing.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use super::{
     Checkpoint, Entry, How, JournalError, Known, Line, Origin, Place, failed, mark, standing,
 };
 use crate::device_key::PublicKey;
-use crate::files::Folder;
+use crate::files::{FileError, Folder};
 
 /// What a journal proves.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,6 +42,8 @@ pub struct Report {
     pub adopted: Option<u64>,
     /// Where the mark beside it says that it stands; `None` where there is none to be read.
     pub mark: Option<Place>,
+    /// Whether it was compared with the mark; not where whoever asks may not read that.
+    pub is_mark_compared: bool,
     /// How it compares with a point that was written down.
     pub against: Option<Against>,
     /// What is wrong with it, by stable codes.
@@ -115,9 +118,12 @@ pub fn verify(
     let held = Folder::open(folder)?;
     let own = PublicKey::of(&held)?;
     // Read before the journal, which may go on meanwhile.
-    let marked = match key.or(own) {
-        Some(key) => mark::read(&held, &key)?,
-        None => mark::Found::Nothing,
+    let may_read = |error: &FileError| error.kind() != ErrorKind::PermissionDenied;
+    let read = key.or(own).map(|key| mark::read(&held, &key)).transpose();
+    let (marked, is_mark_compared) = match read {
+        Ok(marked) => (marked.unwrap_or(mark::Found::Nothing), marked.is_some()),
+        Err(error) if !may_read(&error) => (mark::Found::Nothing, false),
+        Err(error) => return Err(error.into()),
     };
     let mut follower = Follower::new(key.or(own), &marked, against);
     let history = match history::open(folder) {
@@ -131,6 +137,7 @@ pub fn verify(
     if let (mark::Found::Mark(mark), Some(key)) = (&mut follower.marked, key.or(own)) {
         mark.ended = mark.ended && mark::read(&held, &key)? == marked;
     }
+    follower.is_mark_compared = is_mark_compared;
     Ok(follower.report(history, key.is_some()))
 }
 
@@ -155,6 +162,7 @@ impl Stretch {
 struct Follower {
     key: Option<PublicKey>,
     marked: mark::Found,
+    is_mark_compared: bool,
     /// It is of one stretch alone, and that one has ended.
     is_mark_passed: bool,
     against: Option<Known>,
@@ -180,6 +188,7 @@ impl Follower {
         Self {
             key,
             marked: *marked,
+            is_mark_compared: false,
             is_mark_passed: false,
             against,
             entries: 0,
@@ -298,7 +307,7 @@ impl Follower {
         let how = standing::compare(&history, &marked, self.at_mark, signed_to);
         // A copy may be of the journal alone, and whoever has no key cannot read the mark.
         let has_mark = marked != mark::Found::Nothing || !is_copy;
-        let how = how.filter(|_| self.key.is_some() && !is_foreign && has_mark);
+        let how = how.filter(|_| self.is_mark_compared && !is_foreign && has_mark);
         let against = self.against.map(|known| Against {
             entry: self.at_known,
             is_signed: self.key.and_then(|key| known.is_signed_by(&key)),
@@ -342,6 +351,7 @@ impl Follower {
             found_unsigned: self.found_unsigned,
             adopted: (at > 0).then_some(at),
             mark,
+            is_mark_compared: self.is_mark_compared && has_mark,
             against,
             faults: faults
                 .into_iter()

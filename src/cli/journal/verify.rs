@@ -37,6 +37,9 @@ pub struct Asked {
     json: bool,
 }
 
+/// Has the service's key handed over as a sealed credential.
+const DROP_IN: &str = "/etc/systemd/system/medfocus.service.d/device-key.conf";
+
 pub fn run(folder: &Path, asked: &Asked) -> Result<(), Failure> {
     let key = asked.key.as_deref().map(key).transpose()?;
     let report = journal::verify(folder, key, asked.against)?;
@@ -119,6 +122,13 @@ fn text(file: &str, report: &Report) -> String {
     lines.extend(noted);
     let adopted = report.adopted.iter();
     lines.extend(adopted.map(|entry| format!("entry {entry}: a person had the device take it on")));
+    if report.key.is_some() && !report.is_mark_compared {
+        lines.push(
+            "not compared with the mark: device-mark is not here, or only the device's user may \
+             read it"
+                .to_owned(),
+        );
+    }
     lines.push(match report.signed_to() {
         Some(last) => format!(
             "nothing in these files proves that entries after {last} were not cut off: a point \
@@ -203,7 +213,15 @@ pub fn adopt(folder: &Path, because: &str) -> Result<(), Failure> {
             cure: "name the device's state folder with --state",
         });
     }
-    let was = Journal::adopt(folder, because)?;
+    let was = Journal::adopt(folder, because).map_err(|error| match error.code() {
+        "device_key_missing" if Path::new(DROP_IN).exists() => Failure::Device {
+            code: "device_key_missing",
+            message: error.to_string(),
+            cure: "the key is sealed as a credential of the service: have systemd-run hand it to \
+                   this command (docs/journal.md, A key that lies nowhere unsealed)",
+        },
+        _ => error.into(),
+    })?;
     let file = folder.join(journal::FILE);
     put(&format!("{}: taken on; {was}\n", shown::name(&file)))
 }

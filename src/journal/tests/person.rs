@@ -302,6 +302,41 @@ fn rights_and_owner_may_be_changed_while_it_runs() {
 }
 
 #[test]
+fn whoever_may_read_the_journal_and_not_the_mark_can_verify_it() {
+    use rustix::process::{Uid, geteuid};
+    use std::os::unix::fs::PermissionsExt;
+    if !geteuid().is_root() {
+        return eprintln!("skipped: another user needs root");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let stored = used(folder, 2);
+    let open_to = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open_to(folder, 0o755);
+    open_to(&folder.join(FILE), 0o644);
+    let by_another = || {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let another = Uid::from_raw(65534);
+                rustix::thread::set_thread_res_uid(another, another, another).unwrap();
+                verify(folder, None, None)
+            });
+            asked.join().unwrap()
+        })
+    };
+    let found = by_another().unwrap();
+    assert!(!found.is_mark_compared);
+    assert_eq!((found.whole(), found.mark), (Whole::Yes, None));
+    assert!(report(folder, None).is_mark_compared);
+    // What is wrong all the same is found.
+    let text = String::from_utf8(stored.journal).unwrap();
+    write(folder, text.replacen("normal", "benign", 1).as_bytes());
+    assert_eq!(by_another().unwrap().whole(), Whole::No);
+}
+
+#[test]
 fn an_answer_that_was_changed_since_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = Journal::open(folder.path()).unwrap();
