@@ -407,3 +407,69 @@ fn an_instance_that_comes_again_has_its_answer_sent_again() {
         "report, region and picture, twice"
     );
 }
+
+/// A received file with the name of its implementation's version changed, as another version of
+/// this program writes it.
+fn by_another_version(mut bytes: Vec<u8>) -> Vec<u8> {
+    let head = [2, 0, 0x13, 0, b'S', b'H'];
+    let at = bytes.windows(6).position(|bytes| bytes == head).unwrap();
+    bytes[at + 8] ^= 1;
+    bytes
+}
+
+#[test]
+fn what_comes_to_nothing_holds_up_nothing_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut device = Device::start(folder.path(), &[]);
+    let inbox = folder.path().join("state/dicom");
+    let seen = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let begin = Instant::now();
+            while begin.elapsed() < PATIENCE {
+                for entry in std::fs::read_dir(&inbox).unwrap().flatten() {
+                    let path = entry.path();
+                    let is_whole = path.extension().is_some_and(|ending| ending == "dcm");
+                    if is_whole && let Ok(bytes) = std::fs::read(&path) {
+                        return (path, bytes);
+                    }
+                }
+            }
+            panic!("nothing came into the inbox");
+        });
+        assert_eq!(device.store(&instance(0)), 0);
+        watch.join().unwrap()
+    });
+    device.wait_for_answers(1);
+    device.kill();
+    let (path, bytes) = seen;
+    std::fs::write(&path, by_another_version(bytes)).unwrap();
+    let device = Device::start(folder.path(), &[]);
+    // The same object is the same case, whoever wrote what is around it.
+    assert_eq!(device.wait_for_answers(1).len(), 1, "no case of its own");
+
+    // An entry that is damaged meanwhile: its image cannot be told to be known.
+    let journal = device.state.join("journal.ndjson");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let at = text.find("\"accepted\"").unwrap();
+    let at = at + text[at..].find("dicom/").unwrap();
+    let file = std::fs::File::options().write(true).open(&journal).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"D", at as u64).unwrap();
+    assert_eq!(device.store(&instance(0)), 0);
+    for number in 1..4 {
+        assert_eq!(device.store(&instance(number)), 0);
+    }
+    let begin = Instant::now();
+    while device.journal("answered").len() < 4 {
+        assert!(begin.elapsed() < PATIENCE, "the others wait for ever");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let health = || std::fs::read_to_string(device.state.join("health.json")).unwrap_or_default();
+    while !health().contains("inbox_held") {
+        assert!(begin.elapsed() < PATIENCE, "{}", health());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let said = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(said("cannot become a case"), 1, "{log}");
+    assert!(said("ERROR") < 6, "{log}");
+}

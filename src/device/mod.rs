@@ -21,6 +21,7 @@ mod kept;
 mod line;
 mod link;
 mod nameable;
+mod now_and_then;
 mod power;
 mod room;
 mod run;

@@ -154,6 +154,8 @@ pub(super) struct Board {
     pub doubt: Doubt,
     /// An image found no room in the store of late.
     pub store_full: bool,
+    /// Codes of what else needs a person before long.
+    pub warned: BTreeSet<&'static str>,
 }
 
 /// Self-tests that somebody asked for, by their number.
@@ -239,6 +241,7 @@ impl Board {
         warnings.extend(self.doubt.get().map(|how| how.code().to_owned()));
         warnings.extend(self.images_short.then(|| "images_short".to_owned()));
         warnings.extend(self.store_full.then(|| "store_full".to_owned()));
+        warnings.extend(self.warned.iter().map(|code| (*code).to_owned()));
         let sinks = self.dues.accounts().into_iter();
         let held_up = sinks.filter(|sink| sink.obstacle.is_some());
         warnings.extend(held_up.map(|sink| format!("sink_{}", sink.name)));

@@ -43,6 +43,7 @@ use super::events::{Event, Events, Health};
 use super::images::{Images, place};
 use super::kept::{self, Keeping, Kept};
 use super::nameable::Nameable;
+use super::now_and_then::NowAndThen;
 use super::power::Power;
 use super::room::Room;
 use super::share::Shares;
@@ -417,8 +418,22 @@ impl Cases {
     }
 
     fn storage_failed(&self, error: &JournalError) {
-        log::error!("journal: {error}");
+        // What is damaged or full is met again with every request.
+        static SAID: NowAndThen<std::mem::Discriminant<JournalError>> = NowAndThen::new();
+        if let Some(line) = SAID.line(std::mem::discriminant(error), error) {
+            log::error!("journal: {line}");
+        }
         self.set_storage_fault(true);
+    }
+
+    /// Whether this needs a person before long, by its code among the warnings.
+    pub(in crate::device) fn warn_of(&self, code: &'static str, is_so: bool) {
+        let warned = &mut lock(&self.board).warned;
+        if is_so {
+            warned.insert(code);
+        } else {
+            warned.remove(code);
+        }
     }
 
     fn set_storage_fault(&self, failed: bool) {

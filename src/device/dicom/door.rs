@@ -7,14 +7,14 @@
 
 use std::io::Error;
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
 
 use super::inbox::Inbox;
+use super::trouble::{Kind, say};
 use super::{Deadlines, Options, receive};
-use crate::device::lock;
 use crate::device::seats::{Bounds, Seats};
 
 /// Associations at once, of all addresses.
@@ -25,8 +25,6 @@ const ARRIVING: Duration = Duration::from_secs(15);
 const SPARED: Duration = Duration::from_secs(10);
 /// Associations that only addresses of the lists may have, where the lists name one.
 const KEPT: usize = 8;
-/// Between two lines of the log of one kind.
-const BETWEEN: Duration = Duration::from_secs(60);
 
 /// A-ASSOCIATE-RJ (PS3.8, 9.3.4): for now, by the provider, since its local limit is reached.
 const FULL: [u8; 10] = [3, 0, 0, 0, 0, 4, 0, 2, 3, 2];
@@ -38,7 +36,6 @@ const ABORT: [u8; 10] = [7, 0, 0, 0, 0, 4, 0, 0, 2, 0];
 /// Takes up associations, for ever.
 pub(super) fn listen(listener: &TcpListener, options: &Arc<Options>, inbox: &Arc<Inbox>) {
     let seats = Seats::new(bounds(options));
-    let trouble = Arc::new(Trouble::default());
     for socket in listener.incoming() {
         let arrived = socket.and_then(|socket| Ok((socket.peer_addr()?, socket)));
         let Ok((peer, socket)) = arrived else {
@@ -48,7 +45,7 @@ pub(super) fn listen(listener: &TcpListener, options: &Arc<Options>, inbox: &Arc
         };
         let address = peer.ip().to_canonical();
         if !options.lets_address_in(address) {
-            trouble.say(Kind::Stranger, &format!("{address} may not send"));
+            say(Kind::Stranger, &format!("{address} may not send"));
             turn_away(&socket, &UNKNOWN);
             continue;
         }
@@ -60,20 +57,19 @@ pub(super) fn listen(listener: &TcpListener, options: &Arc<Options>, inbox: &Arc
             .ok()
             .and_then(|ended| seats.take(address, is_known, ended));
         let Some(seat) = seat else {
-            trouble.say(Kind::Full, &format!("no seat is free for {address}"));
+            say(Kind::NoSeat, &format!("no seat is free for {address}"));
             turn_away(&socket, &FULL);
             continue;
         };
         let (options, inbox) = (Arc::clone(options), Arc::clone(inbox));
-        let thread_trouble = Arc::clone(&trouble);
         let began = std::thread::Builder::new().spawn(move || {
             if let Err(error) = receive::serve(socket, address, &seat, &options, &inbox) {
-                thread_trouble.say(Kind::Ended, &format!("an association ended: {error}"));
+                say(Kind::Ended, &format!("an association ended: {error}"));
             }
         });
         if let Err(error) = began {
-            trouble.say(
-                Kind::Full,
+            say(
+                Kind::NoSeat,
                 &format!("no thread for an association: {error}"),
             );
         }
@@ -103,40 +99,6 @@ fn turn_away(socket: &TcpStream, why: &[u8]) {
     // Whether the peer hears it is its own affair; it is never waited for.
     let _ = send(socket, why, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map_err(Error::from);
     let _ = socket.shutdown(Shutdown::Both);
-}
-
-/// Kinds of trouble at the door.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Stranger,
-    Full,
-    Ended,
-}
-
-/// What was said of each kind, so that it is not said too often.
-#[derive(Debug, Default)]
-struct Trouble([Mutex<Said>; 3]);
-
-#[derive(Debug, Default)]
-struct Said {
-    last: Option<Instant>,
-    /// Times that it was left out since.
-    left_out: u64,
-}
-
-impl Trouble {
-    fn say(&self, kind: Kind, what: &str) {
-        let mut said = lock(&self.0[kind as usize]);
-        if said.last.is_some_and(|last| last.elapsed() < BETWEEN) {
-            said.left_out += 1;
-            return;
-        }
-        match std::mem::take(&mut said.left_out) {
-            0 => log::warn!("dicom: {what}"),
-            more => log::warn!("dicom: {what} ({more} more of the kind since the last)"),
-        }
-        said.last = Some(Instant::now());
-    }
 }
 
 /// Whether this is an address of this computer.

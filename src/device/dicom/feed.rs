@@ -12,12 +12,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
 
 use super::Options;
 use super::inbox::{Inbox, Name};
+use super::trouble::{Kind, say};
 use crate::device::Cases;
 use crate::files;
 use crate::image;
@@ -26,15 +27,25 @@ use crate::sha256::Sha256;
 
 /// Between two looks at the inbox.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Instances that are looked into between two looks at the inbox.
-const LOOKED_AT: usize = 32;
+/// Instances of others are looked into for so long before the inbox is read again.
+const LOOKING: Duration = Duration::from_secs(1);
+/// While they are, what may be taken is taken so often.
+const TAKEN_EVERY: Duration = Duration::from_millis(100);
+/// To look into an instance that takes longer is costly.
+const COSTLY: Duration = Duration::from_secs(1);
+/// After a costly one, a sender's images that may not hurry are not looked into for so long.
+const NOT_LOOKED: Duration = Duration::from_secs(60);
+/// An instance that cannot become a case is tried again after this, then after twice as long.
+const TRIED_AGAIN: Duration = Duration::from_secs(1);
+/// So often it is doubled.
+const MOST_DOUBLED: u32 = 6;
 
 /// Feeds, for ever.
 pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
     let mut instances = Instances::default();
     loop {
         if let Err(error) = instances.feed(options, inbox, cases) {
-            log::error!("dicom: the inbox cannot be read: {error}");
+            say(Kind::Disk, &format!("the inbox cannot be read: {error}"));
         }
         std::thread::sleep(PAUSE);
     }
@@ -45,6 +56,8 @@ pub(super) fn work(options: &Options, inbox: &Inbox, cases: &Cases) {
 struct Instances {
     /// Those that were looked into and have no case yet.
     known: BTreeMap<PathBuf, Known>,
+    /// Senders of which an instance was costly to look into, and when.
+    costly: BTreeMap<String, Instant>,
 }
 
 /// An instance that was looked into.
@@ -54,6 +67,26 @@ struct Known {
     priority: Priority,
     /// What its sender said, where that is not done.
     said: Option<Priority>,
+    held: Option<Held>,
+}
+
+/// That an instance could not become a case.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    times: u32,
+    until: Instant,
+}
+
+impl Held {
+    /// Once more than before.
+    fn again(before: Option<Self>) -> Self {
+        let times = before.map_or(0, |held| held.times);
+        let wait = TRIED_AGAIN * 2_u32.pow(times.min(MOST_DOUBLED));
+        Self {
+            times: times.saturating_add(1),
+            until: Instant::now() + wait,
+        }
+    }
 }
 
 impl Instances {
@@ -61,36 +94,59 @@ impl Instances {
         let there = inbox.instances()?;
         self.known
             .retain(|path, _| there.binary_search(path).is_ok());
+        self.costly.retain(|_, at| at.elapsed() < NOT_LOOKED);
         self.look_into(&there, options, cases);
-        self.take(options, cases);
+        cases.warn_of("inbox_full", inbox.is_full());
+        let is_held = |known: &Known| known.held.is_some();
+        cases.warn_of("inbox_held", self.known.values().any(is_held));
         Ok(())
     }
 
-    /// Looks how much new instances hurry.
+    /// Looks how much new instances hurry, and takes meanwhile what may be taken: to look into
+    /// one takes a process, and some take long.
     fn look_into(&mut self, there: &[PathBuf], options: &Options, cases: &Cases) {
         let new = there.iter().filter(|path| !self.known.contains_key(*path));
         let mut by_sender = BTreeMap::<String, Vec<&PathBuf>>::new();
         for path in new {
             by_sender.entry(sender_of(path)).or_default().push(path);
         }
-        // A few at a time: to look into one takes a process. One of each sender in turn, so
-        // that nobody waits for all of another's.
-        let mut looked_at = 0;
-        while looked_at < LOOKED_AT && !by_sender.is_empty() {
+        let (begun, mut taken) = (Instant::now(), Instant::now());
+        // One of each sender in turn, so that nobody waits for all of another's.
+        while !by_sender.is_empty() {
             by_sender.retain(|sender, paths| {
-                if let Some(path) = paths.pop()
-                    && looked_at < LOOKED_AT
-                {
-                    let looked = image::priority(path);
-                    let said = priority_of(looked.said.as_deref());
-                    let known = known(said, sender, options);
-                    cases.note_decoded(Some(&known.giver), looked.processor);
+                if let Some(path) = paths.pop() {
+                    let known = self.look(path, sender, options, cases);
                     self.known.insert(path.clone(), known);
-                    looked_at += 1;
+                    if taken.elapsed() > TAKEN_EVERY {
+                        self.take(options, cases);
+                        taken = Instant::now();
+                    }
                 }
                 !paths.is_empty()
             });
+            if begun.elapsed() > LOOKING {
+                break;
+            }
         }
+        self.take(options, cases);
+    }
+
+    /// Looks how much an instance hurries. Where that changes nothing of its turn and its sender
+    /// sent a costly one of late, it is not looked into.
+    fn look(&mut self, path: &Path, sender: &str, options: &Options, cases: &Cases) -> Known {
+        if self.costly.contains_key(sender) && !options.may_hurry(sender) {
+            return known(Priority::Routine, sender, options);
+        }
+        let begun = Instant::now();
+        let looked = image::priority(path);
+        if begun.elapsed() > COSTLY {
+            self.costly.insert(sender.to_owned(), Instant::now());
+            let what = format!("how much an image of {sender} hurries takes long to read");
+            say(Kind::Slow, &what);
+        }
+        let known = known(priority_of(looked.said.as_deref()), sender, options);
+        cases.note_decoded(Some(&known.giver), looked.processor);
+        known
     }
 
     /// Has a case made of every instance that has none.
@@ -99,7 +155,8 @@ impl Instances {
         waiting.sort_by_key(|(_, known)| Reverse(known.priority));
         let mut have_enough = BTreeSet::new();
         for (path, known) in waiting {
-            if have_enough.contains(&known.giver) {
+            let is_held = known.held.is_some_and(|held| held.until > Instant::now());
+            if is_held || have_enough.contains(&known.giver) {
                 continue;
             }
             let order = Order {
@@ -117,7 +174,19 @@ impl Instances {
                     have_enough.insert(known.giver);
                 }
                 // The disk refuses: it would refuse the next one, too.
-                Err(_) => return,
+                Err(Fault::StorageFull | Fault::Stopping) => return,
+                // This one comes to nothing: those behind it have their turn.
+                Err(fault) => {
+                    if let Some(known) = self.known.get_mut(&path) {
+                        known.held = Some(Held::again(known.held));
+                    }
+                    let what = format!("a received image cannot become a case: {}", fault.text());
+                    say(Kind::HeldUp, &what);
+                    // Or the disk is broken, which the next look at the inbox tells.
+                    if fault == Fault::Storage {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -141,6 +210,7 @@ fn known(said: Priority, sender: &str, options: &Options) -> Known {
         giver: Giver::Dicom(sender.to_owned()),
         priority: if may { said } else { Priority::Routine },
         said: (!may).then_some(said),
+        held: None,
     }
 }
 
@@ -156,7 +226,10 @@ fn accept(path: &Path, order: Order, cases: &Cases) -> Result<u64, Fault> {
         None => (None, None),
     };
     let failed = |error: std::io::Error| {
-        log::error!("dicom: an instance cannot be taken into the store: {error}");
+        say(
+            Kind::Disk,
+            &format!("an instance cannot leave the inbox: {error}"),
+        );
         Fault::Storage
     };
     let (sha256, pin) = cases.link_image(path, order.giver.as_ref())?;

@@ -5,13 +5,17 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use dicom_object::FileMetaTableBuilder;
 use sha2::Digest;
 
+use super::trouble::Kind;
+use crate::device::lock;
 use crate::device::room::Room;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::sha256::Sha256;
@@ -28,6 +32,9 @@ const FEW: u64 = 16;
 /// The disk is asked for room again after so many bytes.
 const ASKED_AFTER: u64 = 1 << 20;
 
+/// Somebody's instance found no room lately, for so long.
+const LATELY: Duration = Duration::from_secs(60);
+
 const WHOLE: &str = "dcm";
 const PART: &str = "part";
 
@@ -37,6 +44,40 @@ pub struct Inbox {
     folder: Folder,
     disk: Room,
     parts: AtomicU64,
+    /// When it last had no room for somebody's instance, the disk aside.
+    no_room: Mutex<Option<Instant>>,
+}
+
+/// Why an instance is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotStored {
+    /// There is hardly any room left on the disk.
+    #[error("there is hardly any room left on the disk")]
+    DiskFull,
+    /// As much waits as may.
+    #[error("the inbox is full: as much waits in it as may")]
+    InboxFull,
+    /// As much of this sender waits as may.
+    #[error("the share of {0} in the inbox is full")]
+    ShareFull(String),
+    /// It is larger than any may be.
+    #[error("an instance is larger than {} MiB", LARGEST >> 20)]
+    TooLarge,
+    /// The file cannot be written.
+    #[error("an instance cannot be stored: {0}")]
+    File(#[from] std::io::Error),
+}
+
+impl NotStored {
+    /// As what it is said.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::DiskFull | Self::File(_) => Kind::Disk,
+            Self::InboxFull => Kind::InboxFull,
+            Self::ShareFull(_) => Kind::ShareFull,
+            Self::TooLarge => Kind::TooLarge,
+        }
+    }
 }
 
 /// An instance that is coming.
@@ -120,6 +161,7 @@ impl Inbox {
             folder,
             disk,
             parts,
+            no_room: Mutex::default(),
         })
     }
 
@@ -159,11 +201,25 @@ impl Inbox {
     }
 
     /// Begins to store an instance.
-    pub(super) fn begin(&self, about: &About) -> std::io::Result<Incoming> {
-        let sender = as_name(&about.giver);
-        if !self.disk.takes(0) || !self.has_room(&sender)? {
-            return Err(ErrorKind::StorageFull.into());
+    pub(super) fn begin(&self, about: &About) -> Result<Incoming, NotStored> {
+        if !self.disk.takes(0) {
+            return Err(NotStored::DiskFull);
         }
+        let sender = as_name(&about.giver);
+        self.room_for(&sender, &about.giver).inspect_err(|why| {
+            if matches!(why, NotStored::InboxFull | NotStored::ShareFull(_)) {
+                *lock(&self.no_room) = Some(Instant::now());
+            }
+        })?;
+        Ok(self.create(about, sender)?)
+    }
+
+    /// Whether somebody's instance found no room of late.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.no_room).is_some_and(|at| at.elapsed() < LATELY)
+    }
+
+    fn create(&self, about: &About, sender: String) -> std::io::Result<Incoming> {
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
         let name = format!("{number}-{sender}.{PART}");
         let meta = FileMetaTableBuilder::new()
@@ -195,10 +251,10 @@ impl Inbox {
     }
 
     /// Whether this sender may send another instance.
-    fn has_room(&self, sender: &str) -> std::io::Result<bool> {
+    fn room_for(&self, sender: &str, giver: &str) -> Result<(), NotStored> {
         let (mut all, mut own) = (Used::default(), Used::default());
         let of_sender = format!("-{sender}");
-        for name in self.folder.names()? {
+        for name in self.folder.names().map_err(std::io::Error::from)? {
             // What was finished or removed meanwhile takes no room.
             let bytes = self.folder.about(&name).map_or(0, |about| about.len());
             let path = Path::new(&name);
@@ -213,21 +269,27 @@ impl Inbox {
         let has_few = own.has_room(MOST / FEW, instances / FEW);
         let has_place =
             all.has_room(MOST, instances) || (has_few && all.has_room(2 * MOST, 2 * instances));
-        Ok(has_place && own.has_room(MOST / SHARE, instances / SHARE))
+        if !own.has_room(MOST / SHARE, instances / SHARE) {
+            return Err(NotStored::ShareFull(giver.to_owned()));
+        }
+        has_place.then_some(()).ok_or(NotStored::InboxFull)
     }
 }
 
 impl Incoming {
     /// Takes the next bytes of the data set.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), NotStored> {
         let came = self.came + bytes.len() as u64;
         let asks = self.came / ASKED_AFTER != came / ASKED_AFTER;
-        if came > LARGEST || (asks && !self.disk.takes(0)) {
-            return Err(ErrorKind::StorageFull.into());
+        if came > LARGEST {
+            return Err(NotStored::TooLarge);
+        }
+        if asks && !self.disk.takes(0) {
+            return Err(NotStored::DiskFull);
         }
         self.came = came;
         self.content.update(bytes);
-        self.file.write_all(bytes)
+        Ok(self.file.write_all(bytes)?)
     }
 
     /// The data set is whole; once this returns it outlasts a power failure.
@@ -326,7 +388,9 @@ mod tests {
         assert_eq!(inbox.instances().unwrap().len(), 2);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         let full = Inbox::open(path.clone(), Room::new(path, u64::MAX)).unwrap();
-        assert!(full.begin(&about).is_err(), "the disk is full");
+        let why = full.begin(&about).unwrap_err();
+        assert!(matches!(why, NotStored::DiskFull), "{why}");
+        assert!(!full.is_full(), "the inbox is not");
     }
 
     #[test]
@@ -349,6 +413,13 @@ mod tests {
         assert_eq!((one.len(), other.len()), (21, 21), "2 GiB each");
         let late = begun("B@10.0.0.2");
         assert_eq!(late.len(), 2, "a few in the full inbox");
+        let why = |giver| inbox.begin(&about(giver)).unwrap_err().to_string();
+        assert_eq!(
+            why("A@10.0.0.1"),
+            "the share of A@10.0.0.1 in the inbox is full"
+        );
+        assert!(why("B@10.0.0.2").starts_with("the inbox is full"));
+        assert!(inbox.is_full());
         drop(one);
         assert!(inbox.begin(&about("A@10.0.0.1")).is_ok());
     }

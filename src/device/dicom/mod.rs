@@ -10,6 +10,7 @@ mod feed;
 mod inbox;
 pub(super) mod message;
 mod receive;
+mod trouble;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -12,8 +12,9 @@ use dicom_ul::pdu::{
 use dicom_ul::{ServerAssociation, ServerAssociationOptions};
 
 use super::Options;
-use super::inbox::{About, Inbox, Incoming};
+use super::inbox::{About, Inbox, Incoming, NotStored};
 use super::message::{Ask, Command, Status};
+use super::trouble::say;
 use crate::device::seats::{Doing, Seat};
 
 /// Bytes of a command set at most.
@@ -41,11 +42,11 @@ const CLASSES: [&str; 18] = [
     uids::MULTI_FRAME_SINGLE_BIT_SECONDARY_CAPTURE_IMAGE_STORAGE,
 ];
 
-/// Transfer syntaxes that `image` decodes.
-const SYNTAXES: [&str; 16] = [
+/// Transfer syntaxes that `image` decodes, but for the deflated one: `dicom-ul` agrees to it only
+/// where it inflates without a limit.
+const SYNTAXES: [&str; 15] = [
     uids::EXPLICIT_VR_LITTLE_ENDIAN,
     uids::IMPLICIT_VR_LITTLE_ENDIAN,
-    uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     "1.2.840.10008.1.2.2",
     uids::JPEG_LOSSLESS_SV1,
     uids::JPEG_LOSSLESS,
@@ -203,7 +204,7 @@ impl Talk {
                             transfer_syntax,
                             giver: giver.to_owned(),
                         })
-                        .map_err(|error| no_room(&error)),
+                        .map_err(|why| not_stored(&why)),
                     None => Err(Status::CannotUnderstand),
                 };
                 self.storing = Some(Storing { command, file });
@@ -218,15 +219,16 @@ impl Talk {
     fn data_piece(&mut self, value: &PDataValue) -> Option<Vec<u8>> {
         let storing = self.storing.as_mut()?;
         if let Ok(incoming) = &mut storing.file
-            && let Err(error) = incoming.take(&value.data)
+            && let Err(why) = incoming.take(&value.data)
         {
-            storing.file = Err(no_room(&error));
+            storing.file = Err(not_stored(&why));
         }
         if !value.is_last {
             return None;
         }
         let Storing { command, file } = self.storing.take()?;
-        let stored = file.and_then(|incoming| incoming.finish().map_err(|error| no_room(&error)));
+        let stored =
+            file.and_then(|incoming| incoming.finish().map_err(|why| not_stored(&why.into())));
         Some(command.reply(stored.err().unwrap_or(Status::Success)))
     }
 }
@@ -245,7 +247,21 @@ fn syntax_of(
     Some(agreed.transfer_syntax.trim_end_matches('\0').to_owned())
 }
 
-fn no_room(error: &std::io::Error) -> Status {
-    log::error!("dicom: an instance cannot be stored: {error}");
+fn not_stored(why: &NotStored) -> Status {
+    say(why.kind(), &why.to_string());
     Status::OutOfResources
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_ul::association::server::is_supported;
+
+    use super::*;
+
+    #[test]
+    fn every_transfer_syntax_of_the_list_is_agreed_on() {
+        for syntax in SYNTAXES {
+            assert!(is_supported(syntax), "{syntax}");
+        }
+    }
 }

@@ -293,6 +293,12 @@ fn cure_of(code: &str) -> Option<&'static str> {
         "store_full" => {
             Some("wait for cases to end, and see in the log or journal which source sends so many")
         }
+        "inbox_full" => {
+            Some("see in the log which DICOM sender found the inbox full, and why cases wait")
+        }
+        "inbox_held" => Some(
+            "a received DICOM image cannot become a case: see the log and medfocus journal verify",
+        ),
         _ => None,
     }
 }

@@ -33,6 +33,8 @@ pub use child::{decode_as_child, decode_as_child_by};
 
 /// Wall time of a child.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// For an image's priority, which nobody else's image may wait for long.
+const PRIORITY_DEADLINE: Duration = Duration::from_secs(3);
 /// How often whoever waits is asked whether it still does.
 const TURN: Duration = Duration::from_millis(500);
 /// Most bytes of the line that comes before the pixels.
@@ -141,7 +143,9 @@ pub(super) fn decode(
 
 /// The parent's side of [`super::priority`].
 pub(super) fn priority(program: &Path, file: File) -> Decoded<String> {
-    let ended = ask(program, file.into(), Wanted::Priority, &mut || true);
+    let begun = Instant::now();
+    let mut waits = || begun.elapsed() < PRIORITY_DEADLINE;
+    let ended = ask(program, file.into(), Wanted::Priority, &mut waits);
     let said = ended.said.ok();
     Decoded {
         said: said.and_then(|bytes| serde_json::from_slice(&bytes).ok()?),

@@ -1,0 +1,42 @@
+//! What is wrong on the DICOM side, said in the log now and then: whoever makes trouble must not
+//! fill the log. Called by the door, by receiving and by feeding.
+
+use crate::device::now_and_then::NowAndThen;
+
+/// Kinds of trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Somebody who may not send.
+    Stranger,
+    /// No seat is free.
+    NoSeat,
+    /// An association ended before its time.
+    Ended,
+    /// The disk takes no instance.
+    Disk,
+    /// The inbox is full.
+    InboxFull,
+    /// A sender's share of the inbox is.
+    ShareFull,
+    /// An instance is larger than any may be.
+    TooLarge,
+    /// How much an instance hurries cannot be read in time.
+    Slow,
+    /// An instance cannot become a case now.
+    HeldUp,
+}
+
+static SAID: NowAndThen<Kind> = NowAndThen::new();
+
+/// Says it, unless one of its kind was said lately.
+pub(super) fn say(kind: Kind, what: &str) {
+    let Some(line) = SAID.line(kind, what) else {
+        return;
+    };
+    match kind {
+        Kind::Disk | Kind::InboxFull | Kind::ShareFull | Kind::HeldUp => {
+            log::error!("dicom: {line}");
+        }
+        _ => log::warn!("dicom: {line}"),
+    }
+}

@@ -1,0 +1,73 @@
+//! Lines of the log that would be written without end: a kind of trouble and a sentence come in,
+//! the sentence comes out now and then, with how often it was left out. Called where others, or
+//! a broken disk, can make the same trouble many times a second. Never writes to the log itself.
+
+use std::fmt::Display;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::lock;
+
+/// Between two lines of one kind.
+const BETWEEN: Duration = Duration::from_secs(60);
+
+/// What was said of each kind, so that it is not said too often. Kinds are few.
+#[derive(Debug)]
+pub(super) struct NowAndThen<K>(Mutex<Vec<Said<K>>>);
+
+#[derive(Debug)]
+struct Said<K> {
+    kind: K,
+    last: Instant,
+    /// Times that it was left out since.
+    left_out: u64,
+}
+
+impl<K: PartialEq> NowAndThen<K> {
+    /// Nothing was said yet.
+    pub const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// The line to write; `None` where one of this kind was written lately.
+    pub fn line(&self, kind: K, what: impl Display) -> Option<String> {
+        let mut all = lock(&self.0);
+        let Some(said) = all.iter_mut().find(|said| said.kind == kind) else {
+            let (last, left_out) = (Instant::now(), 0);
+            all.push(Said {
+                kind,
+                last,
+                left_out,
+            });
+            return Some(what.to_string());
+        };
+        if said.last.elapsed() < BETWEEN {
+            said.left_out += 1;
+            return None;
+        }
+        said.last = Instant::now();
+        Some(match std::mem::take(&mut said.left_out) {
+            0 => what.to_string(),
+            more => format!("{what} ({more} more of the kind since the last)"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_said_once_until_it_is_time_again() {
+        let said = NowAndThen::new();
+        assert_eq!(said.line(1, "one").as_deref(), Some("one"));
+        assert_eq!(said.line(1, "one"), None);
+        assert_eq!(said.line(2, "two").as_deref(), Some("two"));
+        lock(&said.0)[0].last = Instant::now().checked_sub(BETWEEN).unwrap();
+        let again = said.line(1, "one");
+        assert_eq!(
+            again.as_deref(),
+            Some("one (1 more of the kind since the last)")
+        );
+    }
+}
