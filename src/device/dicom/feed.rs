@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LOOKING: Duration = Duration::from_secs(1);
 /// While they are, what may be taken is taken so often.
 const TAKEN_EVERY: Duration = Duration::from_millis(100);
-/// To look into an instance that takes longer is costly.
+/// To look into an instance that takes more of a processor is costly.
 const COSTLY: Duration = Duration::from_secs(1);
 /// After a costly one, a sender's images that may not hurry are not looked into for so long.
 const NOT_LOOKED: Duration = Duration::from_secs(60);
@@ -139,8 +139,10 @@ impl Instances {
         }
         let begun = Instant::now();
         let looked = image::priority(path);
-        if begun.elapsed() > COSTLY {
+        if looked.processor > COSTLY {
             self.costly.insert(sender.to_owned(), Instant::now());
+        }
+        if begun.elapsed() > COSTLY {
             let what = format!("how much an image of {sender} hurries takes long to read");
             say(Kind::Slow, &what);
         }
