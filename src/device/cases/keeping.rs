@@ -159,7 +159,8 @@ impl Cases {
     /// Where an image found no room, it is told.
     pub(super) fn told_full<T>(&self, done: Result<T, Fault>) -> Result<T, Fault> {
         match &done {
-            Err(Fault::StoreFull) => self.set_store_full(true),
+            // A giver that has its share, and keeps what waits for it, is nobody's worry.
+            Err(Fault::StoreFull) => self.set_store_full(self.images.is_full()),
             Err(Fault::StorageFull) => {
                 self.set_storage_full(true);
                 self.look_after_images();

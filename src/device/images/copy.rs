@@ -17,7 +17,7 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use sha2::Digest as _;
 
-use super::{Coming, Images, LARGEST, Pin, failed, name_of};
+use super::{Coming, Images, LARGEST, Or, Pin, failed, name_of};
 use crate::files::{FileError, Folder, OPEN_TO_ALL};
 use crate::image::open::NoFile;
 use crate::journal::{Bound, Giver};
@@ -141,7 +141,13 @@ impl Images {
         let ours = |error: FileError| failed(error.into());
         let (folder, name) = Folder::above(path).map_err(ours)?;
         let size = folder.about(&name).map_err(ours)?.len();
-        let coming = self.reserve(self.new_path(), self.path(&sha256.0), giver, size)?;
+        let coming = self.reserve(
+            self.new_path(),
+            self.path(&sha256.0),
+            giver,
+            size,
+            Or::Waits,
+        )?;
         let fresh = name_of(&coming.path);
         folder.link(name, &self.held, fresh).map_err(ours)?;
         let whole = name_of(&coming.lies);
@@ -173,7 +179,7 @@ impl Images {
 
     fn new_copy(self: &Arc<Self>, giver: Option<&Giver>, size: u64) -> Result<Copy, Fault> {
         let path = self.new_path();
-        let coming = self.reserve(path.clone(), path, giver, size)?;
+        let coming = self.reserve(path.clone(), path, giver, size, Or::Waits)?;
         let file = self.held.create(name_of(&coming.path), OPEN_TO_ALL);
         Ok(Copy {
             file: file.map_err(|error| failed(error.into()))?,

@@ -28,7 +28,7 @@ use super::room::Room;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::MAX_FILE_BYTES;
 use crate::journal::{Bound, Giver, Order};
-use shares::{Lying, STORE, Shares};
+use shares::{Lying, STORE, Shares, Short};
 
 /// The largest image that is taken, in bytes: as large a file as is ever read.
 pub const LARGEST: u32 = MAX_FILE_BYTES as u32;
@@ -57,6 +57,15 @@ pub fn path(state: &Path, sha256: &str) -> PathBuf {
     // What the journal calls a hash is never a way out of the folder.
     let name = Path::new(sha256).file_name().unwrap_or(OsStr::new("none"));
     state.join(FOLDER).join(name)
+}
+
+/// What becomes of an image that finds no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Or {
+    /// Its source keeps it: nobody need do anything where it is its giver's share that is full.
+    Waits,
+    /// Whoever sends it has to send it again.
+    IsLost,
 }
 
 /// The folder of images.
@@ -247,7 +256,8 @@ impl Images {
             return Err(Fault::ImageTooLarge);
         }
         let path = self.path(&image);
-        let coming = self.reserve(path.with_extension(PART), path, giver, size.into())?;
+        let part = path.with_extension(PART);
+        let coming = self.reserve(part, path, giver, size.into(), Or::IsLost)?;
         let upload = resume(coming, pin, size).map_err(failed)?;
         Ok(Begun::Wanted(Box::new(upload)))
     }
@@ -264,6 +274,7 @@ impl Images {
         lies: PathBuf,
         giver: Option<&Giver>,
         size: u64,
+        or: Or,
     ) -> Result<Coming, Fault> {
         // Held from the look on: two that look at once would both take the same room.
         let mut shares = lock(&self.shares);
@@ -271,10 +282,14 @@ impl Images {
             return Err(Fault::ImageBusy);
         }
         let (lying, _) = self.lying().map_err(failed)?;
-        let Some(gone) = shares.must_go(&lying, &path, giver, size) else {
-            *lock(&self.was_full) = Some(Instant::now());
-            return Err(Fault::StoreFull);
-        };
+        let gone = shares
+            .must_go(&lying, &path, giver, size)
+            .map_err(|short| {
+                if (short, or) != (Short::Share, Or::Waits) {
+                    *lock(&self.was_full) = Some(Instant::now());
+                }
+                Fault::StoreFull
+            })?;
         for path in gone {
             self.remove_if_there(&path).map_err(failed)?;
         }

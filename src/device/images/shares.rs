@@ -13,7 +13,7 @@ use crate::journal::Giver;
 /// What the store may hold, in bytes.
 pub(super) const STORE: u64 = 512 << 20;
 /// What one giver may take of it.
-const SHARE: u64 = STORE / 2;
+pub(super) const SHARE: u64 = STORE / 2;
 /// What beginnings of images that nobody sends now may take.
 pub(super) const HALVES: u64 = 192 << 20;
 
@@ -24,6 +24,15 @@ pub(super) struct Lying {
     pub bytes: u64,
     /// It is the beginning of an image.
     pub is_half: bool,
+}
+
+/// What an image finds no room in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Short {
+    /// The store, whoever took it.
+    Store,
+    /// Its giver's share alone: others find room.
+    Share,
 }
 
 /// Who takes what.
@@ -73,14 +82,14 @@ impl Shares {
     }
 
     /// What has to go before `size` bytes more of this giver are begun as `path`, of what lies
-    /// there, those that were begun longest ago first; `None` where that is not enough.
+    /// there, those that were begun longest ago first; what is short where that is not enough.
     pub fn must_go(
         &mut self,
         lying: &[Lying],
         path: &Path,
         giver: Option<&Giver>,
         size: u64,
-    ) -> Option<Vec<PathBuf>> {
+    ) -> Result<Vec<PathBuf>, Short> {
         self.owners
             .retain(|path, _| lying.iter().any(|file| file.path == *path));
         // What it goes on from is part of what was announced.
@@ -104,7 +113,11 @@ impl Shares {
                 gone.push(half.path.clone());
             }
         }
-        (lacking == 0 && own_lacking == 0).then_some(gone)
+        match (lacking, own_lacking) {
+            (0, 0) => Ok(gone),
+            (0, _) => Err(Short::Share),
+            _ => Err(Short::Store),
+        }
     }
 
     /// The beginnings of images that are too many, those that were begun longest ago first.
@@ -150,10 +163,7 @@ mod tests {
         let mut begun = 0;
         for number in 0..12_u32 {
             let (path, giver) = (PathBuf::from(number.to_string()), user(number));
-            if shares
-                .must_go(&[], &path, giver.as_ref(), 96 * MIB)
-                .is_some()
-            {
+            if shares.must_go(&[], &path, giver.as_ref(), 96 * MIB).is_ok() {
                 shares.begin(path, giver, 96 * MIB);
                 begun += 1;
             }
@@ -172,16 +182,17 @@ mod tests {
         let mut shares = Shares::default();
         let mut may = |number, name: &str| {
             let (path, giver) = (PathBuf::from(name), user(number));
-            let may = shares
-                .must_go(&[], &path, giver.as_ref(), 96 * MIB)
-                .is_some();
-            if may {
+            let gone = shares.must_go(&[], &path, giver.as_ref(), 96 * MIB);
+            if gone.is_ok() {
                 shares.begin(path, giver, 96 * MIB);
             }
-            may
+            gone.map(|_| ())
         };
-        assert!(may(1, "a") && may(1, "b") && !may(1, "c"));
-        assert!(may(2, "d") && may(2, "e"));
+        assert_eq!([may(1, "a"), may(1, "b")], [Ok(()); 2]);
+        assert_eq!(may(1, "c"), Err(Short::Share));
+        assert_eq!([may(2, "d"), may(2, "e")], [Ok(()); 2]);
+        assert_eq!(may(3, "f"), Ok(()), "480 of 512 MiB");
+        assert_eq!(may(4, "g"), Err(Short::Store));
     }
 
     #[test]
@@ -204,12 +215,12 @@ mod tests {
                     .collect::<Vec<_>>()
             })
         };
-        assert_eq!(gone(&mut shares, 80), Some(vec![]));
-        assert_eq!(gone(&mut shares, 96), Some(vec!["1".to_owned()]));
+        assert_eq!(gone(&mut shares, 80), Ok(vec![]));
+        assert_eq!(gone(&mut shares, 96), Ok(vec!["1".to_owned()]));
         assert_eq!(shares.too_many_halves(&lying), [PathBuf::from("1")]);
         // One that is gone on with does not count twice, and does not go.
         let again = shares.must_go(&lying, Path::new("1"), user(2).as_ref(), 96 * MIB);
-        assert_eq!(again, Some(vec![]));
+        assert_eq!(again, Ok(vec![]));
     }
 
     proptest! {
@@ -220,7 +231,7 @@ mod tests {
             let (mut shares, mut lying) = (Shares::default(), Vec::<Lying>::new());
             for (number, (of, mib, ends)) in steps.into_iter().enumerate() {
                 let (path, giver) = (PathBuf::from(number.to_string()), user(of));
-                if let Some(gone) = shares.must_go(&lying, &path, giver.as_ref(), mib * MIB) {
+                if let Ok(gone) = shares.must_go(&lying, &path, giver.as_ref(), mib * MIB) {
                     lying.retain(|file| !gone.contains(&file.path));
                     shares.begin(path.clone(), giver, mib * MIB);
                     if ends {

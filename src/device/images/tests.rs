@@ -58,3 +58,23 @@ fn a_damaged_image_is_forgotten_and_a_large_one_is_not_begun() {
     assert_eq!(begun(0), Err(Fault::OutOfRange));
     assert_eq!(begun(LARGEST + 1), Err(Fault::ImageTooLarge));
 }
+
+#[test]
+fn a_full_share_is_told_only_where_an_image_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = open(folder.path(), &[]);
+    let giver = Giver::Dicom("XRAY".to_owned());
+    lock(&images.shares).begin("coming".into(), Some(giver.clone()), shares::SHARE);
+    let waits = folder.path().join("waits");
+    std::fs::write(&waits, b"an image").unwrap();
+    assert_eq!(
+        images.link(&waits, Some(&giver)).err(),
+        Some(Fault::StoreFull)
+    );
+    assert!(!images.is_full(), "it waits where it is");
+    assert_eq!(
+        images.begin([1; 32], 9, Some(&giver)).err(),
+        Some(Fault::StoreFull)
+    );
+    assert!(images.is_full(), "its sender has to send it again");
+}
