@@ -155,7 +155,7 @@ impl Fault {
             }
             Self::Message => "Message out of place; the other end speaks another protocol",
             Self::NotNameable => {
-                "File in no folder of the console; console.folders in its configuration allows one"
+                "File in no folder of the console; console.folders or --console-folder allows one"
             }
         }
     }

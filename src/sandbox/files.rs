@@ -28,7 +28,7 @@ pub(super) fn restrict(role: Role, readable: &[PathBuf]) -> Holding {
             return Holding::Nothing("Landlock is switched off (lsm=)".to_owned());
         }
         Ok(LandlockStatus::NotImplemented) => {
-            return Holding::Nothing("this kernel has no Landlock".to_owned());
+            return Holding::Nothing(why_none());
         }
         Err(error) => return Holding::Nothing(format!("Landlock failed: {error}")),
     };
@@ -46,6 +46,27 @@ pub(super) fn restrict(role: Role, readable: &[PathBuf]) -> Holding {
     Holding::Partly(format!(
         "{paths} (Landlock {abi}, which does not know {lacking})"
     ))
+}
+
+/// Why there is no Landlock: the crate takes a call that is forbidden for one that is not there.
+fn why_none() -> String {
+    let asks_for_version = 1;
+    let (nothing, size) = (std::ptr::null::<libc::c_void>(), 0_usize);
+    // SAFETY: with this flag the call reads no memory, opens nothing and gives a number back.
+    #[allow(unsafe_code)]
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            nothing,
+            size,
+            asks_for_version,
+        )
+    };
+    let error = std::io::Error::last_os_error();
+    if version < 0 && error.raw_os_error() != Some(libc::ENOSYS) {
+        return format!("the container or the kernel forbids Landlock: {error}");
+    }
+    "this kernel has no Landlock, or the container hides it".to_owned()
 }
 
 /// What a kernel of this version of the interface cannot hold.

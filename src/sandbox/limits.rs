@@ -4,7 +4,7 @@ use std::io::Result;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::Role;
+use super::{Holding, Role};
 
 /// Address space of a decoder.
 pub const DECODER_MEMORY: u64 = 512 << 20;
@@ -15,28 +15,38 @@ const DECODER_FILES: u64 = 4;
 /// Open files of a worker: graphs are mapped, a bundle's files are read one after the other.
 const WORKER_FILES: u64 = 256;
 
-/// Limits this process for good.
-pub(super) fn set(role: Role) -> Result<()> {
+/// What a decoder is bound to.
+const DECODER: &[(Resource, u64)] = &[
     // A core dump would hold an image.
-    bound(Resource::Core, 0)?;
-    match role {
-        Role::Decoder => {
-            bound(Resource::As, DECODER_MEMORY)?;
-            bound(Resource::Cpu, DECODER_SECONDS)?;
-            bound(Resource::Fsize, 0)?;
-            bound(Resource::Nofile, DECODER_FILES)?;
-            // Root is not held by it: the filter of calls holds root as well.
-            #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-            bound(Resource::Nproc, 0)?;
+    (Resource::Core, 0),
+    (Resource::As, DECODER_MEMORY),
+    (Resource::Cpu, DECODER_SECONDS),
+    (Resource::Fsize, 0),
+    (Resource::Nofile, DECODER_FILES),
+    // Root is not held by it: the filter of calls holds root as well.
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    (Resource::Nproc, 0),
+];
+/// What a worker is: threads count as processes of its user, and what it reads into memory as a
+/// file.
+const WORKER: &[(Resource, u64)] = &[(Resource::Core, 0), (Resource::Nofile, WORKER_FILES)];
+
+/// Limits this process for good, as far as the system lets it; says what holds.
+pub(super) fn set(role: Role) -> Holding {
+    let limits = match role {
+        Role::Decoder => DECODER,
+        Role::Worker => WORKER,
+    };
+    for (resource, most) in limits {
+        if let Err(error) = bound(*resource, *most) {
+            return Holding::Nothing(format!("limits cannot be set ({resource:?}): {error}"));
         }
-        // Threads count as processes of its user, and what it reads into memory as a file.
-        Role::Worker => bound(Resource::Nofile, WORKER_FILES)?,
     }
-    Ok(())
+    Holding::Whole(words(role))
 }
 
 /// The same in words.
-pub(super) fn words(role: Role) -> String {
+fn words(role: Role) -> String {
     match role {
         Role::Decoder => format!(
             "{} MiB of memory, {DECODER_SECONDS} s of processor time, no file, no process",
@@ -46,10 +56,16 @@ pub(super) fn words(role: Role) -> String {
     }
 }
 
-/// One that was lower before stays so: nobody may raise a limit but root.
+/// One that was lower before stays so: nobody may raise a limit but root. The first one is to
+/// none, for which nothing is asked: where the system forbids the call it forbids both.
 fn bound(resource: Resource, most: u64) -> Result<()> {
-    let before = rustix::process::getrlimit(resource).maximum;
-    let most = before.map_or(most, |before| before.min(most));
+    let most = match most {
+        0 => 0,
+        most => {
+            let before = rustix::process::getrlimit(resource).maximum;
+            before.map_or(most, |before| before.min(most))
+        }
+    };
     let limit = Rlimit {
         current: Some(most),
         maximum: Some(most),

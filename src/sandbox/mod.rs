@@ -133,47 +133,39 @@ pub fn begin() -> Begun {
 
 impl Begun {
     /// Confines this process to decoding what it has open as standard input.
-    ///
-    /// # Errors
-    /// Where a limit cannot be set.
-    pub fn decoder(self) -> Result<Report> {
+    pub fn decoder(self) -> Report {
         self.confine(Role::Decoder, &[])
     }
 
     /// Confines this process to computing on threads, and to reading these files and what lies
     /// beneath these folders; those that are not there are left out.
-    ///
-    /// # Errors
-    /// Where a limit cannot be set.
-    pub fn worker(self, readable: &[PathBuf]) -> Result<Report> {
+    pub fn worker(self, readable: &[PathBuf]) -> Report {
         self.confine(Role::Worker, readable)
     }
 
     #[cfg(target_os = "linux")]
-    fn confine(self, role: Role, readable: &[PathBuf]) -> Result<Report> {
+    fn confine(self, role: Role, readable: &[PathBuf]) -> Report {
         let Self(mut report) = self;
         // Asked for once, by a file or a call that is out of reach later, and kept.
         let _ = rustix::param::page_size();
         report.add(Part::Rights, rights::give_up(role));
         let hidden = hide_memory().map(|()| "no core dump, no other process reads it");
         report.add(Part::Memory, hidden.into());
-        limits::set(role)?;
-        report.add(Part::Limits, Holding::Whole(limits::words(role)));
+        report.add(Part::Limits, limits::set(role));
         report.add(Part::Files, files::restrict(role, readable));
         // The last one: it leaves no call to set the others by.
         report.add(Part::Calls, calls::filter(role));
-        Ok(report)
+        report
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn confine(self, role: Role, _: &[PathBuf]) -> Result<Report> {
+    fn confine(self, role: Role, _: &[PathBuf]) -> Report {
         let Self(mut report) = self;
-        limits::set(role)?;
-        report.add(Part::Limits, Holding::Whole(limits::words(role)));
+        report.add(Part::Limits, limits::set(role));
         for part in [Part::Rights, Part::Memory, Part::Files, Part::Calls] {
             report.add(part, Holding::Nothing(LINUX_ALONE.to_owned()));
         }
-        Ok(report)
+        report
     }
 }
 

@@ -43,9 +43,16 @@ fn check(held: &Held, has_filter: bool) -> SelfCheck {
         return SelfCheck::passed(name, held.what.clone());
     }
     let cure = match held.part {
-        Part::Files => "use a kernel from 6.12 on with Landlock in lsm=; the other parts hold",
+        Part::Files => {
+            "allow landlock_* in the container's seccomp profile, or use a kernel from 6.12 on with \
+             Landlock in lsm=; the other parts hold"
+        }
         Part::Calls => {
-            "use a kernel with seccomp filters on x86-64 or 64-bit ARM; the other parts hold"
+            "allow seccomp and prctl in the container's seccomp profile, or use a kernel with \
+             seccomp filters on x86-64 or 64-bit ARM; the other parts hold"
+        }
+        Part::Limits => {
+            "allow prlimit64 and setrlimit in the container's seccomp profile; the other parts hold"
         }
         _ => "look at what the kernel or the container forbids; the other parts hold",
     };

@@ -72,7 +72,7 @@ fn confine(folder: &Path, trust: &Trust) -> Result<Option<File>> {
     let begun = sandbox::begin();
     engine::look_at_machine();
     let memory = File::open("/proc/self/statm").ok();
-    let report = begun.worker(&files_of(folder, trust))?;
+    let report = begun.worker(&files_of(folder, trust));
     for held in report.lacking() {
         log::warn!("the worker is not confined in full: {}", held.what);
     }

@@ -12,7 +12,7 @@ use crate::sandbox;
 /// Decodes standard input.
 ///
 /// # Errors
-/// Where a limit cannot be set or the parent has gone.
+/// Where the parent has gone.
 pub fn decode_as_child(wanted: Wanted) -> Result<()> {
     decode_as_child_by(wanted, |bytes, frame| decode_frame(bytes, NAME, frame))
 }
@@ -26,7 +26,7 @@ pub fn decode_as_child_by(
     decode: impl FnOnce(&[u8], FrameChoice) -> std::result::Result<Image, Refusal>,
 ) -> Result<()> {
     end_with_parent()?;
-    let report = sandbox::begin().decoder()?;
+    let report = sandbox::begin().decoder();
     // A decoder's panic is told as a refusal; its words could hold the file's.
     std::panic::set_hook(Box::new(|_| {}));
     let mut out = std::io::stdout().lock();
