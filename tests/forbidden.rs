@@ -65,7 +65,7 @@ fn what_is_forbidden_is_told_with_the_way_out_and_the_rest_holds() {
         );
         assert_eq!(find("sandbox_rights")["verdict"], "passed", "{said}");
         assert_eq!(find("sandbox_calls")["verdict"], "passed", "{said}");
-        // A worker starts, and answers the self-test.
+        // Nothing else fails by it.
         let failed: Vec<_> = checks.iter().filter(|c| c["verdict"] == "failed").collect();
         assert!(failed.is_empty(), "{failed:?}");
     }
