@@ -24,7 +24,7 @@ Checkpoints are folders as `transformers` saves them (facebook/sam2-hiera-tiny,
 facebook/sam2.1-hiera-tiny, openai/clip-vit-base-patch32 or -patch16) or SAM2's own .pt
 file. Where medfocus has been built, the bundle is verified at the end.
 """
-VOCABULARY = ROOT.parent / "shared/data/clip/bpe_simple_vocab_16e6.txt.gz"
+VOCABULARY = ROOT / "scripts/vocabulary/bpe_simple_vocab_16e6.txt.gz"
 
 
 class UsageError(Exception):
@@ -46,7 +46,7 @@ def parser_of(command: str, about: str | None, examples: str) -> argparse.Argume
         type=Path,
         metavar="FILE",
         default=VOCABULARY,
-        help="CLIP's bpe_simple_vocab_16e6.txt.gz (default: shared/data/clip, beside the clone)",
+        help="CLIP's bpe_simple_vocab_16e6.txt.gz (default: the one in scripts/vocabulary)",
     )
     return parser
 

@@ -307,8 +307,8 @@ def train(arguments: argparse.Namespace) -> None:
 
 def add_vocabulary(parser: argparse.ArgumentParser) -> None:
     """Where CLIP's byte-pair vocabulary lies."""
-    root = Path(__file__).resolve().parents[3]
-    vocabulary = root / "shared/data/clip/bpe_simple_vocab_16e6.txt.gz"
+    scripts = Path(__file__).resolve().parents[1]
+    vocabulary = scripts / "vocabulary/bpe_simple_vocab_16e6.txt.gz"
     parser.add_argument("--vocabulary", type=Path, default=vocabulary)
 
 
