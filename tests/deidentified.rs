@@ -243,3 +243,51 @@ fn refusals_of_every_room_leave_the_name_out() {
         );
     }
 }
+
+/// Anybody may have written anything into a header.
+#[test]
+fn what_a_header_says_in_its_own_words_is_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("a.dcm");
+    let pixels = image::open(phantom("chest.png")).unwrap().into_luma8();
+    for (tag, words) in [
+        (tags::MODALITY, [PATIENT, "CHEST", "PA", "MONOCHROME2"]),
+        (
+            tags::BODY_PART_EXAMINED,
+            ["DX", PATIENT, "PA", "MONOCHROME2"],
+        ),
+        (tags::VIEW_POSITION, ["DX", "CHEST", PATIENT, "MONOCHROME2"]),
+        (
+            tags::PHOTOMETRIC_INTERPRETATION,
+            ["DX", "CHEST", "PA", PATIENT],
+        ),
+    ] {
+        let attributes = [
+            tags::MODALITY,
+            tags::BODY_PART_EXAMINED,
+            tags::VIEW_POSITION,
+            tags::PHOTOMETRIC_INTERPRETATION,
+        ];
+        let words = words.map(|word| word.to_uppercase());
+        let elements = attributes.into_iter().zip(&words);
+        write_grey(
+            &image,
+            &pixels,
+            elements.map(|(tag, text)| word(tag, VR::CS, text)),
+        );
+        for more in [
+            &["--exam", "lung_tb2"][..],
+            &["--exam", "lung_tb2", "--force"],
+            &["--exam", "lung_tb2", "--format", "json"],
+            &[],
+        ] {
+            let fixed = ["classify", image.to_str().unwrap(), "--deidentify"];
+            let output = medfocus(&[&fixed[..], more].concat());
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(
+                !said.to_uppercase().contains(&PATIENT.to_uppercase()),
+                "{tag} {more:?}: {said}"
+            );
+        }
+    }
+}

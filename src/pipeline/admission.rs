@@ -128,7 +128,10 @@ impl Checked {
 pub(super) fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -> Finding {
     (finding.gate, finding.guard) = (gate.check, guard.check);
     for forced in [gate.forced, guard.forced].into_iter().flatten() {
-        finding.reasons.push(format!("forced: {forced}"));
+        // The finding goes on to where nothing may tell whose image it is.
+        finding
+            .reasons
+            .push(format!("forced: {}", forced.untelling()));
     }
     for (check, note) in [(gate.check, NO_GATE), (guard.check, NO_GUARD)] {
         if check == Check::Absent {
