@@ -6,6 +6,7 @@
 
 mod anatomy;
 mod classes;
+mod codecs;
 mod deflated;
 mod frames;
 mod head;
@@ -137,11 +138,11 @@ fn values(header: &Header<'_>, name: &str, frame: usize) -> Result<Stored, Refus
         NoValues::TooMany(what) => too_many(name, what),
         NoValues::Contradicted(why) => contradicted(
             name,
-            &format!("{why}; {}", stored::name_of(header.transfer_syntax)),
+            &format!("{why}; {}", codecs::name_of(header.transfer_syntax)),
         ),
         NoValues::Broken(why) => unreadable(
             name,
-            &format!("{why}; {}", stored::name_of(header.transfer_syntax)),
+            &format!("{why}; {}", codecs::name_of(header.transfer_syntax)),
         ),
     })
 }

@@ -3,23 +3,16 @@
 //! Values come out as the file means them: sign extended, colour as RGB, palette indices
 //! as they are. How they are to be looked at is `shown.rs`'s business.
 
-use std::io::Cursor;
-
 use dicom_core::Tag;
 use dicom_core::value::Value;
-use dicom_dictionary_std::{tags, uids};
-use jpeg_decoder::{ColorTransform, PixelFormat};
+use dicom_dictionary_std::tags;
 
 use super::head::EXPLICIT_BIG_ENDIAN;
 use super::header::Header;
-use super::{frames, jpeg_ls, rle};
-use crate::image::jpeg;
+use super::{codecs, frames};
 
 /// Most samples that one frame may hold: 4 bytes each, and 96 MiB together.
 pub(super) const MOST_SAMPLES: usize = 24 << 20;
-
-/// A JPEG 2000 codestream's first two markers.
-const CODESTREAM_2000: [u8; 4] = [0xff, 0x4f, 0xff, 0x51];
 
 /// The photometric interpretations that are read (PS3.3, C.7.6.3.1.2).
 const MODELS: [&str; 8] = [
@@ -46,11 +39,11 @@ pub(super) enum NoValues {
     TooMany(String),
 }
 
-fn broken(why: impl Into<String>) -> NoValues {
+pub(super) fn broken(why: impl Into<String>) -> NoValues {
     NoValues::Broken(why.into())
 }
 
-fn contradicted(why: impl Into<String>) -> NoValues {
+pub(super) fn contradicted(why: impl Into<String>) -> NoValues {
     NoValues::Contradicted(why.into())
 }
 
@@ -104,16 +97,16 @@ impl Stored {
 }
 
 /// What the header says of the pixels.
-struct Layout {
-    columns: usize,
-    rows: usize,
-    samples: usize,
-    allocated: usize,
-    stored: u32,
-    high: u32,
-    signed: bool,
-    planar: bool,
-    model: String,
+pub(super) struct Layout {
+    pub columns: usize,
+    pub rows: usize,
+    pub samples: usize,
+    pub allocated: usize,
+    pub stored: u32,
+    pub high: u32,
+    pub signed: bool,
+    pub planar: bool,
+    pub model: String,
 }
 
 impl Layout {
@@ -181,26 +174,26 @@ impl Layout {
         Ok(layout)
     }
 
-    fn pixels(&self) -> usize {
+    pub fn pixels(&self) -> usize {
         self.columns * self.rows
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.pixels() * self.samples
     }
 
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.allocated / 8
     }
 }
 
 /// Patterns side by side, and what the decoder knows better than the header.
-struct Decoded {
-    patterns: Vec<u32>,
+pub(super) struct Decoded {
+    pub patterns: Vec<u32>,
     /// Bits in use, where the codestream says so.
-    bits: Option<u32>,
+    pub bits: Option<u32>,
     /// Whether the decoder made RGB of the file's colour model.
-    is_rgb: bool,
+    pub is_rgb: bool,
 }
 
 /// Reads frame `frame`, counted from 0.
@@ -218,7 +211,7 @@ pub(super) fn read(header: &Header<'_>, frame: usize) -> Result<Stored, NoValues
                 return Err(broken("the file ends within the pixel data"));
             }
             let data = frames::of(&fragments, sequence.offset_table(), header.frames(), frame)?;
-            encapsulated(header.transfer_syntax, &layout, &data)?
+            codecs::decode(header.transfer_syntax, &layout, &data)?
         }
         Value::Sequence(_) => return Err(broken("the pixel data is a sequence of items")),
     };
@@ -358,7 +351,7 @@ fn interleaved(planes: &[u32], pixels: usize) -> Vec<u32> {
 }
 
 /// Little-endian samples as patterns whose lowest bit is the lowest stored one.
-fn patterns(bytes: &[u8], layout: &Layout, swapped: bool) -> Vec<u32> {
+pub(super) fn patterns(bytes: &[u8], layout: &Layout, swapped: bool) -> Vec<u32> {
     let low = layout.high + 1 - layout.stored;
     match layout.allocated {
         8 => bytes.iter().map(|&b| u32::from(b) >> low).collect(),
@@ -384,169 +377,4 @@ fn is_delimited(bytes: &[u8], last: &[u8]) -> bool {
     places
         .filter(|(_, window)| *window == DELIMITER)
         .any(|(at, _)| bytes[..at].ends_with(last))
-}
-
-fn encapsulated(syntax: &str, layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
-    match syntax {
-        uids::RLE_LOSSLESS => {
-            let bytes = rle::decode(data, layout.pixels(), layout.samples, layout.bytes())
-                .map_err(broken)?;
-            Ok(Decoded {
-                patterns: patterns(&bytes, layout, false),
-                bits: None,
-                is_rgb: false,
-            })
-        }
-        uids::JPEG_BASELINE8_BIT
-        | uids::JPEG_EXTENDED12_BIT
-        | uids::JPEG_LOSSLESS
-        | uids::JPEG_LOSSLESS_SV1 => classic_jpeg(layout, data),
-        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => {
-            let picture = jpeg_ls::decode(data, MOST_SAMPLES).map_err(broken)?;
-            same_size(layout, picture.width, picture.height, picture.components)?;
-            Ok(Decoded {
-                patterns: picture.samples.into_iter().map(u32::from).collect(),
-                bits: None,
-                is_rgb: false,
-            })
-        }
-        uids::JPEG2000_LOSSLESS
-        | uids::JPEG2000
-        | uids::HTJ2K_LOSSLESS
-        | uids::HTJ2K_LOSSLESS_RPCL
-        | uids::HTJ2K => jpeg_2000(layout, data),
-        uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN | EXPLICIT_BIG_ENDIAN => {
-            Err(NoValues::Unsupported(
-                "the pixel data is compressed, and no transfer syntax says how".to_owned(),
-            ))
-        }
-        other => Err(NoValues::Unsupported(format!(
-            "transfer syntax {} is not decoded",
-            name_of(other)
-        ))),
-    }
-}
-
-/// The transfer syntax's name, and its UID where it has none.
-pub(super) fn name_of(uid: &str) -> String {
-    use dicom_encoding::TransferSyntaxIndex;
-    dicom_transfer_syntax_registry::TransferSyntaxRegistry
-        .get(uid)
-        .map_or_else(
-            || uid.to_owned(),
-            |syntax| format!("{} ({uid})", syntax.name()),
-        )
-}
-
-fn same_size(
-    layout: &Layout,
-    width: usize,
-    height: usize,
-    components: usize,
-) -> Result<(), NoValues> {
-    if (width, height, components) == (layout.columns, layout.rows, layout.samples) {
-        return Ok(());
-    }
-    Err(contradicted(format!(
-        "the compressed picture is {width} x {height} with {components} components; the header \
-         says {} x {} with {}",
-        layout.columns, layout.rows, layout.samples
-    )))
-}
-
-/// ITU-T T.81: baseline, extended with 8 bits, and lossless.
-fn classic_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
-    let Some(colours) = jpeg::colours(data) else {
-        return Err(broken("the JPEG ends before its end-of-image marker"));
-    };
-    let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(data));
-    let failed = |error: jpeg_decoder::Error| match error {
-        jpeg_decoder::Error::Unsupported(what) => {
-            NoValues::Unsupported(format!("the JPEG uses {what:?}"))
-        }
-        other => broken(other.to_string()),
-    };
-    decoder.read_info().map_err(failed)?;
-    let is_ybr = layout.model.starts_with("YBR_FULL");
-    // The codestream's own word on its colours comes before the header's.
-    if layout.samples == 3 && !colours.are_said {
-        decoder.set_color_transform(if is_ybr {
-            ColorTransform::YCbCr
-        } else {
-            ColorTransform::RGB
-        });
-    }
-    let bytes = decoder.decode().map_err(failed)?;
-    let info = decoder.info().ok_or_else(|| broken("no frame header"))?;
-    let (components, wide) = match info.pixel_format {
-        PixelFormat::L8 => (1, false),
-        PixelFormat::L16 => (1, true),
-        PixelFormat::RGB24 => (3, false),
-        PixelFormat::CMYK32 => (4, false),
-    };
-    same_size(layout, info.width.into(), info.height.into(), components)?;
-    let patterns = if wide {
-        let pairs = bytes.chunks_exact(2);
-        pairs
-            .map(|b| u32::from(u16::from_ne_bytes([b[0], b[1]])))
-            .collect()
-    } else {
-        bytes.into_iter().map(u32::from).collect()
-    };
-    Ok(Decoded {
-        patterns,
-        bits: None,
-        // Nothing is converted in a lossless one.
-        is_rgb: !colours.is_lossless,
-    })
-}
-
-/// ISO/IEC 15444-1 and, for high throughput, 15444-15.
-fn jpeg_2000(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
-    let strict = jpeg2k::DecodeParameters::new().strict(true);
-    let image = jpeg2k::Image::from_bytes_with(data, strict)
-        .map_err(|error| broken(format!("JPEG 2000: {error}")))?;
-    let components = image.components();
-    let Some(first) = components.first() else {
-        return Err(broken("JPEG 2000: no component"));
-    };
-    let (width, height) = (first.width() as usize, first.height() as usize);
-    same_size(layout, width, height, components.len())?;
-    if components.iter().any(|c| c.data().len() != layout.pixels()) {
-        return Err(NoValues::Unsupported(
-            "JPEG 2000 with subsampled components".to_owned(),
-        ));
-    }
-    let planes: Vec<&[i32]> = components.iter().map(|c| c.data()).collect();
-    let patterns = (0..layout.pixels())
-        .flat_map(|i| planes.iter().map(move |plane| plane[i].cast_unsigned()))
-        .collect();
-    Ok(Decoded {
-        patterns,
-        // Where the header and the codestream differ, the sign bit is the codestream's.
-        bits: Some(first.precision()).filter(|bits| (1..=32).contains(bits)),
-        is_rgb: has_own_transform(data),
-    })
-}
-
-/// Whether the codestream made its components of RGB, and the decoder RGB of them again
-/// (ISO/IEC 15444-1, A.6.1: the multiple component transformation of the COD marker).
-fn has_own_transform(data: &[u8]) -> bool {
-    const COD: [u8; 2] = [0xff, 0x52];
-    // Behind the marker: length, style of coding, progression, layers.
-    const TRANSFORM: usize = 8;
-    let main = data.windows(4).position(|four| four == CODESTREAM_2000);
-    let Some(mut at) = main.map(|start| start + 2) else {
-        return false;
-    };
-    while let Some(&[mark, kind, high, low]) = data.get(at..at + 4) {
-        if [mark, kind] == COD {
-            return data.get(at + TRANSFORM) == Some(&1);
-        }
-        if mark != 0xff {
-            return false;
-        }
-        at += 2 + usize::from(u16::from_be_bytes([high, low]));
-    }
-    false
 }
