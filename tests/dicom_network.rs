@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::peer::command;
 use common::receivers::{archive, dead_port};
 use common::{root, starter};
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
@@ -153,23 +154,6 @@ impl Drop for Device {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn command(class: &str, field: u16, data: u16, instance: Option<&str>) -> Vec<u8> {
-    let number = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
-    let uid = |tag, value: &str| DataElement::new(tag, VR::UI, PrimitiveValue::from(value));
-    let mut elements = vec![
-        uid(tags::AFFECTED_SOP_CLASS_UID, class),
-        number(tags::COMMAND_FIELD, field),
-        number(tags::MESSAGE_ID, 7),
-        number(tags::COMMAND_DATA_SET_TYPE, data),
-    ];
-    elements.extend(instance.map(|i| uid(tags::AFFECTED_SOP_INSTANCE_UID, i)));
-    let mut bytes = Vec::new();
-    InMemDicomObject::command_from_element_iter(elements)
-        .write_dataset_with_ts(&mut bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased())
-        .unwrap();
-    bytes
 }
 
 fn piece(context: u8, kind: PDataValueType, data: Vec<u8>) -> Pdu {

@@ -76,15 +76,7 @@ impl Place {
 
     /// The worker stands still on a case of the console.
     fn hold(&mut self) -> Hold {
-        let hold = Hold::worker(&self.device);
-        let brain = phantom("brain.png");
-        let case = self
-            .console
-            .ask(&format!("CASE:RUN \"{}\"", brain.display()));
-        let running = format!("{case} running");
-        self.console
-            .wait_for(&format!("CASE:STAT? {case}"), &running);
-        hold
+        Hold::on_a_case(&self.device, &mut self.console)
     }
 
     fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {

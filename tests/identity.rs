@@ -101,18 +101,6 @@ fn bytes_that_are_not_those_of_their_hash_get_no_answer() {
     assert_eq!(refused["code"], "image_damaged", "{refused}");
 }
 
-/// Has the next cases wait behind one that has begun: no decoder looks at their images yet.
-fn hold_behind_another(clinic: &Clinic) -> Hold {
-    let begun = clinic.device.journal("started").len();
-    let hold = Hold::worker(&clinic.device);
-    let asked = clinic
-        .client()
-        .submit(&image(9), &json!({ "exam": "brain4" }));
-    assert!(asked["case"].is_u64(), "{asked}");
-    clinic.wait_until("begun", || clinic.device.journal("started").len() > begun);
-    hold
-}
-
 #[test]
 fn a_file_is_answered_as_it_was_when_its_case_was_accepted() {
     let mut clinic = Clinic::open("");
@@ -171,7 +159,7 @@ fn a_file_that_is_too_large_to_keep_and_shrinks_is_another_image() {
     assert_eq!(clinic.console.ask(&ask), "2");
     hold.let_go();
     assert_eq!(clinic.answer(2)["code"], "too_large");
-    let hold = hold_behind_another(&clinic);
+    let hold = Hold::on_a_case(&clinic.device, &mut clinic.console);
     assert_eq!(clinic.console.ask(&ask), "4");
     std::fs::write(&path, image(1)).unwrap();
     hold.let_go();
@@ -185,7 +173,7 @@ fn a_stored_image_that_changes_on_the_disk_gets_no_answer() {
     let (path, mine) = (clinic.at("a.png"), image(1));
     std::fs::write(&path, &mine).unwrap();
     assert_eq!(clinic.console.ask("EXAM brain4"), "OK");
-    let hold = hold_behind_another(&clinic);
+    let hold = Hold::on_a_case(&clinic.device, &mut clinic.console);
     let ask = format!("CASE:RUN \"{}\"", path.display());
     assert_eq!(clinic.console.ask(&ask), "2");
     let stored = clinic
@@ -468,7 +456,7 @@ fn right_bytes_take_the_place_of_damaged_ones() {
         std::fs::read(&kept).is_ok_and(|kept| kept == bytes)
     });
     // In the store, too: what is sent again is not taken for what lies there.
-    let hold = hold_behind_another(&clinic);
+    let hold = Hold::on_a_case(&clinic.device, &mut clinic.console);
     assert_eq!(clinic.client().submit(&bytes, &exam)["case"], 4);
     let stored = clinic
         .at("state/images")

@@ -58,15 +58,7 @@ impl Place {
 
     /// Gives the one worker something to wait for.
     fn hold(&mut self) -> Hold {
-        let hold = Hold::worker(&self.device);
-        let brain = phantom("brain.png");
-        let case = self
-            .console
-            .ask(&format!("CASE:RUN \"{}\"", brain.display()));
-        let running = format!("{case} running");
-        self.console
-            .wait_for(&format!("CASE:STAT? {case}"), &running);
-        hold
+        Hold::on_a_case(&self.device, &mut self.console)
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::console::Cable;
 use super::device::{Device, PATIENCE};
+use super::phantom;
 
 /// A worker that was stopped; it goes on when this is dropped.
 pub struct Hold(Pid);
@@ -22,6 +24,17 @@ impl Hold {
             assert!(begin.elapsed() < PATIENCE, "no worker: {}", device.log());
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
+    }
+
+    /// The same while a case of the console runs: whatever is given to the device now waits behind
+    /// it, and no decoder looks at its image yet.
+    pub fn on_a_case(device: &Device, console: &mut Cable) -> Self {
+        let hold = Self::worker(device);
+        let brain = phantom("brain.png");
+        let case = console.ask(&format!("CASE:RUN \"{}\"", brain.display()));
+        let running = format!("{case} running");
+        console.wait_for(&format!("CASE:STAT? {case}"), &running);
+        hold
     }
 
     /// Lets it go on.

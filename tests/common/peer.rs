@@ -160,7 +160,8 @@ fn packed(pdu: &Pdu) -> Vec<u8> {
     bytes
 }
 
-fn command(class: &str, field: u16, data: u16, instance: Option<&str>) -> Vec<u8> {
+/// A command set (PS3.7, 6.3).
+pub fn command(class: &str, field: u16, data: u16, instance: Option<&str>) -> Vec<u8> {
     let number = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
     let uid = |tag, value: &str| DataElement::new(tag, VR::UI, PrimitiveValue::from(value));
     let mut elements = vec![
