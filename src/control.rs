@@ -132,7 +132,8 @@ pub struct Status {
     pub state: String,
     /// Why no case is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<String>,
+    #[serde(rename = "trouble")]
+    pub device_fault: Option<String>,
     /// The case that runs.
     pub case: Option<u64>,
     /// Cases that wait.
@@ -169,7 +170,8 @@ pub struct Refused {
     /// What is wrong.
     pub message: String,
     /// What to do about it.
-    pub cure: String,
+    #[serde(rename = "cure")]
+    pub help: String,
     /// When to ask again, in milliseconds; absent where asking again does not help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
@@ -290,7 +292,7 @@ mod tests {
         let refused = Refused {
             code: "busy".to_owned(),
             message: "too many wait".to_owned(),
-            cure: "ask again".to_owned(),
+            help: "ask again".to_owned(),
             retry_ms: Some(500),
             highest: None,
         };

@@ -99,9 +99,9 @@ impl KeyError {
     }
 
     /// What the user can do about it.
-    pub fn cure(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
-            Self::File(error) => error.cure(),
+            Self::File(error) => error.help(),
             Self::NoChance(_) => "start the device again; report it where it stays like this",
             Self::Malformed { .. } => {
                 "put the file back from a copy; where there is none, remove device-key and \

@@ -1,4 +1,4 @@
-//! The words of an answer, shared by every room. Holds no behaviour beyond
+//! The words of an answer, shared by every module. Holds no behaviour beyond
 //! naming things, and of the patient no more than age and sex.
 
 mod help;
@@ -211,7 +211,7 @@ impl Refusal {
         }
     }
 
-    /// The same, naming the file: rooms that know pixels only leave it out.
+    /// The same, naming the file: modules that know pixels only leave it out.
     #[must_use]
     pub fn about(self, file: &str) -> Self {
         Self {

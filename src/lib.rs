@@ -5,9 +5,9 @@
 //! region of interest, and a fusion head joins the region-aware embedding with
 //! text prototypes.
 //!
-//! The rooms, lowest first; arrows only ever point up this list:
+//! The modules, lowest first; arrows only ever point up this list:
 //!
-//! | room | what it is for |
+//! | module | what it is for |
 //! |---|---|
 //! | [`sha256`] | what content is known by |
 //! | [`hex`] | bytes as text |

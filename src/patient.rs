@@ -4,7 +4,7 @@
 //! What an image says of itself and what a caller says (command line, console, socket, link)
 //! becomes one [`PatientSaid`] for the gate, and a [`Patient`] for the finding, the journal and
 //! the reports. Nothing is ever guessed: what cannot be read is unknown, and what is said in two
-//! ways is told in none. Never in a log line. Names no other room.
+//! ways is told in none. Never in a log line. Names no other module.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};

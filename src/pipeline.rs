@@ -258,13 +258,13 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
     let prediction_set = prediction_set(exam, &values);
     let weighed = weigh(spec, answer, &values, prediction_set.as_ref());
     let mut reasons = reasons(image, reading);
-    reasons.extend(gate::unknown(&spec.gate(), &image.said.patient));
+    reasons.extend(gate::unknown(&spec.gate(), &image.metadata.patient));
     reasons.extend(weighed.reasons);
     Finding {
         case: case_id(image, &spec.name),
         exam: spec.name.clone(),
         answer,
-        patient: image.said.patient.known(),
+        patient: image.metadata.patient.known(),
         probabilities,
         prediction_set,
         triage_level: weighed.level,
@@ -298,7 +298,7 @@ fn prediction_set(exam: &Exam, values: &[f64]) -> Option<PredictionSet> {
 
 /// The id of a case without a journal: the same bytes, frame and exam give the same id.
 pub fn case_id(image: &Image, exam: &str) -> String {
-    let frame = match image.said.frame {
+    let frame = match image.metadata.frame {
         Some((frame, 2..)) => format!("f{frame}-"),
         _ => String::new(),
     };
@@ -349,13 +349,13 @@ fn whole_and_focused(
 /// What a reader must know of the image and its region.
 fn reasons(image: &Image, reading: &Reading) -> Vec<String> {
     let mut reasons = Vec::new();
-    if let Some((frame, count @ 2..)) = image.said.frame {
+    if let Some((frame, count @ 2..)) = image.metadata.frame {
         reasons.push(format!("frame: {frame} of {count} was read"));
     }
-    if let Some(window) = &image.said.window {
+    if let Some(window) = &image.metadata.window {
         reasons.push(format!("window: {window}"));
     }
-    reasons.extend(image.said.notes.iter().cloned());
+    reasons.extend(image.metadata.notes.iter().cloned());
     if reading.mask.bbox().is_none() {
         reasons
             .push("no_region: the segmenter found no region; the whole image was read".to_owned());

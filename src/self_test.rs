@@ -59,7 +59,7 @@ impl SelfTestError {
     }
 
     /// The way out.
-    pub fn cure(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         if self.lacks_memory() {
             MORE_MEMORY
         } else {

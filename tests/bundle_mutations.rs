@@ -45,7 +45,7 @@ fn a_signed_bundle_is_refused_or_the_same_to_the_byte() {
                     assert_eq!(found.sha256, sha256);
                     passed += 1;
                 }
-                Err(error) => assert!(!error.cure().is_empty(), "{error}"),
+                Err(error) => assert!(!error.help().is_empty(), "{error}"),
             }
         }
         // Only the signature's first line, which nobody signs, may be another.

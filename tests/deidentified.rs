@@ -114,9 +114,9 @@ fn a_picture_is_shown_by_its_kind_and_its_header() {
             continue;
         }
         assert_eq!(answer["code"], "burned_in", "{case:?}");
-        let cure = answer["cure"].as_str().unwrap();
+        let help = answer["cure"].as_str().unwrap();
         for way_out in ["--nothing-burned-in", "(0028,0301) = NO"] {
-            assert!(cure.contains(way_out), "{cure}");
+            assert!(help.contains(way_out), "{help}");
         }
         // A person has looked; what the header says outright stands.
         let (code, answer) = shown(&path, &["--nothing-burned-in"]);

@@ -213,7 +213,7 @@ proptest! {
         object.write_dataset_with_ts(&mut bytes, &EXPLICIT_VR_LITTLE_ENDIAN.erased()).unwrap();
         match decode_frame(&bytes, "any", FrameChoice::default()) {
             Ok(image) => {
-                if let Some([x, y, width, height]) = image.said.region {
+                if let Some([x, y, width, height]) = image.metadata.region {
                     prop_assert!(x + width <= image.width && y + height <= image.height);
                 }
                 prop_assert!(image.cleaned().is_ok_and(|cleaned| cleaned.width == image.width));
@@ -291,7 +291,7 @@ fn white_is_what_the_presentation_shape_says_and_else_the_photometric_interpreta
         let image = shown(&object).unwrap();
         let first = if inverted { 255 } else { 0 };
         assert_eq!(luma(&image)[0], first, "{photometric} {shape:?}");
-        let notes = &image.said.notes;
+        let notes = &image.metadata.notes;
         let is_noted = notes
             .iter()
             .any(|note| note.starts_with("inversion_disputed: "));
@@ -437,7 +437,7 @@ fn padding_takes_no_part_and_a_window_that_is_none_is_left_out() {
             word(tags::WINDOW_WIDTH, width),
         ];
         window.extend(function.map(|function| word(tags::VOILUT_FUNCTION, function)));
-        let said = deep(window).said;
+        let said = deep(window).metadata;
         let is_used = said
             .window
             .as_ref()

@@ -50,7 +50,7 @@ fn every_picture_that_other_programs_wrote_is_read_by_its_number() {
         let bytes = std::fs::read(vectors().join(&row[0])).unwrap();
         let (number, count): (u32, u32) = (row[1].parse().unwrap(), row[2].parse().unwrap());
         let image = decode_frame(&bytes, "file", FrameChoice::Number(number)).expect(&what);
-        assert_eq!(image.said.frame, Some((number, count)), "{what}");
+        assert_eq!(image.metadata.frame, Some((number, count)), "{what}");
         let hash: String = Sha256::digest(luma(&image))
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -107,7 +107,7 @@ fn pictures_one_behind_the_other_are_several() {
             let one = read(&both, FrameChoice::Number(number));
             let alone = read(alone, FrameChoice::Unsaid);
             assert_eq!(one.pixels, alone.pixels, "{format:?} {number}");
-            assert_eq!(one.said.frame, Some((number, 2)));
+            assert_eq!(one.metadata.frame, Some((number, 2)));
             assert_ne!(one.sha256, alone.sha256, "the file's");
         }
         // Half of the second is there all the same.
@@ -182,8 +182,8 @@ fn several_pages_are_answered_one_by_one_or_not_at_all() {
     assert_valid(&answers[0]);
     let told = answers[0]["message"].as_str().unwrap();
     assert!(told.contains("holds 2 pictures"), "{told}");
-    let cure = answers[0]["cure"].as_str().unwrap();
-    assert!(cure.contains("1 to 2 with --frame"), "{cure}");
+    let help = answers[0]["cure"].as_str().unwrap();
+    assert!(help.contains("1 to 2 with --frame"), "{help}");
 
     let (answers, exit) = classify(&[&path, "--exam", "brain4", "--frame", "2"]);
     assert_eq!((&answers[0]["status"], exit), (&"finding".into(), 0));

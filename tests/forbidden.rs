@@ -33,20 +33,20 @@ fn what_is_forbidden_is_told_with_the_way_out_and_the_rest_holds() {
         calls: &'static [i64],
         check: &'static str,
         says: &'static str,
-        cure: &'static str,
+        help: &'static str,
     }
     let cases = [
         Case {
             calls: &[libc::SYS_landlock_create_ruleset],
             check: "sandbox_files",
             says: "the container or the kernel forbids Landlock",
-            cure: "the container's seccomp profile",
+            help: "the container's seccomp profile",
         },
         Case {
             calls: &[libc::SYS_prlimit64, libc::SYS_setrlimit],
             check: "sandbox_limits",
             says: "limits cannot be set",
-            cure: "the container's seccomp profile",
+            help: "the container's seccomp profile",
         },
     ];
     for case in cases {
@@ -60,7 +60,7 @@ fn what_is_forbidden_is_told_with_the_way_out_and_the_rest_holds() {
         assert_eq!(check["verdict"], "warned", "{check}");
         let text = check.to_string();
         assert!(
-            text.contains(case.says) && text.contains(case.cure),
+            text.contains(case.says) && text.contains(case.help),
             "{text}"
         );
         assert_eq!(find("sandbox_rights")["verdict"], "passed", "{said}");

@@ -127,13 +127,13 @@ fn help_speaks_of_what_a_link_can_say() {
         let word = |key: &str| answer[key].as_str().unwrap().to_owned();
         (word("code"), word("cure"))
     };
-    let (code, cure) = told(&answers[0]);
+    let (code, help) = told(&answers[0]);
     assert_eq!(code, "exam_needed");
-    assert_eq!(cure, "send it again with its exam: covid3, lung_tb2");
-    let (code, cure) = told(&answers[1]);
+    assert_eq!(help, "send it again with its exam: covid3, lung_tb2");
+    let (code, help) = told(&answers[1]);
     assert_eq!(code, "several_frames");
-    assert!(cure.contains("as a file of its own"), "{cure}");
-    assert!(!cure.contains("--"), "{cure}");
+    assert!(help.contains("as a file of its own"), "{help}");
+    assert!(!help.contains("--"), "{help}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const EXAM: &str = "lung_tb2";
 
 /// What an image says, and what becomes of it: the patient in the answer, and its codes.
-type Said<'a, W> = (Vec<W>, Value, &'a [&'a str]);
+type ImageMetadata<'a, W> = (Vec<W>, Value, &'a [&'a str]);
 
 /// The chest phantom as PNG with these text chunks.
 fn chest_picture(path: &Path, texts: &[(&str, &str)]) -> String {
@@ -141,7 +141,7 @@ fn what_a_dicom_object_says_is_read_and_an_exam_may_be_for_others() {
         (words, Value::Null, refused)
     };
     let days = [ACQUISITION_DATE, STUDY_DATE, SERIES_DATE, CONTENT_DATE].map(of_day);
-    let cases: Vec<Said<'_, Word<'_>>> = cases.into_iter().chain(days).collect();
+    let cases: Vec<ImageMetadata<'_, Word<'_>>> = cases.into_iter().chain(days).collect();
     for (words, patient, expected) in cases {
         let answer = answer_of(&[&film(&words), "--exam", EXAM]);
         assert_eq!(codes(&answer), expected, "{words:?}: {answer}");
@@ -155,7 +155,7 @@ fn what_a_png_says_is_read_alike() {
     let unread = &["age_unread", "age_unknown"][..];
     let (refused, disputed) = (&["refused age"][..], &["age_disputed"][..]);
     let picture = |texts: &[(&str, &str)]| chest_picture(&folder.path().join("a.png"), texts);
-    let cases: [Said<'_, (&str, &str)>; 9] = [
+    let cases: [ImageMetadata<'_, (&str, &str)>; 9] = [
         (
             vec![("PatientAge", "34"), ("PatientSex", "f")],
             json!({ "age_years": 34, "sex": "F" }),

@@ -223,19 +223,19 @@ fn refused(cable: &mut Cable, path: &str) -> (String, String, String) {
     let case = cable.ask(&format!("CASE:RUN \"{path}\""));
     assert_eq!(cable.wait_for_end(&case), format!("{case} refusal"));
     let answer = cable.ask(&format!("CASE:RES? {case}"));
-    let (head, cure) = answer.split_once(" cure=").unwrap();
+    let (head, help) = answer.split_once(" cure=").unwrap();
     let code = head.split("code=").nth(1).unwrap();
     let code = code.split_whitespace().next().unwrap().to_owned();
     let record = cable.ask(&format!("CASE:RES? {case},JSON"));
     let record: Value = serde_json::from_str(&record).unwrap();
     let recorded = record["cure"].as_str().unwrap().to_owned();
-    for help in [cure, &recorded] {
+    for help in [help, &recorded] {
         assert!(
             !help.contains("--"),
             "an option of the command line: {help}"
         );
     }
-    (code, cure.to_owned(), recorded)
+    (code, help.to_owned(), recorded)
 }
 
 #[test]
@@ -243,33 +243,33 @@ fn help_speaks_of_what_a_console_can_say() {
     let folder = tempfile::tempdir().unwrap();
     let mut cable = Cable::plug(&folder.path().join("port"));
     let _device = Device::start(folder.path(), &["port"], 115_200);
-    let (code, cure, recorded) = refused(&mut cable, &path_of("chest.png"));
+    let (code, help, recorded) = refused(&mut cable, &path_of("chest.png"));
     assert_eq!(code, "exam_needed");
     assert_eq!(
-        cure,
+        help,
         "\"choose one with EXAM, then run it again: covid3, lung_tb2\""
     );
     assert!(recorded.starts_with("say which with exam"), "{recorded}");
     assert_eq!(cable.ask("EXAM brain4"), "OK");
-    let (code, cure, _) = refused(&mut cable, &path_of("chest.png"));
+    let (code, help, _) = refused(&mut cable, &path_of("chest.png"));
     assert_eq!(code, "wrong_modality");
-    assert!(cure.contains("another exam with EXAM"), "{cure}");
+    assert!(help.contains("another exam with EXAM"), "{help}");
     assert_eq!(cable.ask("CASE:ROI 5000,5000,10,10"), "OK");
-    let (code, cure, _) = refused(&mut cable, &path_of("brain.png"));
+    let (code, help, _) = refused(&mut cable, &path_of("brain.png"));
     assert_eq!(code, "prompt_outside");
-    assert!(cure.contains("CASE:ROI"), "{cure}");
+    assert!(help.contains("CASE:ROI"), "{help}");
     let pages = root().join("tests/vectors/pictures/pages.tif");
-    let (code, cure, recorded) = refused(&mut cable, &pages.display().to_string());
+    let (code, help, recorded) = refused(&mut cable, &pages.display().to_string());
     assert_eq!(code, "several_frames");
-    assert!(cure.contains("as a file of its own"), "{cure}");
+    assert!(help.contains("as a file of its own"), "{help}");
     assert!(recorded.contains("as a file of its own"), "{recorded}");
     // What is no file is never waited for.
     let pipe = folder.path().join("pipe.png");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
-    let (code, cure, _) = refused(&mut cable, &pipe.display().to_string());
+    let (code, help, _) = refused(&mut cable, &pipe.display().to_string());
     assert_eq!(code, "not_a_file");
-    assert!(cure.contains("save the image as a file"), "{cure}");
+    assert!(help.contains("save the image as a file"), "{help}");
     assert!(cable.ask("CASE:RUN /dev/zero").starts_with("ERR 37,"));
 }

@@ -181,12 +181,12 @@ fn help_speaks_of_what_a_client_can_say() {
         record["help"],
         json!({ "choose_exam": ["covid3", "lung_tb2"] })
     );
-    let cure = record["cure"].as_str().unwrap();
+    let help = record["cure"].as_str().unwrap();
     assert!(
-        cure.starts_with("say which with exam, in the request"),
-        "{cure}"
+        help.starts_with("say which with exam, in the request"),
+        "{help}"
     );
-    assert!(!cure.contains("--"), "{cure}");
+    assert!(!help.contains("--"), "{help}");
     // What is no file is refused here, at once.
     let pipe = place.home.path().join("pipe.png");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;

@@ -194,7 +194,7 @@ pub enum Report<'a> {
         /// Stable code.
         code: &'a str,
         /// What the user can do about it.
-        cure: &'a str,
+        help: &'a str,
         /// What the bundle may be used for.
         intended_use: &'a str,
     },
@@ -210,7 +210,7 @@ pub enum Report<'a> {
         /// Stable code: why.
         code: &'a str,
         /// What the user can do about it.
-        cure: &'a str,
+        help: &'a str,
     },
     /// Which image the answer that follows is about; said to hosts that told who they are.
     About {
@@ -420,14 +420,14 @@ mod tests {
             Report::Refusal {
                 case: 1,
                 code: text,
-                cure: text,
+                help: text,
                 intended_use: text,
             },
             Report::Aborted { case: 1 },
             Report::Fetched,
             Report::SafeState {
                 code: text,
-                cure: text,
+                help: text,
             },
             Report::About {
                 case: 1,

@@ -209,14 +209,14 @@ fn some_reports() -> Vec<Report<'static>> {
         Report::Refusal {
             case: 2,
             code: "blank",
-            cure: "take the picture again",
+            help: "take the picture again",
             intended_use,
         },
         Report::Aborted { case: 3 },
         Report::Fetched,
         Report::SafeState {
             code: "bundle_hash",
-            cure: "copy the bundle again",
+            help: "copy the bundle again",
         },
         Report::About { case: 300, image },
         Report::Notes {

@@ -13,7 +13,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::{BundleError, MANIFEST};
-use crate::files::{FileError, Folder, Kind, Trouble};
+use crate::files::{Cause, FileError, Folder, Kind};
 
 /// Bytes of the manifest: many exams with many text prompts take a tenth of it.
 pub(super) const MOST_MANIFEST: u64 = 1 << 20;
@@ -162,13 +162,13 @@ fn walk(
 /// Why a bundle cannot be used whose file cannot be read.
 pub(super) fn unreadable(error: FileError) -> BundleError {
     let path = error.path;
-    match error.trouble {
-        Trouble::Link => BundleError::NoFile {
+    match error.cause {
+        Cause::Link => BundleError::NoFile {
             path,
             kind: Kind::Link,
         },
-        Trouble::NoFile(kind) | Trouble::NoFolder(kind) => BundleError::NoFile { path, kind },
-        Trouble::Io(error) => BundleError::Unreadable { path, error },
+        Cause::NoFile(kind) | Cause::NoFolder(kind) => BundleError::NoFile { path, kind },
+        Cause::Io(error) => BundleError::Unreadable { path, error },
         other => BundleError::Unreadable {
             path,
             error: std::io::Error::other(other.to_string()),

@@ -1,7 +1,7 @@
 //! One model bundle: manifest, hashes, graphs and heads.
 //!
 //! A bundle is used whole or not at all: every file is hashed before anything in it
-//! is believed, and a broken file is refused by name. This room runs nothing.
+//! is believed, and a broken file is refused by name. This module runs nothing.
 
 mod contents;
 mod find;
@@ -236,7 +236,7 @@ impl BundleError {
     }
 
     /// The way out.
-    pub fn cure(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
             Self::NoneBefore => "install one: medfocus bundle install DIR",
             Self::NotFound { .. } => "name a bundle with --bundle DIR",

@@ -19,7 +19,7 @@ use rustix::fs::{FlockOperation, Mode, fchmod, flock};
 use super::contents::{Contents, MOST_BYTES, MOST_FILE};
 use super::trust::{ClockBack, Release, Releases};
 use super::{BundleError, Outline};
-use crate::files::{self, FileError, Folder, Kind, Trouble};
+use crate::files::{self, Cause, FileError, Folder, Kind};
 
 /// The link to the bundle in use.
 const CURRENT: &str = "current";
@@ -292,11 +292,11 @@ fn unwritable(error: FileError) -> BundleError {
 /// the device is another user.
 fn write(folder: &Folder, name: &str, bytes: &[u8]) -> files::Result<()> {
     let mut fresh = folder.fresh(FILE_MODE)?;
-    let written = fresh.write_all(bytes).map_err(Trouble::from);
+    let written = fresh.write_all(bytes).map_err(Cause::from);
     let opened = written.and_then(|()| Ok(fchmod(fresh.file(), FILE_MODE)?));
-    opened.map_err(|trouble| FileError {
+    opened.map_err(|cause| FileError {
         path: folder.path_of(name),
-        trouble,
+        cause,
     })?;
     fresh.keep_durably(name)
 }
@@ -391,7 +391,7 @@ fn open_to_all(folder: &Folder) -> files::Result<()> {
     let failed = |path: PathBuf| {
         move |errno: rustix::io::Errno| FileError {
             path,
-            trouble: errno.into(),
+            cause: errno.into(),
         }
     };
     for entry in folder.list()? {
@@ -400,10 +400,10 @@ fn open_to_all(folder: &Folder) -> files::Result<()> {
         } else {
             let file = folder.open_file(&entry.name)?;
             fchmod(&file, FILE_MODE).map_err(failed(folder.path_of(&entry.name)))?;
-            let synced = file.sync_all().map_err(Trouble::from);
-            synced.map_err(|trouble| FileError {
+            let synced = file.sync_all().map_err(Cause::from);
+            synced.map_err(|cause| FileError {
                 path: folder.path_of(&entry.name),
-                trouble,
+                cause,
             })?;
         }
     }

@@ -87,7 +87,7 @@ fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
         true => bundle::prepared_key(state).ok_or_else(|| Failure::Device {
             code: "state",
             message: format!("{}: the device has no key yet", shown::name(state)),
-            cure: "start the device once, or prepare as the user that owns its state folder",
+            help: "start the device once, or prepare as the user that owns its state folder",
         })?,
         false => bundle::make_prepared_key(state)?,
     };

@@ -166,7 +166,7 @@ struct Picture {
 fn pictures(files: Vec<PathBuf>, frames: Frames, unnamed: bool) -> Vec<Picture> {
     let count = |file: &Path| {
         let first = image::read_frame(file, FrameChoice::Number(1)).ok()?;
-        first.said.frame.map(|(_, count)| count)
+        first.metadata.frame.map(|(_, count)| count)
     };
     let of_file = |(at, file): (usize, PathBuf)| {
         let frames = match frames {

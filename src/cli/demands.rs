@@ -81,7 +81,7 @@ pub fn of(state: &Path, config: Option<&Path>) -> Result<Demands, Failure> {
                 "what the device demands stands in {FILE} in its own folder, and root takes no \
                  user's word for what bundles to trust"
             ),
-            cure: "name the device's configuration with --config",
+            help: "name the device's configuration with --config",
         });
     }
     by(read(state)?.unwrap_or_default())
@@ -133,7 +133,7 @@ fn damaged(why: &dyn std::fmt::Display) -> Failure {
     Failure::Device {
         code: "trust",
         message: format!("what the device demands cannot be read ({FILE}): {why}"),
-        cure: "name the device's configuration with --config, or start the device again",
+        help: "name the device's configuration with --config, or start the device again",
     }
 }
 

@@ -96,7 +96,7 @@ fn config(file: Option<&Path>) -> (Config, Vec<SelfCheck>) {
             .line
             .map_or_else(String::new, |line| format!("{line}: "));
         let what = format!("{name}:{line}{problem}");
-        SelfCheck::failed(CONFIG, problem.wrong.code(), what, &problem.cure)
+        SelfCheck::failed(CONFIG, problem.wrong.code(), what, &problem.help)
     };
     (config, problems.iter().map(check).collect())
 }
@@ -136,8 +136,8 @@ fn text(facts: &Facts, checks: &[SelfCheck]) -> String {
             Verdict::Failed => "WRONG",
         };
         text += &format!("{word:<9}{:<15}{}\n", check.name, shown::line(&check.what));
-        if !check.cure.is_empty() {
-            text += &format!("{:24}cure: {}\n", "", shown::line(&check.cure));
+        if !check.help.is_empty() {
+            text += &format!("{:24}cure: {}\n", "", shown::line(&check.help));
         }
     }
     text

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use medfocus::bundle::{self, Bundle, Store};
-use medfocus::device::Trouble;
+use medfocus::device::DeviceFault;
 use medfocus::journal::{self, End};
 use medfocus::triage::{Glance, Moved, answered};
 use serde_json::{Value, json};
@@ -50,8 +50,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let folder = arguments.bundle.clone().or_else(installed);
     let bundle = Bundle::load(&folder.map_or_else(bundle::find, Ok)?)?;
     let exam = exam(&bundle, &arguments.exam)?;
-    let declined = |code, what: String, cure| Failure::Declined {
-        trouble: Trouble::new(code, what, cure),
+    let declined = |code, what: String, help| Failure::Declined {
+        device_fault: DeviceFault::new(code, what, help),
         exit: 1,
     };
     let reference = exam.head.reference().ok_or_else(|| {

@@ -61,7 +61,7 @@ fn nobody(message: String) -> Failure {
     Failure::Device {
         code: "no_device",
         message,
-        cure: "name the device's state folder with --state, or start it and see its log",
+        help: "name the device's state folder with --state, or start it and see its log",
     }
 }
 
@@ -72,14 +72,14 @@ fn text(snapshot: &Snapshot) -> String {
         let _ = writeln!(text, "{name:<12}{}", shown::line(&what));
     };
     line("state", snapshot.state.word().to_owned());
-    if let Some(trouble) = &snapshot.trouble {
-        line("trouble", trouble.to_string());
-        line("cure", trouble.cure.clone());
+    if let Some(device_fault) = &snapshot.device_fault {
+        line("trouble", device_fault.to_string());
+        line("cure", device_fault.help.clone());
     }
     if !snapshot.warnings.is_empty() {
         line("warnings", snapshot.warnings.join(" "));
-        for (code, cure) in snapshot.cures() {
-            line("cure", format!("{code}: {cure}"));
+        for (code, help) in snapshot.cures() {
+            line("cure", format!("{code}: {help}"));
         }
     }
     let bundle = &snapshot.bundle;
@@ -108,14 +108,14 @@ fn text(snapshot: &Snapshot) -> String {
         ),
     );
     for sink in &snapshot.sinks {
-        let obstacle = sink.obstacle.as_ref();
+        let delivery_error = sink.delivery_error.as_ref();
         line(
             "sink",
             format!(
                 "{} owes {}{}",
                 sink.name,
                 sink.owed,
-                obstacle.map_or_else(String::new, |code| format!(" ({code})"))
+                delivery_error.map_or_else(String::new, |code| format!(" ({code})"))
             ),
         );
     }

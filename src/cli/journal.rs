@@ -330,13 +330,13 @@ fn replay(
         return Err(Failure::Device {
             code: "replay",
             message: format!("case {number}: the entry that says what was asked is damaged"),
-            cure: "medfocus journal show and export tell its answer",
+            help: "medfocus journal show and export tell its answer",
         });
     };
     let other = |what: &str, was: &str, is: &str| Failure::Device {
         code: "replay",
         message: format!("case {number}: {what} was {was}; here it is {is}"),
-        cure: "give the bundle that answered with --bundle, and put the image where it lay",
+        help: "give the bundle that answered with --bundle, and put the image where it lay",
     };
     let loaded = Bundle::load(&folder.map_or_else(bundle::find, Ok)?)?;
     let answered = bundle.map(|id| id.sha256).unwrap_or_default();
@@ -352,7 +352,7 @@ fn replay(
             } else {
                 format!("case {number}: its image is not where it lay")
             },
-            cure: "put the image where it lay; the configuration's section keep says how long \
+            help: "put the image where it lay; the configuration's section keep says how long \
                    the device keeps images",
         });
     }

@@ -124,7 +124,7 @@ fn unread(file: &Path, why: &NoFile) -> Answer {
             "source": file.display().to_string(),
             "status": "refusal",
             "code": why.code().word(),
-            "cure": why.cure(),
+            "cure": why.help(),
         }),
     }
 }

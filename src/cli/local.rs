@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use medfocus::bundle::{
     self, AllTheSame, Bundle, ExamSpec, Outline, SIGNATURE, Source, Store, Trust,
 };
-use medfocus::device::Trouble;
+use medfocus::device::DeviceFault;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
 use medfocus::files::Folder;
 use medfocus::journal::{self, CaseHistory};
@@ -166,10 +166,10 @@ impl Arguments {
 /// the device.
 fn apart() -> Failure {
     let what = "this user may not put bundles in use on this device";
-    let cure = "write the new version with --to DIR, and install it as root: medfocus bundle \
+    let help = "write the new version with --to DIR, and install it as root: medfocus bundle \
                 install DIR";
     Failure::Declined {
-        trouble: Trouble::new("bundles_apart", what, cure),
+        device_fault: DeviceFault::new("bundles_apart", what, help),
         exit: 1,
     }
 }
@@ -394,7 +394,7 @@ impl From<EnrollError> for Failure {
             | EnrollError::Unsigned { .. } => 1,
             _ => 3,
         };
-        let trouble = Trouble::new(error.code(), &error, error.cure());
-        Self::Declined { trouble, exit }
+        let device_fault = DeviceFault::new(error.code(), &error, error.help());
+        Self::Declined { device_fault, exit }
     }
 }

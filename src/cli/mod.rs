@@ -40,7 +40,7 @@ use clap::{Parser, Subcommand};
 use medfocus::bundle::{Bundle, BundleError, Exam};
 use medfocus::client::ClientError;
 use medfocus::device::config::ConfigError;
-use medfocus::device::{self, Trouble};
+use medfocus::device::{self, DeviceFault};
 use medfocus::device_key::KeyError;
 use medfocus::engine::EngineError;
 use medfocus::files::FileError;
@@ -123,17 +123,17 @@ enum Failure {
     Device {
         code: &'static str,
         message: String,
-        cure: &'static str,
+        help: &'static str,
     },
     /// The same, told by a device.
-    Trouble(Trouble),
+    DeviceFault(DeviceFault),
     /// What was asked for is refused, with its own exit code.
-    Declined { trouble: Trouble, exit: u8 },
+    Declined { device_fault: DeviceFault, exit: u8 },
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+impl From<DeviceFault> for Failure {
+    fn from(device_fault: DeviceFault) -> Self {
+        Self::DeviceFault(device_fault)
     }
 }
 
@@ -141,7 +141,7 @@ impl From<BundleError> for Failure {
     fn from(error: BundleError) -> Self {
         Self::Device {
             code: error.code(),
-            cure: error.cure(),
+            help: error.help(),
             message: error.to_string(),
         }
     }
@@ -157,7 +157,7 @@ impl From<SelfTestError> for Failure {
     fn from(error: SelfTestError) -> Self {
         Self::Device {
             code: error.code(),
-            cure: error.cure(),
+            help: error.help(),
             message: error.to_string(),
         }
     }
@@ -167,7 +167,7 @@ impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         Self::Device {
             code: error.code(),
-            cure: error.cure(),
+            help: error.help(),
             message: error.to_string(),
         }
     }
@@ -177,7 +177,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::Device {
             code: error.code(),
-            cure: error.cure(),
+            help: error.help(),
             message: error.to_string(),
         }
     }
@@ -187,7 +187,7 @@ impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         Self::Device {
             code: error.code(),
-            cure: error.cure(),
+            help: error.help(),
             message: error.to_string(),
         }
     }
@@ -197,7 +197,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         Self::Device {
             code: error.code(),
-            cure: error.cure(),
+            help: error.cure(),
             message: error.to_string(),
         }
     }
@@ -205,7 +205,7 @@ impl From<EngineError> for Failure {
 
 impl Failure {
     /// Why the device cannot work, where it is that.
-    fn trouble(&self) -> Option<Trouble> {
+    fn device_fault(&self) -> Option<DeviceFault> {
         match self {
             Self::Refused | Self::Unfit | Self::ReaderGone | Self::Usage(_) | Self::Config(_) => {
                 None
@@ -213,9 +213,11 @@ impl Failure {
             Self::Device {
                 code,
                 message,
-                cure,
-            } => Some(Trouble::new(code, message, cure)),
-            Self::Trouble(trouble) | Self::Declined { trouble, .. } => Some(trouble.clone()),
+                help,
+            } => Some(DeviceFault::new(code, message, help)),
+            Self::DeviceFault(device_fault) | Self::Declined { device_fault, .. } => {
+                Some(device_fault.clone())
+            }
         }
     }
 
@@ -226,11 +228,11 @@ impl Failure {
             Self::Device {
                 code,
                 message,
-                cure,
+                help,
             } => Self::Device {
                 code,
                 message: message.replace(&from, &to),
-                cure,
+                help,
             },
             other => other,
         }
@@ -242,9 +244,9 @@ impl Failure {
             message: format!(
                 "{}: cannot be written: {}",
                 shown::name(&error.path),
-                error.trouble
+                error.cause
             ),
-            cure: error.cure(),
+            help: error.help(),
         }
     }
 
@@ -252,7 +254,7 @@ impl Failure {
         Self::Device {
             code: "output",
             message: format!("{what}: cannot be written: {error}"),
-            cure: "check the folder, the right to write and the space left",
+            help: "check the folder, the right to write and the space left",
         }
     }
 }
@@ -273,7 +275,7 @@ fn program() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| Failure::Device {
         code: "program",
         message: format!("this program's own file is not found: {error}"),
-        cure: "install the program again",
+        help: "install the program again",
     })
 }
 
@@ -335,8 +337,8 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(failure) => {
-            if let Some(trouble) = failure.trouble() {
-                tell_error(&trouble, &trouble.cure);
+            if let Some(device_fault) = failure.device_fault() {
+                tell_error(&device_fault, &device_fault.help);
             }
             match failure {
                 Failure::Declined { exit, .. } => ExitCode::from(exit),

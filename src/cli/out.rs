@@ -46,7 +46,7 @@ pub fn tell_lines(text: &str) {
 }
 
 /// An error and the way out of it, on standard error.
-pub fn tell_error(message: &dyn Display, cure: &str) {
+pub fn tell_error(message: &dyn Display, help: &str) {
     tell(&format!("error: {message}"));
-    tell(&format!("cure: {cure}"));
+    tell(&format!("cure: {help}"));
 }

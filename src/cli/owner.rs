@@ -42,7 +42,7 @@ pub fn become_owner_of(state: &Path) -> Result<(), Failure> {
             state.display(),
             owner.user
         ),
-        cure: "run the command as the user that owns the state folder, as with sudo -u",
+        help: "run the command as the user that owns the state folder, as with sudo -u",
     })
 }
 
@@ -58,7 +58,7 @@ fn anothers(state: &Path) -> Result<Option<Metadata>, Failure> {
     let way = Folder::way_to(state).map_err(|error| Failure::Device {
         code: "state",
         message: error.to_string(),
-        cure: "name the state folder by a path that no other user's link is part of",
+        help: "name the state folder by a path that no other user's link is part of",
     })?;
     // The last one is the folder itself; of those above it, the first decides the most.
     let (itself, above) = (way.last().into_iter(), way.iter());

@@ -31,6 +31,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     device::work_as_child(&arguments.bundle, &trust).map_err(|error| Failure::Device {
         code: "worker",
         message: format!("the device cannot be spoken to: {error}"),
-        cure: "nothing: the device starts another",
+        help: "nothing: the device starts another",
     })
 }

@@ -19,8 +19,8 @@ use medfocus::device::config::{self, Config, Serial};
 use medfocus::device::health::Monitor;
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
-    Afterwards, Cases, Displays, Event, Events, Nameable, Port, Power, Supervisor, Surroundings,
-    Trouble, Worker, WorkerSettings, dicom, folder, socket, talk,
+    Afterwards, Cases, DeviceFault, Displays, Environment, Event, Events, Lifecycle, Nameable,
+    Port, Supervisor, Worker, WorkerSettings, dicom, folder, socket, talk,
 };
 use medfocus::engine::PreparedKey;
 use medfocus::sandbox;
@@ -74,15 +74,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let language = config.device.language;
     let asked = config.display.iter().map(|shown| shown.asked(language));
     let displays = Displays::start(asked.collect(), &events);
-    let power = Arc::new(Power::watched());
+    let lifecycle = Arc::new(Lifecycle::watched());
     let reload = Arc::new(Reload::new(options.clone()));
-    signals::listen(&power, &reload).map_err(|error| Failure::Device {
+    signals::listen(&lifecycle, &reload).map_err(|error| Failure::Device {
         code: "signals",
         message: format!("signals cannot be taken: {error}"),
-        cure: "start the device again and report this",
+        help: "start the device again and report this",
     })?;
-    let served = serve(options, &config, &events, &displays, &power, &reload);
-    displays.stop(served.as_ref().err().and_then(Failure::trouble));
+    let served = serve(options, &config, &events, &displays, &lifecycle, &reload);
+    displays.stop(served.as_ref().err().and_then(Failure::device_fault));
     served
 }
 
@@ -91,13 +91,13 @@ fn serve(
     config: &Config,
     events: &Arc<Events>,
     displays: &Displays,
-    power: &Arc<Power>,
+    lifecycle: &Arc<Lifecycle>,
     reload: &Arc<Reload>,
 ) -> Result<(), Failure> {
     let state = state::folder(config.device.state.as_deref())?;
     let sinks = sinks::of(config);
     let folder = bundle_folder(config, &state)?;
-    let cases = open(config, &state, &folder, events, &sinks, power)?;
+    let cases = open(config, &state, &folder, events, &sinks, lifecycle)?;
     if let Some(back) = bundle::Store::of(&state).clock_back() {
         cases.clock_believed(&back);
     }
@@ -106,14 +106,14 @@ fn serve(
     let last_word = monitor.last_word();
     std::thread::spawn(|| monitor.work());
     displays.watch(cases);
-    let supervisor = supervisor(config, &state, folder, events, power, cases)?;
+    let supervisor = supervisor(config, &state, folder, events, lifecycle, cases)?;
     let at_a_desk = work(config, &state, cases, supervisor, sinks, reload);
     cases.sign_off();
     last_word.say(cases, config.health.metrics.as_deref());
     let at_a_desk = at_a_desk?;
     // Who tried it at a desk hears how it stood.
-    match cases.summary().trouble {
-        Some(trouble) if at_a_desk => Err(Trouble::clone(&trouble).into()),
+    match cases.summary().device_fault {
+        Some(device_fault) if at_a_desk => Err(DeviceFault::clone(&device_fault).into()),
         _ => Ok(()),
     }
 }
@@ -139,7 +139,7 @@ fn work(
         dicom::start(options, state, cases).map_err(|error| Failure::Device {
             code: "dicom",
             message: format!("DICOM: {error}"),
-            cure: "name a port that is free with --dicom-port, above 1023 or with the right to it",
+            help: "name a port that is free with --dicom-port, above 1023 or with the right to it",
         })?;
     }
     for port in config.serial.iter().map(port) {
@@ -147,8 +147,8 @@ fn work(
     }
     reload.runs(config.clone(), state.to_owned(), cases);
     listen(config, state, cases, reload)?;
-    cases.power().ready();
-    wait(&ended, config.serial.len(), cases.power())
+    cases.lifecycle().ready();
+    wait(&ended, config.serial.len(), cases.lifecycle())
 }
 
 /// Opens the control socket, where there is to be one.
@@ -176,7 +176,7 @@ fn listen(
             "{}: the control socket cannot be opened: {error}",
             path.display()
         ),
-        cure: "name a short path in a folder that can be written, with --socket",
+        help: "name a short path in a folder that can be written, with --socket",
     })
 }
 
@@ -202,7 +202,7 @@ fn until_it_ends(tell: &Sender<End>, part: Part, work: impl FnOnce() + Send + 's
 
 /// Waits until the device is switched off and has put its work down. True where that was
 /// because its last line, which was standard input, was closed.
-fn wait(ended: &Receiver<End>, mut lines: usize, power: &Power) -> Result<bool, Failure> {
+fn wait(ended: &Receiver<End>, mut lines: usize, lifecycle: &Lifecycle) -> Result<bool, Failure> {
     let mut at_a_desk = false;
     loop {
         match ended.recv() {
@@ -210,15 +210,15 @@ fn wait(ended: &Receiver<End>, mut lines: usize, power: &Power) -> Result<bool, 
             Ok((Part::Line, Ok(()))) => {
                 lines -= 1;
                 if lines == 0 {
-                    at_a_desk = power.is_on();
-                    power.switch_off();
+                    at_a_desk = lifecycle.is_on();
+                    lifecycle.switch_off();
                 }
             }
             Ok((_, Err(_))) | Err(_) => {
                 return Err(Failure::Device {
                     code: "line",
                     message: "a thread of the device failed".to_owned(),
-                    cure: "start the device again and report this",
+                    help: "start the device again and report this",
                 });
             }
         }
@@ -232,7 +232,7 @@ fn open(
     folder: &Path,
     events: &Arc<Events>,
     sinks: &[Box<dyn Sink>],
-    power: &Arc<Power>,
+    lifecycle: &Arc<Lifecycle>,
 ) -> Result<&'static Cases, Failure> {
     // Whatever is wrong with its files: as long as it is known what it is, cases are kept.
     let bundle = Arc::new(bundle::outline(folder)?);
@@ -250,7 +250,7 @@ fn open(
         state,
         Arc::clone(events),
         afterwards,
-        Arc::clone(power),
+        Arc::clone(lifecycle),
     )?;
     cases.configured(config.sha256())?;
     cases.bound(&config.queue);
@@ -267,17 +267,17 @@ fn supervisor(
     state: &Path,
     folder: PathBuf,
     events: &Arc<Events>,
-    power: &Arc<Power>,
+    lifecycle: &Arc<Lifecycle>,
     cases: &'static Cases,
 ) -> Result<Supervisor, Failure> {
-    let settings = worker_settings(config, state, power)?;
-    let surroundings = Surroundings::of(config, state, Path::new("/"));
+    let settings = worker_settings(config, state, lifecycle)?;
+    let environment = Environment::of(config, state, Path::new("/"));
     let mut tell = |health| events.tell(&Event::Health(health));
     let started = Worker::start(&settings, &folder, &mut tell);
     Ok(Supervisor::new(
         cases,
         settings,
-        surroundings,
+        environment,
         folder,
         started,
     ))
@@ -286,7 +286,7 @@ fn supervisor(
 fn worker_settings(
     config: &Config,
     state: &Path,
-    power: &Arc<Power>,
+    lifecycle: &Arc<Lifecycle>,
 ) -> Result<WorkerSettings, Failure> {
     let device = &config.device;
     Ok(WorkerSettings {
@@ -297,7 +297,7 @@ fn worker_settings(
         memory_mib: device.memory_mib,
         case: Duration::from_secs(device.deadline_s.into()),
         start: WorkerSettings::START,
-        power: Arc::clone(power),
+        lifecycle: Arc::clone(lifecycle),
     })
 }
 

@@ -284,7 +284,7 @@ impl Desk<'_> {
         let restored = Restored::of(&record, &labels).map_err(|error| Failure::Device {
             code: "protocol",
             message: format!("case {case}: the device's answer is not understood: {error}"),
-            cure: "use the program and the device of the same release",
+            help: "use the program and the device of the same release",
         })?;
         let source = record["source"].as_str().unwrap_or(source);
         let record = restored.record(source);
@@ -298,7 +298,7 @@ impl Desk<'_> {
             Refused {
                 code: why.code().word().to_owned(),
                 message: why.to_string(),
-                cure: why.cure().to_owned(),
+                help: why.help().to_owned(),
                 retry_ms: None,
                 highest: None,
             },
@@ -310,7 +310,7 @@ impl Desk<'_> {
         if refused.code == "no_such_exam" {
             return Err(Failure::Usage(format!(
                 "{}; {}",
-                refused.message, refused.cure
+                refused.message, refused.help
             )));
         }
         self.any_refused = true;
@@ -318,12 +318,12 @@ impl Desk<'_> {
             let Refused {
                 code,
                 message,
-                cure,
+                help,
                 ..
             } = refused;
             self.bar.suspend(|| {
                 let source = shown::name(source);
-                tell_error(&format!("{source}: {message} ({code})"), &cure);
+                tell_error(&format!("{source}: {message} ({code})"), &help);
             });
             return Ok(());
         }
@@ -333,7 +333,7 @@ impl Desk<'_> {
             "source": source,
             "code": refused.code,
             "message": refused.message,
-            "cure": refused.cure,
+            "cure": refused.help,
         });
         self.bar.suspend(|| self.printer.print_json(&answer))
     }

@@ -329,8 +329,8 @@ impl<'a> Conversation<'a> {
                 ::log::warn!("the device's storage fails: {failed}");
             }
             Report::SafeState { code: "", .. } => ::log::error!("the device answers again"),
-            Report::SafeState { code, cure } => {
-                ::log::error!("the device keeps its cases and answers none: {code}; {cure}");
+            Report::SafeState { code, help } => {
+                ::log::error!("the device keeps its cases and answers none: {code}; {help}");
             }
             Report::Finding { case, finding } => {
                 let classes = finding.probabilities.iter();
@@ -351,10 +351,10 @@ impl<'a> Conversation<'a> {
             Report::Refusal {
                 case,
                 code,
-                cure,
+                help,
                 intended_use,
             } => {
-                let said = json!({"code": code, "cure": cure, "intended_use": intended_use});
+                let said = json!({"code": code, "cure": help, "intended_use": intended_use});
                 return self.answer(case, Outcome::Refusal, &said);
             }
             Report::Aborted { case } => return self.answer(case, Outcome::Aborted, &json!({})),

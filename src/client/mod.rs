@@ -107,7 +107,7 @@ impl ClientError {
     }
 
     /// What the user can do.
-    pub fn cure(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
             Self::Port { .. } => "check the cable, the port's name and the right to use it",
             Self::Silent { .. } => "check the cable, the baud rate and that the device runs",

@@ -207,7 +207,8 @@ fn status(cases: &Cases) -> String {
             ..
         } => "storage_fault",
         Summary {
-            trouble: Some(_), ..
+            device_fault: Some(_),
+            ..
         } => "safe_state",
         Summary {
             running: Some(_), ..
@@ -221,15 +222,15 @@ fn status(cases: &Cases) -> String {
         summary.waiting,
         summary.answered,
     );
-    if let Some(trouble) = &summary.trouble {
-        status += &format!(" code={}", trouble.code);
+    if let Some(device_fault) = &summary.device_fault {
+        status += &format!(" code={}", device_fault.code);
     }
     if !summary.warnings.is_empty() {
         status += &format!(" warnings={}", summary.warnings.join(","));
     }
     status += &format!(" use={}", cases.bundle().intended_use.word());
-    if let Some(trouble) = &summary.trouble {
-        status += &format!(" cure=\"{}\"", trouble.cure.replace('"', "'"));
+    if let Some(device_fault) = &summary.device_fault {
+        status += &format!(" cure=\"{}\"", device_fault.help.replace('"', "'"));
     }
     status
 }
@@ -267,9 +268,9 @@ fn compact(case: u64, record: &Value) -> String {
     let intended_use = word("intended_use");
     let whose = whose(record);
     if word("status") != "finding" {
-        let cure = report::help(record, Channel::Console).replace('"', "'");
+        let help = report::help(record, Channel::Console).replace('"', "'");
         let code = word("code");
-        return format!("{case} refusal code={code}{whose} use={intended_use} cure=\"{cure}\"");
+        return format!("{case} refusal code={code}{whose} use={intended_use} cure=\"{help}\"");
     }
     let class = word("class");
     let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
 
+use super::device_fault::DeviceFault;
 use super::lock;
-use super::trouble::Trouble;
 use crate::bundle::{ExamSpec, IntendedUse};
 use crate::finding::{BundleId, Finding, Refusal};
 use crate::focus::Mask;
@@ -94,7 +94,7 @@ pub enum Health {
         intended_use: IntendedUse,
     },
     /// The device cannot answer; the program is about to end or has to be looked at.
-    Fault(Arc<Trouble>),
+    Fault(Arc<DeviceFault>),
     /// The journal cannot be written (`true`), or can again.
     StorageFault(bool),
 }

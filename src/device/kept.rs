@@ -49,7 +49,7 @@ struct Image {
 
 /// An image that is to be kept no longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Doomed {
+pub(super) struct Evicted {
     pub sha256: String,
     pub cases: Vec<u64>,
     /// Whether a sink goes without it.
@@ -183,33 +183,33 @@ impl Kept {
     /// The images that are to go now: those that are old enough, then, where all together
     /// are too many bytes, the oldest, those that a sink needs last. Where the disk is
     /// `lacking` bytes, the oldest that no sink needs.
-    pub fn doomed(
+    pub fn evicted(
         &self,
         now: Timestamp,
         mut lacking: u64,
         is_awaited: impl Fn(u64) -> bool,
-    ) -> Vec<Doomed> {
+    ) -> Vec<Evicted> {
         let awaited = |image: &Image| image.cases.iter().any(|case| is_awaited(*case));
         let images = self.images.iter();
         let mut images: Vec<_> = images
             .map(|(name, image)| (awaited(image), image, name))
             .collect();
         images.sort_by_key(|(is_awaited, image, _)| (*is_awaited, image.since));
-        let (mut left, mut doomed) = (self.bytes(), Vec::new());
+        let (mut left, mut evicted) = (self.bytes(), Vec::new());
         for (is_awaited, image, sha256) in images {
             let is_old = age(image.since, now) >= self.most_age(is_awaited);
             let makes_room = lacking > 0 && !is_awaited;
             if is_old || makes_room || left > self.keeping.images_up_to {
                 left -= image.bytes;
                 lacking = lacking.saturating_sub(image.bytes);
-                doomed.push(Doomed {
+                evicted.push(Evicted {
                     sha256: sha256.clone(),
                     cases: image.cases.iter().copied().collect(),
                     is_awaited,
                 });
             }
         }
-        doomed
+        evicted
     }
 
     /// Whether images that a sink needs will have to go before long: they take nine tenths
@@ -264,8 +264,8 @@ mod tests {
         kept
     }
 
-    fn names(doomed: Vec<Doomed>) -> String {
-        doomed.into_iter().map(|doomed| doomed.sha256).collect()
+    fn names(evicted: Vec<Evicted>) -> String {
+        evicted.into_iter().map(|evicted| evicted.sha256).collect()
     }
 
     #[test]
@@ -278,12 +278,12 @@ mod tests {
         };
         let kept = kept(folder.path(), 4, keeping);
         let needs_a = |case| case == 1;
-        assert_eq!(names(kept.doomed(at(2), 0, needs_a)), "");
-        assert_eq!(names(kept.doomed(at(5), 0, needs_a)), "bc");
-        assert_eq!(names(kept.doomed(at(11), 0, needs_a)), "bcda");
+        assert_eq!(names(kept.evicted(at(2), 0, needs_a)), "");
+        assert_eq!(names(kept.evicted(at(5), 0, needs_a)), "bc");
+        assert_eq!(names(kept.evicted(at(11), 0, needs_a)), "bcda");
         assert!(!kept.is_short(at(10), needs_a) && kept.is_short(at(11), needs_a));
         // A clock set back makes nothing old.
-        assert_eq!(names(kept.doomed(at(0), 0, needs_a)), "");
+        assert_eq!(names(kept.evicted(at(0), 0, needs_a)), "");
     }
 
     #[test]
@@ -296,14 +296,14 @@ mod tests {
             least_free: 0,
         };
         let mut kept = kept(folder.path(), 4, keeping);
-        assert_eq!(names(kept.doomed(at(9), 0, |_| false)), "ab");
-        assert_eq!(names(kept.doomed(at(9), 0, |case| case < 3)), "cd");
-        assert_eq!(names(kept.doomed(at(9), 0, |_| true)), "ab");
+        assert_eq!(names(kept.evicted(at(9), 0, |_| false)), "ab");
+        assert_eq!(names(kept.evicted(at(9), 0, |case| case < 3)), "cd");
+        assert_eq!(names(kept.evicted(at(9), 0, |_| true)), "ab");
         assert!(kept.is_short(at(9), |_| true) && !kept.is_short(at(9), |case| case < 3));
-        assert_eq!(names(kept.doomed(at(9), 300, |case| case != 3)), "ca");
+        assert_eq!(names(kept.evicted(at(9), 300, |case| case != 3)), "ca");
         kept.remove("a").unwrap();
         assert_eq!(
-            (kept.bytes(), names(kept.doomed(at(9), 0, |_| false))),
+            (kept.bytes(), names(kept.evicted(at(9), 0, |_| false))),
             (300, "b".into())
         );
     }
@@ -320,7 +320,7 @@ mod tests {
         kept.adopt("a", &source, false).unwrap();
         kept.remember(2, "a", at(2));
         assert!(!source.exists());
-        assert_eq!(kept.doomed(at(3), 0, |_| false)[0].cases, [1, 2]);
+        assert_eq!(kept.evicted(at(3), 0, |_| false)[0].cases, [1, 2]);
         std::fs::write(kept.path("b"), b"stray").unwrap();
         kept.sweep().unwrap();
         assert_eq!(kept.files().unwrap(), BTreeSet::from(["a".to_owned()]));

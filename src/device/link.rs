@@ -61,7 +61,7 @@ pub struct Link<'a> {
     /// Answers that were sent and not taken.
     offered: BTreeSet<u64>,
     /// The code of the trouble that the host was told of.
-    trouble: Option<String>,
+    device_fault: Option<String>,
     /// Answers of all cases are wanted.
     fetching: bool,
     /// The host wants to hear when there are none left.
@@ -83,7 +83,7 @@ impl<'a> Link<'a> {
             listener: None,
             own: BTreeSet::new(),
             offered: BTreeSet::new(),
-            trouble: None,
+            device_fault: None,
             fetching: false,
             owes_fetched: false,
         }
@@ -137,7 +137,7 @@ impl<'a> Link<'a> {
         self.pins.clear();
         self.listener = None;
         self.own.clear();
-        self.trouble = None;
+        self.device_fault = None;
         self.fetching = false;
         self.owes_fetched = false;
         self.host = None;
@@ -348,16 +348,20 @@ impl<'a> Link<'a> {
 
     /// What stands, not what was told: it is said again on each link, and when it changes.
     fn tell_safe_state(&mut self) {
-        let trouble = self.cases.trouble();
-        let code = trouble.as_ref().map(|trouble| trouble.code.clone());
-        if code == self.trouble || self.endpoint.room() < ENOUGH {
+        let device_fault = self.cases.device_fault();
+        let code = device_fault
+            .as_ref()
+            .map(|device_fault| device_fault.code.clone());
+        if code == self.device_fault || self.endpoint.room() < ENOUGH {
             return;
         }
-        self.trouble = code;
-        let (code, cure) = trouble.as_ref().map_or(("", ""), |t| (&t.code, &t.cure));
+        self.device_fault = code;
+        let (code, help) = device_fault
+            .as_ref()
+            .map_or(("", ""), |t| (&t.code, &t.help));
         self.say(&Report::SafeState {
             code: short(code, NAME),
-            cure: short(cure, SENTENCE),
+            help: short(help, SENTENCE),
         });
     }
 
@@ -395,7 +399,7 @@ impl<'a> Link<'a> {
                 None => self.say(&Report::Refusal {
                     case,
                     code: short(word(&record, "code"), NAME),
-                    cure: short(&report::help(&record, Channel::Link), SENTENCE),
+                    help: short(&report::help(&record, Channel::Link), SENTENCE),
                     intended_use: word(&record, "intended_use"),
                 }),
             },

@@ -9,7 +9,10 @@
 mod cases;
 pub mod config;
 mod console;
+mod counts;
+mod device_fault;
 pub mod dicom;
+mod disk_space;
 mod display;
 pub mod doctor;
 mod events;
@@ -18,12 +21,11 @@ pub mod health;
 mod images;
 mod in_hand;
 mod kept;
+mod lifecycle;
 mod line;
 mod link;
 mod nameable;
 mod now_and_then;
-mod power;
-mod room;
 mod run;
 mod seats;
 mod self_test;
@@ -32,33 +34,31 @@ mod share;
 pub mod sinks;
 pub mod socket;
 mod supervisor;
-mod tally;
-mod trouble;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use cases::{Afterwards, Bounds, Cases, Reach, State, Summary, Wanted};
 pub use console::Console;
-pub use display::{Asked, Displays, GlassError, Manner, place};
+pub use device_fault::DeviceFault;
+pub use display::{Asked, Displays, Manner, PanelError, place};
 pub use events::{Event, Events, Found, Health, Listener};
 pub use health::boot_id;
 pub use images::path as stored;
 pub use in_hand::case as case_in_hand;
 pub use kept::{Keeping, path as kept};
+pub use lifecycle::Lifecycle;
 pub use nameable::Nameable;
-pub use power::Power;
 pub use run::{Ran, of_file as run_case};
-pub use self_test::Surroundings;
+pub use self_test::Environment;
 pub use serial::{Port, talk};
 pub use supervisor::Supervisor;
-pub use trouble::Trouble;
 pub use worker::{
     Lost, NotStarted, SUBCOMMAND as WORKER, Settings as WorkerSettings, Started, Starting, Step,
     Worker, work_as_child,
 };
 
-/// Every change under this room's locks is whole at each step, so a lock that a panic left
+/// Every change under this module's locks is whole at each step, so a lock that a panic left
 /// behind still guards good data.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use firmware_host::fault::Fault;
 use rustix::fs::{FsWord, PROC_SUPER_MAGIC};
 
-use crate::files::{FileError, Folder, Kind, Trouble};
+use crate::files::{Cause, FileError, Folder, Kind};
 use crate::image::open::{NoFile, NonFile};
 
 /// What the system makes files of that are none.
@@ -114,12 +114,12 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 fn no_file(error: FileError) -> NoFile {
-    match error.trouble {
-        Trouble::Link => NoFile::Other(NonFile::Link),
-        Trouble::NoFile(Kind::Folder) => NoFile::Other(NonFile::Folder),
-        Trouble::NoFile(Kind::Pipe) => NoFile::Other(NonFile::Pipe),
-        Trouble::NoFile(Kind::Socket) => NoFile::Other(NonFile::Socket),
-        Trouble::NoFile(_) => NoFile::Other(NonFile::Device),
+    match error.cause {
+        Cause::Link => NoFile::Other(NonFile::Link),
+        Cause::NoFile(Kind::Folder) => NoFile::Other(NonFile::Folder),
+        Cause::NoFile(Kind::Pipe) => NoFile::Other(NonFile::Pipe),
+        Cause::NoFile(Kind::Socket) => NoFile::Other(NonFile::Socket),
+        Cause::NoFile(_) => NoFile::Other(NonFile::Device),
         _ => NoFile::Io(error.into()),
     }
 }

@@ -73,7 +73,7 @@ struct Place<K> {
     began: Instant,
     doing: Doing,
     /// Since when it does that.
-    turned: Instant,
+    beat: Instant,
     /// Ends the connection, whoever reads from it; taken once that was done.
     hang_up: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -140,7 +140,7 @@ impl<K: Clone + Ord + Send + fmt::Debug + 'static> Seats<K> {
             brought: 0,
             began: now,
             doing: Doing::Arriving,
-            turned: now,
+            beat: now,
             hang_up: Some(Box::new(hang_up)),
         };
         taken.places.insert(number, place);
@@ -223,7 +223,7 @@ impl<K: Clone + Ord> Taken<K> {
             .filter(|(_, place)| may_go(place) && of(place));
         let use_of = |place: &Place<K>| {
             let seats = seats.get(&place.peer).copied().unwrap_or(0);
-            (place.doing, Reverse(seats), place.turned)
+            (place.doing, Reverse(seats), place.beat)
         };
         let least = those.min_by_key(|(_, place)| use_of(place));
         let number = least.map(|(number, _)| *number)?;
@@ -253,7 +253,7 @@ impl<K: Clone + Ord> Taken<K> {
 
 impl<K> Place<K> {
     fn since(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.turned)
+        now.saturating_duration_since(self.beat)
     }
 
     /// Bytes of images in a second, since it came.
@@ -279,7 +279,7 @@ impl<K> Seat<K> {
         if let Some(place) = taken.places.get_mut(&self.number)
             && place.doing != doing
         {
-            (place.doing, place.turned) = (doing, Instant::now());
+            (place.doing, place.beat) = (doing, Instant::now());
         }
     }
 }
@@ -324,12 +324,12 @@ mod tests {
     };
 
     /// Seats, and the numbers of those that were told to go.
-    struct Room {
+    struct DiskSpace {
         seats: Arc<Seats<&'static str>>,
         gone: Arc<Mutex<Vec<usize>>>,
     }
 
-    impl Room {
+    impl DiskSpace {
         fn new(bounds: Bounds) -> Self {
             Self {
                 seats: Seats::new(bounds),
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_peer_with_too_many_loses_its_own_and_no_others() {
-        let room = Room::new(BOUNDS);
+        let room = DiskSpace::new(BOUNDS);
         let _honest = room.take(0, "honest").unwrap();
         let mut slow = VecDeque::new();
         for number in 1..20 {
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn many_peers_that_ask_nothing_shut_nobody_out() {
-        let room = Room::new(BOUNDS);
+        let room = DiskSpace::new(BOUNDS);
         let names = ["a", "b", "c", "d", "e", "f"];
         let seats: Vec<_> = (0..4).map(|n| room.take(n, names[n]).unwrap()).collect();
         seats[0].turns(Doing::Busy);
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn who_makes_use_of_a_seat_keeps_it() {
-        let room = Room::new(BOUNDS);
+        let room = DiskSpace::new(BOUNDS);
         let names = ["a", "b", "c", "d"];
         let seats: Vec<_> = (0..4).map(|n| room.take(n, names[n]).unwrap()).collect();
         seats.iter().for_each(|seat| seat.turns(Doing::Busy));
@@ -401,7 +401,7 @@ mod tests {
         // One that was answered a moment ago is spared, as one that asks for echoes is.
         for doing in [Doing::Busy, Doing::Idle] {
             let spared = Duration::from_secs(10);
-            let room = Room::new(Bounds { spared, ..BOUNDS });
+            let room = DiskSpace::new(Bounds { spared, ..BOUNDS });
             let names = ["drips", "sends", "drips", "sends"];
             let seats: Vec<_> = (0..4).map(|n| room.take(n, names[n]).unwrap()).collect();
             for (seat, bytes) in seats.iter().zip([2, 900, 1, 800]) {
@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_few_seats_are_kept_for_those_that_are_known() {
-        let room = Room::new(Bounds { kept: 1, ..BOUNDS });
+        let room = DiskSpace::new(Bounds { kept: 1, ..BOUNDS });
         let names = ["a", "b", "c"];
         let seats: Vec<_> = (0..3).map(|n| room.take(n, names[n]).unwrap()).collect();
         seats.iter().for_each(|seat| seat.turns(Doing::Busy));
@@ -443,7 +443,7 @@ mod tests {
             (Doing::Busy, 299, false),
             (Doing::Busy, 300, true),
         ] {
-            let room = Room::new(BOUNDS);
+            let room = DiskSpace::new(BOUNDS);
             let seat = room.take(7, "slow").unwrap();
             seat.turns(doing);
             room.seats
@@ -451,7 +451,7 @@ mod tests {
             assert_eq!(room.gone() == [7], is_gone, "{doing:?} {after}");
         }
         let whole = Duration::from_secs(5);
-        let room = Room::new(Bounds { whole, ..BOUNDS });
+        let room = DiskSpace::new(Bounds { whole, ..BOUNDS });
         let seats = [room.take(0, "a").unwrap(), room.take(1, "b").unwrap()];
         seats[0].turns(Doing::Idle);
         seats[1].turns(Doing::Busy);

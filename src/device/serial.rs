@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::cases::{Cases, Reach};
+use super::lifecycle::Heartbeat;
 use super::line::Line;
-use super::power::Loop;
 
 /// For a byte to come, and for bytes to be taken.
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -43,7 +43,7 @@ pub fn talk(port: &Port, cases: &Cases) {
     match port {
         Port::Standard { abort } => {
             let mut line = Line::new(cases, "-", STANDARD_BAUD, *abort);
-            let turning = cases.power().must_turn("standard input", STANDSTILL);
+            let turning = cases.lifecycle().must_turn("standard input", STANDSTILL);
             if let Err(error) = converse(&mut line, &mut standard(), &turning) {
                 log::error!("standard input and output: {error}");
             }
@@ -55,9 +55,9 @@ pub fn talk(port: &Port, cases: &Cases) {
 fn keep_open(path: &str, baud: u32, abort: Reach, cases: &Cases) {
     let mut line = Line::new(cases, path, baud, abort);
     let mut missing = false;
-    let turning = cases.power().must_turn(path, STANDSTILL);
+    let turning = cases.lifecycle().must_turn(path, STANDSTILL);
     loop {
-        turning.turned();
+        turning.beat();
         match crate::port::open(path, baud, DEADLINE) {
             Ok(mut port) => {
                 log::info!("{path}: open at {baud} baud");
@@ -148,12 +148,12 @@ impl Wire for Standard {
 
 /// Answers until the line ends or fails. Between two frames it looks whether something
 /// came, so that two ends that send at once never wait for each other.
-fn converse(line: &mut Line<'_>, wire: &mut dyn Wire, turning: &Loop) -> std::io::Result<()> {
+fn converse(line: &mut Line<'_>, wire: &mut dyn Wire, turning: &Heartbeat) -> std::io::Result<()> {
     let began = Instant::now();
     let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut bytes = [0; 1024];
     loop {
-        turning.turned();
+        turning.beat();
         let frame = line.next_frame(now());
         let patience = match &frame {
             Some(_) => Duration::ZERO,

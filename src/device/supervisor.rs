@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::cases::{Cases, Task, Wanted};
+use super::device_fault::DeviceFault;
 use super::events::{Event, Events};
 use super::in_hand;
 use super::run::Ran;
-use super::self_test::{Surroundings, failed, useless};
-use super::trouble::Trouble;
+use super::self_test::{Environment, failed, useless};
 use super::worker::{Lost, NotStarted, Settings, Started, Starting, Step, Worker};
 use crate::bundle;
 use crate::finding::BundleId;
@@ -37,7 +37,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Supervisor {
     cases: &'static Cases,
     settings: Settings,
-    surroundings: Surroundings,
+    environment: Environment,
     /// The folder of the bundle, as it was named: it may be a link.
     bundle: PathBuf,
     /// The folder of the bundle that passed the last self-test: what it was named by may lead
@@ -61,14 +61,14 @@ impl Supervisor {
     pub fn new(
         cases: &'static Cases,
         settings: Settings,
-        surroundings: Surroundings,
+        environment: Environment,
         bundle: PathBuf,
         started: Result<Started, NotStarted>,
     ) -> Self {
         let mut supervisor = Self {
             cases,
             settings,
-            surroundings,
+            environment,
             bundle,
             good: None,
             worker: None,
@@ -85,8 +85,8 @@ impl Supervisor {
 
     /// Works until the device is switched off. To be called on one thread.
     pub fn work(mut self) {
-        while self.cases.power().is_on() {
-            self.cases.power().turned();
+        while self.cases.lifecycle().is_on() {
+            self.cases.lifecycle().beat();
             self.look_after_worker();
             if self.worker.is_some() && self.tested.elapsed() >= DAY {
                 self.self_test(Because::Daily);
@@ -136,7 +136,7 @@ impl Supervisor {
             // Nothing answers: there is nothing to be kept.
             (self.bundle, self.good) = (folder, None);
             self.self_test(Because::Bundle);
-            return self.cases.power().ready();
+            return self.cases.lifecycle().ready();
         }
         match Starting::begin(&self.settings, &folder) {
             Ok(starting) => self.next = Some((starting, folder)),
@@ -157,7 +157,7 @@ impl Supervisor {
                     (self.worker, self.bundle) = (Some(worker), folder);
                     (self.refused, self.restart) = (None, Restart::default());
                     self.conclude(Because::Bundle, checks);
-                    self.cases.power().ready();
+                    self.cases.lifecycle().ready();
                 }
             },
             Err(error) => self.refuse(error.check()),
@@ -175,7 +175,7 @@ impl Supervisor {
         if let Some(check) = self.distrusted() {
             self.conclude(Because::Bundle, vec![check]);
         }
-        self.cases.power().ready();
+        self.cases.lifecycle().ready();
     }
 
     /// Why the bundle that answers may do so no longer: a key was taken away, or revoked.
@@ -207,32 +207,32 @@ impl Supervisor {
     }
 
     fn conclude(&mut self, because: Because, mut checks: Vec<SelfCheck>) {
-        if !self.cases.power().is_on() {
+        if !self.cases.lifecycle().is_on() {
             // It was broken off: it says nothing.
             return;
         }
         // A worker that was only lost is replaced at once, without a long look around.
-        if because != Because::Retry || self.cases.trouble().is_some() {
-            self.around = self.surroundings.checks();
+        if because != Because::Retry || self.cases.device_fault().is_some() {
+            self.around = self.environment.checks();
             self.tested = Instant::now();
         }
         checks.extend(self.around.clone());
         checks.extend(self.refused.clone());
-        let trouble = failed(&checks).map(Trouble::from);
+        let device_fault = failed(&checks).map(DeviceFault::from);
         self.cases.note_checks(because, checks);
-        match (trouble, &self.worker) {
+        match (device_fault, &self.worker) {
             (None, Some(worker)) => {
                 log::info!("self-test passed; ready");
-                self.cases.power().status("ready");
+                self.cases.lifecycle().status("ready");
                 self.good = Some(worker.folder().to_owned());
                 self.cases.set_ready(worker.bundle());
             }
             (None, None) => {}
-            (Some(trouble), _) => {
+            (Some(device_fault), _) => {
                 // The next one loads what may have been mended.
                 (self.worker, self.good) = (None, None);
                 self.restart.strike();
-                self.set_trouble(trouble);
+                self.set_trouble(device_fault);
             }
         }
     }
@@ -266,7 +266,7 @@ impl Supervisor {
                 self.cases.end(case, order, ran, &timings, &bundle);
             }
             // Whatever ended it, switching off may have been the cause.
-            Err(_) if !self.cases.power().is_on() => {
+            Err(_) if !self.cases.lifecycle().is_on() => {
                 self.worker = None;
                 self.cases.put_back(case);
             }
@@ -292,10 +292,10 @@ impl Supervisor {
         }
     }
 
-    fn set_trouble(&self, trouble: Trouble) {
-        let status = format!("safe state: {}", trouble.code);
-        self.cases.power().status(&status);
-        self.cases.set_trouble(trouble);
+    fn set_trouble(&self, device_fault: DeviceFault) {
+        let status = format!("safe state: {}", device_fault.code);
+        self.cases.lifecycle().status(&status);
+        self.cases.set_trouble(device_fault);
     }
 }
 

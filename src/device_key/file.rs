@@ -85,7 +85,7 @@ fn filled(state: &Folder, mode: Mode, text: &str) -> std::result::Result<Fresh, 
     let done = fresh.write_all(text.as_bytes());
     done.map_err(|error| FileError {
         path: state.path_of(FILE),
-        trouble: error.into(),
+        cause: error.into(),
     })?;
     Ok(fresh)
 }
@@ -204,7 +204,7 @@ mod tests {
             let before = fs::read(folder.path().join(FILE)).ok();
             let error = DeviceKey::of(&held).unwrap_err();
             assert_eq!(error.code(), code, "{what}: {error}");
-            assert!(!error.cure().is_empty());
+            assert!(!error.help().is_empty());
             assert_eq!(fs::read(folder.path().join(FILE)).ok(), before, "{what}");
             assert_eq!(published(&held).unwrap(), Some(public), "{what}");
         }

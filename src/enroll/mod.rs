@@ -115,7 +115,7 @@ impl EnrollError {
     }
 
     /// The way out.
-    pub fn cure(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
             Self::Source { .. } => {
                 "give a folder with one folder for each class, or a CSV file with file,label or \
@@ -132,9 +132,9 @@ impl EnrollError {
                  bundle install)"
             }
             Self::Io { .. } => "check the folder, the right to write and the space left",
-            Self::Bundle(error) => error.cure(),
+            Self::Bundle(error) => error.help(),
             Self::Engine(_) => "run `medfocus bundle verify`; if it passes, report this",
-            Self::SelfTest(error) => error.cure(),
+            Self::SelfTest(error) => error.help(),
             Self::Head(_) => "report this with the message",
         }
     }

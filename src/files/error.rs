@@ -10,18 +10,18 @@ use crate::shown;
 
 /// Something could not be done with a file or folder.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {trouble}", shown::name(path))]
+#[error("{}: {cause}", shown::name(path))]
 pub struct FileError {
     /// Which one, as far as it was named.
     pub path: PathBuf,
     /// What was in the way.
     #[source]
-    pub trouble: Trouble,
+    pub cause: Cause,
 }
 
 /// What was in the way.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum Cause {
     /// What the system says.
     #[error(transparent)]
     Io(Error),
@@ -58,9 +58,9 @@ pub enum Trouble {
 }
 
 impl FileError {
-    pub(super) fn at(path: &Path) -> impl FnOnce(Trouble) -> Self + use<> {
+    pub(super) fn at(path: &Path) -> impl FnOnce(Cause) -> Self + use<> {
         let path = path.to_owned();
-        move |trouble| Self { path, trouble }
+        move |cause| Self { path, cause }
     }
 
     /// Whether nothing has the name.
@@ -75,34 +75,32 @@ impl FileError {
 
     /// The kind, in the system's words.
     pub fn kind(&self) -> ErrorKind {
-        self.trouble.kind()
+        self.cause.kind()
     }
 
     /// What can be done about it.
-    pub fn cure(&self) -> &'static str {
-        match &self.trouble {
-            Trouble::Io(error) => match error.kind() {
+    pub fn help(&self) -> &'static str {
+        match &self.cause {
+            Cause::Io(error) => match error.kind() {
                 ErrorKind::NotFound => "check the path",
                 ErrorKind::PermissionDenied => "give this user the right to it, or name another",
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on the disk",
                 _ => "check the path, the right to it, and the disk",
             },
-            Trouble::Link | Trouble::ForeignLink(_) => {
+            Cause::Link | Cause::ForeignLink(_) => {
                 "look who made the link and why; remove it, or name what it leads to"
             }
-            Trouble::NoFile(_) | Trouble::NoFolder(_) => "look who put it there, and move it away",
-            Trouble::OtherNames(_) => "name a file of its own, or copy this one and move it away",
-            Trouble::Swapped => {
-                "look who else writes into the folder, and take the right from them"
-            }
-            Trouble::TooLarge { .. } => "name a smaller file",
-            Trouble::TooDeep(_) => "look who made them, and remove them by hand",
-            Trouble::Name => "name one file, without a slash",
+            Cause::NoFile(_) | Cause::NoFolder(_) => "look who put it there, and move it away",
+            Cause::OtherNames(_) => "name a file of its own, or copy this one and move it away",
+            Cause::Swapped => "look who else writes into the folder, and take the right from them",
+            Cause::TooLarge { .. } => "name a smaller file",
+            Cause::TooDeep(_) => "look who made them, and remove them by hand",
+            Cause::Name => "name one file, without a slash",
         }
     }
 }
 
-impl Trouble {
+impl Cause {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Io(error) => error.kind(),
@@ -120,13 +118,13 @@ impl Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for Cause {
     fn from(error: Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl From<Errno> for Trouble {
+impl From<Errno> for Cause {
     fn from(error: Errno) -> Self {
         match error {
             // What opening without following a link says of one.
@@ -139,8 +137,8 @@ impl From<Errno> for Trouble {
 impl From<FileError> for Error {
     /// Without the path, which who hands on errors of the system names as well.
     fn from(error: FileError) -> Self {
-        match error.trouble {
-            Trouble::Io(error) => error,
+        match error.cause {
+            Cause::Io(error) => error,
             other => Self::new(other.kind(), other.to_string()),
         }
     }

@@ -14,7 +14,7 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::write::FILE;
-use super::{FileError, Folder, QUIETLY, Result, Trouble, list, open_at, place};
+use super::{Cause, FileError, Folder, QUIETLY, Result, list, open_at, place};
 
 /// The form of temporary names: no watcher of folders takes such a file for a whole one.
 const BEFORE: &str = ".medfocus-";
@@ -145,9 +145,9 @@ impl Fresh {
         // Who may write the folder may have put another file at the temporary name.
         self.folder.with(name, |name| {
             let about = self.folder.look(name)?;
-            list::regular(&about).map_err(|_| Trouble::Swapped)?;
+            list::regular(&about).map_err(|_| Cause::Swapped)?;
             let is_it = place(&about) == place(&self.file.metadata()?);
-            is_it.then_some(()).ok_or(Trouble::Swapped)
+            is_it.then_some(()).ok_or(Cause::Swapped)
         })
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 
 use rustix::fs::Dir;
 
-use super::{FileError, Folder, Result, Trouble};
+use super::{Cause, FileError, Folder, Result};
 
 /// What has a name in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +89,7 @@ impl Folder {
     /// What the system says.
     pub fn names(&self) -> Result<Vec<OsString>> {
         let mut names = Vec::new();
-        let mut read = || -> std::result::Result<(), Trouble> {
+        let mut read = || -> std::result::Result<(), Cause> {
             // Opens the folder anew, so that several can list it at once.
             for entry in Dir::read_from(self)? {
                 let entry = entry?;
@@ -106,10 +106,10 @@ impl Folder {
 }
 
 /// Refuses what is no regular file.
-pub(super) fn regular(about: &Metadata) -> std::result::Result<(), Trouble> {
+pub(super) fn regular(about: &Metadata) -> std::result::Result<(), Cause> {
     match Kind::of(about.file_type()) {
         Kind::File => Ok(()),
-        Kind::Link => Err(Trouble::Link),
-        kind => Err(Trouble::NoFile(kind)),
+        Kind::Link => Err(Cause::Link),
+        kind => Err(Cause::NoFile(kind)),
     }
 }

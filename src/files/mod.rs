@@ -36,7 +36,7 @@ use std::sync::Arc;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-pub use error::{FileError, Trouble};
+pub use error::{Cause, FileError};
 pub use fresh::Fresh;
 pub use list::{Entry, Kind};
 pub use remove::remove;
@@ -77,7 +77,7 @@ impl Folder {
     /// # Errors
     /// As [`Folder::open`], and where the path ends in no name.
     pub fn above(path: &Path) -> Result<(Self, OsString)> {
-        let name = path.file_name().ok_or(Trouble::Name);
+        let name = path.file_name().ok_or(Cause::Name);
         let name = name.map_err(FileError::at(path))?.to_owned();
         let above = path.parent().filter(|above| *above != Path::new(""));
         Ok((Self::open(above.unwrap_or(Path::new(".")))?, name))
@@ -173,7 +173,7 @@ impl Folder {
             let mut bytes = Vec::new();
             file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
             if bytes.len() as u64 > most {
-                return Err(Trouble::TooLarge { most });
+                return Err(Cause::TooLarge { most });
             }
             Ok(bytes)
         })
@@ -192,7 +192,7 @@ impl Folder {
     /// # Errors
     /// What the system says.
     pub fn about_itself(&self) -> Result<Metadata> {
-        let about = self.held.metadata().map_err(Trouble::from);
+        let about = self.held.metadata().map_err(Cause::from);
         about.map_err(FileError::at(&self.path))
     }
 
@@ -225,7 +225,7 @@ impl Folder {
     /// What the system says.
     pub fn is_within(&self, other: &Self) -> Result<bool> {
         let sought = other.place()?;
-        let climb = || -> std::result::Result<bool, Trouble> {
+        let climb = || -> std::result::Result<bool, Cause> {
             let mut here = self.held.try_clone()?;
             loop {
                 let place = place(&here.metadata()?);
@@ -265,7 +265,7 @@ impl Folder {
     /// # Errors
     /// What the system says.
     pub fn sync(&self) -> Result<()> {
-        let synced = self.held.sync_all().map_err(Trouble::from);
+        let synced = self.held.sync_all().map_err(Cause::from);
         synced.map_err(FileError::at(&self.path))
     }
 
@@ -277,7 +277,7 @@ impl Folder {
     fn with<T>(
         &self,
         name: &OsStr,
-        work: impl FnOnce(&OsStr) -> std::result::Result<T, Trouble>,
+        work: impl FnOnce(&OsStr) -> std::result::Result<T, Cause>,
     ) -> Result<T> {
         single(name)
             .and_then(work)
@@ -290,11 +290,11 @@ impl Folder {
         File::from(open_at(&self.held, name, flags, Mode::empty())?).metadata()
     }
 
-    fn no_folder(&self, name: &OsStr) -> Trouble {
+    fn no_folder(&self, name: &OsStr) -> Cause {
         self.look(name)
-            .map_or_else(Trouble::from, |about| match Kind::of(about.file_type()) {
-                Kind::Link => Trouble::Link,
-                kind => Trouble::NoFolder(kind),
+            .map_or_else(Cause::from, |about| match Kind::of(about.file_type()) {
+                Kind::Link => Cause::Link,
+                kind => Cause::NoFolder(kind),
             })
     }
 }
@@ -321,7 +321,7 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
         file.take(most.saturating_add(1))
             .read_to_string(&mut text)?;
         if text.len() as u64 > most {
-            return Err(Trouble::TooLarge { most });
+            return Err(Cause::TooLarge { most });
         }
         Ok(text)
     };
@@ -351,9 +351,9 @@ pub fn place(about: &Metadata) -> (u64, u64) {
 }
 
 /// A name of one step, which leads nowhere else.
-fn single(name: &OsStr) -> std::result::Result<&OsStr, Trouble> {
+fn single(name: &OsStr) -> std::result::Result<&OsStr, Cause> {
     let bytes = name.as_bytes();
     let is_single =
         !matches!(bytes, b"" | b"." | b"..") && !bytes.iter().any(|b| matches!(b, b'/' | 0));
-    is_single.then_some(name).ok_or(Trouble::Name)
+    is_single.then_some(name).ok_or(Cause::Name)
 }

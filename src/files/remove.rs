@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{self, AtFlags};
 
-use super::{Folder, Kind, Result, Trouble};
+use super::{Cause, Folder, Kind, Result};
 
 /// Deeper than anybody's folders; each level is held open while it is emptied.
 const DEEPEST: usize = 64;
@@ -66,7 +66,7 @@ impl Folder {
         }
         let inner = self.folder(name)?;
         let Some(left) = depth.checked_sub(1) else {
-            return self.with(name, |_| Err(Trouble::TooDeep(DEEPEST)));
+            return self.with(name, |_| Err(Cause::TooDeep(DEEPEST)));
         };
         for entry in inner.names()? {
             match inner.remove_to_depth(&entry, left) {

@@ -102,7 +102,7 @@ fn what_others_planted_under_a_name_is_neither_read_nor_written() {
         (case.plant)(&place);
         let error = place.held.append("name", OWN).unwrap_err();
         assert!(error.to_string().contains(case.reads), "{error}");
-        assert!(!error.cure().is_empty());
+        assert!(!error.help().is_empty());
         if !case.reads.contains("names") {
             let error = place.held.read("name", 100).unwrap_err();
             assert!(error.to_string().contains(case.reads), "{error}");
@@ -124,7 +124,7 @@ fn a_name_is_one_step_and_never_a_way() {
     let place = Place::new();
     for name in ["", ".", "..", "a/b", "/etc", "../outside/file", "a\0b"] {
         let error = place.held.read(name, 10).unwrap_err();
-        assert!(matches!(error.trouble, Trouble::Name), "{name:?}: {error}");
+        assert!(matches!(error.cause, Cause::Name), "{name:?}: {error}");
         for error in [
             place.held.replace(name, b"").unwrap_err(),
             place.held.remove_tree(name).unwrap_err(),
@@ -176,7 +176,7 @@ fn a_link_in_place_of_a_folder_is_not_entered() {
     let place = Place::new();
     symlink("../outside", place.at("held/taken")).unwrap();
     let error = place.held.make_folder("taken", OWN).unwrap_err();
-    assert!(matches!(error.trouble, Trouble::Link), "{error}");
+    assert!(matches!(error.cause, Cause::Link), "{error}");
     place.pipe("held/pipe");
     let error = place.held.folder("pipe").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotADirectory, "{error}");
@@ -203,7 +203,7 @@ fn a_tree_is_removed_and_nothing_that_its_links_lead_to() {
         deep = deep.make_folder("deep", OWN).unwrap();
     }
     let error = place.held.remove_tree("deep").unwrap_err();
-    assert!(matches!(error.trouble, Trouble::TooDeep(_)), "{error}");
+    assert!(matches!(error.cause, Cause::TooDeep(_)), "{error}");
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_temporary_file_that_was_swapped_is_told() {
         std::fs::rename(&part, place.at("stolen")).unwrap();
         plant(&part);
         let error = fresh.keep_durably("name").unwrap_err();
-        assert!(matches!(error.trouble, Trouble::Swapped), "{error}");
+        assert!(matches!(error.cause, Cause::Swapped), "{error}");
         place.is_untouched();
     }
 }
@@ -379,7 +379,7 @@ fn another_users_link_on_the_way_is_followed_only_through_their_own_folder() {
             Ok(_) => assert!(is_followed, "{folder_of:?}"),
             Err(error) => {
                 assert!(!is_followed, "{error}");
-                assert!(matches!(error.trouble, Trouble::ForeignLink(_)), "{error}");
+                assert!(matches!(error.cause, Cause::ForeignLink(_)), "{error}");
             }
         }
     }

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Folder, OPEN_TO_ALL, Trouble, open_at};
+use super::{Cause, Folder, OPEN_TO_ALL, open_at};
 
 /// As many links as the kernel follows on one way.
 const MOST_LINKS: usize = 40;
@@ -23,7 +23,7 @@ const STEP: OFlags = OFlags::PATH
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-pub(super) fn open(path: &Path, makes: bool) -> Result<Folder, Trouble> {
+pub(super) fn open(path: &Path, makes: bool) -> Result<Folder, Cause> {
     let mut way = Way::to(path)?;
     while way.goes_on(makes)?.is_some() {}
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -33,7 +33,7 @@ pub(super) fn open(path: &Path, makes: bool) -> Result<Folder, Trouble> {
 
 /// Everything that decides where a path leads, from the first folder on: each folder and each
 /// link on the way, as far as it is there.
-pub(super) fn passed_by(path: &Path) -> Result<Vec<Metadata>, Trouble> {
+pub(super) fn passed_by(path: &Path) -> Result<Vec<Metadata>, Cause> {
     let path = std::path::absolute(path)?;
     let mut way = Way::to(&path)?;
     let mut passed_by = vec![way.here.metadata()?];
@@ -41,8 +41,8 @@ pub(super) fn passed_by(path: &Path) -> Result<Vec<Metadata>, Trouble> {
         match way.goes_on(false) {
             Ok(Some(passed)) => passed_by.push(passed.metadata()?),
             Ok(None) => break,
-            Err(Trouble::Io(error)) if error.kind() == ErrorKind::NotFound => break,
-            Err(trouble) => return Err(trouble),
+            Err(Cause::Io(error)) if error.kind() == ErrorKind::NotFound => break,
+            Err(cause) => return Err(cause),
         }
     }
     Ok(passed_by)
@@ -58,7 +58,7 @@ struct Way {
 impl Way {
     /// An absolute path needs nothing of the current folder, which this user may not be
     /// allowed to enter: who became another one still is where root was.
-    fn to(path: &Path) -> Result<Self, Trouble> {
+    fn to(path: &Path) -> Result<Self, Cause> {
         let begin = if path.is_absolute() { "/" } else { "." };
         let mut way = Self {
             here: passed(begin)?,
@@ -70,9 +70,9 @@ impl Way {
     }
 
     /// Puts a path before what is left.
-    fn go(&mut self, path: &Path) -> Result<(), Trouble> {
+    fn go(&mut self, path: &Path) -> Result<(), Cause> {
         if path.as_os_str().is_empty() {
-            return Err(Trouble::Io(Errno::NOENT.into()));
+            return Err(Cause::Io(Errno::NOENT.into()));
         }
         for component in path.components().rev() {
             match component {
@@ -86,7 +86,7 @@ impl Way {
     }
 
     /// Goes one step; gives the folder or link that was passed, nothing where the way ends.
-    fn goes_on(&mut self, makes: bool) -> Result<Option<File>, Trouble> {
+    fn goes_on(&mut self, makes: bool) -> Result<Option<File>, Cause> {
         let Some(step) = self.steps.pop_front() else {
             return Ok(None);
         };
@@ -98,7 +98,7 @@ impl Way {
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 self.links += 1;
                 if self.links > MOST_LINKS {
-                    return Err(Trouble::Io(Errno::LOOP.into()));
+                    return Err(Cause::Io(Errno::LOOP.into()));
                 }
                 let (link, target) = self.link(&step)?;
                 self.go(&target)?;
@@ -123,7 +123,7 @@ impl Way {
     }
 
     /// A link and where it leads, if it is one that may be followed.
-    fn link(&self, name: &OsStr) -> Result<(File, PathBuf), Trouble> {
+    fn link(&self, name: &OsStr) -> Result<(File, PathBuf), Cause> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let link = File::from(open_at(&self.here, name, flags, Mode::empty())?);
         let about = link.metadata()?;
@@ -131,7 +131,7 @@ impl Way {
             return Err(Errno::NOTDIR.into());
         }
         if !may_be_followed(&about, &self.here.metadata()?) {
-            return Err(Trouble::ForeignLink(name.into()));
+            return Err(Cause::ForeignLink(name.into()));
         }
         // The link that was looked at, not what has its name by now.
         let target = fs::readlinkat(&link, "", Vec::new())?;
@@ -140,7 +140,7 @@ impl Way {
     }
 }
 
-fn passed(path: &str) -> Result<File, Trouble> {
+fn passed(path: &str) -> Result<File, Cause> {
     Ok(open_at(CWD, path, STEP, Mode::empty())?.into())
 }
 

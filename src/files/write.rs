@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{Folder, Kind, QUIETLY, Result, Trouble, list, open_at};
+use super::{Cause, Folder, Kind, QUIETLY, Result, list, open_at};
 
 /// As open to others as the user's `umask` lets files and folders be.
 pub const OPEN_TO_ALL: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
@@ -50,7 +50,7 @@ pub fn swap(path: &Path, bytes: &[u8]) -> Result<()> {
 /// What the system says.
 pub fn put(path: &Path, bytes: &[u8]) -> Result<()> {
     if STREAMS.iter().any(|streams| path.starts_with(streams)) {
-        let written = std::fs::write(path, bytes).map_err(Trouble::from);
+        let written = std::fs::write(path, bytes).map_err(Cause::from);
         return written.map_err(super::FileError::at(path));
     }
     swap(path, bytes)
@@ -101,7 +101,7 @@ impl Folder {
             let about = file.metadata()?;
             list::regular(&about)?;
             if about.nlink() > 1 {
-                return Err(Trouble::OtherNames(about.nlink()));
+                return Err(Cause::OtherNames(about.nlink()));
             }
             Ok(file)
         })
@@ -113,7 +113,7 @@ impl Folder {
         name: &OsStr,
         flags: OFlags,
         mode: Mode,
-    ) -> std::result::Result<File, Trouble> {
+    ) -> std::result::Result<File, Cause> {
         loop {
             match self.look(name) {
                 Ok(about) => list::regular(&about)?,
@@ -143,7 +143,7 @@ impl Folder {
             let socket = File::from(open_at(self, name, flags, Mode::empty())?);
             match Kind::of(socket.metadata()?.file_type()) {
                 Kind::Socket => {}
-                kind => return Err(Trouble::NoFile(kind)),
+                kind => return Err(Cause::NoFile(kind)),
             }
             // By the descriptor: another thing may have come under the name.
             let held = format!("/proc/self/fd/{}", socket.as_raw_fd());
@@ -192,7 +192,7 @@ impl Folder {
         name: &OsStr,
         to: &Folder,
         new: &OsStr,
-    ) -> std::result::Result<(), Trouble> {
+    ) -> std::result::Result<(), Cause> {
         match fs::linkat(self, name, to, new, AtFlags::empty()) {
             Ok(()) => Ok(fs::unlinkat(self, name, AtFlags::empty())?),
             // Folders have no links, nor have the file systems of sticks: looking first is
@@ -267,7 +267,7 @@ impl Folder {
         &self,
         name: &OsStr,
         new: &OsStr,
-        work: impl FnOnce(&OsStr, &OsStr) -> std::result::Result<(), Trouble>,
+        work: impl FnOnce(&OsStr, &OsStr) -> std::result::Result<(), Cause>,
     ) -> Result<()> {
         self.with(name, |name| {
             let new = super::single(new)?;

@@ -1,6 +1,6 @@
 //! Prompts, mask choice and the region-guided input.
 //!
-//! This room turns a question about a place ("what lies in this box?") into points
+//! This module turns a question about a place ("what lies in this box?") into points
 //! for the mask decoder, the decoder's answer into one clean [`Mask`] in the image's
 //! own pixels, and that mask into the picture the image encoder sees. It runs no
 //! graph.

@@ -1,5 +1,5 @@
 //! The gate before the model: an image that an exam was never meant for is refused by a
-//! code, a sentence and a cure, before anything is read from it.
+//! code, a sentence and help, before anything is read from it.
 //!
 //! [`measure`](Measures::of) knows pixels, [`Kinds`] what the gate's small graph makes of
 //! them, [`judge`] compares both with the bundle's thresholds. Nothing here runs a graph,
@@ -18,7 +18,7 @@ pub use patient::{suits, unknown};
 pub use spec::{ExamGate, FilmSpec, GateSpec, KindSpec, Unsaid};
 
 use crate::finding::{Help, Refusal, RefusalCode};
-use crate::image::Said;
+use crate::image::ImageMetadata;
 
 /// Poses in the order of the gate graph's classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ struct Rule<'a> {
 }
 
 /// The rules that the exam has; an empty one asks nothing.
-fn rules<'a>(exam: &ExamGate<'a>, said: &'a Said) -> impl Iterator<Item = Rule<'a>> {
+fn rules<'a>(exam: &ExamGate<'a>, said: &'a ImageMetadata) -> impl Iterator<Item = Rule<'a>> {
     use RefusalCode::{WrongBodyPart, WrongModality, WrongSide, WrongView};
     let rule = |what, word: &'a Option<String>, by_code: &'a Option<String>, allowed, code| Rule {
         what,
@@ -126,7 +126,7 @@ fn rules<'a>(exam: &ExamGate<'a>, said: &'a Said) -> impl Iterator<Item = Rule<'
 ///
 /// # Errors
 /// `wrong_modality`, `wrong_body_part`, `wrong_view` or `wrong_side`.
-pub fn fits(exam: &ExamGate<'_>, said: &Said) -> Result<(), Refusal> {
+pub fn fits(exam: &ExamGate<'_>, said: &ImageMetadata) -> Result<(), Refusal> {
     for rule in rules(exam, said) {
         let unfit = |says: &&&String| !rule.allowed.contains(**says);
         if let Some(says) = rule.says.iter().flatten().find(unfit) {
@@ -146,7 +146,7 @@ pub fn fits(exam: &ExamGate<'_>, said: &Said) -> Result<(), Refusal> {
 }
 
 /// What the exam asks and the image does not say, if anything.
-pub fn unsaid(exam: &ExamGate<'_>, said: &Said) -> Option<&'static str> {
+pub fn unsaid(exam: &ExamGate<'_>, said: &ImageMetadata) -> Option<&'static str> {
     let mut rules = rules(exam, said);
     rules
         .find(|rule| rule.says == [None, None])
@@ -464,25 +464,31 @@ mod tests {
     fn what_the_image_says_must_fit_and_silence_is_no_conflict() {
         let word = |text: &str| vec![text.to_owned()];
         let words = [word("DX"), word("CHEST"), word("PA"), vec![]];
-        let said = |modality: &str, view: Option<&str>| Said {
+        let said = |modality: &str, view: Option<&str>| ImageMetadata {
             modality: Some(modality.to_owned()),
             view: view.map(str::to_owned),
             laterality: Some("L".to_owned()),
-            ..Said::default()
+            ..ImageMetadata::default()
         };
-        assert!(fits(&exam(&words), &Said::default()).is_ok());
+        assert!(fits(&exam(&words), &ImageMetadata::default()).is_ok());
         assert!(fits(&exam(&words), &said("DX", Some("PA"))).is_ok());
-        let code = |said: &Said| fits(&exam(&words), said).unwrap_err().code.word();
+        let code = |said: &ImageMetadata| fits(&exam(&words), said).unwrap_err().code.word();
         assert_eq!(
             unsaid(&exam(&words), &said("DX", Some("PA"))),
             Some("body part")
         );
-        assert_eq!(unsaid(&exam(&words), &Said::default()), Some("modality"));
-        assert_eq!(unsaid(&exam(&Default::default()), &Said::default()), None);
+        assert_eq!(
+            unsaid(&exam(&words), &ImageMetadata::default()),
+            Some("modality")
+        );
+        assert_eq!(
+            unsaid(&exam(&Default::default()), &ImageMetadata::default()),
+            None
+        );
         assert_eq!(code(&said("MR", None)), "wrong_modality");
         assert_eq!(code(&said("DX", Some("LL"))), "wrong_view");
         // A code counts as much as a word, and where they differ neither is taken.
-        let coded = |body_part: &str| Said {
+        let coded = |body_part: &str| ImageMetadata {
             coded: Coded {
                 body_part: Some(body_part.to_owned()),
                 ..Coded::default()
@@ -492,7 +498,7 @@ mod tests {
         assert!(fits(&exam(&words), &coded("CHEST")).is_ok());
         assert_eq!(unsaid(&exam(&words), &coded("CHEST")), None);
         assert_eq!(code(&coded("KNEE")), "wrong_body_part");
-        let both = Said {
+        let both = ImageMetadata {
             body_part: Some("CHEST".to_owned()),
             ..coded("KNEE")
         };

@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use super::{Image, Pixels, Said};
+use super::{Image, ImageMetadata, Pixels};
 use crate::finding::{Help, Refusal, RefusalCode};
 
 /// What a person's word for it leaves in the finding.
@@ -27,14 +27,18 @@ impl Image {
     /// # Errors
     /// `burned_in`, where something may be burned in and no region says where.
     pub fn cleaned(&self) -> Result<Cow<'_, Self>, Refusal> {
-        if let Some(region) = self.said.region.filter(|region| self.leaves_out(*region)) {
+        if let Some(region) = self
+            .metadata
+            .region
+            .filter(|region| self.leaves_out(*region))
+        {
             let pixels = match &self.pixels {
                 Pixels::Luma(luma) => Pixels::Luma(self.only::<1>(luma, region)),
                 Pixels::Rgb(rgb) => Pixels::Rgb(self.only::<3>(rgb, region)),
             };
             return Ok(Cow::Owned(Self {
                 pixels,
-                said: self.said.clone(),
+                metadata: self.metadata.clone(),
                 sha256: self.sha256.clone(),
                 origin: self.origin.clone(),
                 ..*self
@@ -61,30 +65,30 @@ impl Image {
     /// its header says otherwise, that stands.
     #[must_use]
     pub fn looked_at(self) -> Self {
-        let Said {
+        let ImageMetadata {
             burned_in: None, ..
-        } = self.said
+        } = self.metadata
         else {
             return self;
         };
-        let mut notes = self.said.notes.clone();
+        let mut notes = self.metadata.notes.clone();
         notes.push(LOOKED_AT.to_owned());
         Self {
-            said: Said {
+            metadata: ImageMetadata {
                 burned_in: Some(false),
                 notes,
-                ..self.said
+                ..self.metadata
             },
             ..self
         }
     }
 
     fn why_feared(&self) -> Option<&'static str> {
-        match self.said.burned_in {
+        match self.metadata.burned_in {
             Some(true) => Some("it says so: Burned In Annotation (0028,0301) is YES"),
             Some(false) => None,
-            None if self.said.is_reconstruction => None,
-            None if self.said.modality.as_deref() == Some("US") => {
+            None if self.metadata.is_reconstruction => None,
+            None if self.metadata.modality.as_deref() == Some("US") => {
                 Some("ultrasound units do so, and it does not say that this one did not")
             }
             None if self.origin.is_some() => Some(
@@ -102,7 +106,7 @@ impl Image {
     /// write on: one that is nearly the whole picture says nothing of where words lie.
     fn leaves_out(&self, [_, _, width, height]: [u32; 4]) -> bool {
         let area = |width: u32, height: u32| f64::from(width) * f64::from(height);
-        let is_ultrasound = self.said.modality.as_deref() == Some("US");
+        let is_ultrasound = self.metadata.modality.as_deref() == Some("US");
         is_ultrasound && area(width, height) <= MOST_OF_A_PICTURE * area(self.width, self.height)
     }
 
@@ -123,23 +127,23 @@ mod tests {
     use super::*;
     use crate::image::Origin;
 
-    fn image(said: Said) -> Image {
+    fn image(said: ImageMetadata) -> Image {
         Image {
             width: 4,
             height: 3,
             pixels: Pixels::Luma((1..=12).collect()),
-            said,
+            metadata: said,
             sha256: String::new(),
             origin: Some(Box::new(Origin::default())),
         }
     }
 
-    fn said(modality: &str, burned_in: Option<bool>, region: Option<[u32; 4]>) -> Said {
-        Said {
+    fn said(modality: &str, burned_in: Option<bool>, region: Option<[u32; 4]>) -> ImageMetadata {
+        ImageMetadata {
             modality: Some(modality.to_owned()),
             burned_in,
             region,
-            ..Said::default()
+            ..ImageMetadata::default()
         }
     }
 
@@ -194,7 +198,7 @@ mod tests {
                 ..case("MR", None, false, false)
             },
         ] {
-            let image = image(Said {
+            let image = image(ImageMetadata {
                 is_reconstruction: case.is_reconstruction,
                 ..said(case.modality, case.burned_in, case.region)
             });
@@ -236,12 +240,12 @@ mod tests {
         ] {
             let image = image(said("CR", burned_in, None)).looked_at();
             assert_eq!(image.cleaned().is_ok(), is_shown, "{burned_in:?}");
-            assert_eq!(image.said.notes.len(), notes, "{burned_in:?}");
+            assert_eq!(image.metadata.notes.len(), notes, "{burned_in:?}");
         }
         // No DICOM file, and nothing known of it.
         let photograph = Image {
             origin: None,
-            ..image(Said::default())
+            ..image(ImageMetadata::default())
         };
         assert!(photograph.may_hold_words());
         assert!(!photograph.looked_at().may_hold_words());

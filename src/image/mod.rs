@@ -1,6 +1,6 @@
 //! A file becomes an [`Image`]: pixels of 8 bits and what the source said of them.
 //!
-//! This room never guesses what an image shows, never runs a model and never lets
+//! This module never guesses what an image shows, never runs a model and never lets
 //! a damaged file pass for a whole one.
 
 mod apng;
@@ -116,7 +116,7 @@ fn cut(word: &str) -> String {
 
 /// What the file says of its own content, in DICOM's words; empty where it is silent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
+pub struct ImageMetadata {
     /// DICOM Modality (0008,0060), such as `DX`, `MR`, `US`.
     pub modality: Option<String>,
     /// DICOM Body Part Examined (0018,0015), such as `CHEST`.
@@ -145,7 +145,7 @@ pub struct Said {
     pub notes: Vec<String>,
 }
 
-/// An image as every later room sees it.
+/// An image as every later module sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Columns.
@@ -155,7 +155,7 @@ pub struct Image {
     /// The pixels.
     pub pixels: Pixels,
     /// What the file said.
-    pub said: Said,
+    pub metadata: ImageMetadata,
     /// SHA-256 of the file's bytes, lower-case hexadecimal.
     pub sha256: String,
     /// What DICOM and HL7 outputs take over from the file's object; `None` where it was
@@ -183,9 +183,9 @@ impl Image {
             width,
             height,
             pixels,
-            said: Said {
-                region: self.said.region.and_then(shared),
-                ..self.said.clone()
+            metadata: ImageMetadata {
+                region: self.metadata.region.and_then(shared),
+                ..self.metadata.clone()
             },
             sha256: self.sha256.clone(),
             origin: None,

@@ -82,7 +82,7 @@ impl NoFile {
     }
 
     /// What can be done about it.
-    pub fn cure(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
             Self::Io(_) => "check the path and the right to read it",
             Self::Other(NonFile::Folder) => "name an image file in the folder",
@@ -96,7 +96,7 @@ impl NoFile {
     pub fn refusal(&self, name: &str) -> Refusal {
         match self {
             Self::TooLarge => too_large(name, self.to_string()),
-            _ => Refusal::new(self.code(), format!("{name}: {self}"), self.cure()),
+            _ => Refusal::new(self.code(), format!("{name}: {self}"), self.help()),
         }
     }
 

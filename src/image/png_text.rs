@@ -1,5 +1,5 @@
 //! What the text chunks of a PNG say of its picture and its patient, by DICOM's keywords
-//! (PNG third edition, 11.3.3): a PNG comes in, [`Said`] comes out, with a note for whatever
+//! (PNG third edition, 11.3.3): a PNG comes in, [`ImageMetadata`] comes out, with a note for whatever
 //! could not be read.
 //!
 //! Called by `read` for every PNG. All three kinds of text count, wherever they stand before
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 
-use super::Said;
+use super::ImageMetadata;
 use super::cut;
 use crate::patient::{Age, PatientSaid, Sex};
 
@@ -32,7 +32,7 @@ const MOST_BYTES: usize = 1024;
 const MOST_TEXTS: usize = 64;
 
 /// What a PNG's text chunks say, by DICOM's keywords.
-pub(super) fn said(png: &[u8]) -> Said {
+pub(super) fn said(png: &[u8]) -> ImageMetadata {
     let mut texts = texts(png);
     let has_more = texts.len() > MOST_TEXTS;
     texts.truncate(MOST_TEXTS);
@@ -62,14 +62,14 @@ pub(super) fn said(png: &[u8]) -> Said {
             "text_unread: of the file's texts only {MOST_TEXTS} were read"
         ));
     }
-    Said {
+    ImageMetadata {
         modality,
         body_part,
         view,
         laterality,
         patient,
         notes,
-        ..Said::default()
+        ..ImageMetadata::default()
     }
 }
 

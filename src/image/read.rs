@@ -17,7 +17,8 @@ use super::kind::{FORMATS, Format, Kind, Unread};
 use super::open::{self, NoFile};
 use super::pages::{self, Page};
 use super::{
-    Decoded, FrameChoice, Image, Pixels, Said, apng, dicom, isolated, png_text, tiff_palette,
+    Decoded, FrameChoice, Image, ImageMetadata, Pixels, apng, dicom, isolated, png_text,
+    tiff_palette,
 };
 use crate::finding::{Refusal, RefusalCode};
 
@@ -155,14 +156,14 @@ fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image,
     let said = if format == Format::Png {
         png_text::said(&page.bytes)
     } else {
-        Said::default()
+        ImageMetadata::default()
     };
     let (width, height) = (decoded.width(), decoded.height());
     Ok(Image {
         width,
         height,
         pixels: to_eight_bits(decoded),
-        said: Said {
+        metadata: ImageMetadata {
             frame: Some(page.frame),
             ..said
         },

@@ -114,7 +114,7 @@ impl Image {
             width: columns,
             height: rows,
             pixels,
-            said: self.said.clone(),
+            metadata: self.metadata.clone(),
             sha256: self.sha256.clone(),
             // A small picture is for looking at: it takes no patient along.
             origin: None,
@@ -194,16 +194,16 @@ fn weigh<'a>(tap: &Tap, source: impl Iterator<Item = &'a u8>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Said;
+    use crate::image::ImageMetadata;
 
     fn ramp(width: u32, height: u32) -> Image {
         let bytes = (0..width * height).map(|i| (i % 251) as u8).collect();
-        let (pixels, said) = (Pixels::Luma(bytes), Said::default());
+        let (pixels, said) = (Pixels::Luma(bytes), ImageMetadata::default());
         Image {
             width,
             height,
             pixels,
-            said,
+            metadata: said,
             sha256: String::new(),
             origin: None,
         }

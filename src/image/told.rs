@@ -17,14 +17,14 @@ impl Image {
     /// # Errors
     /// `age` or `sex`, where image and caller disagree.
     pub fn told(mut self, caller: Patient) -> Result<Self, Refusal> {
-        let image = std::mem::take(&mut self.said.patient);
+        let image = std::mem::take(&mut self.metadata.patient);
         if let Some(age) = caller.age
             && image.ages.all(|said| said.is_near(age))
             && !image.ages.all(|said| said == age)
         {
-            self.said.notes.push(A_YEAR_OFF.to_owned());
+            self.metadata.notes.push(A_YEAR_OFF.to_owned());
         }
-        self.said.patient = agreed(image, caller)?;
+        self.metadata.patient = agreed(image, caller)?;
         Ok(self)
     }
 }
@@ -64,15 +64,15 @@ fn disagree(code: RefusalCode, what: &str, image: &dyn Display, caller: &dyn Dis
     }
     let why =
         format!("the image says that the patient's {what} is {image}, and who asks says {caller}");
-    let cure =
+    let help =
         format!("make sure whose image this is, then ask with the right {what} or with none");
-    Refusal::new(code, why, cure)
+    Refusal::new(code, why, help)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Pixels, Said};
+    use crate::image::{ImageMetadata, Pixels};
 
     type Told = (&'static [u32], &'static [Sex]);
 
@@ -96,9 +96,9 @@ mod tests {
             width: 1,
             height: 1,
             pixels: Pixels::Luma(vec![0]),
-            said: Said {
+            metadata: ImageMetadata {
                 patient,
-                ..Said::default()
+                ..ImageMetadata::default()
             },
             sha256: String::new(),
             origin: None,
@@ -135,8 +135,8 @@ mod tests {
             let told = image(said(case.image)).told(Patient { age, sex });
             match (told, case.both) {
                 (Ok(told), Ok(both)) => {
-                    assert_eq!(told.said.patient, said(both), "{case:?}");
-                    assert_eq!(told.said.notes.len(), case.notes, "{case:?}");
+                    assert_eq!(told.metadata.patient, said(both), "{case:?}");
+                    assert_eq!(told.metadata.notes.len(), case.notes, "{case:?}");
                 }
                 (told, both) => assert_eq!(
                     told.map_err(|refusal| refusal.code.word()).err(),

@@ -30,7 +30,8 @@ pub struct SelfCheck {
     /// Stable code of what is wrong; empty where nothing is.
     pub code: String,
     /// What the user can do about it; empty where nothing is wrong.
-    pub cure: String,
+    #[serde(rename = "cure")]
+    pub help: String,
 }
 
 /// What a check came to.
@@ -53,16 +54,16 @@ impl SelfCheck {
             verdict: Verdict::Passed,
             what: what.into(),
             code: String::new(),
-            cure: String::new(),
+            help: String::new(),
         }
     }
 
     /// Something needs a person.
-    pub fn warned(name: &str, what: impl Into<String>, cure: &str) -> Self {
+    pub fn warned(name: &str, what: impl Into<String>, help: &str) -> Self {
         Self {
             verdict: Verdict::Warned,
             code: name.to_owned(),
-            cure: cure.to_owned(),
+            help: help.to_owned(),
             ..Self::passed(name, what)
         }
     }
@@ -78,11 +79,11 @@ impl SelfCheck {
     }
 
     /// No case may be answered.
-    pub fn failed(name: &str, code: &str, what: impl Into<String>, cure: &str) -> Self {
+    pub fn failed(name: &str, code: &str, what: impl Into<String>, help: &str) -> Self {
         Self {
             verdict: Verdict::Failed,
             code: code.to_owned(),
-            cure: cure.to_owned(),
+            help: help.to_owned(),
             ..Self::passed(name, what)
         }
     }

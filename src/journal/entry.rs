@@ -1,4 +1,4 @@
-//! What a journal's entries say. How they are written and held together is the room's other
+//! What a journal's entries say. How they are written and held together is the module's other
 //! business.
 
 use std::str::FromStr;

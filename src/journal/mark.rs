@@ -109,7 +109,7 @@ pub(super) fn read(folder: &Folder, key: &PublicKey) -> std::result::Result<Foun
         Ok(bytes) => bytes,
         Err(error) if error.is_missing() => return Ok(Found::Nothing),
         // Something else lies there: it is told, and replaced.
-        Err(error) if !matches!(error.trouble, files::Trouble::Io(_)) => {
+        Err(error) if !matches!(error.cause, files::Cause::Io(_)) => {
             return Ok(Found::Unreadable);
         }
         Err(error) => return Err(error),
@@ -148,7 +148,7 @@ impl Marks {
         };
         let at_file = |error: std::io::Error| FileError {
             path: folder.path_of(FILE),
-            trouble: error.into(),
+            cause: error.into(),
         };
         let bytes = Mark::signed(key, turn, case, place, false).bytes();
         let mut fresh = folder.fresh(Mode::RUSR | Mode::WUSR)?;
@@ -170,7 +170,7 @@ impl Marks {
     pub fn is_there(&self) -> std::result::Result<bool, FileError> {
         let own = self.file.metadata().map_err(|error| FileError {
             path: self.folder.path_of(FILE),
-            trouble: error.into(),
+            cause: error.into(),
         })?;
         match self.folder.about(FILE) {
             Ok(there) => Ok(files::place(&there) == files::place(&own)),

@@ -151,13 +151,13 @@ impl JournalError {
     }
 
     /// What the user can do about it.
-    pub fn cure(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self {
             Self::Io { .. } | Self::InUse { .. } => {
                 "name a folder that can be written with --state, one for each device"
             }
-            Self::File(error) => error.cure(),
-            Self::Key(error) => error.cure(),
+            Self::File(error) => error.help(),
+            Self::Key(error) => error.help(),
             Self::Foreign { .. } => {
                 "give each device a state folder of its own; where the board was changed or the \
                  key is lost and this is the journal to go on with, run medfocus journal adopt"

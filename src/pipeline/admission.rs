@@ -61,8 +61,8 @@ pub fn admit(
     look: Option<&Look>,
 ) -> Result<(), Refusal> {
     let asks = exam.gate();
-    gate::fits(&asks, &image.said)?;
-    gate::suits(&asks, &image.said.patient)?;
+    gate::fits(&asks, &image.metadata)?;
+    gate::suits(&asks, &image.metadata.patient)?;
     match (&bundle.manifest.gate, look) {
         (Some(spec), Some(look)) => gate::judge(spec, &asks, look),
         _ => Ok(()),
@@ -155,16 +155,16 @@ pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a 
             Help::ChooseExam(exams.iter().map(|exam| exam.spec.name.clone()).collect()),
         ))
     };
-    let Some(modality) = &image.said.modality else {
+    let Some(modality) = &image.metadata.modality else {
         return refuse(
             "the image does not say which exam it is for".to_owned(),
             &all,
         );
     };
     // Never by the patient: a child's image must not become another exam's.
-    let fits = |exam: &&Exam| gate::fits(&exam.spec.gate(), &image.said).is_ok();
+    let fits = |exam: &&Exam| gate::fits(&exam.spec.gate(), &image.metadata).is_ok();
     let fitting: Vec<&Exam> = all.iter().copied().filter(fits).collect();
-    let (said, coded) = (&image.said, &image.said.coded);
+    let (said, coded) = (&image.metadata, &image.metadata.coded);
     let words = [
         said.body_part.as_ref().or(coded.body_part.as_ref()),
         said.view.as_ref().or(coded.view.as_ref()),
@@ -175,7 +175,7 @@ pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a 
         .flatten()
         .fold(modality.clone(), |said, word| format!("{said} {word}"));
     match fitting.as_slice() {
-        [one] => match gate::unsaid(&one.spec.gate(), &image.said) {
+        [one] => match gate::unsaid(&one.spec.gate(), &image.metadata) {
             None => Ok(one),
             // It might as well be another part of the body, which no exam is for.
             Some(what) => refuse(

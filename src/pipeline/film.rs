@@ -28,7 +28,12 @@ impl<'a> Film<'a> {
             .map(|spec| gate::film(picture, &spec))
             .filter(|place| *place != [0, 0, picture.width, picture.height])
             // A unit that says where its picture lies knows better.
-            .filter(|place| picture.said.region.is_none_or(|said| overlap(said, *place)));
+            .filter(|place| {
+                picture
+                    .metadata
+                    .region
+                    .is_none_or(|said| overlap(said, *place))
+            });
         let image = place.map_or(Cow::Borrowed(picture), |place| {
             Cow::Owned(picture.part(place))
         });

@@ -48,12 +48,15 @@ fn questions(
     let spec = &bundle.manifest.segmenter;
     let side = spec.input_size as f32;
     // An ultrasound unit says where its picture lies among its own words.
-    let said = image.said.region.map(|[x, y, width, height]| Prompt::Box {
-        x: x as f32,
-        y: y as f32,
-        width: width as f32,
-        height: height as f32,
-    });
+    let said = image
+        .metadata
+        .region
+        .map(|[x, y, width, height]| Prompt::Box {
+            x: x as f32,
+            y: y as f32,
+            width: width as f32,
+            height: height as f32,
+        });
     let prompts = match said {
         Some(region) if overrides.prompts.is_empty() => &[region][..],
         _ => &overrides.prompts,

@@ -101,7 +101,7 @@ impl Case<'_> {
     /// A UID for what all answers about one image share.
     pub(super) fn uid_of_image(&self, what: &str) -> String {
         let image = &self.image.sha256;
-        let frame = self.image.said.frame.map_or(1, |(frame, _)| frame);
+        let frame = self.image.metadata.frame.map_or(1, |(frame, _)| frame);
         hashed_uid(&format!("{what} {image} {frame} {}", self.deidentify))
     }
 

@@ -103,7 +103,7 @@ impl Case<'_> {
             text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, &origin.sop_class),
             text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance),
         ];
-        if matches!(self.image.said.frame, Some((_, 2..))) {
+        if matches!(self.image.metadata.frame, Some((_, 2..))) {
             let frame = origin.frame.to_string();
             elements.push(text(tags::REFERENCED_FRAME_NUMBER, VR::IS, frame));
         }

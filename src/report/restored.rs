@@ -39,7 +39,8 @@ struct Refused {
     exam: Option<String>,
     code: RefusalCode,
     message: String,
-    cure: String,
+    #[serde(rename = "cure")]
+    help: String,
 }
 
 impl Restored {
@@ -58,7 +59,7 @@ impl Restored {
             Answer::Refusal {
                 case: refused.case,
                 exam: refused.exam,
-                refusal: Refusal::new(refused.code, refused.message, refused.cure),
+                refusal: Refusal::new(refused.code, refused.message, refused.help),
             }
         };
         Ok(Self {

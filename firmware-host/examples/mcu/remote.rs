@@ -152,7 +152,7 @@ impl Remote {
                     thumbnail: None,
                 })
             }
-            Shown::Refusal(case, cure) => Screen::Refusal { case: *case, cure },
+            Shown::Refusal(case, help) => Screen::Refusal { case: *case, help },
         };
         let health = Health {
             version: env!("CARGO_PKG_VERSION"),
@@ -242,8 +242,8 @@ fn keep(report: &Report<'_>) -> Kept {
             };
             Kept::Answer(*case, shown)
         }
-        Report::Refusal { case, cure, .. } => {
-            Kept::Answer(*case, Shown::Refusal(*case, short(cure)))
+        Report::Refusal { case, help, .. } => {
+            Kept::Answer(*case, Shown::Refusal(*case, short(help)))
         }
         Report::Aborted { case } => Kept::Answer(*case, Shown::Ready),
         _ => Kept::Nothing,

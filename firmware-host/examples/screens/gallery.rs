@@ -41,7 +41,7 @@ pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Picture)> {
         region: Some(0.041),
         thumbnail: phantom.thumbnail(),
     };
-    let cure = |code| words::cure(code, language).unwrap_or(code);
+    let help = |code| words::help(code, language).unwrap_or(code);
     let summaries = Level::ALL.map(|level| {
         let name = format!("finding-{level:?}").to_lowercase();
         (name, Screen::Finding(finding(level)), Page::Summary)
@@ -53,11 +53,11 @@ pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Picture)> {
     };
     let refusal = Screen::Refusal {
         case: 18,
-        cure: cure("unsupported_format"),
+        help: help("unsupported_format"),
     };
     let fault = Screen::Fault {
         code: "storage",
-        cure: cure("storage"),
+        help: help("storage"),
     };
     let starting = Screen::Starting { self_test: true };
     let others = [

@@ -230,13 +230,13 @@ pub enum Screen<'a> {
         /// The case's number.
         case: u64,
         /// What a person can do about it.
-        cure: &'a str,
+        help: &'a str,
     },
     /// The device cannot work.
     Fault {
         /// A stable code, for who repairs it.
         code: &'a str,
         /// What a person can do about it.
-        cure: &'a str,
+        help: &'a str,
     },
 }

@@ -34,13 +34,13 @@ pub fn lay_out<'a>(
     };
     let whole = Room(Rectangle::new(Point::zero(), panel.size));
     match (screen, page) {
-        (Screen::Fault { code, cure }, _) => sheet.fault(whole, code, cure, health),
+        (Screen::Fault { code, help }, _) => sheet.fault(whole, code, help, health),
         (Screen::Off, _) => sheet.off(whole),
         (_, Page::Device) => sheet.device(whole, health),
         (Screen::Starting { self_test }, _) => sheet.starting(whole, *self_test, health),
         (Screen::Ready, _) => sheet.ready(whole, health),
         (Screen::Working { case, stage }, _) => sheet.working(whole, *case, *stage, health),
-        (Screen::Refusal { case, cure }, _) => sheet.refusal(whole, *case, cure, health),
+        (Screen::Refusal { case, help }, _) => sheet.refusal(whole, *case, help, health),
         (Screen::Finding(finding), Page::Summary) => sheet.summary(whole, finding, health),
         (Screen::Finding(finding), Page::Classes) => sheet.classes(whole, finding, health),
         (Screen::Finding(finding), Page::Region) => sheet.region(whole, finding, health),
@@ -191,15 +191,15 @@ impl<'a> Sheet<'a> {
         self.bar(bar, done);
     }
 
-    fn refusal(&mut self, whole: Room, case: u64, cure: &'a str, health: &Health<'a>) {
+    fn refusal(&mut self, whole: Room, case: u64, help: &'a str, health: &Health<'a>) {
         let number = Line::Numbered(self.says(Word::Case), case);
         let notice = (Shape::NoAnswer, self.says(Word::NoAnswer));
-        self.notice(whole, notice, number, cure, health);
+        self.notice(whole, notice, number, help, health);
     }
 
-    fn fault(&mut self, whole: Room, code: &'a str, cure: &'a str, health: &Health<'a>) {
+    fn fault(&mut self, whole: Room, code: &'a str, help: &'a str, health: &Health<'a>) {
         let notice = (Shape::Fault, self.says(Word::OutOfOrder));
-        self.notice(whole, notice, Line::Plain(code), cure, health);
+        self.notice(whole, notice, Line::Plain(code), help, health);
     }
 
     /// That there is no answer, what it is about, and the way out. Where room is short
@@ -209,7 +209,7 @@ impl<'a> Sheet<'a> {
         whole: Room,
         (shape, word): (Shape, &'a str),
         about: Line<'a>,
-        cure: &'a str,
+        help: &'a str,
         health: &Health<'a>,
     ) {
         let kit = self.kit;
@@ -225,7 +225,7 @@ impl<'a> Sheet<'a> {
             let area = room.bottom(self.line_height(kit.small));
             self.small(area, Align::Left, about);
         }
-        self.paragraph(room.0, kit.sentence, cure);
+        self.paragraph(room.0, kit.sentence, help);
     }
 
     pub(super) fn level_band(&mut self, room: &mut Room, level: Level, face: Face) {

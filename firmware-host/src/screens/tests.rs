@@ -112,10 +112,10 @@ fn what_matters_is_never_elided() {
                     assert!(whole(label), "{what}: {label}");
                 }
             }
-            Screen::Refusal { cure, .. } if cure.len() < 200 && !on_the_device_page => {
-                assert!(whole(cure), "{what}: {cure}");
+            Screen::Refusal { help, .. } if help.len() < 200 && !on_the_device_page => {
+                assert!(whole(help), "{what}: {help}");
             }
-            Screen::Fault { cure, .. } => assert!(whole(cure), "{what}: {cure}"),
+            Screen::Fault { help, .. } => assert!(whole(help), "{what}: {help}"),
             Screen::Working { stage, .. } if !on_the_device_page => {
                 assert!(whole(words::stage(*stage, language)), "{what}");
             }
@@ -194,7 +194,7 @@ fn a_label_that_is_too_long_ends_in_an_ellipsis() {
 fn sentences_are_broken_at_blanks_and_no_word_is_lost() {
     for language in Language::ALL {
         for code in CODES {
-            let text = words::cure(code, language).unwrap();
+            let text = words::help(code, language).unwrap();
             for face in [Face::Tiny, Face::Strong] {
                 let lines: Vec<_> = lettering::lines(text, face, 120, 99).collect();
                 let joined: Vec<_> = lines.iter().map(|line| line.kept).collect();
@@ -312,7 +312,7 @@ proptest! {
                 Kind::Ready => Screen::Ready,
                 Kind::Off => Screen::Off,
                 Kind::Working => Screen::Working { case: 3, stage: Stage::ALL[index] },
-                Kind::Refusal => Screen::Refusal { case: 3, cure: "Send it again." },
+                Kind::Refusal => Screen::Refusal { case: 3, help: "Send it again." },
                 Kind::Finding => Screen::Finding(Finding {
                     case: 3,
                     exam: "Brain MRI",
@@ -353,7 +353,7 @@ proptest! {
             0 => Screen::Ready,
             1 => Screen::Starting { self_test: false },
             2 => Screen::Working { case: 1, stage: Stage::Read },
-            3 => Screen::Refusal { case: 1, cure: "Send it again." },
+            3 => Screen::Refusal { case: 1, help: "Send it again." },
             _ => Screen::Finding(finding(&classes, Thumbnail::new(2, 2, &luma, &region))),
         };
         let (page, language) = (Page::ALL[page], Language::ALL[language]);

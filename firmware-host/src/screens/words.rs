@@ -250,7 +250,7 @@ pub const fn stage(stage: Stage, language: Language) -> &'static str {
 }
 
 /// The way out of a refusal or a fault, by its code.
-pub fn cure(code: &str, language: Language) -> Option<&'static str> {
+pub fn help(code: &str, language: Language) -> Option<&'static str> {
     Some(language.of(match code {
         "not_found" => [
             "Image not found. Send it again.",

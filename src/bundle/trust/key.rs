@@ -107,7 +107,7 @@ impl FromStr for Key {
             return Ok(Self { key, until });
         }
         let file = files::read_text(Path::new(text), MOST).map_err(|error| {
-            let why = error.trouble;
+            let why = error.cause;
             format!("{text} is no public key of minisign and no file: {why}")
         })?;
         let key = PublicKeyBox::from_string(&file).and_then(PublicKeyBox::into_public_key);

@@ -76,7 +76,7 @@ pub fn make_key(arguments: &MakeKey) -> Result<String, Failure> {
 
 impl From<SignError> for Failure {
     fn from(error: SignError) -> Self {
-        let (code, cure) = match error {
+        let (code, help) = match error {
             SignError::Bundle(error) => return error.into(),
             SignError::Key { .. } => (
                 "key",
@@ -90,7 +90,7 @@ impl From<SignError> for Failure {
         Self::Device {
             code,
             message: error.to_string(),
-            cure,
+            help,
         }
     }
 }

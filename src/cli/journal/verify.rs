@@ -153,7 +153,7 @@ fn text(file: &str, report: &Report) -> String {
 
 fn fault(file: &Path, report: &Report) -> Failure {
     let code = report.faults.first().copied().unwrap_or("journal");
-    let (what, cure) = match code {
+    let (what, help) = match code {
         "journal" => (
             format!("damaged: {}", stretches(&report.damaged)),
             "all other entries are whole and can be exported; keep the file for whoever looks \
@@ -192,7 +192,7 @@ fn fault(file: &Path, report: &Report) -> Failure {
     Failure::Device {
         code,
         message: format!("{}: {what}", file.display()),
-        cure,
+        help,
     }
 }
 
@@ -210,14 +210,14 @@ pub fn adopt(folder: &Path, because: &str) -> Result<(), Failure> {
         return Err(Failure::Device {
             code: "nothing_to_adopt",
             message: format!("{}: no device has worked here", shown::name(folder)),
-            cure: "name the device's state folder with --state",
+            help: "name the device's state folder with --state",
         });
     }
     let was = Journal::adopt(folder, because).map_err(|error| match error.code() {
         "device_key_missing" if Path::new(DROP_IN).exists() => Failure::Device {
             code: "device_key_missing",
             message: error.to_string(),
-            cure: "the key is sealed as a credential of the service: have systemd-run hand it to \
+            help: "the key is sealed as a credential of the service: have systemd-run hand it to \
                    this command (docs/journal.md, A key that lies nowhere unsealed)",
         },
         _ => error.into(),

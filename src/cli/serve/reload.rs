@@ -50,10 +50,10 @@ impl Reload {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let running = running.as_mut();
         let running = running.ok_or("the device has not started yet")?;
-        running.cases.power().reloading();
+        running.cases.lifecycle().reloading();
         running.take_up(&self.options).inspect_err(|why| {
             log::error!("the configuration is not taken up: {why}");
-            running.cases.power().ready();
+            running.cases.lifecycle().ready();
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use medfocus::device::Power;
+use medfocus::device::Lifecycle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -12,9 +12,9 @@ use super::reload::Reload;
 ///
 /// # Errors
 /// Where the system does not let signals be taken.
-pub fn listen(power: &Arc<Power>, reload: &Arc<Reload>) -> std::io::Result<()> {
+pub fn listen(lifecycle: &Arc<Lifecycle>, reload: &Arc<Reload>) -> std::io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    let (power, reload) = (Arc::clone(power), Arc::clone(reload));
+    let (lifecycle, reload) = (Arc::clone(lifecycle), Arc::clone(reload));
     std::thread::spawn(move || {
         for signal in signals.forever() {
             if signal == SIGHUP {
@@ -22,7 +22,7 @@ pub fn listen(power: &Arc<Power>, reload: &Arc<Reload>) -> std::io::Result<()> {
                 let _ = reload.again();
             } else {
                 log::info!("switched off by a signal; the case that runs is ended first");
-                power.switch_off();
+                lifecycle.switch_off();
             }
         }
     });

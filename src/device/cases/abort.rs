@@ -48,7 +48,7 @@ impl Cases {
         self.append_or_put_back(Entry::Aborted { case }, case, &order)?;
         let mut board = lock(&self.board);
         board.end(case, Ending::aborted());
-        board.tally.aborted(case);
+        board.counts.aborted(case);
         self.events.tell(&Event::Aborted { case });
         drop(board);
         self.spent(case, &order, None);
@@ -70,7 +70,7 @@ impl Cases {
         let mut board = lock(&self.board);
         board.end(case, Ending::answered(&record, span));
         board
-            .tally
+            .counts
             .answered_without_run(case, record["code"].as_str());
         self.events.tell(&ran.event(case));
         drop(board);

@@ -112,7 +112,7 @@ impl Cases {
     /// [`Cases::accept`].
     pub fn run_file(&self, order: Order) -> Result<u64, Fault> {
         // Said before a large file is copied for nothing.
-        if !self.power.is_on() {
+        if !self.lifecycle.is_on() {
             return Err(Fault::Stopping);
         }
         self.may_wait(order.priority, order.giver.as_ref())?;
@@ -169,7 +169,7 @@ impl Cases {
         order: Order,
         known: impl FnOnce(&Self, &Order) -> Result<Option<u64>, Fault>,
     ) -> Result<u64, Fault> {
-        if !self.power.is_on() {
+        if !self.lifecycle.is_on() {
             return Err(Fault::Stopping);
         }
         let mut ledger = lock(&self.ledger);
@@ -200,7 +200,7 @@ impl Cases {
         let mut board = lock(&self.board);
         board.note_order(case, &order);
         board.wait(case, order, Some(span));
-        board.tally.accepted(case);
+        board.counts.accepted(case);
         self.events.tell(&Event::Accepted { case });
         drop(board);
         drop(ledger);

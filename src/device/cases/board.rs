@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::queue::Queue;
 use super::standings::{Standing, Standings};
 use super::work::Wanted;
+use crate::device::counts::CaseCounts;
+use crate::device::device_fault::DeviceFault;
 use crate::device::images::place;
-use crate::device::sinks::{Dues, Spec};
-use crate::device::tally::Tally;
-use crate::device::trouble::Trouble;
+use crate::device::sinks::{Outbox, Spec};
 use crate::finding::RefusalCode;
 use crate::journal::{Asker, Because, Doubt, Order, RequestId, SelfCheck, Span, Verdict};
 
@@ -105,7 +105,7 @@ pub struct Summary {
     /// Whether the last write to the journal failed, or there is hardly any room for more.
     pub storage_fault: bool,
     /// Why no case is answered now; they are accepted and kept.
-    pub trouble: Option<Arc<Trouble>>,
+    pub device_fault: Option<Arc<DeviceFault>>,
     /// Names of what needs a person before long.
     pub warnings: Vec<String>,
 }
@@ -136,7 +136,7 @@ pub(super) struct Board {
     pub storage_full: bool,
     /// Either, as it was told last.
     pub storage_fault: bool,
-    pub trouble: Option<Arc<Trouble>>,
+    pub device_fault: Option<Arc<DeviceFault>>,
     /// What the last self-test came to.
     pub checks: Arc<[SelfCheck]>,
     /// When that was, and why.
@@ -144,8 +144,8 @@ pub(super) struct Board {
     pub tests: Tests,
     /// A bundle that somebody wants loaded.
     pub wanted: Option<Wanted>,
-    pub tally: Tally,
-    pub dues: Dues,
+    pub counts: CaseCounts,
+    pub outbox: Outbox,
     /// A sink needs an image no longer.
     pub look_after_images: bool,
     /// Images that sinks need will have to go before long.
@@ -242,8 +242,8 @@ impl Board {
         warnings.extend(self.images_short.then(|| "images_short".to_owned()));
         warnings.extend(self.store_full.then(|| "store_full".to_owned()));
         warnings.extend(self.warned.iter().map(|code| (*code).to_owned()));
-        let sinks = self.dues.accounts().into_iter();
-        let held_up = sinks.filter(|sink| sink.obstacle.is_some());
+        let sinks = self.outbox.accounts().into_iter();
+        let held_up = sinks.filter(|sink| sink.delivery_error.is_some());
         warnings.extend(held_up.map(|sink| format!("sink_{}", sink.name)));
         warnings
     }
@@ -252,7 +252,7 @@ impl Board {
     pub fn choose_sinks(&mut self, specs: Vec<Spec>) {
         let standings = &self.standings;
         let state = |case| standings.get(case).map(|standing| standing.state);
-        self.dues.choose(specs, state);
+        self.outbox.choose(specs, state);
     }
 
     pub fn end(&mut self, case: u64, ending: Ending) {
@@ -269,7 +269,7 @@ impl Board {
             lies_in_device: ending.lies_in_device,
         };
         self.standings.set(case, standing);
-        self.dues.ended(case, ending.state);
+        self.outbox.ended(case, ending.state);
     }
 
     /// Whether this case's image must not go yet: a sink needs it, or it may be answered after
@@ -277,6 +277,6 @@ impl Board {
     pub fn awaits_image(&self, case: u64) -> bool {
         let standing = self.standings.get(case);
         let is_unanswered = standing.is_some_and(|standing| standing.lies_in_device);
-        (is_unanswered && !self.rerun.contains_key(&case)) || self.dues.awaits_image(case)
+        (is_unanswered && !self.rerun.contains_key(&case)) || self.outbox.awaits_image(case)
     }
 }

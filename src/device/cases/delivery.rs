@@ -36,7 +36,7 @@ impl Cases {
         let deadline = Instant::now() + patience;
         let mut board = lock(&self.board);
         loop {
-            if let Some(case) = board.dues.next(sink, not_yet) {
+            if let Some(case) = board.outbox.next(sink, not_yet) {
                 return Some(case);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -111,7 +111,7 @@ impl Cases {
         }
         let is_delivered = matches!(entry, Entry::Delivered { .. });
         if let Entry::Delivered { sink, .. } | Entry::Declined { sink, .. } = &entry {
-            lock(&self.board).dues.settle(sink, case, is_delivered);
+            lock(&self.board).outbox.settle(sink, case, is_delivered);
         }
         self.look_after_images();
         Ok(())
@@ -130,7 +130,7 @@ impl Cases {
         }
         let mut board = lock(&self.board);
         if let Some(state) = board.standings.get(case).map(|standing| standing.state) {
-            board.dues.ended(case, state);
+            board.outbox.ended(case, state);
         }
         drop(board);
         self.owing.notify_all();
@@ -138,12 +138,12 @@ impl Cases {
     }
 
     /// What a sink's last try came to, for whoever asks after the device's health.
-    pub(in crate::device) fn note_obstacle(&self, sink: &str, code: Option<&'static str>) {
-        lock(&self.board).dues.note_obstacle(sink, code);
+    pub(in crate::device) fn note_error(&self, sink: &str, code: Option<&'static str>) {
+        lock(&self.board).outbox.note_error(sink, code);
     }
 
     /// How the sinks stand, by name.
     pub fn accounts(&self) -> Vec<Account> {
-        lock(&self.board).dues.accounts()
+        lock(&self.board).outbox.accounts()
     }
 }

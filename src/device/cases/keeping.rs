@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::{Cases, lock};
 use crate::device::images::{self, Begun, Copied, Pin, is_whole, place};
-use crate::device::kept::{Doomed, Kept};
+use crate::device::kept::{Evicted, Kept};
 use crate::files;
 use crate::journal::{Entry, Giver, JournalError, Order};
 use crate::sha256::Sha256;
@@ -24,12 +24,12 @@ use crate::sha256::Sha256;
 /// store have images of DICOM senders where they were received.
 const SOURCES: [&str; 2] = ["images", "dicom"];
 
-/// How often images and room are looked after at least.
+/// How often images and disk space are looked after at least.
 const ROUND: Duration = Duration::from_secs(5);
 
 /// An ended case's image, as it lay before.
 #[derive(Debug)]
-pub(in crate::device) struct Spent {
+pub(in crate::device) struct EndedImage {
     pub case: u64,
     /// Where it lies.
     pub place: PathBuf,
@@ -38,28 +38,28 @@ pub(in crate::device) struct Spent {
 }
 
 /// What there is of images of ended cases: of years of them, a few.
-pub(super) struct Leftovers<'a> {
+pub(super) struct RetentionScan<'a> {
     state: &'a Path,
     kept: BTreeSet<String>,
 }
 
-impl<'a> Leftovers<'a> {
+impl<'a> RetentionScan<'a> {
     pub fn of(state: &'a Path, kept: &Kept) -> std::io::Result<Self> {
         let kept = kept.files()?;
         Ok(Self { state, kept })
     }
 
-    pub fn has(&self, spent: &Spent) -> bool {
+    pub fn has(&self, spent: &EndedImage) -> bool {
         self.keeps(spent) || (owns(self.state, &spent.place) && spent.place.exists())
     }
 
-    fn keeps(&self, spent: &Spent) -> bool {
+    fn keeps(&self, spent: &EndedImage) -> bool {
         let mut image = spent.image.iter();
         image.any(|(sha256, _)| self.kept.contains(sha256))
     }
 
     /// Takes note of the images that are kept since before this start, and removes strays.
-    pub fn recall(&self, kept: &mut Kept, spent: &[Spent]) -> std::io::Result<()> {
+    pub fn recall(&self, kept: &mut Kept, spent: &[EndedImage]) -> std::io::Result<()> {
         for spent in spent.iter().filter(|spent| self.keeps(spent)) {
             if let Some((sha256, since)) = &spent.image {
                 kept.remember(spent.case, sha256, *since);
@@ -79,7 +79,7 @@ impl Cases {
     pub fn keep(&self) -> ! {
         loop {
             self.purge();
-            self.set_storage_full(!self.room.takes(0));
+            self.set_storage_full(!self.disk.takes(0));
             if let Err(error) = self.images.sweep() {
                 log::warn!("the store of images cannot be looked through: {error}");
             }
@@ -102,7 +102,7 @@ impl Cases {
     /// A case ended, and does not need its image where it lies.
     pub(super) fn spent(&self, case: u64, order: &Order, sha256: Option<String>) {
         let since = self.steady_now();
-        self.release(&Spent {
+        self.release(&EndedImage {
             case,
             place: place(&self.state, order),
             image: sha256.map(|sha256| (sha256, since)),
@@ -124,7 +124,7 @@ impl Cases {
         let ended = self.ended(case).ok();
         let image = ended.and_then(|ended| ended.image);
         let image = image.map(|sha256| (sha256, self.steady_now()));
-        self.release(&Spent {
+        self.release(&EndedImage {
             case,
             place: image_place.to_owned(),
             image,
@@ -223,8 +223,8 @@ impl Cases {
 
     /// Keeps the image of an ended case, or removes it, unless another case waits for it
     /// where it lies. Images that were not given into the state folder are left alone.
-    pub(in crate::device) fn release(&self, spent: &Spent) {
-        let Spent { case, place, image } = spent;
+    pub(in crate::device) fn release(&self, spent: &EndedImage) {
+        let EndedImage { case, place, image } = spent;
         if !self.owns(place) || !place.exists() {
             return;
         }
@@ -271,7 +271,7 @@ impl Cases {
     /// # Errors
     /// [`Fault::StorageFull`].
     pub(super) fn has_room(&self, bytes: u64) -> Result<(), Fault> {
-        let has_room = self.room.takes(bytes);
+        let has_room = self.disk.takes(bytes);
         self.set_storage_full(!has_room);
         if has_room {
             return Ok(());
@@ -314,30 +314,30 @@ impl Cases {
             Ok(now) => now,
             Err(error) => return self.storage_failed(&error),
         };
-        let lacking = self.room.lacking();
+        let lacking = self.disk.lacking();
         let mut board = lock(&self.board);
         let is_awaited = |case| board.awaits_image(case);
         let (all, is_short) = (
-            kept.doomed(now, lacking, is_awaited),
+            kept.evicted(now, lacking, is_awaited),
             kept.is_short(now, is_awaited),
         );
         if std::mem::replace(&mut board.images_short, is_short) != is_short && is_short {
             log::warn!("images that sinks need will have to go before long: see to the sinks");
         }
         drop(board);
-        for doomed in all {
-            if let Err(error) = self.note_purge(&doomed) {
+        for evicted in all {
+            if let Err(error) = self.note_purge(&evicted) {
                 return self.storage_failed(&error);
             }
-            if let Err(error) = kept.remove(&doomed.sha256) {
+            if let Err(error) = kept.remove(&evicted.sha256) {
                 log::warn!("an image that was purged stays: {error}");
             }
         }
     }
 
-    fn note_purge(&self, doomed: &Doomed) -> Result<(), JournalError> {
-        for case in &doomed.cases {
-            if doomed.is_awaited {
+    fn note_purge(&self, evicted: &Evicted) -> Result<(), JournalError> {
+        for case in &evicted.cases {
+            if evicted.is_awaited {
                 log::error!("case {case}: its image is kept no longer; a sink goes without it");
             }
             let entry = Entry::Purged { case: *case };

@@ -30,7 +30,7 @@ pub use abort::Reach;
 use board::Board;
 pub(super) use board::Ending;
 pub use board::{State, Summary};
-use keeping::Leftovers;
+use keeping::RetentionScan;
 use past::Past;
 pub use queue::Bounds;
 use refused::Refused;
@@ -39,13 +39,13 @@ pub(super) use vitals::Vitals;
 pub(super) use work::Task;
 pub use work::Wanted;
 
+use super::disk_space::DiskSpace;
 use super::events::{Event, Events, Health};
 use super::images::{Images, place};
 use super::kept::{self, Keeping, Kept};
+use super::lifecycle::Lifecycle;
 use super::nameable::Nameable;
 use super::now_and_then::NowAndThen;
-use super::power::Power;
-use super::room::Room;
 use super::share::Shares;
 use super::sinks::Spec;
 use super::{config, lock};
@@ -84,7 +84,7 @@ pub struct Cases {
     reader: Reader,
     board: Mutex<Board>,
     kept: Mutex<Kept>,
-    room: Room,
+    disk: DiskSpace,
     /// There is something to do.
     arrived: Condvar,
     /// A self-test ended.
@@ -92,7 +92,7 @@ pub struct Cases {
     /// A sink owes a case, or an image is needed no longer.
     owing: Condvar,
     events: Arc<Events>,
-    power: Arc<Power>,
+    lifecycle: Arc<Lifecycle>,
     /// Cases that may wait at once.
     bounds: Mutex<Bounds>,
     /// How many cases of each giver came to nothing.
@@ -115,7 +115,7 @@ impl Cases {
         state: &Path,
         events: Arc<Events>,
         afterwards: Afterwards,
-        power: Arc<Power>,
+        lifecycle: Arc<Lifecycle>,
     ) -> Result<Self, JournalError> {
         let (mut journal, history) = Journal::open(state)?;
         for damaged in &history.damaged {
@@ -129,8 +129,8 @@ impl Cases {
         let (next, chosen) = (journal.next_case(), history.sinks());
         let in_kept = || in_folder(state.join(kept::FOLDER));
         let mut kept = Kept::open(state, afterwards.keeping).map_err(in_kept())?;
-        let leftovers = Leftovers::of(state, &kept).map_err(in_kept())?;
-        let mut past = Past::of(state, history.cases(), |spent| leftovers.has(spent));
+        let scan = RetentionScan::of(state, &kept).map_err(in_kept())?;
+        let mut past = Past::of(state, history.cases(), |spent| scan.has(spent));
         delivery::note_chosen(&mut journal, &chosen, &afterwards.sinks)?;
         past.board.choose_sinks(afterwards.sinks);
         past.give_up(&mut journal, &bundle)?;
@@ -142,11 +142,11 @@ impl Cases {
         if !open.is_empty() {
             log::warn!("journal: {} cases wait again", open.len());
         }
-        leftovers.recall(&mut kept, &spent).map_err(in_kept())?;
+        scan.recall(&mut kept, &spent).map_err(in_kept())?;
         let waiting = open.values();
         let waiting = waiting.map(|open| (place(state, &open.order), open.order.giver.clone()));
         let ended = spent.iter().map(|spent| (spent.place.clone(), None));
-        let room = Room::new(state.to_owned(), afterwards.keeping.least_free);
+        let room = DiskSpace::new(state.to_owned(), afterwards.keeping.least_free);
         let images = Images::open(state, &ended.chain(waiting).collect(), room.clone())
             .map_err(in_folder(state.join("images")))?;
         board.doubt = journal.doubt();
@@ -164,12 +164,12 @@ impl Cases {
             ledger: Mutex::new(Ledger { journal, next }),
             board: Mutex::new(board),
             kept: Mutex::new(kept),
-            room,
+            disk: room,
             arrived: Condvar::new(),
             tested: Condvar::new(),
             owing: Condvar::new(),
             events,
-            power,
+            lifecycle,
             bounds: Mutex::new(config::Queue::default().bounds()),
             refused: Mutex::new(Refused::new(config::Queue::MOST_REFUSED)),
             shares: Mutex::default(),
@@ -238,8 +238,8 @@ impl Cases {
     }
 
     /// The disk that the state folder lies on.
-    pub(in crate::device) fn room(&self) -> &Room {
-        &self.room
+    pub(in crate::device) fn disk(&self) -> &DiskSpace {
+        &self.disk
     }
 
     /// Where everything that happens to cases is told.
@@ -248,8 +248,8 @@ impl Cases {
     }
 
     /// The device's switch.
-    pub fn power(&self) -> &Power {
-        &self.power
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     /// The bundle that answers now.
@@ -412,7 +412,7 @@ impl Cases {
             running: board.running,
             answered: board.answered,
             storage_fault: board.storage_fault,
-            trouble: board.trouble.clone(),
+            device_fault: board.device_fault.clone(),
             warnings: board.warnings(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::board::{Board, Ending};
-use super::keeping::Spent;
+use super::keeping::EndedImage;
 use crate::bundle::Outline;
 use crate::device::images::place;
 use crate::device::run::Ran;
@@ -24,7 +24,7 @@ pub(super) struct Past {
     /// Cases that have no end.
     pub open: BTreeMap<u64, Open>,
     /// Images that may still be here.
-    pub spent: Vec<Spent>,
+    pub spent: Vec<EndedImage>,
 }
 
 /// A case that has no end.
@@ -37,7 +37,7 @@ pub(super) struct Open {
     starts: usize,
 }
 
-impl Spent {
+impl EndedImage {
     fn of(state: &Path, case: u64, history: &CaseHistory) -> Option<Self> {
         let accepted = history.accepted.as_ref();
         let ordered = accepted.map(|accepted| place(state, &accepted.order));
@@ -64,7 +64,7 @@ impl Past {
     pub fn of(
         state: &Path,
         cases: BTreeMap<u64, CaseHistory>,
-        may_be_here: impl Fn(&Spent) -> bool,
+        may_be_here: impl Fn(&EndedImage) -> bool,
     ) -> Self {
         let mut past = Self::default();
         for (number, case) in cases {
@@ -72,7 +72,7 @@ impl Past {
                 past.board.note_order(number, order);
                 past.board.recall(number, Some(*span));
             }
-            let spent = Spent::of(state, number, &case);
+            let spent = EndedImage::of(state, number, &case);
             past.spent.extend(spent.filter(&may_be_here));
             match case.end {
                 // Where the order is damaged, there is nothing to run; the number stays.
@@ -93,7 +93,7 @@ impl Past {
                 past.board.standings.deliver(number);
             }
             for sink in case.owed {
-                past.board.dues.recall(sink, number);
+                past.board.outbox.recall(sink, number);
             }
         }
         past

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Cases;
+use crate::device::counts::Ends;
+use crate::device::device_fault::DeviceFault;
 use crate::device::lock;
 use crate::device::sinks::Account;
-use crate::device::tally::Ends;
-use crate::device::trouble::Trouble;
 use crate::journal::{Because, LINK, SelfCheck};
 
 /// What the cases know of the device's health.
@@ -17,7 +17,7 @@ use crate::journal::{Because, LINK, SelfCheck};
 pub(in crate::device) struct Vitals {
     pub is_on: bool,
     pub storage_fault: bool,
-    pub trouble: Option<Arc<Trouble>>,
+    pub device_fault: Option<Arc<DeviceFault>>,
     /// The last self-test: when, why, and what it came to.
     pub tested: Option<(Timestamp, Because)>,
     pub checks: Arc<[SelfCheck]>,
@@ -39,20 +39,22 @@ impl Cases {
             name: LINK.to_owned(),
             owed: board.standings.undelivered(),
             delivered: board.delivered,
-            obstacle: None,
+            delivery_error: None,
         };
         Vitals {
-            is_on: self.power.is_on(),
+            is_on: self.lifecycle.is_on(),
             storage_fault: board.storage_fault,
-            trouble: board.trouble.clone(),
+            device_fault: board.device_fault.clone(),
             tested: board.tested,
             checks: Arc::clone(&board.checks),
             warnings: board.warnings(),
             waiting: board.waiting.len(),
-            running_for: board.tally.running_for(),
+            running_for: board.counts.running_for(),
             answered: board.answered,
-            ends: board.tally.ends.clone(),
-            sinks: std::iter::once(link).chain(board.dues.accounts()).collect(),
+            ends: board.counts.ends.clone(),
+            sinks: std::iter::once(link)
+                .chain(board.outbox.accounts())
+                .collect(),
             uptime: self.since.elapsed(),
         }
     }

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use super::{Cases, Ending};
 use crate::bundle::{ClockBack, Older, Outline, Trust};
+use crate::device::device_fault::DeviceFault;
 use crate::device::events::{Event, Health};
 use crate::device::lock;
 use crate::device::run::Ran;
-use crate::device::trouble::Trouble;
 use crate::finding::{BundleId, RefusalCode};
 use crate::journal::{Because, Entry, Giver, Order, SelfCheck, Span, Verdict};
 use crate::pipeline::Timings;
@@ -73,7 +73,7 @@ impl Cases {
         let is_held_back = |order: &Order| shares.is_over(account(order.giver.as_ref()), now);
         let (case, order) = board.waiting.next(is_held_back)?;
         drop(shares);
-        board.tally.started();
+        board.counts.started();
         board.begin(case, &order);
         self.events.tell(&Event::Started { case });
         Some(Task::Case(case, Box::new(order)))
@@ -139,7 +139,7 @@ impl Cases {
         }
         let mut board = lock(&self.board);
         board.end(case, ending);
-        board.tally.answered(case, code.as_deref());
+        board.counts.answered(case, code.as_deref());
         self.events.tell(&ran.event(case));
         drop(board);
         // What lies there is not the image where it was changed.
@@ -160,11 +160,11 @@ impl Cases {
                 }
                 Err(error) => self.storage_failed(&error),
             }
-            if !self.power.is_on() {
+            if !self.lifecycle.is_on() {
                 return None;
             }
             std::thread::sleep(STORAGE_RETRY);
-            self.power.turned();
+            self.lifecycle.beat();
         }
     }
 
@@ -178,7 +178,7 @@ impl Cases {
     /// something else than before.
     pub(in crate::device) fn note_checks(&self, because: Because, checks: Vec<SelfCheck>) {
         for check in checks.iter().filter(|c| c.verdict == Verdict::Warned) {
-            log::warn!("{}: {}; {}", check.name, check.what, check.cure);
+            log::warn!("{}: {}; {}", check.name, check.what, check.help);
         }
         let checks: Arc<[SelfCheck]> = checks.into();
         let before = {
@@ -198,8 +198,8 @@ impl Cases {
     }
 
     /// Why no case is answered now, where that is so.
-    pub fn trouble(&self) -> Option<Arc<Trouble>> {
-        lock(&self.board).trouble.clone()
+    pub fn device_fault(&self) -> Option<Arc<DeviceFault>> {
+        lock(&self.board).device_fault.clone()
     }
 
     /// Cases are answered from now on, by this bundle.
@@ -215,7 +215,7 @@ impl Cases {
             self.went_back(bundle.id.clone(), older);
         }
         let mut board = lock(&self.board);
-        board.trouble = None;
+        board.device_fault = None;
         self.events.tell(&Event::Health(Health::Ready {
             bundle: bundle.id.clone(),
             intended_use: bundle.intended_use,
@@ -252,12 +252,16 @@ impl Cases {
     }
 
     /// The safe state: cases are accepted and kept, none is answered, and this is why.
-    pub(in crate::device) fn set_trouble(&self, trouble: Trouble) {
-        log::error!("no case is answered now: {trouble}; {}", trouble.cure);
-        let trouble = Arc::new(trouble);
+    pub(in crate::device) fn set_trouble(&self, device_fault: DeviceFault) {
+        log::error!(
+            "no case is answered now: {device_fault}; {}",
+            device_fault.help
+        );
+        let device_fault = Arc::new(device_fault);
         let mut board = lock(&self.board);
-        board.trouble = Some(Arc::clone(&trouble));
-        self.events.tell(&Event::Health(Health::Fault(trouble)));
+        board.device_fault = Some(Arc::clone(&device_fault));
+        self.events
+            .tell(&Event::Health(Health::Fault(device_fault)));
     }
 
     /// Has the bundle of a folder loaded, beside the one that answers; where it passes the
@@ -285,9 +289,9 @@ impl Cases {
     ///
     /// # Errors
     /// [`Fault::Busy`] where cases are being answered.
-    pub fn self_test(&self) -> Result<Option<Arc<Trouble>>, Fault> {
+    pub fn self_test(&self) -> Result<Option<Arc<DeviceFault>>, Fault> {
         let mut board = lock(&self.board);
-        let answers = board.trouble.is_none() && !board.waiting.is_empty();
+        let answers = board.device_fault.is_none() && !board.waiting.is_empty();
         if board.running.is_some() || answers {
             return Err(Fault::Busy);
         }
@@ -298,7 +302,7 @@ impl Cases {
             .tested
             .wait_while(board, |board| board.tests.done < mine)
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(board.trouble.clone())
+        Ok(board.device_fault.clone())
     }
 
     /// The self-test ended for all who asked up to this number: the device is ready or in

@@ -98,8 +98,8 @@ impl Config {
                 wrong: Wrong::Unreadable,
                 line: None,
                 key: String::new(),
-                what: format!("cannot be read: {}", error.trouble),
-                cure: "name a file that is there and may be read, as text in UTF-8".to_owned(),
+                what: format!("cannot be read: {}", error.cause),
+                help: "name a file that is there and may be read, as text in UTF-8".to_owned(),
             }],
         })?;
         Self::parse(&text).map_err(|problems| ConfigError {
@@ -126,21 +126,21 @@ impl Config {
     /// What does not go together, whoever said it.
     pub fn conflicts(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut conflict = |key: &str, what: &str, cure: &str| {
+        let mut conflict = |key: &str, what: &str, help: &str| {
             problems.push(Problem {
                 wrong: Wrong::Conflict,
                 line: None,
                 key: key.to_owned(),
                 what: what.to_owned(),
-                cure: cure.to_owned(),
+                help: help.to_owned(),
             });
         };
         if self.bundle.require_signature && self.bundle.keys.is_empty() {
-            let cure = "write its maker's public key there, or make require_signature false";
+            let help = "write its maker's public key there, or make require_signature false";
             conflict(
                 "bundle.keys",
                 "no signature can be trusted without a key",
-                cure,
+                help,
             );
         }
         let ports = self.serial.iter().map(|s| Path::new(&s.port));

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, with the place and the cure.
+//! What is wrong with a configuration, with the place and the help.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub struct Problem {
     /// What is wrong.
     pub what: String,
     /// What to do about it.
-    pub cure: String,
+    pub help: String,
 }
 
 impl fmt::Display for Problem {
@@ -81,8 +81,8 @@ impl fmt::Display for ConfigError {
                 (Some(file), None) => write!(f, "{}: ", shown::name(file))?,
                 (None, _) => {}
             }
-            let (what, cure) = (problem.to_string(), &problem.cure);
-            write!(f, "{}\ncure: {}", shown::line(&what), shown::line(cure))?;
+            let (what, help) = (problem.to_string(), &problem.help);
+            write!(f, "{}\ncure: {}", shown::line(&what), shown::line(help))?;
         }
         Ok(())
     }

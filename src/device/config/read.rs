@@ -39,9 +39,9 @@ impl<'t> Reader<'t> {
         for error in errors {
             let at = error.span().map(|span| span.start);
             let what = error.message().to_owned();
-            let cure = "write it as TOML (https://toml.io); \
+            let help = "write it as TOML (https://toml.io); \
                         `medfocus serve --print-config` prints an example";
-            self.note(Wrong::Syntax, at, String::new(), what, cure.to_owned());
+            self.note(Wrong::Syntax, at, String::new(), what, help.to_owned());
         }
         if !is_toml {
             return None;
@@ -58,14 +58,14 @@ impl<'t> Reader<'t> {
         Some(taken)
     }
 
-    fn note(&mut self, wrong: Wrong, at: Option<usize>, key: String, what: String, cure: String) {
+    fn note(&mut self, wrong: Wrong, at: Option<usize>, key: String, what: String, help: String) {
         let line = at.map(|at| 1 + self.text[..at.min(self.text.len())].matches('\n').count());
         self.problems.push(Problem {
             wrong,
             line,
             key,
             what,
-            cure,
+            help,
         });
     }
 }
@@ -212,10 +212,10 @@ impl<'t> Section<'_, 't> {
     }
 
     /// Says that a key must be there, where it was asked for and is not.
-    pub fn required<T>(&mut self, key: &'static str, value: Option<T>, cure: &str) -> Option<T> {
+    pub fn required<T>(&mut self, key: &'static str, value: Option<T>, help: &str) -> Option<T> {
         if self.asked.contains(&(key, false)) {
             let (start, what) = (self.start, "must be there".to_owned());
-            self.note(Wrong::Missing, key, start, what, cure.to_owned());
+            self.note(Wrong::Missing, key, start, what, help.to_owned());
         }
         value
     }
@@ -237,8 +237,8 @@ impl<'t> Section<'_, 't> {
         match text.parse() {
             Ok(parsed) => Some(parsed),
             Err(error) => {
-                let cure = format!("write {expected}");
-                self.note(Wrong::Value, key, Some(at), error.to_string(), cure);
+                let help = format!("write {expected}");
+                self.note(Wrong::Value, key, Some(at), error.to_string(), help);
                 None
             }
         }
@@ -283,9 +283,9 @@ impl<'t> Section<'_, 't> {
         self.note(Wrong::Value, key, at, what, format!("write {expected}"));
     }
 
-    fn note(&mut self, wrong: Wrong, key: &str, at: Option<usize>, what: String, cure: String) {
+    fn note(&mut self, wrong: Wrong, key: &str, at: Option<usize>, what: String, help: String) {
         let key = self.full(key);
-        self.reader.note(wrong, at, key, what, cure);
+        self.reader.note(wrong, at, key, what, help);
     }
 
     fn full(&self, key: &str) -> String {
@@ -300,7 +300,7 @@ impl<'t> Section<'_, 't> {
         let known: Vec<&str> = self.asked.iter().map(|(key, _)| *key).collect();
         for (key, _) in std::mem::take(&mut self.table) {
             let (name, at) = (key.get_ref(), Some(key.span().start));
-            let cure = match nearest(name, &known) {
+            let help = match nearest(name, &known) {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("take it out, or write one of {}", known.join(", ")),
             };
@@ -309,7 +309,7 @@ impl<'t> Section<'_, 't> {
                 name,
                 at,
                 "there is no such key".to_owned(),
-                cure,
+                help,
             );
         }
     }

@@ -82,18 +82,18 @@ allow = [\"XRAY@10.0.0.7\", \"XRAY@here\", 3]
         ]
     );
     let problems = Config::parse(text).unwrap_err();
-    let cure = |key: &str| {
+    let help = |key: &str| {
         problems
             .iter()
             .find(|p| p.key == key)
             .unwrap()
-            .cure
+            .help
             .as_str()
     };
-    assert_eq!(cure("device.thread"), "did you mean threads?");
-    assert_eq!(cure("dicoms"), "did you mean dicom?");
+    assert_eq!(help("device.thread"), "did you mean threads?");
+    assert_eq!(help("dicoms"), "did you mean dicom?");
     assert_eq!(
-        cure("serial.baud"),
+        help("serial.baud"),
         "write a whole number from 300 to 4000000"
     );
 }
@@ -101,7 +101,7 @@ allow = [\"XRAY@10.0.0.7\", \"XRAY@here\", 3]
 #[test]
 fn a_name_that_is_like_none_is_told_which_there_are() {
     let problems = Config::parse("[bundle]\nxyzzy = 1\n").unwrap_err();
-    assert!(problems[0].cure.contains("folder"), "{}", problems[0].cure);
+    assert!(problems[0].help.contains("folder"), "{}", problems[0].help);
 }
 
 proptest! {

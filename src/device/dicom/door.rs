@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
 
+use super::complaints::{Kind, say};
 use super::inbox::Inbox;
-use super::trouble::{Kind, say};
 use super::{Deadlines, Options, receive};
 use crate::device::seats::{Bounds, Seats};
 

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use firmware_host::fault::Fault;
 
 use super::Options;
+use super::complaints::{Kind, say};
 use super::inbox::{Inbox, Name};
-use super::trouble::{Kind, say};
 use crate::device::Cases;
 use crate::files;
 use crate::image;

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use dicom_object::FileMetaTableBuilder;
 use sha2::Digest;
 
-use super::trouble::Kind;
+use super::complaints::Kind;
+use crate::device::disk_space::DiskSpace;
 use crate::device::lock;
-use crate::device::room::Room;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::sha256::Sha256;
 
@@ -42,7 +42,7 @@ const PART: &str = "part";
 #[derive(Debug)]
 pub struct Inbox {
     folder: Folder,
-    disk: Room,
+    disk: DiskSpace,
     parts: AtomicU64,
     /// When it last had no room for somebody's instance, the disk aside.
     no_room: Mutex<Option<Instant>>,
@@ -92,7 +92,7 @@ pub(super) struct Incoming {
     /// Who sends it, as a file's name has it.
     sender: String,
     file: BufWriter<File>,
-    disk: Room,
+    disk: DiskSpace,
     came: u64,
     done: bool,
 }
@@ -149,7 +149,7 @@ impl Inbox {
     ///
     /// # Errors
     /// Where the folder cannot be made or read.
-    pub fn open(folder: PathBuf, disk: Room) -> std::io::Result<Self> {
+    pub fn open(folder: PathBuf, disk: DiskSpace) -> std::io::Result<Self> {
         let folder = Folder::make(&folder)?;
         for name in folder.names()? {
             if is_part(&name) {
@@ -355,7 +355,7 @@ mod tests {
     fn an_instance_is_there_once_and_only_when_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let inbox = Inbox::open(path.clone(), Room::new(path.clone(), 0)).unwrap();
+        let inbox = Inbox::open(path.clone(), DiskSpace::new(path.clone(), 0)).unwrap();
         let about = About {
             class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
             instance: "2.25.7".to_owned(),
@@ -387,7 +387,7 @@ mod tests {
         other.finish().unwrap();
         assert_eq!(inbox.instances().unwrap().len(), 2);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
-        let full = Inbox::open(path.clone(), Room::new(path, u64::MAX)).unwrap();
+        let full = Inbox::open(path.clone(), DiskSpace::new(path, u64::MAX)).unwrap();
         let why = full.begin(&about).unwrap_err();
         assert!(matches!(why, NotStored::DiskFull), "{why}");
         assert!(!full.is_full(), "the inbox is not");
@@ -397,7 +397,7 @@ mod tests {
     fn one_sender_leaves_half_of_the_inbox_to_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let inbox = Inbox::open(path.clone(), Room::new(path.clone(), 0)).unwrap();
+        let inbox = Inbox::open(path.clone(), DiskSpace::new(path.clone(), 0)).unwrap();
         let about = |giver: &str| About {
             class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
             instance: "2.25.7".to_owned(),

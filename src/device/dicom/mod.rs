@@ -5,12 +5,12 @@
 //! until its case has ended. So power may fail at any time. No name of a patient goes to a
 //! log here, and files are named by a hash.
 
+mod complaints;
 mod door;
 mod feed;
 mod inbox;
 pub(super) mod message;
 mod receive;
-mod trouble;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -201,7 +201,7 @@ impl Options {
 /// # Errors
 /// Where the port or the inbox cannot be opened.
 pub fn start(options: Options, state: &Path, cases: &'static Cases) -> std::io::Result<()> {
-    let inbox = Arc::new(Inbox::open(state.join("dicom"), cases.room().clone())?);
+    let inbox = Arc::new(Inbox::open(state.join("dicom"), cases.disk().clone())?);
     let listener = TcpListener::bind(options.listen)?;
     if options.open {
         log::warn!("dicom: anyone may send, since open is true");

@@ -12,9 +12,9 @@ use dicom_ul::pdu::{
 use dicom_ul::{ServerAssociation, ServerAssociationOptions};
 
 use super::Options;
+use super::complaints::say;
 use super::inbox::{About, Inbox, Incoming, NotStored};
 use super::message::{Ask, Command, Status};
-use super::trouble::say;
 use crate::device::seats::{Doing, Seat};
 
 /// Bytes of a command set at most.

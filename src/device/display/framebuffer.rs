@@ -14,14 +14,14 @@ use embedded_graphics::primitives::Rectangle;
 use firmware_host::screens::Panel;
 use firmware_host::screens::palette::Ink;
 
-use super::{Ended, Glass, GlassError, Picture, Serve};
+use super::{Ended, PanelDriver, PanelError, Picture, Serve};
 
 const SYSTEM: &str = "/sys/class/graphics";
 
 /// Screens are laid out for a panel of this size or somewhat more.
 const LAID_OUT: Size = Size::new(320, 240);
 
-pub fn while_open(name: &str, serve: Serve<'_>) -> Result<Ended, GlassError> {
+pub fn while_open(name: &str, serve: Serve<'_>) -> Result<Ended, PanelError> {
     let mut buffer = FrameBuffer::open(Path::new(SYSTEM), Path::new("/dev"), name)?;
     Ok(serve(&mut buffer))
 }
@@ -69,10 +69,10 @@ struct FrameBuffer {
 }
 
 impl FrameBuffer {
-    fn open(system: &Path, devices: &Path, name: &str) -> Result<Self, GlassError> {
+    fn open(system: &Path, devices: &Path, name: &str) -> Result<Self, PanelError> {
         let number = find(system, name)?;
         let about = system.join(&number);
-        let geometry = |what: String| GlassError::Geometry {
+        let geometry = |what: String| PanelError::Geometry {
             name: number.clone(),
             what,
         };
@@ -137,12 +137,12 @@ impl FrameBuffer {
     }
 }
 
-impl Glass for FrameBuffer {
+impl PanelDriver for FrameBuffer {
     fn panel(&self) -> Panel {
         self.panel
     }
 
-    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), PanelError> {
         let mut areas = picture.damage.iter();
         areas
             .try_for_each(|area| self.write(picture, area))
@@ -156,7 +156,7 @@ pub(super) fn is_there(root: &Path, name: &str) -> bool {
 }
 
 /// The frame buffer's number as the system writes it, `fb0`.
-fn find(system: &Path, name: &str) -> Result<String, GlassError> {
+fn find(system: &Path, name: &str) -> Result<String, PanelError> {
     if let Some(number) = name.strip_prefix("/dev/") {
         return Ok(number.to_owned());
     }
@@ -171,7 +171,7 @@ fn find(system: &Path, name: &str) -> Result<String, GlassError> {
         .iter()
         .find(|number| named(number))
         .cloned()
-        .ok_or_else(|| GlassError::Geometry {
+        .ok_or_else(|| PanelError::Geometry {
             name: name.to_owned(),
             what: format!(
                 "no frame buffer has this name; there are: {}",
@@ -180,14 +180,14 @@ fn find(system: &Path, name: &str) -> Result<String, GlassError> {
         })
 }
 
-fn text(path: &Path) -> Result<String, GlassError> {
+fn text(path: &Path) -> Result<String, PanelError> {
     let text = fs::read_to_string(path).map_err(|error| failed(path, error))?;
     Ok(text.trim().to_owned())
 }
 
-fn failed(path: &Path, error: std::io::Error) -> GlassError {
+fn failed(path: &Path, error: std::io::Error) -> PanelError {
     let path = path.to_owned();
-    GlassError::Io { path, error }
+    PanelError::Io { path, error }
 }
 
 #[cfg(test)]
@@ -217,7 +217,7 @@ mod tests {
             Self(folder)
         }
 
-        fn open(&self, name: &str) -> Result<FrameBuffer, GlassError> {
+        fn open(&self, name: &str) -> Result<FrameBuffer, PanelError> {
             FrameBuffer::open(self.0.path(), &self.0.path().join("dev"), name)
         }
 

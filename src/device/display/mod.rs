@@ -1,6 +1,6 @@
 //! The display: what the device does and found, on a panel, a frame buffer or in pictures.
 //!
-//! `events -> View -> screens (firmware-host) -> Canvas -> Glass`. Each display has its own
+//! `events -> View -> screens (firmware-host) -> Canvas -> PanelDriver`. Each display has its own
 //! thread: one that is slow, broken or gone delays nobody, and is opened again when it
 //! comes back. Events that came while it was busy are taken together; only the last state
 //! is painted. Nothing here decides anything, no path of an image is ever shown, and when the
@@ -42,8 +42,8 @@ use self::place::Place;
 pub use self::view::Manner;
 use self::view::View;
 use super::cases::Cases;
+use super::device_fault::DeviceFault;
 use super::events::{Events, Listener};
-use super::trouble::Trouble;
 
 /// Between two tries to open a display that is missing.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Why a display cannot be used. It is tried again.
 #[derive(Debug, thiserror::Error)]
-pub enum GlassError {
+pub enum PanelError {
     /// The operating system refuses.
     #[error("{}: {error}", path.display())]
     Io {
@@ -88,19 +88,19 @@ pub enum GlassError {
     },
 }
 
-/// Where screens are painted: only what changed goes from here to the glass.
+/// Where screens are painted: only what changed goes from here to the panel.
 type Canvas = screens::Canvas<Vec<Rgb888>>;
 
 /// What a person looks at.
-trait Glass {
+trait PanelDriver {
     /// What it can show.
     fn panel(&self) -> Panel;
 
     /// Shows what was painted.
     ///
     /// # Errors
-    /// [`GlassError`]: it must be opened again.
-    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError>;
+    /// [`PanelError`]: it must be opened again.
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), PanelError>;
 }
 
 /// A whole picture, and where it differs from the one before.
@@ -111,14 +111,14 @@ struct Picture<'a> {
     damage: &'a [Rectangle],
 }
 
-/// How a glass came to its end.
+/// How serving a panel ended.
 enum Ended {
-    Broken(GlassError),
+    Broken(PanelError),
     Stopped,
 }
 
-/// Serves an open glass until it breaks or the display stops.
-type Serve<'a> = &'a mut dyn FnMut(&mut dyn Glass) -> Ended;
+/// Serves an open panel until it breaks or the display stops.
+type Serve<'a> = &'a mut dyn FnMut(&mut dyn PanelDriver) -> Ended;
 
 /// A display that is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,7 +130,7 @@ pub struct Asked {
 }
 
 /// Why the device ends; `None` where it is switched off.
-type End = OnceLock<Option<Arc<Trouble>>>;
+type End = OnceLock<Option<Arc<DeviceFault>>>;
 
 /// All displays of the device. Dropped, they show nothing of any case any more.
 #[derive(Debug)]
@@ -180,8 +180,8 @@ impl Displays {
 
     /// Lets the displays show what is in the device's way, or that it is switched off, then
     /// ends them.
-    pub fn stop(self, trouble: Option<Trouble>) {
-        let _ = self.end.set(trouble.map(Arc::new));
+    pub fn stop(self, device_fault: Option<DeviceFault>) {
+        let _ = self.end.set(device_fault.map(Arc::new));
     }
 }
 
@@ -212,10 +212,10 @@ impl Display {
         loop {
             let is_over = self.end.get().is_some();
             let mut opened = false;
-            let ended = while_open(place, &mut |glass| {
+            let ended = while_open(place, &mut |driver| {
                 log::info!("display {}: open", place.kind());
                 opened = true;
-                self.serve(glass)
+                self.serve(driver)
             });
             match ended {
                 Ok(Ended::Stopped) => return,
@@ -241,19 +241,19 @@ impl Display {
         }
     }
 
-    fn serve(&mut self, glass: &mut dyn Glass) -> Ended {
-        let mut canvas = Canvas::filled(glass.panel().size, Rgb888::BLACK);
+    fn serve(&mut self, driver: &mut dyn PanelDriver) -> Ended {
+        let mut canvas = Canvas::filled(driver.panel().size, Rgb888::BLACK);
         let mut painter = Painter::default();
         loop {
             let end = self.end.get().cloned();
             while let Some(event) = self.listener.next(Duration::ZERO) {
                 self.view.hear(event, Instant::now());
             }
-            if let Some(trouble) = &end {
-                self.view.end(trouble.as_ref());
+            if let Some(device_fault) = &end {
+                self.view.end(device_fault.as_ref());
             }
             self.view.rest(Instant::now());
-            if let Err(error) = self.show(glass, &mut painter, &mut canvas) {
+            if let Err(error) = self.show(driver, &mut painter, &mut canvas) {
                 return Ended::Broken(error);
             }
             if end.is_some() {
@@ -267,21 +267,21 @@ impl Display {
 
     fn show(
         &mut self,
-        glass: &mut dyn Glass,
+        driver: &mut dyn PanelDriver,
         painter: &mut Painter,
         canvas: &mut Canvas,
-    ) -> Result<(), GlassError> {
+    ) -> Result<(), PanelError> {
         if let Some(cases) = self.cases.get() {
             self.view.note(&cases.summary());
         }
-        let panel = glass.panel();
+        let panel = driver.panel();
         let Ok(damage) = self
             .view
             .with_frame(panel, |frame| painter.paint(frame, canvas));
         if damage.is_empty() {
             return Ok(());
         }
-        glass.show(&Picture {
+        driver.show(&Picture {
             name: self.view.name(),
             canvas,
             damage: &damage,
@@ -290,7 +290,7 @@ impl Display {
 }
 
 /// Opens a place and serves it.
-fn while_open(place: &Place, serve: Serve<'_>) -> Result<Ended, GlassError> {
+fn while_open(place: &Place, serve: Serve<'_>) -> Result<Ended, PanelError> {
     match place {
         Place::Pictures(pictures) => pictures::while_open(pictures, serve),
         Place::FrameBuffer(name) => framebuffer::while_open(name, serve),
@@ -301,7 +301,7 @@ fn while_open(place: &Place, serve: Serve<'_>) -> Result<Ended, GlassError> {
         #[cfg(all(feature = "panels", target_os = "linux"))]
         Place::Paper(paper) => paper::while_open(paper, serve),
         #[cfg(not(all(feature = "panels", target_os = "linux")))]
-        Place::Oled(_) | Place::Tft(_) | Place::Paper(_) => Err(GlassError::Bus {
+        Place::Oled(_) | Place::Tft(_) | Place::Paper(_) => Err(PanelError::Bus {
             path: place.kind().to_owned(),
             what: "this build drives no panels; build it for Linux with the feature panels"
                 .to_owned(),
@@ -366,8 +366,8 @@ mod tests {
     #[test]
     fn what_is_in_the_devices_way_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let trouble = Trouble::new("storage", "the disk is full", "make room");
-        displays(folder.path()).stop(Some(trouble));
+        let device_fault = DeviceFault::new("storage", "the disk is full", "make room");
+        displays(folder.path()).stop(Some(device_fault));
         let fault = std::fs::read(folder.path().join("fault.png")).unwrap();
         assert!(left(folder.path()) == fault);
     }

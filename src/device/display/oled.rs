@@ -12,15 +12,15 @@ use ssd1306::{I2CDisplayInterface, Ssd1306};
 
 use super::pins::refused;
 use super::place::Oled;
-use super::{Ended, Glass, GlassError, Picture, Serve};
+use super::{Ended, PanelDriver, PanelError, Picture, Serve};
 
-pub fn while_open(place: &Oled, serve: Serve<'_>) -> Result<Ended, GlassError> {
+pub fn while_open(place: &Oled, serve: Serve<'_>) -> Result<Ended, PanelError> {
     let bus = I2cdev::new(&place.bus).map_err(|error| refused(&place.bus, &error))?;
     while_wired(bus, place, serve)
 }
 
-fn while_wired(bus: impl I2c, place: &Oled, serve: Serve<'_>) -> Result<Ended, GlassError> {
-    let rotation = if place.turned {
+fn while_wired(bus: impl I2c, place: &Oled, serve: Serve<'_>) -> Result<Ended, PanelError> {
+    let rotation = if place.beat {
         DisplayRotation::Rotate180
     } else {
         DisplayRotation::Rotate0
@@ -42,12 +42,12 @@ struct Wired<'a, I> {
     path: &'a str,
 }
 
-impl<I: WriteOnlyDataCommand> Glass for Wired<'_, I> {
+impl<I: WriteOnlyDataCommand> PanelDriver for Wired<'_, I> {
     fn panel(&self) -> Panel {
         Panel::MONO_128X64
     }
 
-    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), PanelError> {
         for area in picture.damage {
             let pixels = picture.canvas.pixels_of(*area).map(BinaryColor::from);
             self.driver
@@ -152,7 +152,7 @@ mod tests {
         Oled {
             bus: "/dev/i2c-1".to_owned(),
             address: 0x3c,
-            turned: false,
+            beat: false,
         }
     }
 
@@ -167,14 +167,14 @@ mod tests {
         let Ok(()) = later.fill_solid(&corner, Rgb888::WHITE);
         let whole = canvas.bounding_box();
         let mut chip = Chip::new();
-        let ended = while_wired(&mut chip, &place(), &mut |glass| {
+        let ended = while_wired(&mut chip, &place(), &mut |driver| {
             for (canvas, area) in [(&canvas, whole), (&later, corner)] {
                 let picture = Picture {
                     name: "test",
                     canvas,
                     damage: &[area],
                 };
-                glass.show(&picture).unwrap();
+                driver.show(&picture).unwrap();
             }
             Ended::Stopped
         });

@@ -17,12 +17,12 @@ use linux_embedded_hal::Delay;
 
 use super::pins::{self, refused};
 use super::place::Paper;
-use super::{Ended, Glass, GlassError, Picture, Serve};
+use super::{Ended, PanelDriver, PanelError, Picture, Serve};
 
 /// Quick refreshes between two full ones.
 const QUICK: u32 = 20;
 
-pub fn while_open(place: &Paper, serve: Serve<'_>) -> Result<Ended, GlassError> {
+pub fn while_open(place: &Paper, serve: Serve<'_>) -> Result<Ended, PanelError> {
     let wires = &place.wires;
     let bus = pins::spi(wires)?;
     let busy = pins::input(&wires.chip, place.busy)?;
@@ -39,12 +39,12 @@ fn while_wired(
     mut delay: impl DelayNs,
     place: &Paper,
     serve: Serve<'_>,
-) -> Result<Ended, GlassError> {
+) -> Result<Ended, PanelError> {
     let path = &place.wires.bus;
     let driver = Epd2in13::new(&mut bus, busy, dc, reset, &mut delay, None)
         .map_err(|error| refused(path, &error))?;
     let mut sheet = Display2in13::default();
-    sheet.set_rotation(if place.turned {
+    sheet.set_rotation(if place.beat {
         DisplayRotation::Rotate270
     } else {
         DisplayRotation::Rotate90
@@ -68,7 +68,7 @@ struct Wired<'a, S, B, D, R, W> {
     path: &'a str,
 }
 
-impl<S, B, D, R, W> Glass for Wired<'_, S, B, D, R, W>
+impl<S, B, D, R, W> PanelDriver for Wired<'_, S, B, D, R, W>
 where
     S: SpiDevice,
     B: InputPin,
@@ -80,7 +80,7 @@ where
         Panel::PAPER_250X122
     }
 
-    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), PanelError> {
         for area in picture.damage {
             let pixels = picture.canvas.pixels_of(*area).map(ink);
             let Ok(()) = self.sheet.fill_contiguous(area, pixels);
@@ -176,14 +176,14 @@ mod tests {
         let Ok(()) = canvas.fill_solid(&dash, Rgb888::BLACK);
         let wires = Wires::to(Chip::default());
         let (bus, dc) = (wires.bus(), wires.data_pin());
-        let ended = while_wired(bus, Loose, dc, Loose, Loose, &place, &mut |glass| {
+        let ended = while_wired(bus, Loose, dc, Loose, Loose, &place, &mut |driver| {
             for name in names {
                 let picture = Picture {
                     name,
                     canvas: &canvas,
                     damage: &[whole],
                 };
-                glass.show(&picture).unwrap();
+                driver.show(&picture).unwrap();
             }
             Ended::Stopped
         });
@@ -195,8 +195,8 @@ mod tests {
     fn the_sheet_is_turned_to_how_it_is_read() {
         let chip = shown("epd:/dev/spidev0.0", &["finding"]);
         assert_eq!(chip.black(), [(121 - 3, 10), (121 - 3, 11)]);
-        let turned = shown("epd:/dev/spidev0.0,rotate=180", &["finding"]);
-        assert_eq!(turned.black(), [(3, 249 - 11), (3, 249 - 10)]);
+        let beat = shown("epd:/dev/spidev0.0,rotate=180", &["finding"]);
+        assert_eq!(beat.black(), [(3, 249 - 11), (3, 249 - 10)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use embedded_graphics::prelude::*;
 use firmware_host::screens::Panel;
 
 use super::place::Pictures;
-use super::{Canvas, Ended, Glass, GlassError, Picture, Serve};
+use super::{Canvas, Ended, PanelDriver, PanelError, Picture, Serve};
 use crate::files::{self, FileError};
 
 /// Always what is shown now.
@@ -18,7 +18,7 @@ const OF_A_CASE: [&str; 5] = ["working", "finding", "classes", "region", "refusa
 /// What is shown while there is no case to come back to.
 const WITHOUT_CASE: [&str; 4] = ["starting", "ready", "fault", "off"];
 
-pub fn while_open(place: &Pictures, serve: Serve<'_>) -> Result<Ended, GlassError> {
+pub fn while_open(place: &Pictures, serve: Serve<'_>) -> Result<Ended, PanelError> {
     let folder = files::Folder::make(&place.folder).map_err(failed)?;
     // What was left half written before the device ended.
     folder.sweep().map_err(failed)?;
@@ -33,12 +33,12 @@ struct Folder<'a> {
     panel: Panel,
 }
 
-impl Glass for Folder<'_> {
+impl PanelDriver for Folder<'_> {
     fn panel(&self) -> Panel {
         self.panel
     }
 
-    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), PanelError> {
         // The one that lies there now: a stick may have been pulled and another put in.
         let here = files::Folder::open(self.folder).map_err(failed)?;
         let bytes = png(picture.canvas).map_err(|error| failed_at(self.folder, error))?;
@@ -55,15 +55,15 @@ impl Glass for Folder<'_> {
     }
 }
 
-fn failed(error: FileError) -> GlassError {
+fn failed(error: FileError) -> PanelError {
     let path = error.path.clone();
     let error = error.into();
-    GlassError::Io { path, error }
+    PanelError::Io { path, error }
 }
 
-fn failed_at(path: &Path, error: std::io::Error) -> GlassError {
+fn failed_at(path: &Path, error: std::io::Error) -> PanelError {
     let path = path.to_owned();
-    GlassError::Io { path, error }
+    PanelError::Io { path, error }
 }
 
 fn png(canvas: &Canvas) -> std::io::Result<Vec<u8>> {

@@ -33,7 +33,7 @@ pub struct Oled {
     /// Seven bits.
     pub address: u8,
     /// Upside down.
-    pub turned: bool,
+    pub beat: bool,
 }
 
 /// The controller of a colour panel.
@@ -73,9 +73,9 @@ pub struct Tft {
     pub size: Size,
     /// Degrees clockwise, from how the controller counts.
     pub rotate: u16,
-    /// Whether the glass shows negatives, as most of IPS do.
+    /// Whether the panel shows negatives, as most of IPS do.
     pub invert: bool,
-    /// Whether the glass has blue where others have red.
+    /// Whether the panel has blue where others have red.
     pub bgr: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct Paper {
     /// Pin by which the panel says that it works.
     pub busy: u32,
     /// Upside down.
-    pub turned: bool,
+    pub beat: bool,
 }
 
 /// PNG files.
@@ -190,7 +190,7 @@ fn oled(options: &mut Options<'_>) -> Result<Oled, PlaceError> {
     Ok(Oled {
         bus: options.place.to_owned(),
         address: options.number("address", 0x3c, 0x08..=0x77)? as u8,
-        turned: options.one_of("rotate", &[("0", false), ("180", true)])?,
+        beat: options.one_of("rotate", &[("0", false), ("180", true)])?,
     })
 }
 
@@ -242,7 +242,7 @@ fn paper(options: &mut Options<'_>) -> Result<Paper, PlaceError> {
     Ok(Paper {
         wires: wires(options, 17, 4)?,
         busy: options.number("busy", 24, 0..=511)?,
-        turned: options.one_of("rotate", &[("0", false), ("180", true)])?,
+        beat: options.one_of("rotate", &[("0", false), ("180", true)])?,
     })
 }
 
@@ -389,7 +389,7 @@ mod tests {
             panic!("no oled");
         };
         assert_eq!(
-            (oled.bus.as_str(), oled.address, oled.turned),
+            (oled.bus.as_str(), oled.address, oled.beat),
             ("/dev/i2c-1", 0x3c, false)
         );
         let Place::Tft(tft) = place("ili9341:/dev/spidev0.0,dc=24,light=18,mhz=40") else {
@@ -401,7 +401,7 @@ mod tests {
         let Place::Paper(paper) = place("epd:/dev/spidev0.0,rotate=180") else {
             panic!("no paper");
         };
-        assert_eq!((paper.busy, paper.turned), (24, true));
+        assert_eq!((paper.busy, paper.beat), (24, true));
         assert_eq!(place("fb:vc4drmfb"), Place::FrameBuffer("vc4drmfb".into()));
         let Place::Pictures(pictures) = place("png:out,size=250x122") else {
             panic!("no pictures");

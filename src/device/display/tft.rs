@@ -16,12 +16,12 @@ use mipidsi::options::{ColorInversion, ColorOrder, Orientation, Rotation};
 
 use super::pins::{self, refused};
 use super::place::{Controller, Tft};
-use super::{Ended, Glass, GlassError, Picture, Serve};
+use super::{Ended, PanelDriver, PanelError, Picture, Serve};
 
 /// What Linux's SPI takes in one transfer unless told otherwise (`spidev.bufsiz`).
 const TRANSFER: usize = 4096;
 
-pub fn while_open(place: &Tft, serve: Serve<'_>) -> Result<Ended, GlassError> {
+pub fn while_open(place: &Tft, serve: Serve<'_>) -> Result<Ended, PanelError> {
     let wires = &place.wires;
     let bus = pins::spi(wires)?;
     let dc = pins::output(&wires.chip, wires.dc, false)?;
@@ -45,7 +45,7 @@ fn while_wired(
     mut delay: impl DelayNs,
     place: &Tft,
     serve: Serve<'_>,
-) -> Result<Ended, GlassError> {
+) -> Result<Ended, PanelError> {
     let path = &place.wires.bus;
     let rotation =
         Rotation::try_from_degree(place.rotate.into()).map_err(|error| refused(path, &error))?;
@@ -90,7 +90,7 @@ struct Wired<'a, T> {
     path: &'a str,
 }
 
-impl<T> Glass for Wired<'_, T>
+impl<T> PanelDriver for Wired<'_, T>
 where
     T: DrawTarget<Color = Rgb565, Error: std::fmt::Debug>,
 {
@@ -98,7 +98,7 @@ where
         self.panel
     }
 
-    fn show(&mut self, picture: &Picture<'_>) -> Result<(), GlassError> {
+    fn show(&mut self, picture: &Picture<'_>) -> Result<(), PanelError> {
         for area in picture.damage {
             let pixels = picture.canvas.pixels_of(*area).map(Rgb565::from);
             self.driver
@@ -180,14 +180,14 @@ mod tests {
             Loose,
             Loose,
             &place,
-            &mut |glass| {
-                assert_eq!(glass.panel().size, place.size);
+            &mut |driver| {
+                assert_eq!(driver.panel().size, place.size);
                 let picture = Picture {
                     name: "test",
                     canvas: &canvas,
                     damage: &[area],
                 };
-                glass.show(&picture).unwrap();
+                driver.show(&picture).unwrap();
                 Ended::Stopped
             },
         );
@@ -209,9 +209,9 @@ mod tests {
             ]
         };
         assert_eq!(shown(ST7789, "st7789:/dev/spidev0.0"), at(238, 3));
-        // Turned, the 240 rows of this glass begin 80 further on in the controller's 320.
-        let turned = "st7789:/dev/spidev0.0,rotate=180";
-        assert_eq!(shown(ST7789, turned), at(238, 83));
+        // Turned, the 240 rows of this panel begin 80 further on in the controller's 320.
+        let beat = "st7789:/dev/spidev0.0,rotate=180";
+        assert_eq!(shown(ST7789, beat), at(238, 83));
         let wide = "ili9341:/dev/spidev0.0";
         assert_eq!(shown(ILI9341Rgb565, wide), at(318, 3));
     }

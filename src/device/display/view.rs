@@ -10,8 +10,8 @@ use firmware_host::screens::{
 
 use crate::bundle::IntendedUse;
 use crate::device::cases::Summary;
+use crate::device::device_fault::DeviceFault;
 use crate::device::events::{Event, Found, Health};
-use crate::device::trouble::Trouble;
 use crate::finding::{Refusal, TriageLevel};
 use crate::patient::{Patient, Sex};
 use crate::pipeline::Stage;
@@ -53,7 +53,7 @@ enum Doing {
     Working { case: u64, stage: Stage },
     Found { case: u64, shown: Box<Shown> },
     Refused { case: u64, refusal: Arc<Refusal> },
-    Fault(Arc<Trouble>),
+    Fault(Arc<DeviceFault>),
     Off,
 }
 
@@ -159,8 +159,10 @@ impl View {
     }
 
     /// The device ends: nothing of any case is left, only what is in its way.
-    pub fn end(&mut self, trouble: Option<&Arc<Trouble>>) {
-        self.doing = trouble.map_or(Doing::Off, |trouble| Doing::Fault(Arc::clone(trouble)));
+    pub fn end(&mut self, device_fault: Option<&Arc<DeviceFault>>) {
+        self.doing = device_fault.map_or(Doing::Off, |device_fault| {
+            Doing::Fault(Arc::clone(device_fault))
+        });
     }
 
     /// Takes note of an event that comes now.
@@ -210,7 +212,7 @@ impl View {
                     self.doing = Doing::Ready;
                 }
             }
-            Health::Fault(trouble) => self.doing = Doing::Fault(trouble),
+            Health::Fault(device_fault) => self.doing = Doing::Fault(device_fault),
             Health::StorageFault(fault) => self.storage_fault = fault,
         }
     }
@@ -250,7 +252,7 @@ impl View {
 
     fn screen<'a>(&'a self, classes: &'a [Class<'a>]) -> Screen<'a> {
         match &self.doing {
-            Doing::Fault(trouble) => self.fault(&trouble.code, &trouble.cure),
+            Doing::Fault(device_fault) => self.fault(&device_fault.code, &device_fault.help),
             Doing::Off => Screen::Off,
             _ if self.storage_fault => self.fault("storage", ""),
             _ if self.at_rest => Screen::Ready,
@@ -263,15 +265,15 @@ impl View {
             },
             Doing::Refused { case, refusal } => Screen::Refusal {
                 case: *case,
-                cure: words::cure(refusal.code.word(), self.manner.language).unwrap_or("-"),
+                help: words::help(refusal.code.word(), self.manner.language).unwrap_or("-"),
             },
             Doing::Found { case, shown } => Screen::Finding(finding(*case, shown, classes)),
         }
     }
 
-    fn fault<'a>(&self, code: &'a str, cure: &'a str) -> Screen<'a> {
-        let cure = words::cure(code, self.manner.language).unwrap_or(cure);
-        Screen::Fault { code, cure }
+    fn fault<'a>(&self, code: &'a str, help: &'a str) -> Screen<'a> {
+        let help = words::help(code, self.manner.language).unwrap_or(help);
+        Screen::Fault { code, help }
     }
 
     fn health(&self) -> screens::Health<'_> {

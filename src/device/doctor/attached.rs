@@ -84,8 +84,8 @@ fn right(name: &str, paths: &[String], group: &str) -> SelfCheck {
         (_, 0) => SelfCheck::passed(name, list(&mine)),
         _ => {
             let what = format!("this user may not open {}", list(&others));
-            let cure = format!("add the user that runs the device to the group {group}");
-            SelfCheck::warned(name, what, &cure)
+            let help = format!("add the user that runs the device to the group {group}");
+            SelfCheck::warned(name, what, &help)
         }
     }
 }

@@ -27,8 +27,8 @@ pub(super) fn folder(state: &Path, bundle: Option<&Path>) -> Option<SelfCheck> {
     };
     let what = format!("{} may be written by the device itself", open.display());
     if store.is_apart() {
-        let cure = "install the bundle again as root: medfocus bundle install DIR";
-        return Some(SelfCheck::warned(NAME, what, cure));
+        let help = "install the bundle again as root: medfocus bundle install DIR";
+        return Some(SelfCheck::warned(NAME, what, help));
     }
     Some(SelfCheck::passed(
         NAME,

@@ -79,8 +79,8 @@ pub(super) fn kernel(processor: &Processor) -> SelfCheck {
     let what = format!("{kernel}; it could be {could}");
     match processor.kernels.first() {
         Some(&"scalar") => {
-            let cure = "use a processor with AVX2, or with NEON and dotprod: this one is very slow";
-            SelfCheck::warned(NAME, what, cure)
+            let help = "use a processor with AVX2, or with NEON and dotprod: this one is very slow";
+            SelfCheck::warned(NAME, what, help)
         }
         Some(quickest) if *quickest != kernel => {
             SelfCheck::warned(NAME, what, "unset MEDFOCUS_KERNEL: there is a quicker one")

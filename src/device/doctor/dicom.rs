@@ -11,13 +11,13 @@ const NAME: &str = "dicom";
 pub(super) fn peers(dicom: &Dicom) -> Option<SelfCheck> {
     dicom.port?;
     if dicom.is_for_nobody() {
-        let SelfCheck { what, cure, .. } = for_nobody();
-        return Some(SelfCheck::failed(NAME, "dicom_for_nobody", what, &cure));
+        let SelfCheck { what, help, .. } = for_nobody();
+        return Some(SelfCheck::failed(NAME, "dicom_for_nobody", what, &help));
     }
     if dicom.open && !dicom.bind.is_loopback() {
         let what = "anyone may send, from anywhere: dicom.open is true";
-        let cure = "name who may with dicom.allow, as TITLE@ADDRESS, and leave dicom.open out";
-        return Some(SelfCheck::warned(NAME, what, cure));
+        let help = "name who may with dicom.allow, as TITLE@ADDRESS, and leave dicom.open out";
+        return Some(SelfCheck::warned(NAME, what, help));
     }
     let anywhere = dicom.allow.iter().chain(&dicom.hurry);
     let anywhere = anywhere.filter(|peer| peer.address.is_none());
@@ -27,8 +27,8 @@ pub(super) fn peers(dicom: &Dicom) -> Option<SelfCheck> {
             "a title is no proof, and is let in from anywhere: {}",
             titles.join(", ")
         );
-        let cure = "name the address, too: TITLE@ADDRESS";
-        return Some(SelfCheck::warned(NAME, what, cure));
+        let help = "name the address, too: TITLE@ADDRESS";
+        return Some(SelfCheck::warned(NAME, what, help));
     }
     let who = match dicom.allow.len() {
         0 => "this computer alone may send".to_owned(),

@@ -22,14 +22,14 @@ pub(super) fn watched(folders: &[Watched]) -> Option<SelfCheck> {
     };
     let name = "folders";
     if !closed.is_empty() {
-        let cure = "give this user the right to read and to write there";
+        let help = "give this user the right to read and to write there";
         let what = format!("this user may not move files in {}", list(&closed));
-        return Some(SelfCheck::warned(name, what, cure));
+        return Some(SelfCheck::warned(name, what, help));
     }
     if !away.is_empty() {
-        let cure = "make the folder, or plug in what it lies on: the device waits for it";
+        let help = "make the folder, or plug in what it lies on: the device waits for it";
         let what = format!("not there: {}", list(&away));
-        return Some(SelfCheck::warned(name, what, cure));
+        return Some(SelfCheck::warned(name, what, help));
     }
     (!here.is_empty()).then(|| SelfCheck::passed(name, list(&here)))
 }

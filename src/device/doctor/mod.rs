@@ -19,7 +19,7 @@ pub use attached::Attached;
 pub use cpu::Processor;
 
 use super::config::Config;
-use super::self_test::{self, Surroundings, machine};
+use super::self_test::{self, Environment, machine};
 use crate::bundle::{self, BundleError, Store};
 use crate::device_key::{KeyFacts, PublicKey};
 use crate::engine;
@@ -115,7 +115,7 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
     checks.push(state::folder(subject.state));
     checks.extend(state::at_work(subject.state));
     checks.push(clock(Timestamp::now(), Store::of(subject.state).seen()));
-    checks.extend(surroundings(subject));
+    checks.extend(environment(subject));
     checks.extend(folders::watched(&subject.config.folder));
     checks.extend(dicom::peers(&subject.config.dicom));
     checks.extend(facts.attached.rights());
@@ -123,17 +123,17 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
 }
 
 /// What the self-test would look at beside the worker, as far as it is there.
-fn surroundings(subject: &Subject<'_>) -> Vec<SelfCheck> {
+fn environment(subject: &Subject<'_>) -> Vec<SelfCheck> {
     let nearest = state::nearest(subject.state);
-    let surroundings = Surroundings::of(subject.config, nearest, subject.root);
+    let environment = Environment::of(subject.config, nearest, subject.root);
     // A device that was started has a key, and had a journal.
     let has_journal = subject.state.join(crate::journal::FILE).is_file()
         || subject.state.join(crate::device_key::PUBLIC_FILE).is_file();
-    let mut checks = surroundings.checks();
+    let mut checks = environment.checks();
     checks.retain(|check| match check.name.as_str() {
         self_test::JOURNAL => has_journal,
-        self_test::PORTS => !surroundings.ports.is_empty(),
-        self_test::DISPLAYS => !surroundings.displays.is_empty(),
+        self_test::PORTS => !environment.ports.is_empty(),
+        self_test::DISPLAYS => !environment.displays.is_empty(),
         // Looked at more closely here.
         self_test::DICOM => false,
         _ => true,
@@ -171,14 +171,14 @@ fn clock(now: Timestamp, seen: Option<Timestamp>) -> SelfCheck {
     let what = format!("it shows {now:.0}");
     if let Some(seen) = seen.filter(|seen| *seen > now) {
         let what = format!("{what}, and this device has seen {seen:.0}");
-        let cure = "set it; where it is right: medfocus bundle install DIR --clock-is-right";
-        return SelfCheck::warned(NAME, what, cure);
+        let help = "set it; where it is right: medfocus bundle install DIR --clock-is-right";
+        return SelfCheck::warned(NAME, what, help);
     }
     if is_set {
         SelfCheck::passed(NAME, what)
     } else {
-        let cure = "set it, or give the board a battery: order is kept all the same, times are not";
-        SelfCheck::warned(NAME, what, cure)
+        let help = "set it, or give the board a battery: order is kept all the same, times are not";
+        SelfCheck::warned(NAME, what, help)
     }
 }
 

@@ -11,8 +11,8 @@ pub(super) fn checks() -> Vec<SelfCheck> {
         Some(report) => of_report(&report),
         None => {
             let what = "the process that decodes images does not start, or says nothing";
-            let cure = "check memory and processes of this device; no image is answered like this";
-            vec![SelfCheck::warned("sandbox", what.to_owned(), cure)]
+            let help = "check memory and processes of this device; no image is answered like this";
+            vec![SelfCheck::warned("sandbox", what.to_owned(), help)]
         }
     }
 }
@@ -42,7 +42,7 @@ fn check(held: &Held, has_filter: bool) -> SelfCheck {
     if held.holds || (held.is_partly && has_filter) {
         return SelfCheck::passed(name, held.what.clone());
     }
-    let cure = match held.part {
+    let help = match held.part {
         Part::Files => {
             "allow landlock_* in the container's seccomp profile, or use a kernel from 6.12 on with \
              Landlock in lsm=; the other parts hold"
@@ -56,7 +56,7 @@ fn check(held: &Held, has_filter: bool) -> SelfCheck {
         }
         _ => "look at what the kernel or the container forbids; the other parts hold",
     };
-    SelfCheck::warned(name, held.what.clone(), cure)
+    SelfCheck::warned(name, held.what.clone(), help)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::journal::SelfCheck;
 pub(super) fn folder(state: &Path) -> SelfCheck {
     const NAME: &str = "state";
     let name = state.display();
-    let cure = "name a folder that this user may write with --state, or give it the right to";
+    let help = "name a folder that this user may write with --state, or give it the right to";
     let tried = if state.is_dir() {
         try_in(state).map(|()| format!("{name} can be written"))
     } else {
@@ -21,7 +21,7 @@ pub(super) fn folder(state: &Path) -> SelfCheck {
     };
     match tried {
         Ok(what) => SelfCheck::passed(NAME, what),
-        Err(error) => SelfCheck::failed(NAME, "state", format!("{name}: {error}"), cure),
+        Err(error) => SelfCheck::failed(NAME, "state", format!("{name}: {error}"), help),
     }
 }
 

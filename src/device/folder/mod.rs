@@ -342,7 +342,7 @@ impl Answered<'_> {
         let folder = self.here.make_folder(place, OPEN_TO_ALL);
         let folder = folder.map_err(|error| {
             let kind = error.kind();
-            std::io::Error::new(kind, format!("{place}: {}", error.trouble))
+            std::io::Error::new(kind, format!("{place}: {}", error.cause))
         })?;
         self.rename(&folder, &self.named(""))
     }

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 use super::{Condition, Snapshot};
-use crate::device::tally::Times;
+use crate::device::counts::Histogram;
 
 /// The snapshot's metrics.
 pub(super) fn text(snapshot: &Snapshot) -> String {
@@ -45,8 +45,8 @@ fn identity(snapshot: &Snapshot, page: &mut Page) {
         page.value("state", &[("state", state.word())], is_this);
     }
     page.head("trouble", "gauge", "Why it does not answer, by code.");
-    if let Some(trouble) = &snapshot.trouble {
-        page.value("trouble", &[("code", &trouble.code)], 1);
+    if let Some(device_fault) = &snapshot.device_fault {
+        page.value("trouble", &[("code", &device_fault.code)], 1);
     }
     page.head(
         "warning",
@@ -157,7 +157,7 @@ fn sinks(snapshot: &Snapshot, page: &mut Page) {
         "What its last try failed of, by code.",
     );
     for sink in &snapshot.sinks {
-        if let Some(code) = &sink.obstacle {
+        if let Some(code) = &sink.delivery_error {
             page.value("sink_obstacle", &[("sink", &sink.name), ("code", code)], 1);
         }
     }
@@ -249,10 +249,10 @@ impl Page {
         self.value(name, &[], value);
     }
 
-    fn times(&mut self, name: &str, help: &str, times: &Times) {
+    fn times(&mut self, name: &str, help: &str, times: &Histogram) {
         self.head(name, "histogram", help);
         let mut sum = 0;
-        let bounds = Times::BOUNDS.map(|bound| bound.to_string());
+        let bounds = Histogram::BOUNDS.map(|bound| bound.to_string());
         let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
         for (bound, count) in bounds.zip(times.counts) {
             sum += count;
@@ -275,9 +275,9 @@ mod tests {
     #[test]
     fn a_histogram_counts_up_and_labels_are_escaped() {
         let mut page = Page::default();
-        let mut times = Times {
+        let mut times = Histogram {
             seconds: 2.5,
-            ..Times::default()
+            ..Histogram::default()
         };
         times.counts[1] = 2;
         times.counts[10] = 1;

@@ -14,10 +14,10 @@ pub use monitor::{LastWord, Monitor};
 pub use process::boot_id;
 
 use super::cases::{Cases, Vitals};
+use super::counts::Ends;
+use super::device_fault::DeviceFault;
 use super::self_test::machine;
 use super::sinks::Account;
-use super::tally::Ends;
-use super::trouble::Trouble;
 use crate::bundle::IntendedUse;
 use crate::device_key::KeyFacts;
 use crate::engine;
@@ -79,7 +79,8 @@ pub struct Snapshot {
     /// What it does.
     pub state: Condition,
     /// Why it does not answer, where it does not.
-    pub trouble: Option<Trouble>,
+    #[serde(rename = "trouble")]
+    pub device_fault: Option<DeviceFault>,
     /// Codes of what needs a person before long.
     pub warnings: Vec<String>,
     /// When this was written, by the wall's clock.
@@ -167,7 +168,8 @@ pub struct Sink {
     /// Cases that it has delivered since the device started.
     pub delivered: u64,
     /// What its last try failed of, as a stable word.
-    pub obstacle: Option<String>,
+    #[serde(rename = "obstacle")]
+    pub delivery_error: Option<String>,
 }
 
 /// A disk.
@@ -198,7 +200,7 @@ impl From<Account> for Sink {
             name: account.name,
             owed: account.owed,
             delivered: account.delivered,
-            obstacle: account.obstacle.map(str::to_owned),
+            delivery_error: account.delivery_error.map(str::to_owned),
         }
     }
 }
@@ -208,11 +210,11 @@ impl Snapshot {
     pub fn of(cases: &Cases) -> Self {
         let vitals = cases.vitals();
         let bundle = cases.bundle();
-        let disk = cases.room().bytes();
+        let disk = cases.disk().bytes();
         Self {
             state: vitals.condition(),
             warnings: vitals.warnings.clone(),
-            trouble: vitals.trouble.as_deref().cloned(),
+            device_fault: vitals.device_fault.as_deref().cloned(),
             written: Timestamp::now(),
             boot_id: process::boot_id(),
             boot_s: process::boot_seconds(),
@@ -256,7 +258,7 @@ impl Snapshot {
         let of_check = move |code: &str| {
             let mut checks = checks.clone();
             let check = checks.find(|check| check.name == code);
-            check.map(|check| check.cure.as_str())
+            check.map(|check| check.help.as_str())
         };
         let warnings = self.warnings.iter().map(String::as_str);
         warnings.filter_map(move |code| Some((code, cure_of(code).or_else(|| of_check(code))?)))
@@ -310,7 +312,7 @@ impl Vitals {
             Condition::Stopping
         } else if self.storage_fault {
             Condition::StorageFault
-        } else if self.trouble.is_some() {
+        } else if self.device_fault.is_some() {
             Condition::Safe
         } else if self.tested.is_none() {
             Condition::Starting

@@ -116,7 +116,7 @@ impl Snapshot {
     fn differs_from(&self, before: &Self) -> bool {
         let Self {
             state,
-            trouble,
+            device_fault,
             warnings,
             bundle,
             queue,
@@ -127,10 +127,10 @@ impl Snapshot {
             ..
         } = self;
         let is_running = |queue: &super::Queue| queue.running_s.is_some();
-        (state, trouble, warnings, bundle)
+        (state, device_fault, warnings, bundle)
             != (
                 &before.state,
-                &before.trouble,
+                &before.device_fault,
                 &before.warnings,
                 &before.bundle,
             )

@@ -303,7 +303,7 @@ mod tests {
 
     use super::super::tests::open as store;
     use super::*;
-    use crate::device::room::Room;
+    use crate::device::disk_space::DiskSpace;
     use crate::image::open::open;
 
     fn copy(images: &Arc<Images>, path: &Path) -> Result<Copied, Fault> {
@@ -351,7 +351,7 @@ mod tests {
         assert!(matches!(first, Bound::TooLarge(_)));
         large.set_len(u64::from(LARGEST) + 2).unwrap();
         assert_ne!(copy(&images, &path).unwrap().image, first);
-        let full = Room::new(folder.path().to_owned(), u64::MAX);
+        let full = DiskSpace::new(folder.path().to_owned(), u64::MAX);
         let full = Arc::new(Images::open(folder.path(), &BTreeMap::new(), full).unwrap());
         std::fs::write(&path, b"small").unwrap();
         let refused = copy(&full, &path).unwrap_err();

@@ -23,8 +23,8 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use sha2::{Digest as _, Sha256};
 
+use super::disk_space::DiskSpace;
 use super::lock;
-use super::room::Room;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::MAX_FILE_BYTES;
 use crate::journal::{Bound, Giver, Order};
@@ -75,7 +75,7 @@ pub struct Images {
     /// The same, held open: what is made, moved and removed, is so in this one.
     held: Folder,
     /// The disk that it lies on.
-    disk: Room,
+    disk: DiskSpace,
     shares: Mutex<Shares>,
     /// When an image found no room last.
     was_full: Mutex<Option<Instant>>,
@@ -161,7 +161,7 @@ impl Images {
     pub fn open(
         state: &Path,
         wanted: &BTreeMap<PathBuf, Option<Giver>>,
-        disk: Room,
+        disk: DiskSpace,
     ) -> std::io::Result<Self> {
         let folder = state.join(FOLDER);
         let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;

@@ -2,7 +2,7 @@ use super::*;
 
 pub fn open(state: &Path, wanted: &[PathBuf]) -> Arc<Images> {
     let wanted = wanted.iter().map(|path| (path.clone(), None)).collect();
-    let disk = Room::new(state.to_owned(), 0);
+    let disk = DiskSpace::new(state.to_owned(), 0);
     Arc::new(Images::open(state, &wanted, disk).unwrap())
 }
 

@@ -15,23 +15,23 @@ pub const DISPLAYS: &str = "displays";
 pub fn ports(ports: &[PathBuf]) -> SelfCheck {
     let missing = ports.iter().filter(|port| !port.exists());
     let missing: Vec<String> = missing.map(|port| port.display().to_string()).collect();
-    let cure = "plug the adapter in, or name the port that it has";
-    told(PORTS, ports.len(), &missing, cure)
+    let help = "plug the adapter in, or name the port that it has";
+    told(PORTS, ports.len(), &missing, help)
 }
 
 /// The displays that were named; `dev` and `sys` lie in `root`.
 pub fn displays(root: &Path, displays: &[Place]) -> SelfCheck {
     let missing: Vec<String> = displays.iter().filter_map(|d| d.missing(root)).collect();
-    let cure = "check the wiring and that the bus is switched on, or name another display";
-    told(DISPLAYS, displays.len(), &missing, cure)
+    let help = "check the wiring and that the bus is switched on, or name another display";
+    told(DISPLAYS, displays.len(), &missing, help)
 }
 
-fn told(name: &str, named: usize, missing: &[String], cure: &str) -> SelfCheck {
+fn told(name: &str, named: usize, missing: &[String], help: &str) -> SelfCheck {
     if missing.is_empty() {
         SelfCheck::passed(name, format!("{named} of {named} are there"))
     } else {
         let what = format!("not there: {}", missing.join(", "));
-        SelfCheck::warned(name, what, cure)
+        SelfCheck::warned(name, what, help)
     }
 }
 

@@ -23,12 +23,12 @@ pub fn of_worker(bundle: &Bundle, folder: &Path, trust: &Trust) -> Vec<SelfCheck
 
 /// A bundle that cannot be loaded.
 pub fn useless(error: &BundleError) -> SelfCheck {
-    let cure = match error {
+    let help = match error {
         // On a device nobody names one.
         BundleError::NotFound { .. } => "install one: medfocus bundle install DIR",
-        _ => error.cure(),
+        _ => error.help(),
     };
-    SelfCheck::failed(BUNDLE, error.code(), error.to_string(), cure)
+    SelfCheck::failed(BUNDLE, error.code(), error.to_string(), help)
 }
 
 fn files(bundle: &Bundle, folder: &Path, trust: &Trust) -> SelfCheck {
@@ -46,8 +46,8 @@ fn files(bundle: &Bundle, folder: &Path, trust: &Trust) -> SelfCheck {
                 "{} {} is loaded, and its folder holds the one of SHA-256 {}",
                 id.name, id.version, found.sha256
             );
-            let cure = "load it (SIGHUP), or put the one that was there back";
-            SelfCheck::failed(BUNDLE, "bundle_changed", what, cure)
+            let help = "load it (SIGHUP), or put the one that was there back";
+            SelfCheck::failed(BUNDLE, "bundle_changed", what, help)
         }
         Err(error) => useless(&error),
     }
@@ -65,8 +65,8 @@ pub fn key(signed: Option<&Signed>) -> Option<SelfCheck> {
     let is_soon = today.checked_add(soon).is_ok_and(|day| day >= until);
     is_soon.then(|| {
         let what = format!("key {} of the bundle is trusted until {until}", signed.key);
-        let cure = "install a bundle with a later key, or name a later day: bundle.keys";
-        SelfCheck::warned(NAME, what, cure)
+        let help = "install a bundle with a later key, or name a later day: bundle.keys";
+        SelfCheck::warned(NAME, what, help)
     })
 }
 
@@ -82,8 +82,8 @@ pub fn kernel() -> SelfCheck {
             SelfCheck::passed(NAME, what)
         }
         Err(error) => {
-            let cure = "do not use this device; MEDFOCUS_KERNEL=scalar shows whether it is the CPU";
-            SelfCheck::failed(NAME, "kernel", error.to_string(), cure)
+            let help = "do not use this device; MEDFOCUS_KERNEL=scalar shows whether it is the CPU";
+            SelfCheck::failed(NAME, "kernel", error.to_string(), help)
         }
     }
 }
@@ -98,6 +98,6 @@ fn known_answers(bundle: &Bundle) -> SelfCheck {
             );
             SelfCheck::passed(NAME, what)
         }
-        Err(error) => SelfCheck::failed(NAME, error.code(), error.to_string(), error.cure()),
+        Err(error) => SelfCheck::failed(NAME, error.code(), error.to_string(), error.help()),
     }
 }

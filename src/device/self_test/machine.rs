@@ -22,18 +22,18 @@ const COOLER: &str = "give it air and shade, and look at its fan; hot devices ar
 /// Room where the state folder lies.
 pub fn space(state: &Path) -> SelfCheck {
     const NAME: &str = "space";
-    let cure = "remove what is not needed from the card, or use a larger one";
+    let help = "remove what is not needed from the card, or use a larger one";
     match rustix::fs::statvfs(state) {
         Ok(system) => {
             let free = system.f_bavail.saturating_mul(system.f_frsize);
             let what = format!("{} MiB are free for the state folder", free >> 20);
             if free < LITTLE_SPACE {
-                SelfCheck::warned(NAME, what, cure)
+                SelfCheck::warned(NAME, what, help)
             } else {
                 SelfCheck::passed(NAME, what)
             }
         }
-        Err(error) => SelfCheck::warned(NAME, format!("not known: {error}"), cure),
+        Err(error) => SelfCheck::warned(NAME, format!("not known: {error}"), help),
     }
 }
 
@@ -157,8 +157,8 @@ pub fn throttling(root: &Path) -> SelfCheck {
     let (now, before) = (reasons(0), reasons(16));
     if !now.is_empty() {
         let what = format!("held back now by {}", now.join(", "));
-        let cure = "use the board's own power supply and a short cable, and cool it";
-        return SelfCheck::warned(NAME, what, cure);
+        let help = "use the board's own power supply and a short cable, and cool it";
+        return SelfCheck::warned(NAME, what, help);
     }
     let what = if before.is_empty() {
         "never since it was switched on".to_owned()

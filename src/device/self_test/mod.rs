@@ -1,7 +1,7 @@
 //! The self-test: whether this device, as it stands here, may answer.
 //!
 //! Each check is one small function with a name. Those that compute run in the worker
-//! ([`of_worker`]), where cases run; the rest looks at what is around it ([`Surroundings`]).
+//! ([`of_worker`]), where cases run; the rest looks at what is around it ([`Environment`]).
 //! A check that fails latches the safe state; one that warns is told and changes nothing.
 //!
 //! | check | looks at | may |
@@ -28,13 +28,13 @@ pub use attached::{DISPLAYS, PORTS};
 pub use compute::{kernel, of_worker, useless};
 
 use super::config::Config;
+use super::device_fault::DeviceFault;
 use super::place::Place;
-use super::trouble::Trouble;
 use crate::journal::{self, SelfCheck, Verdict};
 
 /// What the self-test looks at beside the worker.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct Environment {
     /// The state folder.
     pub state: PathBuf,
     /// The serial ports that were named.
@@ -47,7 +47,7 @@ pub struct Surroundings {
     pub root: PathBuf,
 }
 
-impl Surroundings {
+impl Environment {
     /// Those of a device that runs from this configuration.
     pub fn of(config: &Config, state: &Path, root: &Path) -> Self {
         let ports = config.serial.iter().filter(|serial| serial.port != "-");
@@ -82,10 +82,10 @@ pub fn failed(checks: &[SelfCheck]) -> Option<&SelfCheck> {
     checks.find(|check| check.verdict == Verdict::Failed)
 }
 
-impl From<&SelfCheck> for Trouble {
+impl From<&SelfCheck> for DeviceFault {
     fn from(failed: &SelfCheck) -> Self {
         let what = format!("{}: {}", failed.name, failed.what);
-        Self::new(&failed.code, what, &failed.cure)
+        Self::new(&failed.code, what, &failed.help)
     }
 }
 
@@ -96,8 +96,8 @@ pub const DICOM: &str = "dicom";
 /// before an open one had to say so.
 pub fn for_nobody() -> SelfCheck {
     let what = "nobody but this computer may send: dicom.allow is empty";
-    let cure = "name who may with dicom.allow, as TITLE@ADDRESS, or let anyone with dicom.open";
-    SelfCheck::warned(DICOM, what, cure)
+    let help = "name who may with dicom.allow, as TITLE@ADDRESS, or let anyone with dicom.open";
+    SelfCheck::warned(DICOM, what, help)
 }
 
 /// The check of the journal.
@@ -108,19 +108,19 @@ fn chain(state: &Path) -> SelfCheck {
     let report = match journal::verify(state, None, None) {
         Ok(report) => report,
         Err(error) => {
-            let cure = "check the card that the state folder lies on";
-            return SelfCheck::failed(NAME, "state", error.to_string(), cure);
+            let help = "check the card that the state folder lies on";
+            return SelfCheck::failed(NAME, "state", error.to_string(), help);
         }
     };
     let what = report.words();
     let Some(code) = report.faults.iter().chain(&report.open).next() else {
         return SelfCheck::passed(NAME, what);
     };
-    let cure = match *code {
+    let help = match *code {
         "journal" => "keep a copy of the journal and change the card it lies on",
         _ => journal::CURE,
     };
-    let warned = SelfCheck::warned(NAME, what, cure);
+    let warned = SelfCheck::warned(NAME, what, help);
     SelfCheck {
         code: (*code).to_owned(),
         ..warned

@@ -14,7 +14,7 @@ use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
 use dicom_ul::{ClientAssociation, ClientAssociationOptions};
 
-use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
+use super::{DeliveryError, Ended, NotDelivered, Sink, Spec};
 use crate::device::dicom::{Pacs, message};
 use crate::report::{Case, NotWritten, secondary_capture, segmentation, structured_report};
 
@@ -129,7 +129,7 @@ fn store(association: &mut ClientAssociation<TcpStream>, file: &[u8]) -> Result<
         }
         None => {
             let why = "the PACS does not take this kind of object";
-            return Err(NotDelivered::Away(Obstacle::new("not_taken", why)));
+            return Err(NotDelivered::Away(DeliveryError::new("not_taken", why)));
         }
     };
     let command = message::store(
@@ -150,7 +150,7 @@ fn store(association: &mut ClientAssociation<TcpStream>, file: &[u8]) -> Result<
                 "the PACS refused with status {:04x}",
                 status.unwrap_or(0xffff)
             );
-            Err(NotDelivered::Refused(Obstacle::new("rejected", why)))
+            Err(NotDelivered::Refused(DeliveryError::new("rejected", why)))
         }
     }
 }
@@ -188,9 +188,9 @@ fn request(
 }
 
 fn away(why: impl Display) -> NotDelivered {
-    NotDelivered::Away(Obstacle::new("unreachable", why))
+    NotDelivered::Away(DeliveryError::new("unreachable", why))
 }
 
 fn not_written(why: impl Display) -> NotDelivered {
-    NotDelivered::Refused(Obstacle::new("not_written", why))
+    NotDelivered::Refused(DeliveryError::new("not_written", why))
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{NotDelivered, Obstacle};
+use super::{DeliveryError, NotDelivered};
 use crate::bundle::{Class, IntendedUse};
 use crate::device::{Cases, lock};
 use crate::finding::{BundleId, Finding, TriageLevel};
@@ -104,7 +104,7 @@ impl Ended<'_> {
                 return NotDelivered::Never("image_gone");
             }
             let why = "the image cannot be read";
-            NotDelivered::Refused(Obstacle::new(refusal.code.word(), why))
+            NotDelivered::Refused(DeliveryError::new(refusal.code.word(), why))
         })?;
         if self.image.as_ref() != Some(&image.sha256) {
             return Err(NotDelivered::Never("image_changed"));
@@ -155,5 +155,5 @@ impl Material {
 /// The journal holds the record whole, by its chain: what cannot be read in it was written
 /// by another version.
 fn damaged(why: impl std::fmt::Display) -> NotDelivered {
-    NotDelivered::Refused(Obstacle::new("record", why))
+    NotDelivered::Refused(DeliveryError::new("record", why))
 }

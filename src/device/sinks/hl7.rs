@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Ended, NotDelivered, Obstacle, Sink, Spec, mllp};
+use super::{DeliveryError, Ended, NotDelivered, Sink, Spec, mllp};
 use crate::report;
 
 /// How long a receiver may be silent.
@@ -49,7 +49,10 @@ impl Sink for Hl7 {
                 std::io::ErrorKind::TimedOut => "silent",
                 _ => "unreachable",
             };
-            NotDelivered::Away(Obstacle::new(code, format!("{}: {error}", self.0.address)))
+            NotDelivered::Away(DeliveryError::new(
+                code,
+                format!("{}: {error}", self.0.address),
+            ))
         })?;
         acknowledged(&answer, control)
     }
@@ -59,7 +62,7 @@ impl Sink for Hl7 {
 /// it may repeat the patient's name, and is told to nobody.
 fn acknowledged(answer: &[u8], control: &str) -> Result<(), NotDelivered> {
     let text = String::from_utf8_lossy(answer);
-    let refused = |code, why: &str| Err(NotDelivered::Refused(Obstacle::new(code, why)));
+    let refused = |code, why: &str| Err(NotDelivered::Refused(DeliveryError::new(code, why)));
     let Some((code, about)) = msa(&text) else {
         return refused("no_ack", "the receiver's answer is no acknowledgement");
     };
@@ -93,7 +96,7 @@ mod tests {
         };
         let code = |answer: &str| match acknowledged(answer.as_bytes(), "42") {
             Ok(()) => "delivered",
-            Err(NotDelivered::Refused(obstacle)) => obstacle.code,
+            Err(NotDelivered::Refused(delivery_error)) => delivery_error.code,
             Err(other) => panic!("{other:?}"),
         };
         for (said, expected) in [

@@ -9,20 +9,20 @@
 
 mod archive;
 mod backoff;
-mod dues;
 mod ended;
 mod hl7;
 mod mllp;
+mod outbox;
 mod results;
 mod runner;
 
 use std::fmt;
 
 pub use archive::{Archive, ArchiveOptions};
-pub use dues::Account;
-pub(super) use dues::Dues;
 pub use ended::{Ended, Material};
 pub use hl7::{Hl7, Hl7Options};
+pub use outbox::Account;
+pub(super) use outbox::Outbox;
 pub use results::{Results, ResultsOptions};
 
 use super::{Cases, State};
@@ -66,30 +66,30 @@ pub trait Sink: Send {
 #[derive(Debug)]
 pub enum NotDelivered {
     /// Nothing goes there now, neither this case nor another.
-    Away(Obstacle),
+    Away(DeliveryError),
     /// This case does not go there now; others may.
-    Refused(Obstacle),
+    Refused(DeliveryError),
     /// This case never goes there, and it is no fault: a stable word says why.
     Never(&'static str),
 }
 
 /// What is wrong: a stable word, and a sentence that tells nothing of a patient.
 #[derive(Debug)]
-pub struct Obstacle {
+pub struct DeliveryError {
     /// Stable word.
     pub code: &'static str,
     /// For people.
     pub why: String,
 }
 
-impl Obstacle {
+impl DeliveryError {
     fn new(code: &'static str, why: impl fmt::Display) -> Self {
         let why = why.to_string();
         Self { code, why }
     }
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.why, self.code)
     }

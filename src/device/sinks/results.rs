@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Ended, NotDelivered, Obstacle, Sink, Spec};
-use crate::files::{FileError, Folder, Trouble};
+use super::{DeliveryError, Ended, NotDelivered, Sink, Spec};
+use crate::files::{Cause, FileError, Folder};
 use crate::finding::RefusalCode;
 use crate::patient::Age;
 use crate::report::{Form, NotWritten};
@@ -74,7 +74,10 @@ impl Results {
                     folder.replace(name, &bytes).map_err(away)?;
                 }
                 Err(error @ NotWritten::Encoding(_)) => {
-                    return Err(NotDelivered::Refused(Obstacle::new("not_written", error)));
+                    return Err(NotDelivered::Refused(DeliveryError::new(
+                        "not_written",
+                        error,
+                    )));
                 }
                 // It may not be written, or refers to nothing: it never will be.
                 Err(_) => log::warn!("case {}: there is no {}", ended.number, form.ending()),
@@ -148,13 +151,13 @@ fn unnamed(sentence: &str, path: &str) -> String {
 }
 
 /// The folder cannot be written now, or only what somebody put under one name is in the way:
-/// other cases need not wait then. The cure stands beside what is wrong.
+/// other cases need not wait then. The help stands beside what is wrong.
 fn away(error: FileError) -> NotDelivered {
     let kind = error.kind();
-    let obstacle = Obstacle::new(code_of(kind), format!("{error}; {}", error.cure()));
-    match (error.trouble, kind) {
-        (Trouble::Swapped, _) | (_, ErrorKind::IsADirectory) => NotDelivered::Refused(obstacle),
-        _ => NotDelivered::Away(obstacle),
+    let delivery_error = DeliveryError::new(code_of(kind), format!("{error}; {}", error.help()));
+    match (error.cause, kind) {
+        (Cause::Swapped, _) | (_, ErrorKind::IsADirectory) => NotDelivered::Refused(delivery_error),
+        _ => NotDelivered::Away(delivery_error),
     }
 }
 

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::{NotDelivered, Obstacle, Sink};
+use super::{DeliveryError, NotDelivered, Sink};
 use crate::device::{Cases, in_hand};
 
 /// Longest sleep: what is missed by a hair is seen then.
@@ -44,7 +44,7 @@ struct Runner<'a> {
     away: Backoff,
     /// Cases that it refused.
     aside: BTreeMap<u64, Backoff>,
-    /// The obstacle that was logged last: said once, not at every try.
+    /// The error that was logged last: said once, not at every try.
     said: Option<&'static str>,
 }
 
@@ -71,22 +71,22 @@ impl Runner<'_> {
             let deliver = AssertUnwindSafe(|| sink.deliver(&ended));
             catch_unwind(deliver).unwrap_or_else(|_| {
                 let why = "the program failed on this case";
-                Err(NotDelivered::Refused(Obstacle::new("fault", why)))
+                Err(NotDelivered::Refused(DeliveryError::new("fault", why)))
             })
         });
         // A journal that cannot be read is told by the cases themselves.
-        let unreadable = |_| NotDelivered::Away(Obstacle::new("storage", "the journal"));
+        let unreadable = |_| NotDelivered::Away(DeliveryError::new("storage", "the journal"));
         match tried.map_err(unreadable).and_then(|done| done) {
             Ok(()) => self.delivered(case),
             Err(NotDelivered::Never(code)) => self.declined(case, code),
-            Err(NotDelivered::Away(obstacle)) => {
+            Err(NotDelivered::Away(delivery_error)) => {
                 let wait = self.away.failed(Instant::now());
-                self.say(case, &obstacle, wait);
+                self.say(case, &delivery_error, wait);
             }
-            Err(NotDelivered::Refused(obstacle)) => {
+            Err(NotDelivered::Refused(delivery_error)) => {
                 self.away = Backoff::default();
                 let wait = self.aside.entry(case).or_default().failed(Instant::now());
-                self.say(case, &obstacle, wait);
+                self.say(case, &delivery_error, wait);
             }
         }
     }
@@ -99,7 +99,7 @@ impl Runner<'_> {
             return;
         }
         self.settled(case);
-        self.cases.note_obstacle(name, None);
+        self.cases.note_error(name, None);
         self.said = None;
         log::info!("case {case}: {name} has it");
     }
@@ -119,16 +119,16 @@ impl Runner<'_> {
         self.aside.remove(&case);
     }
 
-    fn say(&mut self, case: u64, obstacle: &Obstacle, wait: Duration) {
+    fn say(&mut self, case: u64, delivery_error: &DeliveryError, wait: Duration) {
         let name = self.name;
-        self.cases.note_obstacle(name, Some(obstacle.code));
-        let level = match self.said.replace(obstacle.code) {
-            Some(code) if code == obstacle.code => log::Level::Debug,
+        self.cases.note_error(name, Some(delivery_error.code));
+        let level = match self.said.replace(delivery_error.code) {
+            Some(code) if code == delivery_error.code => log::Level::Debug,
             _ => log::Level::Warn,
         };
         log::log!(
             level,
-            "case {case}: {name} has it not, again in {wait:?}: {obstacle}"
+            "case {case}: {name} has it not, again in {wait:?}: {delivery_error}"
         );
     }
 }

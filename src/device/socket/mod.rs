@@ -124,7 +124,7 @@ fn turn_away(stream: &UnixStream) {
             "{MOST} clients are connected already ({KEPT} places are root's), or {MOST_OF_ONE} of \
              this user"
         ),
-        cure: "ask again later, over one connection".to_owned(),
+        help: "ask again later, over one connection".to_owned(),
         retry_ms: Some(1000),
         highest: None,
     };

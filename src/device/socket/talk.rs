@@ -355,7 +355,9 @@ fn status(cases: &Cases) -> Status {
     let (summary, bundle) = (cases.summary(), cases.bundle());
     Status {
         state: cases.vitals().condition().word().to_owned(),
-        trouble: summary.trouble.map(|trouble| trouble.code.clone()),
+        device_fault: summary
+            .device_fault
+            .map(|device_fault| device_fault.code.clone()),
         case: summary.running,
         waiting: summary.waiting,
         answered: summary.answered,
@@ -379,7 +381,7 @@ fn rerun(cases: &Cases, case: u64, giver: Giver) -> Answer<Accepted> {
         let gone = "its image is kept no longer: submit it anew";
         match fault {
             Fault::NoSuchImage => Refused {
-                cure: gone.to_owned(),
+                help: gone.to_owned(),
                 retry_ms: None,
                 ..refused(fault)
             },
@@ -390,7 +392,7 @@ fn rerun(cases: &Cases, case: u64, giver: Giver) -> Answer<Accepted> {
 
 fn refused(fault: Fault) -> Refused {
     let again = Some(RETRY_MS);
-    let (code, retry_ms, cure) = match fault {
+    let (code, retry_ms, help) = match fault {
         Fault::TooManyWaiting => ("busy", again, "ask again after retry_ms"),
         Fault::TooManyRefused => (
             "too_many_refused",
@@ -438,7 +440,7 @@ fn refused(fault: Fault) -> Refused {
     Refused {
         code: code.to_owned(),
         message: message.to_owned(),
-        cure: cure.to_owned(),
+        help: help.to_owned(),
         retry_ms,
         highest: match fault {
             Fault::RequestReused { highest } => Some(highest),
@@ -453,7 +455,7 @@ fn no_exam(cases: &Cases, name: &str) -> Refused {
     Refused {
         code: "no_such_exam".to_owned(),
         message: format!("no exam '{name}'"),
-        cure: format!("name one of {}", names.join(", ")),
+        help: format!("name one of {}", names.join(", ")),
         retry_ms: None,
         highest: None,
     }
@@ -475,7 +477,7 @@ fn wrong_request(message: &str) -> Refused {
     Refused {
         code: "request".to_owned(),
         message: message.to_owned(),
-        cure: "docs/appliance.md has every request".to_owned(),
+        help: "docs/appliance.md has every request".to_owned(),
         retry_ms: None,
         highest: None,
     }
@@ -485,7 +487,7 @@ fn not_reloaded(why: String) -> Refused {
     Refused {
         code: "not_reloaded".to_owned(),
         message: why,
-        cure: "mend the configuration where the message says, and ask again".to_owned(),
+        help: "mend the configuration where the message says, and ask again".to_owned(),
         retry_ms: None,
         highest: None,
     }

@@ -15,7 +15,7 @@ use crate::device::events::Found;
 use crate::device::run::Ran;
 use crate::finding::{Finding, Refusal};
 use crate::focus::Mask;
-use crate::image::{Image, Pixels, Said};
+use crate::image::{Image, ImageMetadata, Pixels};
 use crate::journal::SelfCheck;
 use crate::pipeline::Stage;
 
@@ -61,7 +61,7 @@ pub enum Report {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Picture {
     pixels: Raster,
-    said: Said,
+    metadata: ImageMetadata,
     sha256: String,
 }
 
@@ -79,7 +79,7 @@ impl From<Image> for Picture {
     fn from(image: Image) -> Self {
         Self {
             pixels: Raster::of(image.width, image.height, image.pixels),
-            said: image.said,
+            metadata: image.metadata,
             sha256: image.sha256,
         }
     }
@@ -88,7 +88,7 @@ impl From<Image> for Picture {
 impl Picture {
     /// The image; an error where its parts do not fit together.
     pub fn into_image(self) -> Result<Image> {
-        self.pixels.into_image(self.said, self.sha256)
+        self.pixels.into_image(self.metadata, self.sha256)
     }
 }
 
@@ -106,7 +106,7 @@ impl Raster {
         }
     }
 
-    fn into_image(self, said: Said, sha256: String) -> Result<Image> {
+    fn into_image(self, metadata: ImageMetadata, sha256: String) -> Result<Image> {
         let area = u64::from(self.width) * u64::from(self.height);
         let channels = if self.is_rgb { 3 } else { 1 };
         if area.checked_mul(channels) != Some(self.bytes.len() as u64) {
@@ -120,7 +120,7 @@ impl Raster {
             } else {
                 Pixels::Luma(self.bytes)
             },
-            said,
+            metadata,
             sha256,
             origin: None,
         })
@@ -174,7 +174,9 @@ impl Outcome {
 
 impl Shown {
     fn beside(self, finding: Finding) -> Result<Found> {
-        let thumbnail = self.pixels.into_image(Said::default(), String::new())?;
+        let thumbnail = self
+            .pixels
+            .into_image(ImageMetadata::default(), String::new())?;
         let (width, height) = (thumbnail.width, thumbnail.height);
         let area = u64::from(width) * u64::from(height);
         if self.region.len() as u64 != area || finding.answer >= finding.probabilities.len() {
@@ -350,7 +352,7 @@ mod tests {
             width: 2,
             height: 1,
             pixels: Pixels::Rgb(vec![1, 2, 3, 4, 5, 6]),
-            said: Said::default(),
+            metadata: ImageMetadata::default(),
             sha256: String::new(),
             origin: None,
         };
@@ -400,10 +402,10 @@ mod tests {
     #[test]
     fn an_image_crosses_without_what_names_a_patient() {
         let image = Image {
-            said: Said {
+            metadata: ImageMetadata {
                 modality: Some("DX".to_owned()),
                 region: Some([0, 0, 1, 1]),
-                ..Said::default()
+                ..ImageMetadata::default()
             },
             sha256: "00".to_owned(),
             ..found().thumbnail

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::events::Health;
-use super::power::Power;
+use super::lifecycle::Lifecycle;
 use super::run::Ran;
 use crate::bundle::{Outline, Trust};
 use crate::engine::PreparedKey;
@@ -58,7 +58,7 @@ pub struct Settings {
     /// To load the bundle, and for its checks.
     pub start: Duration,
     /// Told while a worker is waited for.
-    pub power: Arc<Power>,
+    pub lifecycle: Arc<Lifecycle>,
 }
 
 impl Settings {
@@ -109,8 +109,8 @@ impl NotStarted {
 impl Lost {
     /// The same as what the self-test came to.
     pub fn check(&self) -> SelfCheck {
-        let cure = "look at the device's memory and temperature; it is tried again by itself";
-        SelfCheck::failed(CHECK, CHECK, self.to_string(), cure)
+        let help = "look at the device's memory and temperature; it is tried again by itself";
+        SelfCheck::failed(CHECK, CHECK, self.to_string(), help)
     }
 }
 
@@ -152,7 +152,7 @@ impl Worker {
         let mut starting = Starting::begin(settings, folder)?;
         let mut is_told = false;
         loop {
-            settings.power.turned();
+            settings.lifecycle.beat();
             match starting.step(TURN)? {
                 Step::Now(started) => return Ok(started),
                 Step::Later(later) => starting = later,
@@ -187,10 +187,10 @@ impl Worker {
     /// Has a case's image decoded, by a process of its own; the case's deadline begins.
     pub fn decode(&self, order: &Order, path: &Path, observer: &mut dyn Observer) -> Decoded {
         let by = Deadline::of_case(self.settings.case);
-        let power = &self.settings.power;
+        let lifecycle = &self.settings.lifecycle;
         let mut waits = || {
-            power.turned();
-            !by.is_cut(power) && !by.is_over()
+            lifecycle.beat();
+            !by.is_cut(lifecycle) && !by.is_over()
         };
         let program = &self.settings.program;
         let decoded = pipeline::observe(observer, Stage::Decode, || {
@@ -218,7 +218,7 @@ impl Worker {
         let image = match decoded.image {
             Some(Ok(image)) => Box::new(image.into()),
             Some(Err(refusal)) => return Ok(Ran::refused(refusal)),
-            None if by.is_cut(&self.settings.power) => return Err(Lost::Cut),
+            None if by.is_cut(&self.settings.lifecycle) => return Err(Lost::Cut),
             // The worker had no part in it.
             None => return Ok(Ran::lost(order, &Lost::Deadline(by.length()))),
         };

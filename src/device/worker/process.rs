@@ -12,7 +12,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::message::{Inbox, Report, Request, bytes_of};
 use super::{Lost, Settings, resident};
-use crate::device::power::Power;
+use crate::device::lifecycle::Lifecycle;
 use crate::engine::PreparedKey;
 use crate::journal::SelfCheck;
 
@@ -62,8 +62,8 @@ impl Deadline {
         Instant::now() >= self.at
     }
 
-    pub fn is_cut(&self, power: &Power) -> bool {
-        power.is_cut() || !(power.is_on() || self.is_owed)
+    pub fn is_cut(&self, lifecycle: &Lifecycle) -> bool {
+        lifecycle.is_cut() || !(lifecycle.is_on() || self.is_owed)
     }
 }
 
@@ -73,7 +73,7 @@ pub struct Process {
     child: Option<Child>,
     requests: ChildStdin,
     reports: Inbox<ChildStdout>,
-    power: Arc<Power>,
+    lifecycle: Arc<Lifecycle>,
 }
 
 impl Process {
@@ -113,7 +113,7 @@ impl Process {
             child: Some(child),
             requests,
             reports: Inbox::new(reports),
-            power: Arc::clone(&settings.power),
+            lifecycle: Arc::clone(&settings.lifecycle),
         };
         let prepared = settings.prepared.as_ref().map(PreparedKey::bytes);
         let by = Deadline::after(settings.start);
@@ -126,7 +126,7 @@ impl Process {
         let bytes = bytes_of(request).map_err(|error| self.lost(error))?;
         let mut left = bytes.as_slice();
         while !left.is_empty() {
-            self.power.turned();
+            self.lifecycle.beat();
             let gone = match self.requests.write(left) {
                 Ok(count) => {
                     left = &left[count..];
@@ -134,7 +134,7 @@ impl Process {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() != ErrorKind::WouldBlock => self.lost(error),
-                _ if by.is_cut(&self.power) => Lost::Cut,
+                _ if by.is_cut(&self.lifecycle) => Lost::Cut,
                 _ if by.is_over() => Lost::Deadline(by.after),
                 Err(_) => {
                     self.wait_until_it_takes(by);
@@ -160,7 +160,7 @@ impl Process {
     /// What it says next.
     pub fn hear(&mut self, by: Deadline) -> Result<Report, Lost> {
         loop {
-            self.power.turned();
+            self.lifecycle.beat();
             if let Some(report) = self.hear_soon(by, TURN)? {
                 return Ok(report);
             }
@@ -180,7 +180,7 @@ impl Process {
             Ok(Some(report)) => return Ok(Some(report)),
             Ok(None) => self.lost(ErrorKind::BrokenPipe.into()),
             Err(error) if error.kind() != ErrorKind::TimedOut => self.lost(error),
-            _ if by.is_cut(&self.power) => Lost::Cut,
+            _ if by.is_cut(&self.lifecycle) => Lost::Cut,
             _ if Instant::now() < by.at => return Ok(None),
             _ => Lost::Deadline(by.after),
         };

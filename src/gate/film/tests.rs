@@ -1,7 +1,7 @@
 //! Drawn pictures whose film is known to the pixel.
 
 use super::*;
-use crate::image::Said;
+use crate::image::ImageMetadata;
 
 const SPEC: FilmSpec = FilmSpec {
     rim: 0.1,
@@ -16,7 +16,7 @@ fn drawn([width, height]: [u32; 2], at: impl Fn(u32, u32) -> u8) -> Image {
         width,
         height,
         pixels: Pixels::Luma(pixels.map(|(x, y)| at(x, y)).collect()),
-        said: Said::default(),
+        metadata: ImageMetadata::default(),
         sha256: String::new(),
         origin: None,
     }

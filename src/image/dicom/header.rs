@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::patient::patient;
 use super::{anatomy, classes};
-use crate::image::{Said, cut};
+use crate::image::{ImageMetadata, cut};
 
 /// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
 /// else: never to a log, to JSON, to text or into a picture. So it does not even print
@@ -149,10 +149,10 @@ impl<'a> Header<'a> {
             .or_else(request)
     }
 
-    pub fn said(&self, frame: usize) -> Said {
+    pub fn said(&self, frame: usize) -> ImageMetadata {
         let upper = |tag| self.code(tag);
         let (patient, notes) = patient(self);
-        Said {
+        ImageMetadata {
             modality: upper(tags::MODALITY),
             body_part: upper(tags::BODY_PART_EXAMINED),
             view: upper(tags::VIEW_POSITION),

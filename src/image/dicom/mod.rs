@@ -29,7 +29,7 @@ pub use stored::{Photometric, Stored};
 
 use super::pages::no_such_frame;
 use super::read::{SMALLER, check_size, unreadable};
-use super::{FrameChoice, Image, Pixels, Said};
+use super::{FrameChoice, Image, ImageMetadata, Pixels};
 use crate::finding::{Refusal, RefusalCode};
 
 /// Reads the chosen frame; `sha256` is the file's.
@@ -65,7 +65,7 @@ pub(super) fn read(
         width: size[0],
         height: size[1],
         pixels: shown.pixels,
-        said: Said::default(),
+        metadata: ImageMetadata::default(),
         sha256,
         origin: None,
     };
@@ -73,7 +73,7 @@ pub(super) fn read(
     let image = square_pixels(image, width, height);
     said.region = region(&header, stretch, &image);
     Ok(Image {
-        said,
+        metadata: said,
         origin: Some(Box::new(origin)),
         ..image
     })

@@ -74,7 +74,7 @@ fn told(image: Image) -> (Head, Vec<u8>) {
         width: image.width,
         height: image.height,
         is_rgb,
-        said: Box::new(image.said),
+        said: Box::new(image.metadata),
         sha256: image.sha256,
         origin: image.origin,
     };

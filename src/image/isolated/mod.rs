@@ -25,7 +25,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, too_hard};
-use super::{FrameChoice, Image, Origin, Pixels, Said};
+use super::{FrameChoice, Image, ImageMetadata, Origin, Pixels};
 use crate::finding::{Refusal, RefusalCode};
 use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
 
@@ -96,7 +96,7 @@ enum Head {
         width: u32,
         height: u32,
         is_rgb: bool,
-        said: Box<Said>,
+        said: Box<ImageMetadata>,
         sha256: String,
         origin: Option<Box<Origin>>,
     },
@@ -330,11 +330,11 @@ fn understand(mut bytes: Vec<u8>, name: &str) -> Option<Result<Image, Refusal>> 
                 width,
                 height,
                 pixels,
-                said: *said,
+                metadata: *said,
                 sha256,
                 origin,
             };
-            (is_whole(&image) && is_short(&image.said)).then_some(Ok(image))
+            (is_whole(&image) && is_short(&image.metadata)).then_some(Ok(image))
         }
     }
 }
@@ -344,7 +344,7 @@ const LONGEST_MESSAGE: usize = 1024;
 
 /// Whether what a file says of itself is as short as a decoder's words are: it goes into the
 /// journal and over serial lines.
-fn is_short(said: &Said) -> bool {
+fn is_short(said: &ImageMetadata) -> bool {
     let words = [
         &said.modality,
         &said.body_part,
@@ -377,7 +377,7 @@ fn is_whole(image: &Image) -> bool {
     side.contains(&width)
         && side.contains(&height)
         && bytes.len() as u64 == u64::from(width) * u64::from(height) * channels
-        && image.said.region.is_none_or(lies_within)
+        && image.metadata.region.is_none_or(lies_within)
 }
 
 /// Why a child ended without an answer.
@@ -423,7 +423,7 @@ mod tests {
     }
 
     fn image(width: u64, height: u64, is_rgb: bool, region: &str) -> String {
-        let said = serde_json::to_string(&Said::default()).unwrap();
+        let said = serde_json::to_string(&ImageMetadata::default()).unwrap();
         let said = said.replace(r#""region":null"#, &format!(r#""region":{region}"#));
         format!(
             r#"{{"Image":{{"width":{width},"height":{height},"is_rgb":{is_rgb},"said":{said},"sha256":"","origin":null}}}}"#

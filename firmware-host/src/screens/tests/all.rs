@@ -113,13 +113,13 @@ pub fn for_all(mut check: impl FnMut(&str, &Screen<'_>, Page, &Frame<'_>, Langua
                 see("working", Screen::Working { case, stage }, Use::Research);
             }
             for code in CODES {
-                let cure = words::cure(code, language).expect("a cure");
-                see("refusal", Screen::Refusal { case: 7, cure }, Use::Research);
-                see("fault", Screen::Fault { code, cure }, Use::Demonstration);
+                let help = words::help(code, language).expect("a cure");
+                see("refusal", Screen::Refusal { case: 7, help }, Use::Research);
+                see("fault", Screen::Fault { code, help }, Use::Demonstration);
             }
             let refusal = Screen::Refusal {
                 case: u64::MAX,
-                cure: &long,
+                help: &long,
             };
             see("long refusal", refusal, Use::Demonstration);
             for name in CLASSES {

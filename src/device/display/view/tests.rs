@@ -3,7 +3,7 @@
 use super::*;
 use crate::finding::{Check, ClassProbability, Finding as Answer, MaskReport, RefusalCode, Rle};
 use crate::focus::Mask;
-use crate::image::{Image, Pixels, Said};
+use crate::image::{Image, ImageMetadata, Pixels};
 use crate::patient::Age;
 
 fn found() -> Arc<Found> {
@@ -46,7 +46,7 @@ fn found() -> Arc<Found> {
         width: 2,
         height: 2,
         pixels: Pixels::Luma(vec![0, 100, 200, 255]),
-        said: Said::default(),
+        metadata: ImageMetadata::default(),
         sha256: String::new(),
         origin: None,
     };
@@ -245,11 +245,11 @@ fn at_the_end_nothing_of_a_case_is_left() {
     view.end(None);
     assert_eq!(view.name(), "off");
     assert_eq!(text(&view), "medfocus\nSwitched off\n");
-    let trouble = Arc::new(Trouble {
+    let device_fault = Arc::new(DeviceFault {
         code: "worker".to_owned(),
         what: String::new(),
-        cure: String::new(),
+        help: String::new(),
     });
-    view.end(Some(&trouble));
+    view.end(Some(&device_fault));
     assert_eq!(view.name(), "fault");
 }

@@ -7,7 +7,7 @@ use super::{Spec, State};
 
 /// What all sinks owe.
 #[derive(Debug, Default)]
-pub(in crate::device) struct Dues {
+pub(in crate::device) struct Outbox {
     /// By sink; those that the journal names and that do not work now are kept.
     owed: BTreeMap<String, BTreeSet<u64>>,
     working: BTreeMap<String, Working>,
@@ -17,7 +17,7 @@ pub(in crate::device) struct Dues {
 struct Working {
     spec: Spec,
     delivered: u64,
-    obstacle: Option<&'static str>,
+    delivery_error: Option<&'static str>,
 }
 
 /// How one sink stands.
@@ -30,10 +30,10 @@ pub struct Account {
     /// Cases that it has delivered since the device started.
     pub delivered: u64,
     /// What its last try failed of, as a stable word; `None` where it did not.
-    pub obstacle: Option<&'static str>,
+    pub delivery_error: Option<&'static str>,
 }
 
-impl Dues {
+impl Outbox {
     /// The journal says that a sink owes this case.
     pub fn recall(&mut self, sink: String, case: u64) {
         self.owed.entry(sink).or_default().insert(case);
@@ -46,10 +46,11 @@ impl Dues {
             let owed = self.owed.entry(spec.name.clone()).or_default();
             owed.retain(|case| state(*case).is_some_and(|state| spec.takes(state)));
             let working = before.remove(&spec.name);
-            let (delivered, obstacle) = working.map_or((0, None), |w| (w.delivered, w.obstacle));
+            let (delivered, delivery_error) =
+                working.map_or((0, None), |w| (w.delivered, w.delivery_error));
             let working = Working {
                 delivered,
-                obstacle,
+                delivery_error,
                 spec,
             };
             self.working.insert(working.spec.name.clone(), working);
@@ -75,9 +76,9 @@ impl Dues {
     }
 
     /// What a sink's last try came to.
-    pub fn note_obstacle(&mut self, sink: &str, obstacle: Option<&'static str>) {
+    pub fn note_error(&mut self, sink: &str, delivery_error: Option<&'static str>) {
         if let Some(working) = self.working.get_mut(sink) {
-            working.obstacle = obstacle;
+            working.delivery_error = delivery_error;
         }
     }
 
@@ -101,7 +102,7 @@ impl Dues {
             name: name.clone(),
             owed: self.owed.get(name).map_or(0, BTreeSet::len),
             delivered: working.delivered,
-            obstacle: working.obstacle,
+            delivery_error: working.delivery_error,
         };
         self.working.iter().map(account).collect()
     }
@@ -119,9 +120,9 @@ mod tests {
         }
     }
 
-    fn owed(dues: &Dues, sink: &str) -> Vec<u64> {
+    fn owed(outbox: &Outbox, sink: &str) -> Vec<u64> {
         let mut seen = BTreeSet::new();
-        while let Some(case) = dues.next(sink, &seen) {
+        while let Some(case) = outbox.next(sink, &seen) {
             seen.insert(case);
         }
         seen.into_iter().collect()
@@ -129,23 +130,23 @@ mod tests {
 
     #[test]
     fn a_sink_owes_what_it_takes_until_it_is_settled() {
-        let mut dues = Dues::default();
-        dues.choose(vec![spec("results", true), spec("hl7", false)], |_| None);
+        let mut outbox = Outbox::default();
+        outbox.choose(vec![spec("results", true), spec("hl7", false)], |_| None);
         for (case, state) in [
             (1, State::Finding),
             (2, State::Refusal),
             (3, State::Aborted),
         ] {
-            dues.ended(case, state);
+            outbox.ended(case, state);
         }
         assert_eq!(
-            (owed(&dues, "results"), owed(&dues, "hl7")),
+            (owed(&outbox, "results"), owed(&outbox, "hl7")),
             (vec![1, 2], vec![1])
         );
-        assert!(dues.awaits_image(1) && !dues.awaits_image(2));
-        dues.settle("hl7", 1, true);
-        assert!(!dues.awaits_image(1));
-        let accounts: Vec<_> = dues
+        assert!(outbox.awaits_image(1) && !outbox.awaits_image(2));
+        outbox.settle("hl7", 1, true);
+        assert!(!outbox.awaits_image(1));
+        let accounts: Vec<_> = outbox
             .accounts()
             .iter()
             .map(|a| (a.owed, a.delivered))
@@ -155,14 +156,14 @@ mod tests {
 
     #[test]
     fn what_a_sink_owed_waits_for_it_to_come_back() {
-        let mut dues = Dues::default();
-        dues.recall("hl7".to_owned(), 7);
-        dues.recall("hl7".to_owned(), 8);
-        dues.choose(vec![spec("results", true)], |_| Some(State::Finding));
-        assert_eq!(owed(&dues, "hl7"), [0_u64; 0], "it does not work");
-        assert!(!dues.awaits_image(7));
+        let mut outbox = Outbox::default();
+        outbox.recall("hl7".to_owned(), 7);
+        outbox.recall("hl7".to_owned(), 8);
+        outbox.choose(vec![spec("results", true)], |_| Some(State::Finding));
+        assert_eq!(owed(&outbox, "hl7"), [0_u64; 0], "it does not work");
+        assert!(!outbox.awaits_image(7));
         let is_finding = |case| (case == 7).then_some(State::Finding);
-        dues.choose(vec![spec("hl7", false)], is_finding);
-        assert_eq!(owed(&dues, "hl7"), [7], "8 is none that it takes");
+        outbox.choose(vec![spec("hl7", false)], is_finding);
+        assert_eq!(owed(&outbox, "hl7"), [7], "8 is none that it takes");
     }
 }

@@ -1,15 +1,15 @@
-//! How much room the disk of the state folder has: asked each time, never remembered.
+//! How much space the disk of the state folder has: asked each time, never remembered.
 
 use std::path::PathBuf;
 
 /// The disk that the state folder lies on, and what must be left free on it.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct DiskSpace {
     folder: PathBuf,
     least_free: u64,
 }
 
-impl Room {
+impl DiskSpace {
     /// The disk of this folder, on which so many bytes must be left.
     pub fn new(folder: PathBuf, least_free: u64) -> Self {
         Self { folder, least_free }
@@ -46,13 +46,13 @@ mod tests {
     #[test]
     fn what_must_be_left_free_is_not_given_away() {
         let folder = tempfile::tempdir().unwrap();
-        let room = |least_free| Room::new(folder.path().to_owned(), least_free);
+        let room = |least_free| DiskSpace::new(folder.path().to_owned(), least_free);
         let (free, whole) = room(0).bytes().unwrap();
         assert!(free <= whole);
         assert!(room(0).takes(0) && room(0).lacking() == 0);
         assert!(!room(whole + 1).takes(0) && room(whole + 1).lacking() > 0);
         assert!(!room(0).takes(whole + 1));
-        let nowhere = Room::new(folder.path().join("none"), u64::MAX);
+        let nowhere = DiskSpace::new(folder.path().join("none"), u64::MAX);
         assert!(nowhere.takes(1) && nowhere.bytes().is_none());
     }
 }

@@ -15,12 +15,12 @@ use super::lock;
 
 /// The device's switch, and its line to the service manager.
 #[derive(Debug)]
-pub struct Power {
+pub struct Lifecycle {
     /// How often it was switched off.
     off: AtomicU8,
     since: Instant,
     feeding: Option<Feeding>,
-    loops: Mutex<Vec<Weak<Loop>>>,
+    loops: Mutex<Vec<Weak<Heartbeat>>>,
 }
 
 /// A watchdog that somebody waits on.
@@ -32,21 +32,21 @@ struct Feeding {
 
 /// A loop that must turn.
 #[derive(Debug)]
-pub struct Loop {
+pub struct Heartbeat {
     name: String,
     since: Instant,
     /// Milliseconds, when it turned last.
-    turned: AtomicU64,
+    beat: AtomicU64,
     patience: Duration,
 }
 
-impl Default for Power {
+impl Default for Lifecycle {
     fn default() -> Self {
         Self::fed_every(None)
     }
 }
 
-impl Power {
+impl Lifecycle {
     /// On, watched by whoever started this process, as its environment says.
     pub fn watched() -> Self {
         // Half of what is waited for, as sd_watchdog_enabled(3) has it.
@@ -89,7 +89,7 @@ impl Power {
         tell(&[NotifyState::Ready]);
     }
 
-    /// It takes up another configuration; [`Power::ready`] says when that is over.
+    /// It takes up another configuration; [`Lifecycle::ready`] says when that is over.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -104,7 +104,7 @@ impl Power {
 
     /// The work went round its loop once more. To be called by whoever does the work, and
     /// from wherever that may have to wait.
-    pub fn turned(&self) {
+    pub fn beat(&self) {
         let Some(Feeding { every, last }) = &self.feeding else {
             return;
         };
@@ -122,14 +122,14 @@ impl Power {
     }
 
     /// A further loop that must turn at least so often.
-    pub fn must_turn(&self, name: &str, patience: Duration) -> Arc<Loop> {
-        let turning = Arc::new(Loop {
+    pub fn must_turn(&self, name: &str, patience: Duration) -> Arc<Heartbeat> {
+        let turning = Arc::new(Heartbeat {
             name: name.to_owned(),
             since: self.since,
-            turned: AtomicU64::new(0),
+            beat: AtomicU64::new(0),
             patience,
         });
-        turning.turned();
+        turning.beat();
         lock(&self.loops).push(Arc::downgrade(&turning));
         turning
     }
@@ -151,16 +151,16 @@ impl Power {
     }
 }
 
-impl Loop {
+impl Heartbeat {
     /// It went round once more.
-    pub fn turned(&self) {
+    pub fn beat(&self) {
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.turned.store(now, Ordering::Relaxed);
+        self.beat.store(now, Ordering::Relaxed);
     }
 
     fn silence(&self) -> Duration {
-        let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
-        self.since.elapsed().saturating_sub(turned)
+        let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(beat)
     }
 }
 
@@ -177,28 +177,28 @@ mod tests {
 
     #[test]
     fn a_loop_that_stands_still_is_named_until_it_turns_or_ends() {
-        let power = Power::default();
-        let patient = power.must_turn("patient", Duration::MAX);
-        let hasty = power.must_turn("hasty", Duration::from_millis(1));
-        assert_eq!(power.silent().filter(|name| name == "patient"), None);
+        let lifecycle = Lifecycle::default();
+        let patient = lifecycle.must_turn("patient", Duration::MAX);
+        let hasty = lifecycle.must_turn("hasty", Duration::from_millis(1));
+        assert_eq!(lifecycle.silent().filter(|name| name == "patient"), None);
         std::thread::sleep(Duration::from_millis(5));
-        assert_eq!(power.silent().as_deref(), Some("hasty"));
+        assert_eq!(lifecycle.silent().as_deref(), Some("hasty"));
         drop(hasty);
-        assert_eq!(power.silent(), None);
+        assert_eq!(lifecycle.silent(), None);
         drop(patient);
-        power.silent();
-        assert!(lock(&power.loops).is_empty(), "forgotten");
+        lifecycle.silent();
+        assert!(lock(&lifecycle.loops).is_empty(), "forgotten");
     }
 
     #[test]
     fn it_is_switched_off_in_two_steps() {
-        let power = Power::default();
-        assert!(power.is_on() && !power.is_cut());
-        power.switch_off();
-        assert!(!power.is_on() && !power.is_cut());
+        let lifecycle = Lifecycle::default();
+        assert!(lifecycle.is_on() && !lifecycle.is_cut());
+        lifecycle.switch_off();
+        assert!(!lifecycle.is_on() && !lifecycle.is_cut());
         for _ in 0..300 {
-            power.switch_off();
+            lifecycle.switch_off();
         }
-        assert!(!power.is_on() && power.is_cut());
+        assert!(!lifecycle.is_on() && lifecycle.is_cut());
     }
 }

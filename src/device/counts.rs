@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 
 /// How long something took, counted by the second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Times {
-    /// How many took as long as each of [`Times::BOUNDS`] and no longer than the next
+pub struct Histogram {
+    /// How many took as long as each of [`Histogram::BOUNDS`] and no longer than the next
     /// shorter one allows; the last took longer than all.
-    pub counts: [u64; Times::BOUNDS.len() + 1],
+    pub counts: [u64; Histogram::BOUNDS.len() + 1],
     /// Seconds of all together.
     pub seconds: f64,
 }
 
-impl Times {
+impl Histogram {
     /// Seconds that a count's cases took at most.
     pub const BOUNDS: [f64; 10] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0];
 
@@ -38,20 +38,20 @@ pub struct Ends {
     /// Cases that were dropped before they ran.
     pub aborted: u64,
     /// From a case's start to its answer in the journal.
-    pub run: Times,
+    pub run: Histogram,
     /// From its acceptance on; of cases that were accepted since the device started.
-    pub latency: Times,
+    pub latency: Histogram,
 }
 
 /// The count, and what it is made of.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct CaseCounts {
     pub ends: Ends,
     accepted: BTreeMap<u64, Instant>,
     started: Option<Instant>,
 }
 
-impl Tally {
+impl CaseCounts {
     /// A case was accepted.
     pub fn accepted(&mut self, case: u64) {
         self.accepted.insert(case, Instant::now());
@@ -99,32 +99,32 @@ mod tests {
 
     #[test]
     fn every_case_is_counted_once_by_how_it_ended() {
-        let mut tally = Tally::default();
-        (1..=4).for_each(|case| tally.accepted(case));
-        tally.started();
-        tally.answered(1, None);
-        tally.started();
-        tally.answered(2, Some("blurred"));
-        tally.aborted(3);
+        let mut counts = CaseCounts::default();
+        (1..=4).for_each(|case| counts.accepted(case));
+        counts.started();
+        counts.answered(1, None);
+        counts.started();
+        counts.answered(2, Some("blurred"));
+        counts.aborted(3);
         // Of before the start.
-        tally.started();
-        tally.answered(9, Some("blurred"));
+        counts.started();
+        counts.answered(9, Some("blurred"));
         let Ends {
             findings,
             refusals,
             aborted,
             run,
             latency,
-        } = tally.ends;
+        } = counts.ends;
         assert_eq!((findings, refusals["blurred"], aborted), (1, 2, 1));
         assert_eq!(run.counts.iter().sum::<u64>(), 3);
         assert_eq!(latency.counts.iter().sum::<u64>(), 2);
-        assert_eq!(tally.accepted.len(), 1, "the one that waits");
+        assert_eq!(counts.accepted.len(), 1, "the one that waits");
     }
 
     #[test]
     fn times_are_counted_by_their_bounds() {
-        let mut times = Times::default();
+        let mut times = Histogram::default();
         for seconds in [0.1, 0.25, 0.26, 300.0, 301.0] {
             times.note(Duration::from_secs_f64(seconds));
         }

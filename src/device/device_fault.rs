@@ -6,22 +6,23 @@ use serde::{Deserialize, Serialize};
 /// Why the device cannot answer now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{what} ({code})")]
-pub struct Trouble {
+pub struct DeviceFault {
     /// Stable code.
     pub code: String,
     /// One sentence that names the place.
     pub what: String,
     /// What the user can do about it.
-    pub cure: String,
+    #[serde(rename = "cure")]
+    pub help: String,
 }
 
-impl Trouble {
+impl DeviceFault {
     /// A trouble from its three parts.
-    pub fn new(code: &str, what: impl ToString, cure: &str) -> Self {
+    pub fn new(code: &str, what: impl ToString, help: &str) -> Self {
         Self {
             code: code.to_owned(),
             what: what.to_string(),
-            cure: cure.to_owned(),
+            help: help.to_owned(),
         }
     }
 }
