@@ -1,6 +1,6 @@
 """Holds medfocus's DICOM decoding against pydicom's, file by file and frame by frame.
 
-Writes the table that `tests/dicom_files.rs` reads: what became of each file, and the
+Writes the table that `tests/program/dicom_files.rs` reads: what became of each file, and the
 SHA-256 of the values as 64-bit little-endian integers, all frames in order. Exact means
 equal to pydicom; lossy syntaxes may differ by less than one level on average.
 

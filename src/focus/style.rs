@@ -1,7 +1,7 @@
 //! Focus styles: the region-guided picture that the image encoder sees.
 //!
 //! The same arithmetic as `scripts/starter/focus.py`, which the encoder was trained
-//! with; `tests/reference.rs` holds the two together.
+//! with; `tests/program/reference.rs` holds the two together.
 
 use std::str::FromStr;
 

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
-use dicom_core::{DataElement, VR};
+use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+
+use super::root;
 
 /// What an ultrasound unit says of where its region lies, by its corners.
 pub fn ultrasound_region([x0, y0, x1, y1]: [u32; 4]) -> DataElement<InMemDicomObject> {
@@ -53,4 +55,25 @@ pub fn write_grey(
     let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
     let file = object.with_meta(meta).expect("an object");
     file.write_to_file(path).expect("written");
+}
+
+/// A table of `tests/vectors/dicom`, without its head.
+pub fn rows(table: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(root().join("tests/vectors/dicom").join(table)).unwrap();
+    let cell = |cell: &str| cell.trim_matches('"').to_owned();
+    // A quoted name holds commas: the columns that count are taken from either end of it.
+    let row = |line: &str| match line.split_once(",\"") {
+        Some((file, rest)) if !file.contains(',') => {
+            let (name, rest) = rest.split_once("\",").unwrap();
+            let head = [file, name].map(cell);
+            head.into_iter().chain(rest.split(',').map(cell)).collect()
+        }
+        _ => line.split(',').map(cell).collect(),
+    };
+    text.lines().skip(1).map(row).collect()
+}
+
+/// An element of an object.
+pub fn element(tag: Tag, vr: VR, value: PrimitiveValue) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, vr, value)
 }

@@ -1,8 +1,11 @@
-//! Labelled images that are drawn: chest phantoms with and without an opacity.
+//! Labelled images that are drawn, chest phantoms with and without an opacity, and a clinic that
+//! enrols and calibrates with them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::phantom;
+use serde_json::Value;
+
+use super::{assert_valid_by, medfocus, phantom};
 
 /// Draws chest phantoms number `numbers` of both classes into `folder/normal` and
 /// `folder/tuberculosis`, always the same ones.
@@ -47,4 +50,73 @@ fn drawn(chest: &image::GrayImage, seed: u32, is_ill: bool) -> image::GrayImage 
         pixel.0[0] = value.clamp(0.0, 255.0) as u8;
     }
     made
+}
+
+/// Who enrols and calibrates.
+pub const BY: &str = "A. Radiologist";
+
+/// A clinic: its state folder and its labelled images.
+pub struct LabelledClinic(pub tempfile::TempDir);
+
+impl LabelledClinic {
+    pub fn new(cases: std::ops::Range<u32>) -> Self {
+        let clinic = Self(tempfile::tempdir().unwrap());
+        chests(&clinic.folder("labelled"), cases);
+        clinic
+    }
+
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs a command on a folder of labelled images; the exit code, what it printed and what
+    /// it complained of.
+    pub fn run(&self, command: &str, cases: &str, more: &[&str]) -> (i32, String, String) {
+        let (cases, state) = (self.folder(cases), self.folder("state"));
+        let state = ["--state", state.to_str().unwrap()];
+        let cases = [command, cases.to_str().unwrap()];
+        let output = medfocus(&[&cases, &state, more].concat());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().unwrap_or(-1);
+        (code, text(output.stdout), text(output.stderr))
+    }
+
+    pub fn json(&self, command: &str, cases: &str, more: &[&str]) -> Value {
+        let (code, out, error) = self.run(command, cases, &[more, &["--json"]].concat());
+        assert_eq!(code, 0, "{error}");
+        let value = serde_json::from_str(&out).unwrap();
+        assert_valid_by(&format!("{command}.schema.json"), &value);
+        value
+    }
+
+    pub fn enroll(&self, more: &[&str]) -> Value {
+        self.json(
+            "enroll",
+            "labelled",
+            &[&["--exam", "lung_tb2"], more].concat(),
+        )
+    }
+
+    pub fn current(&self) -> PathBuf {
+        self.folder("state/bundles/current")
+    }
+
+    pub fn manifest(&self) -> toml::Table {
+        let text = std::fs::read_to_string(self.current().join("bundle.toml")).unwrap();
+        toml::from_str(&text).unwrap()
+    }
+
+    pub fn exam(&self, name: &str) -> toml::Table {
+        let manifest = self.manifest();
+        let exams = manifest["exams"].as_array().unwrap().iter();
+        let mut exams = exams.filter(|exam| exam["name"].as_str() == Some(name));
+        exams.next().unwrap().as_table().unwrap().clone()
+    }
+}
+
+/// Holds that a bundle is whole.
+pub fn verified(bundle: &Path) {
+    let output = medfocus(&["bundle", "verify", bundle.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{error}");
 }

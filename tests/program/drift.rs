@@ -1,0 +1,86 @@
+//! `medfocus drift` from the outside, on a journal that is written as a device writes it.
+
+use std::path::Path;
+
+use crate::common::labelled::{BY, LabelledClinic};
+use crate::common::{assert_valid_by, copy_of_starter, embedding_length, medfocus, seal};
+use medfocus::triage::FusionHead;
+use serde_json::{Value, json};
+
+/// A journal of findings of an exam, written as a device writes it.
+fn journal(clinic: &LabelledClinic, tuberculosis: f64) {
+    use medfocus::finding::BundleId;
+    use medfocus::journal::{Entry, Journal, Order};
+    let state = clinic.folder("state");
+    let _ = std::fs::remove_file(state.join(medfocus::journal::FILE));
+    let outline = medfocus::bundle::outline(&clinic.current()).unwrap();
+    let BundleId { sha256, .. } = &outline.id;
+    let (mut journal, _) = Journal::open(&state).unwrap();
+    for case in 1..=80 {
+        let order: Order = serde_json::from_value(json!({
+            "source": "x.png", "exam": "lung_tb2", "region": null
+        }))
+        .unwrap();
+        let p = tuberculosis + 0.001 * f64::from(case as u8 % 9);
+        let record = json!({
+            "status": "finding", "exam": "lung_tb2",
+            "probabilities": { "normal": 1.0 - p, "tuberculosis": p },
+            "guard_distance": 0.95,
+            "bundle": { "sha256": sha256 },
+        });
+        journal.append(Entry::Accepted { case, order }).unwrap();
+        journal
+            .append(Entry::Answered {
+                case,
+                image: None,
+                record,
+            })
+            .unwrap();
+    }
+}
+
+/// Takes away what the answers of the exam lung_tb2 are compared with.
+fn forget_reference(bundle: &Path) {
+    const HEAD: &str = "heads/lung_tb2.safetensors";
+    let bytes = std::fs::read(bundle.join(HEAD)).unwrap();
+    let head = FusionHead::read(&bytes, 2, embedding_length()).unwrap();
+    assert!(head.reference().is_some());
+    let bytes = head.with_reference(None).write().unwrap();
+    std::fs::write(bundle.join(HEAD), bytes).unwrap();
+    seal(bundle, HEAD);
+}
+
+#[test]
+fn drift_is_seen_in_the_journal() {
+    let clinic = LabelledClinic::new(0..12);
+    let state = clinic.folder("state");
+    let drift = |more: &[&str]| {
+        let state = ["--state", state.to_str().unwrap(), "--json"];
+        let output = medfocus(&[&["drift", "--exam", "lung_tb2"], &state[..], more].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), text, error)
+    };
+    let without = copy_of_starter();
+    forget_reference(without.path());
+    let (code, _, error) = drift(&["--bundle", without.path().to_str().unwrap()]);
+    assert!(code == 1 && error.contains("no_reference"), "{error}");
+    let accept = ["--exam", "lung_tb2", "--accept", "--by", BY];
+    clinic.json("calibrate", "labelled", &accept);
+    journal(&clinic, 0.98);
+    let (code, text, error) = drift(&[]);
+    assert_eq!(code, 1, "{error}");
+    let moved: Value = serde_json::from_str(&text).unwrap();
+    assert_valid_by("drift.schema.json", &moved);
+    assert_eq!(moved["verdict"], "moved");
+    assert_eq!(
+        (&moved["reference_cases"], &moved["findings"]),
+        (&json!(16), &json!(80))
+    );
+    for index in ["classes", "guard_distance"] {
+        assert!(
+            moved["stability_index"][index].as_f64() > Some(0.25),
+            "{moved:#}"
+        );
+    }
+}

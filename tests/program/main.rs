@@ -1,0 +1,35 @@
+//! Tests of the commands that end by themselves, and of the library.
+//!
+//! One binary, as linking the program takes longer than most of its tests:
+//! `cargo test --release --test program classify` runs those of `classify.rs`. Nothing here
+//! may set what belongs to the process: that is for `tests/process`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod as_root;
+mod bad_images;
+mod bundle;
+mod bundle_mutations;
+mod calibrate;
+mod classify;
+mod cli;
+mod deidentified;
+mod dicom_files;
+mod dicom_outputs;
+mod dicom_pixels;
+mod digests;
+mod drift;
+mod enroll;
+mod files;
+mod focus_styles;
+mod forbidden;
+mod heads;
+mod int8_forms;
+mod layouts;
+mod package;
+mod papers;
+mod prepared;
+mod reference;
+mod signed_bundles;
+mod windows;

@@ -1,0 +1,122 @@
+//! The papers name tests and scripts: each is there.
+
+use std::path::Path;
+
+use crate::common::root;
+
+/// What stands between backticks in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Whether a file is of a test that has a harness of its own: its functions have no attribute.
+fn has_own_harness(file: &Path) -> bool {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap_or_default();
+    let tests = manifest.get("test").and_then(|tests| tests.as_array());
+    let is_own =
+        |test: &&toml::Value| test.get("harness").and_then(|own| own.as_bool()) == Some(false);
+    let names = tests.into_iter().flatten().filter(is_own);
+    let mut names = names.filter_map(|test| test.get("name")?.as_str());
+    names.any(|name| {
+        let target = root().join("tests").join(format!("{name}.rs"));
+        let text = std::fs::read_to_string(&target).unwrap_or_default();
+        let folder = file
+            .parent()
+            .and_then(|folder| folder.file_name()?.to_str());
+        target == file || folder.is_some_and(|folder| text.contains(&format!("mod {folder};")))
+    })
+}
+
+/// Whether a test of this name is in the file: in Rust one with the attribute above it, unless
+/// the harness is its own.
+fn has_test(file: &Path, test: &str) -> bool {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let is_free = has_own_harness(file);
+    let is_python = file.extension().is_some_and(|ending| ending == "py");
+    let is_attribute = |line: &&&str| line.starts_with("#[") || line.starts_with("//");
+    let is_test = |at: usize| {
+        let above = lines[..at].iter().rev();
+        above
+            .take_while(is_attribute)
+            .any(|line| *line == "#[test]")
+    };
+    let begin = format!("{} {test}(", if is_python { "def" } else { "fn" });
+    let mut begins = lines.iter().enumerate();
+    begins.any(|(at, line)| line.starts_with(&begin) && (is_python || is_free || is_test(at)))
+}
+
+/// Rows of the tables of threats: threat, what answers it, tests.
+fn rows(page: &str) -> Vec<[&str; 3]> {
+    let lines = page.lines().filter(|line| line.starts_with("| **"));
+    let cells = |line| {
+        let cells = str::trim_matches(line, '|').split(" | ").map(str::trim);
+        let cells: Vec<&str> = cells.collect();
+        cells
+            .try_into()
+            .unwrap_or_else(|_| panic!("not three cells: {line}"))
+    };
+    lines.map(cells).collect()
+}
+
+#[test]
+fn every_control_of_the_threat_model_names_a_test_that_is_there() {
+    let page = std::fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let rows = rows(&page);
+    assert!(rows.len() > 40, "only {} threats", rows.len());
+    for [threat, _, tests] in rows {
+        let mut named = 0;
+        for name in quoted(tests) {
+            let (file, test) = name.split_once('#').unwrap_or((name, ""));
+            let path = root().join(file);
+            assert!(path.is_file(), "{threat}: there is no {file}");
+            if !test.is_empty() {
+                assert!(has_test(&path, test), "{threat}: {file} has no test {test}");
+            }
+            named += 1;
+        }
+        assert!(named > 0, "{threat}: no test is named");
+    }
+}
+
+#[test]
+fn a_test_that_is_not_there_is_noticed() {
+    let file = root().join("tests/program/papers.rs");
+    assert!(has_test(&file, "a_test_that_is_not_there_is_noticed"));
+    assert!(!has_test(&file, "a_test_that_is_nowhere"));
+    // A function that is no test.
+    assert!(!has_test(&file, "quoted"));
+}
+
+/// STRIDE's six letters each have a threat, and every interface a table.
+#[test]
+fn the_threat_model_covers_every_kind_of_threat() {
+    let page = std::fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let rows = rows(&page);
+    for letter in ["S", "T", "R", "I", "D", "E"] {
+        let begins = format!("**{letter}");
+        assert!(
+            rows.iter().any(|[threat, ..]| threat.starts_with(&begins)),
+            "{letter}"
+        );
+    }
+}
+
+/// Whoever reports a fault needs no address that somebody made up.
+#[test]
+fn the_security_policy_says_how_and_what() {
+    let text = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    for word in [
+        "## Reporting a vulnerability",
+        "advisory",
+        "## What is supported",
+        "docs/threat-model.md",
+    ] {
+        assert!(text.contains(word), "{word}");
+    }
+    assert!(!text.contains('@'), "an address");
+    for script in quoted(&text).filter(|word| word.starts_with("scripts/")) {
+        assert!(root().join(script).is_file(), "{script}");
+    }
+}
