@@ -100,12 +100,31 @@ pub struct Waited {
     pub case: u64,
     /// `waiting`, `running`, `finding`, `refusal` or `aborted`.
     pub state: String,
+    /// Why it takes long, where it does: the safe state, and what needs a person before long. A
+    /// device of before says nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
     /// The answer as `docs/finding.schema.json` has it, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Value>,
     /// How people call what the answer names, where the bundle still has the exam.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Words>,
+}
+
+/// What a device says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Stable code.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(rename = "cure")]
+    pub help: String,
+    /// Whether no case is answered because of it; else it is a warning.
+    #[serde(rename = "safe_state")]
+    pub is_safe_state: bool,
 }
 
 /// Words for people.
@@ -134,6 +153,9 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "trouble")]
     pub device_fault: Option<String>,
+    /// The same with what to do, and what needs a person before long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
     /// The case that runs.
     pub case: Option<u64>,
     /// Cases that wait.

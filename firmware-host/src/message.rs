@@ -93,6 +93,10 @@ pub enum Request<'a> {
         /// The patient's sex.
         sex: Option<Sex>,
     },
+    /// Say on this link what needs a person before long, by [`Report::Warnings`]: now, and
+    /// whenever it changes. A device of before there was this message refuses it; that does no
+    /// harm.
+    Watch,
 }
 
 /// How much a case hurries.
@@ -226,6 +230,14 @@ pub enum Report<'a> {
         case: u64,
         /// Stable codes, comma between: the record has a sentence for each.
         codes: &'a str,
+    },
+    /// What needs a person before long; cases are answered all the same. Said to hosts that
+    /// asked for it by [`Request::Watch`]. Both are empty where nothing does.
+    Warnings {
+        /// Stable codes, comma between.
+        codes: &'a str,
+        /// What the user can do about the first of them.
+        help: &'a str,
     },
 }
 
@@ -374,6 +386,7 @@ mod tests {
                 age: Some(34),
                 sex: Some(Sex::Other),
             },
+            Request::Watch,
         ];
         for (number, request) in requests.iter().enumerate() {
             let bytes = pack(request).unwrap();
@@ -436,6 +449,10 @@ mod tests {
             Report::Notes {
                 case: 1,
                 codes: text,
+            },
+            Report::Warnings {
+                codes: text,
+                help: text,
             },
         ];
         for (number, report) in reports.iter().enumerate() {

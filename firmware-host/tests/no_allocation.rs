@@ -107,6 +107,7 @@ fn screens_allocate_nothing() {
         waiting: 1,
         answered: 2,
         warning: "",
+        warning_help: "Set the clock.",
     };
     let before = ALLOCATIONS.with(Cell::get);
     let mut canvas = Canvas::over(PANEL.size, [Rgb888::BLACK; 128 * 64]).expect("as many pixels");

@@ -154,6 +154,7 @@ fn some_requests() -> Vec<Request<'static>> {
             age: None,
             sex: None,
         },
+        Request::Watch,
     ]
 }
 
@@ -222,6 +223,14 @@ fn some_reports() -> Vec<Report<'static>> {
         Report::Notes {
             case: 300,
             codes: "unsure,age_unknown",
+        },
+        Report::Warnings {
+            codes: "clock_unset,sink_hl7",
+            help: "set the clock",
+        },
+        Report::Warnings {
+            codes: "",
+            help: "",
         },
     ]
 }

@@ -1,4 +1,8 @@
-"""`-m link PORT IMAGE... [--exam NAME] | --fetch | --console LINE`: JSON lines."""
+"""`-m link PORT IMAGE... [--exam NAME] | --fetch | --console LINE`: JSON lines.
+
+Exit codes: 0 all answered, 1 at least one refused, 2 wrong usage, 3 no device answers, 4 the
+total time (`--timeout`) was over first.
+"""
 
 import argparse
 import dataclasses
@@ -8,8 +12,8 @@ from pathlib import Path
 
 import serial
 
-from .client import Client, OtherImage, RefusedError, Silent
-from .messages import Answer, Finding, Priority, Sex
+from .client import Client, OtherImage, RefusedError, Silent, TimeIsUp
+from .messages import Answer, Finding, Priority, SafeState, Sex, Warnings
 from .wire import VersionDamage
 
 SEXES = {"F": Sex.FEMALE, "M": Sex.MALE, "O": Sex.OTHER}
@@ -18,6 +22,20 @@ SEXES = {"F": Sex.FEMALE, "M": Sex.MALE, "O": Sex.OTHER}
 def line(answer: Answer, source: str | None) -> str:
     kind = type(answer).__name__.lower()
     return json.dumps({"status": kind, "source": source} | dataclasses.asdict(answer))
+
+
+def tell(status: SafeState | Warnings) -> None:
+    """Says on standard error what the device says of itself."""
+    match status:
+        case SafeState("", _):
+            text = "the device answers again"
+        case SafeState(code, cure):
+            text = f"the device keeps its cases and answers none: {code}; {cure}"
+        case Warnings("", _):
+            text = "the device warns of nothing any more"
+        case Warnings(codes, cure):
+            text = f"the device warns: {codes}; {cure}"
+    print(text, file=sys.stderr, flush=True)
 
 
 def talk(client: Client, arguments: argparse.Namespace) -> bool:
@@ -54,7 +72,9 @@ def region(text: str) -> tuple[int, int, int, int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="link", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="link", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("port", help="serial port that the device is on")
     parser.add_argument("images", nargs="*", type=Path)
     parser.add_argument("--exam", help="where absent, what the image itself asks for")
@@ -65,11 +85,18 @@ def main() -> int:
     parser.add_argument("--fetch", action="store_true", help="take what nobody took")
     parser.add_argument("--console", action="append", default=[], metavar="LINE")
     parser.add_argument("--baud", type=int, default=115_200)
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="total time; where absent, no bound"
+    )
     arguments = parser.parse_args()
     try:
         port = serial.Serial(arguments.port, arguments.baud, timeout=0.005, exclusive=True)
-        with port, Client(port, arguments.baud) as client:
+        timeout = arguments.timeout
+        with port, Client(port, arguments.baud, timeout=timeout, on_status=tell) as client:
             return 0 if talk(client, arguments) else 1
+    except TimeIsUp as error:
+        print(f"error: {error}; ask again with --fetch", file=sys.stderr)
+        return 4
     except (serial.SerialException, Silent, VersionDamage) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3

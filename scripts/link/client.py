@@ -31,6 +31,10 @@ class Silent(Exception):
     """No device answered in time."""
 
 
+class TimeIsUp(Exception):
+    """The total time is over. What the device accepted it will answer all the same."""
+
+
 class OtherImage(Exception):
     """The device's answer is about another image than was sent: do not use it."""
 
@@ -52,11 +56,24 @@ class Lost(Exception):
 
 class Client:
     """One device on one port. Everything is asked again on its own when the line or the
-    device was away; after `patience` seconds without a sign of it, `Silent` is raised."""
+    device was away; after `patience` seconds without a sign of it, `Silent` is raised, and
+    after `timeout` seconds in all, `TimeIsUp`: a device in the safe state keeps its cases and
+    answers none for as long as that lasts. `on_status` hears of the safe state and of
+    warnings, and that they are over."""
 
-    def __init__(self, port: Port, baud: int = 115_200, patience: float = 30.0) -> None:
+    def __init__(
+        self,
+        port: Port,
+        baud: int = 115_200,
+        patience: float = 30.0,
+        timeout: float | None = None,
+        on_status: Callable[[messages.SafeState | messages.Warnings], None] = lambda status: None,
+    ) -> None:
         self.port = port
         self.patience = patience
+        self.timeout = timeout
+        self.began = time.monotonic()
+        self.on_status = on_status
         self.endpoint = Endpoint(baud)
         self.splitter = Splitter()
         self.inbox = bytearray()
@@ -66,8 +83,10 @@ class Client:
         # are drawn as well, since devices of before knew no identities.
         self.identity = secrets.randbits(64)
         self.numbers = itertools.count(secrets.randbits(62))
-        #: Whether the device knows who we are, on this link.
-        self.introduction: Literal["owed", "said", "not known"] = "owed"
+        #: Whether who we are, and what we want to hear, was said on this link.
+        self.introduction: Literal["owed", "said"] = "owed"
+        #: How many messages of that a device of before may still refuse.
+        self.may_be_unknown = 0
         self.about: messages.About | None = None
 
     def __enter__(self) -> "Client":
@@ -201,10 +220,10 @@ class Client:
             while (report := self.next_report()) is not None:
                 match report:
                     case messages.Refused(None, number) if (
-                        number == UNKNOWN_MESSAGE and self.introduction == "said"
+                        number == UNKNOWN_MESSAGE and self.may_be_unknown
                     ):
-                        # A device of before there were identities.
-                        self.introduction = "not known"
+                        # A device of before there were identities, or warnings.
+                        self.may_be_unknown -= 1
                         continue
                     case messages.Refused():
                         raise RefusedError(report)
@@ -212,6 +231,8 @@ class Client:
                         self.hello = report
                     case messages.About():
                         self.about = report
+                    case messages.SafeState() | messages.Warnings():
+                        self.on_status(report)
                 yield report
             self.turn()
 
@@ -221,7 +242,9 @@ class Client:
             self.turn(opening=True)
         if self.introduction == "owed":
             self.introduction = "said"
+            self.may_be_unknown = 2
             self.write(messages.Identity(self.identity))
+            self.write(messages.Watch())
         self.write(request)
 
     def write(self, request: Request) -> None:
@@ -253,10 +276,12 @@ class Client:
         now = time.monotonic()
         if now - self.heard > self.patience:
             raise Silent(f"no device answered within {self.patience:.0f} s")
+        if self.timeout is not None and now - self.began > self.timeout:
+            raise TimeIsUp(f"not everything was answered within {self.timeout:g} s")
         if self.endpoint.state == "closed":
             self.endpoint.open(secrets.randbits(32), now)
             self.inbox.clear()
-            self.introduction, self.about = "owed", None
+            self.introduction, self.about, self.may_be_unknown = "owed", None, 0
             if not opening:
                 raise Lost
         while packet := self.endpoint.next_packet(time.monotonic()):

@@ -96,7 +96,12 @@ class RunWith:
     sex: Sex | None = None
 
 
-Request = Console | Put | Chunk | Run | Fetch | Taken | Identity | RunWith
+@dataclass(frozen=True)
+class Watch:
+    """Say on this link what needs a person before long, by `Warnings`."""
+
+
+Request = Console | Put | Chunk | Run | Fetch | Taken | Identity | RunWith | Watch
 REQUESTS: Kinds[Request] = Kinds(
     (Console, TEXT),
     (Put, SHA256, U32),
@@ -106,6 +111,7 @@ REQUESTS: Kinds[Request] = Kinds(
     (Taken, U64),
     (Identity, U64),
     (RunWith, U64, SHA256, option(TEXT), option(REGION), U8, option(U8), option(U8)),
+    (Watch,),
 )
 
 
@@ -249,10 +255,20 @@ class Notes:
     codes: str
 
 
+@dataclass(frozen=True)
+class Warnings:
+    """What needs a person before long; cases are answered all the same."""
+
+    #: Stable codes, comma between; both are empty where nothing does.
+    codes: str
+    #: What to do about the first of them.
+    help: str
+
+
 Answer = Finding | Refusal | Aborted
 Report = (
     Hello | ConsoleText | Wanted | Stored | Accepted | Refused | Progress | StorageFault
-    | Finding | Refusal | Aborted | Fetched | SafeState | About | Notes
+    | Finding | Refusal | Aborted | Fetched | SafeState | About | Notes | Warnings
 )  # fmt: skip
 REPORTS: Kinds[Report] = Kinds(
     (Hello, U64, TEXT, TEXT, TEXT),
@@ -270,6 +286,7 @@ REPORTS: Kinds[Report] = Kinds(
     (SafeState, TEXT, TEXT),
     (About, U64, SHA256),
     (Notes, U64, TEXT),
+    (Warnings, TEXT, TEXT),
 )
 
 

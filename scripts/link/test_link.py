@@ -62,6 +62,8 @@ def request_of(said: Said) -> messages.Request:
             return messages.Run(fields["request"], image, fields["exam"], sides)
         case "Fetch":
             return messages.Fetch()
+        case "Watch":
+            return messages.Watch()
         case {"Taken": fields}:
             return messages.Taken(**fields)
         case {"Client": fields}:
@@ -122,6 +124,8 @@ def report_of(said: Said) -> messages.Report:
             return messages.About(fields["case"], bytes(fields["image"]))
         case {"Notes": fields}:
             return messages.Notes(**fields)
+        case {"Warnings": fields}:
+            return messages.Warnings(**fields)
     raise ValueError(said)
 
 

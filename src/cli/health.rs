@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 
 use clap::Args;
-use medfocus::device::health::{Condition, Snapshot};
+use medfocus::device::health::{Condition, Places, Snapshot};
 use medfocus::shown;
 
 use super::state::StateFolder;
@@ -23,6 +24,9 @@ Examples:
 pub struct Arguments {
     #[command(flatten)]
     state: StateFolder,
+    /// The device's state file, where its configuration names one (health.file)
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Print all of it, as JSON
     #[arg(long)]
     json: bool,
@@ -30,7 +34,11 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let state = arguments.state.enter()?;
-    let snapshot = Snapshot::read(&state).map_err(|error| match error.kind() {
+    let read = match &arguments.file {
+        Some(file) => Snapshot::read_file(file),
+        None => Snapshot::read(&Places::of(&state, arguments.state.is_named())),
+    };
+    let snapshot = read.map_err(|error| match error.kind() {
         ErrorKind::NotFound => nobody(format!("{}: no device is at work", shown::name(&state))),
         _ => nobody(format!(
             "{}: its health cannot be read: {error}",

@@ -7,19 +7,27 @@ use clap::{Args, ValueEnum};
 use firmware_host::message::Step;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medfocus::client::{
-    Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Requests, Task, Watcher,
+    Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Requests, Status, Task, Watcher,
 };
 use medfocus::image::open::NoFile;
 use medfocus::shown;
 use serde_json::{Value, json};
 
-use super::{Failure, put, put_json, sources};
+use super::{Failure, put, put_json, sources, tell};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The device runs `medfocus serve --serial` at the other end of the line. A line that loses
 bytes, is pulled or goes to a device that restarts only takes longer. With --log every
-answer is on this computer's disk before the device forgets it.
+answer is on this computer's disk before the device forgets it. What the device says of itself
+meanwhile, that it is in the safe state above all, goes to standard error.
+
+Exit codes:
+  0  every image was answered
+  1  at least one was refused
+  2  wrong usage
+  3  no device answers
+  4  the time of --timeout was over first; --fetch takes later what came after it
 
 Examples:
   medfocus link /dev/ttyUSB0 chest.png --exam covid3
@@ -59,6 +67,9 @@ pub struct Arguments {
     /// Seconds that the device may be away
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
+    /// Seconds that all of it may take; where absent, answers are waited for without end
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -104,7 +115,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let lines = arguments.console.clone();
     let identity = requests.identity();
-    let ended = Conversation::new(&mut client, &mut desk, tasks, lines, fetch, identity).run();
+    let total = arguments.timeout.map(Duration::from_secs);
+    let ended = Conversation::new(&mut client, &mut desk, tasks, lines, fetch, identity)
+        .within(total)
+        .run();
     desk.bar.finish_and_clear();
     client.close();
     match ended {
@@ -204,6 +218,19 @@ impl Watcher for Desk {
             Format::Ndjson => self.put(|| put_json(&format!("{}\n", answer.record))),
             Format::Text => self.put(|| put(&format!("{}\n", line(&answer)))),
         }
+    }
+
+    fn status(&mut self, status: Status<'_>) {
+        let line = match status {
+            Status::Safe { code, help } => {
+                format!("the device keeps its cases and answers none: {code}; {help}")
+            }
+            Status::Answers => "the device answers again".to_owned(),
+            Status::Warns { codes, help } => format!("the device warns: {codes}; {help}"),
+            Status::Well => "the device warns of nothing any more".to_owned(),
+            _ => return,
+        };
+        self.bar.suspend(|| tell(&line));
     }
 
     fn console(&mut self, text: &str) -> Result<(), ClientError> {

@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 all answered, 1 at least one refused, 2 wrong usage, 3 the device
 //! cannot work (no usable bundle, the engine failed, nobody answers on the line, an output
-//! cannot be written).
+//! cannot be written), 4 the total time of `submit` or `link` was over first.
 
 mod bench;
 mod bundle;
@@ -173,8 +173,16 @@ impl From<JournalError> for Failure {
     }
 }
 
+/// The exit code of a command whose total time was over before all was done.
+const TIME_IS_UP: u8 = 4;
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
+        if let ClientError::TimeIsUp { .. } = error {
+            let device_fault = DeviceFault::new(error.code(), &error, error.help());
+            let exit = TIME_IS_UP;
+            return Self::Declined { device_fault, exit };
+        }
         Self::Device {
             code: error.code(),
             help: error.help(),

@@ -16,7 +16,7 @@ use clap::Args;
 use medfocus::bundle;
 use medfocus::control::Reloaded;
 use medfocus::device::config::{self, Config, Serial};
-use medfocus::device::health::Monitor;
+use medfocus::device::health::{self, Monitor};
 use medfocus::device::sinks::Sink;
 use medfocus::device::{
     Afterwards, Cases, DeviceFault, Displays, Environment, Event, Events, Lifecycle, Nameable,
@@ -102,17 +102,18 @@ fn serve(
         cases.clock_believed(&back);
     }
     options.note(&state);
-    let monitor = Monitor::new(cases, config.health.metrics.clone());
+    let health = health::file_of(config.health.file.as_deref(), &state);
+    let monitor = Monitor::new(cases, health.clone(), config.health.metrics.clone());
     let last_word = monitor.last_word();
     std::thread::spawn(|| monitor.work());
     displays.watch(cases);
     let supervisor = supervisor(config, &state, folder, events, lifecycle, cases)?;
     let at_a_desk = work(config, &state, cases, supervisor, sinks, reload);
     cases.sign_off();
-    last_word.say(cases, config.health.metrics.as_deref());
+    last_word.say(&health, config.health.metrics.as_deref());
     let at_a_desk = at_a_desk?;
     // Who tried it at a desk hears how it stood.
-    match cases.summary().device_fault {
+    match cases.status().fault {
         Some(device_fault) if at_a_desk => Err(DeviceFault::clone(&device_fault).into()),
         _ => Ok(()),
     }

@@ -26,6 +26,11 @@ impl StateFolder {
         folder(self.state.as_deref())
     }
 
+    /// Whether somebody said which one, here or in the environment.
+    pub fn is_named(&self) -> bool {
+        self.state.is_some() || variable("MEDFOCUS_STATE").is_some()
+    }
+
     /// The same; from here on root is its owner.
     pub fn enter(&self) -> Result<PathBuf, Failure> {
         enter(self.state.as_deref())

@@ -1,13 +1,13 @@
 //! `medfocus submit`: images to the device that runs on this computer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
 use medfocus::client::{ClientError, Control, Requests};
-use medfocus::control::{Accepted, Refused, Request, Submit, Waited, Words};
+use medfocus::control::{Accepted, Notice, Refused, Request, Submit, Waited, Words};
 use medfocus::image::open::{self, NoFile};
 use medfocus::journal::Priority;
 use medfocus::report::Restored;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::printer::{Format, Printer, bar};
 use super::state::StateFolder;
-use super::{Failure, put, sources, state, tell_error};
+use super::{Failure, put, sources, state, tell, tell_error};
 
 /// Cases that the device has of us at once, so that it never waits for us.
 const AHEAD: usize = 8;
@@ -29,7 +29,16 @@ const LOOK: u32 = 2;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The device runs `medfocus serve` on this computer. What got a number is on its disk: it is
-answered even if the power fails. Without --wait the numbers are printed, one a line.
+answered even if the power fails. Without --wait the numbers are printed, one a line. What
+the device says of itself meanwhile, that it is in the safe state above all, goes to standard
+error.
+
+Exit codes:
+  0  every image was answered, or got its number
+  1  at least one was refused
+  2  wrong usage
+  3  no device answers
+  4  the time of --timeout was over first; what got a number is answered all the same
 
 Examples:
   medfocus submit chest.png --exam covid3 --wait
@@ -66,6 +75,9 @@ pub struct Arguments {
     /// that was there, none for one that was not
     #[arg(long, value_name = "SECONDS")]
     patience: Option<u64>,
+    /// Seconds that all of it may take; where absent, answers are waited for without end
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
     /// The device's control socket; where absent, MEDFOCUS_SOCKET, the service's or the one in
     /// the state folder
     #[arg(long, value_name = "PATH")]
@@ -86,6 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         requests: Requests::draw(),
         printer: Printer::new(arguments.format, count > 1, false),
         bar: bar(if arguments.wait { count } else { 0 }),
+        told: BTreeMap::new(),
         any_refused: false,
     };
     let ended = desk.work(&files);
@@ -110,7 +123,8 @@ fn reached(arguments: &Arguments) -> Result<Control, Failure> {
         "no socket: name one with --socket".to_owned(),
     ));
     for place in &places {
-        let mut control = Control::new(place, patience);
+        let total = arguments.timeout.map(Duration::from_secs);
+        let mut control = Control::new(place, patience).within(total);
         match control.reach() {
             Ok(()) => return Ok(control),
             Err(error) => missing = Err(error.into()),
@@ -154,6 +168,8 @@ struct Desk<'a> {
     requests: Requests,
     printer: Printer,
     bar: ProgressBar,
+    /// What the device said of itself last, by code.
+    told: BTreeMap<String, Notice>,
     any_refused: bool,
 }
 
@@ -229,14 +245,44 @@ impl Desk<'_> {
             return Ok(());
         };
         loop {
-            let waited = match self.control.wait(case, LOOK)? {
-                Ok(waited) => waited,
-                Err(refused) => return self.refused(&asked.name(), refused),
+            let waited = match self.control.wait(case, LOOK) {
+                Ok(Ok(waited)) => waited,
+                Ok(Err(refused)) => return self.refused(&asked.name(), refused),
+                Err(ClientError::TimeIsUp { seconds, .. }) => {
+                    let left = pending.iter().map(|pending| pending.case);
+                    let cases = std::iter::once(case).chain(left).collect();
+                    return Err(ClientError::TimeIsUp { seconds, cases }.into());
+                }
+                Err(error) => return Err(error.into()),
             };
+            self.tell(&waited.notices);
             if !["waiting", "running"].contains(&waited.state.as_str()) {
                 self.bar.inc(1);
                 return self.ended(&asked, waited);
             }
+        }
+    }
+
+    /// Says what the device says of itself where that is new, and what is over.
+    fn tell(&mut self, notices: &[Notice]) {
+        let now: BTreeMap<String, Notice> = notices
+            .iter()
+            .map(|notice| (notice.code.clone(), notice.clone()))
+            .collect();
+        let before = std::mem::replace(&mut self.told, now);
+        let new = self.told.values().filter(|n| !before.contains_key(&n.code));
+        let over = before.values().filter(|n| !self.told.contains_key(&n.code));
+        let new = new.map(|notice| {
+            let Notice { code, help, .. } = notice;
+            match notice.is_safe_state {
+                true => format!("the device keeps its cases and answers none: {code}; {help}"),
+                false => format!("the device warns: {code}; {help}"),
+            }
+        });
+        let over = over.filter(|notice| notice.is_safe_state);
+        let over = over.map(|_| "the device answers again".to_owned());
+        for line in new.chain(over) {
+            self.bar.suspend(|| tell(&line));
         }
     }
 

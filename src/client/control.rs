@@ -19,11 +19,16 @@ const RETRY: Duration = Duration::from_millis(200);
 /// For the device to take bytes, and to answer beyond what it was told to wait.
 const DEADLINE: Duration = Duration::from_secs(90);
 
+/// The system knows no shorter deadline than one that is none.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// A connection to a device, opened again when it is lost.
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
     patience: Duration,
+    /// All has to be done by then, and how long that was.
+    until: Option<(Instant, Duration)>,
     connection: Option<BufReader<UnixStream>>,
 }
 
@@ -34,8 +39,31 @@ impl Control {
         Self {
             path: path.to_owned(),
             patience,
+            until: None,
             connection: None,
         }
+    }
+
+    /// The same, which ends after so long in all: what is asked after that is not done.
+    #[must_use]
+    pub fn within(self, total: Option<Duration>) -> Self {
+        let until = total.map(|total| (Instant::now() + total, total));
+        Self { until, ..self }
+    }
+
+    /// How much of the total time is left.
+    fn left(&self) -> Result<Duration, ClientError> {
+        let Some((until, total)) = self.until else {
+            return Ok(Duration::MAX);
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ClientError::TimeIsUp {
+                seconds: total.as_secs(),
+                cases: Vec::new(),
+            });
+        }
+        Ok(left)
     }
 
     /// Looks once whether a device listens there.
@@ -65,7 +93,9 @@ impl Control {
                 Ok(_) => None,
             };
             match again {
-                Some(wait) if Instant::now() + wait < until => std::thread::sleep(wait),
+                Some(wait) if Instant::now() + wait < until => {
+                    std::thread::sleep(wait.min(self.left()?));
+                }
                 _ => return Ok(answer),
             }
         }
@@ -80,6 +110,8 @@ impl Control {
         case: u64,
         seconds: u32,
     ) -> Result<Result<Waited, Refused>, ClientError> {
+        let left = self.left()?.as_secs().saturating_add(1);
+        let seconds = seconds.min(u32::try_from(left).unwrap_or(u32::MAX));
         self.ask(&Request::Wait { case, seconds }, &[])
     }
 
@@ -94,7 +126,8 @@ impl Control {
     ) -> Result<Result<T, Refused>, ClientError> {
         let until = Instant::now() + self.patience;
         loop {
-            let error = match self.try_once(request, bytes) {
+            let left = self.left()?;
+            let error = match self.try_once(request, bytes, left) {
                 Ok(line) => {
                     return unpack(&line).map_err(|_| ClientError::Answer {
                         path: self.path.clone(),
@@ -103,10 +136,11 @@ impl Control {
                 Err(error) => error,
             };
             self.connection = None;
+            let left = self.left()?;
             if Instant::now() >= until {
                 return Err(self.lost(error));
             }
-            std::thread::sleep(RETRY);
+            std::thread::sleep(RETRY.min(left));
         }
     }
 
@@ -115,8 +149,11 @@ impl Control {
         ClientError::Socket { path, error }
     }
 
-    fn try_once(&mut self, request: &Request, bytes: &[u8]) -> IoResult<Vec<u8>> {
+    fn try_once(&mut self, request: &Request, bytes: &[u8], left: Duration) -> IoResult<Vec<u8>> {
         let connection = self.connect()?;
+        let deadline = Some(left.clamp(SHORTEST, DEADLINE));
+        connection.get_ref().set_read_timeout(deadline)?;
+        connection.get_ref().set_write_timeout(deadline)?;
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         let stream = connection.get_mut();
@@ -135,12 +172,7 @@ impl Control {
     fn connect(&mut self) -> IoResult<&mut BufReader<UnixStream>> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                let stream = UnixStream::connect(&self.path)?;
-                stream.set_read_timeout(Some(DEADLINE))?;
-                stream.set_write_timeout(Some(DEADLINE))?;
-                BufReader::new(stream)
-            }
+            None => BufReader::new(UnixStream::connect(&self.path)?),
         };
         Ok(self.connection.insert(connection))
     }

@@ -4,93 +4,15 @@
 //! is not done is asked again, and the device goes on where it was.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
-use firmware_host::message::{self, CHUNK_LENGTH, Digest, Report, Request, Step};
+use firmware_host::message::{Digest, Report, Request, Step};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
+use super::task::{LATER, State, Task};
 use super::{Client, ClientError, Heard};
-use crate::image::open::{self, NoFile};
 use crate::journal::Identity;
-use crate::patient::{Age, Patient, Sex};
-
-/// An image that is to be answered.
-#[derive(Debug)]
-pub struct Task {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    image: Digest,
-    request: u64,
-    exam: Option<String>,
-    region: Option<[u32; 4]>,
-    patient: Patient,
-    state: State,
-    /// The device found the bytes damaged, once.
-    damaged: bool,
-    /// The device asked to come back later.
-    not_before: Option<Instant>,
-}
-
-/// How long a device that has no room is left alone.
-const LATER: Duration = Duration::from_millis(500);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Nothing was said of it on this link.
-    Waiting,
-    /// It was put; the device says what it wants.
-    Put,
-    /// Its bytes are being sent.
-    Sending(u32),
-    /// All were sent.
-    Sent,
-    /// The case was asked for.
-    Asked,
-    /// The device has the case.
-    Accepted(u64),
-    Done,
-}
-
-impl Task {
-    /// Reads an image file; `request` is a number that no other task had.
-    ///
-    /// # Errors
-    /// [`NoFile`].
-    pub fn read(
-        path: &Path,
-        exam: Option<&str>,
-        region: Option<[u32; 4]>,
-        request: u64,
-    ) -> Result<Self, NoFile> {
-        let bytes = open::bytes(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            image: Sha256::digest(&bytes).into(),
-            bytes,
-            request,
-            exam: exam.map(str::to_owned),
-            region,
-            patient: Patient::default(),
-            state: State::Waiting,
-            damaged: false,
-            not_before: None,
-        })
-    }
-
-    /// The same, of this patient.
-    #[must_use]
-    pub fn of(self, patient: Patient) -> Self {
-        Self { patient, ..self }
-    }
-
-    /// The image's path as it was given.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
 
 /// What an answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,11 +45,37 @@ pub trait Watcher {
     /// # Errors
     /// Where it cannot be kept: the device keeps it, and the conversation ends.
     fn answer(&mut self, answer: Answer) -> Result<(), ClientError>;
+    /// The device says of itself why it does not answer, or what needs a person.
+    fn status(&mut self, status: Status<'_>);
     /// The device answers a console line.
     ///
     /// # Errors
     /// Where it cannot be written.
     fn console(&mut self, text: &str) -> Result<(), ClientError>;
+}
+
+/// What a device says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status<'a> {
+    /// Its cases are kept and none is answered.
+    Safe {
+        /// Why.
+        code: &'a str,
+        /// What to do about it.
+        help: &'a str,
+    },
+    /// It answers again.
+    Answers,
+    /// Something needs a person before long.
+    Warns {
+        /// What, comma between.
+        codes: &'a str,
+        /// What to do about the first.
+        help: &'a str,
+    },
+    /// Nothing does any more.
+    Well,
 }
 
 /// How far answers are taken.
@@ -141,15 +89,15 @@ pub enum Fetch {
     Follow,
 }
 
-/// Whether the device knows who this host is.
+/// How far a link has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Introduction {
-    /// It is still to be told, on this link.
+    /// The device is still to be told who this host is.
     Owed,
-    /// It was told.
+    /// It is still to be told that this host wants to hear of warnings.
+    WatchOwed,
+    /// It was told both.
     Said,
-    /// It was told, and knows no hosts: it is of before there was this message.
-    NotKnown,
 }
 
 /// Tasks, lines and answers over one client.
@@ -165,6 +113,10 @@ pub struct Conversation<'a> {
     hello: Map<String, Value>,
     identity: Identity,
     introduction: Introduction,
+    /// How many messages of the introduction a device of before may still refuse.
+    may_be_unknown: u8,
+    /// All has to be done by then, and how long that was.
+    until: Option<(Instant, Duration)>,
     /// The image of the answer that comes next.
     about: Option<(u64, Digest)>,
     /// What else is to be known of it.
@@ -196,11 +148,20 @@ impl<'a> Conversation<'a> {
             hello: Map::new(),
             identity,
             introduction: Introduction::Owed,
+            may_be_unknown: 0,
+            until: None,
             about: None,
             notes: None,
             owes_fetch: false,
             taken: VecDeque::new(),
         }
+    }
+
+    /// The same, which ends after so long whatever is left to do.
+    #[must_use]
+    pub fn within(self, total: Option<Duration>) -> Self {
+        let until = total.map(|total| (Instant::now() + total, total));
+        Self { until, ..self }
     }
 
     /// Goes on until everything is done.
@@ -209,6 +170,7 @@ impl<'a> Conversation<'a> {
     /// [`ClientError`]; what was not done may be asked for again.
     pub fn run(&mut self) -> Result<(), ClientError> {
         loop {
+            self.hold_to_time()?;
             let heard = self.client.hear()?;
             match &heard {
                 Heard::Opened => self.begin(),
@@ -226,6 +188,19 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    fn hold_to_time(&self) -> Result<(), ClientError> {
+        match self.until {
+            Some((until, total)) if Instant::now() >= until => {
+                let accepted = self.tasks.iter().filter_map(Task::case);
+                Err(ClientError::TimeIsUp {
+                    seconds: total.as_secs(),
+                    cases: accepted.collect(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn is_done(&self) -> bool {
         self.fetch != Fetch::Follow
             && self.fetched
@@ -238,6 +213,7 @@ impl<'a> Conversation<'a> {
     fn begin(&mut self) {
         self.owes_fetch = self.fetch != Fetch::Own;
         (self.introduction, self.about) = (Introduction::Owed, None);
+        self.may_be_unknown = 0;
         self.said = None;
         // The device sends again what it does not know to be safe.
         self.taken.clear();
@@ -257,7 +233,15 @@ impl<'a> Conversation<'a> {
             if !self.client.say(&Request::Client { identity }) {
                 return;
             }
+            self.introduction = Introduction::WatchOwed;
+            self.may_be_unknown = 1;
+        }
+        if self.introduction == Introduction::WatchOwed {
+            if !self.client.say(&Request::Watch) {
+                return;
+            }
             self.introduction = Introduction::Said;
+            self.may_be_unknown += 1;
         }
         while let Some(&case) = self.taken.front()
             && self.client.say(&Request::Taken { case })
@@ -328,9 +312,13 @@ impl<'a> Conversation<'a> {
             Report::StorageFault(failed) => {
                 ::log::warn!("the device's storage fails: {failed}");
             }
-            Report::SafeState { code: "", .. } => ::log::error!("the device answers again"),
+            Report::SafeState { code: "", .. } => self.watcher.status(Status::Answers),
             Report::SafeState { code, help } => {
-                ::log::error!("the device keeps its cases and answers none: {code}; {help}");
+                self.watcher.status(Status::Safe { code, help });
+            }
+            Report::Warnings { codes: "", .. } => self.watcher.status(Status::Well),
+            Report::Warnings { codes, help } => {
+                self.watcher.status(Status::Warns { codes, help });
             }
             Report::Finding { case, finding } => {
                 let classes = finding.probabilities.iter();
@@ -397,8 +385,8 @@ impl<'a> Conversation<'a> {
         text: &str,
     ) -> Result<(), ClientError> {
         let is_unknown_message = request.is_none() && number == Fault::Message.number();
-        if is_unknown_message && self.introduction == Introduction::Said {
-            self.introduction = Introduction::NotKnown;
+        if is_unknown_message && self.may_be_unknown > 0 {
+            self.may_be_unknown -= 1;
             return Ok(());
         }
         let concerned = self.tasks.iter_mut().find(|task| match request {
@@ -473,77 +461,5 @@ impl<'a> Conversation<'a> {
         })?;
         self.taken.push_back(case);
         Ok(())
-    }
-}
-
-impl Task {
-    fn is_case(&self, case: u64) -> bool {
-        self.state == State::Accepted(case)
-    }
-
-    /// Says what can be said now.
-    fn speak(&mut self, client: &mut Client, watcher: &mut dyn Watcher) {
-        let may = self.not_before.is_none_or(|time| time <= Instant::now());
-        if self.state == State::Waiting && may {
-            let image = self.image;
-            // What is longer than any device takes is said to be as long as can be said.
-            let size = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-            if client.say(&Request::Put { image, size }) {
-                self.state = State::Put;
-            }
-        }
-        if let State::Sending(from) = self.state {
-            self.send_chunks(from as usize, client, watcher);
-        }
-        if self.state == State::Sent && client.say(&self.run()) {
-            self.state = State::Asked;
-        }
-    }
-
-    /// The shorter message where it says all: devices of before the longer one know it.
-    fn run(&self) -> Request<'_> {
-        let (request, image) = (self.request, self.image);
-        let (exam, region) = (self.exam.as_deref(), self.region);
-        if self.patient.is_unknown() {
-            return Request::Run {
-                request,
-                image,
-                exam,
-                region,
-            };
-        }
-        Request::RunWith {
-            request,
-            image,
-            exam,
-            region,
-            priority: message::Priority::Routine,
-            age: self.patient.age.map(Age::years),
-            sex: self.patient.sex.map(|sex| match sex {
-                Sex::F => message::Sex::Female,
-                Sex::M => message::Sex::Male,
-                Sex::O => message::Sex::Other,
-            }),
-        }
-    }
-
-    /// As many bytes as there is room for; the device says when it has all.
-    fn send_chunks(&mut self, from: usize, client: &mut Client, watcher: &mut dyn Watcher) {
-        let mut offset = from.min(self.bytes.len());
-        while offset < self.bytes.len() {
-            let end = self.bytes.len().min(offset + CHUNK_LENGTH);
-            let chunk = Request::Chunk {
-                offset: offset as u32,
-                bytes: &self.bytes[offset..end],
-            };
-            if !client.say(&chunk) {
-                break;
-            }
-            offset = end;
-        }
-        if offset != from {
-            self.state = State::Sending(offset as u32);
-            watcher.sent(self, offset, self.bytes.len());
-        }
     }
 }

@@ -9,6 +9,7 @@ mod control;
 mod conversation;
 mod log;
 mod requests;
+mod task;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{ErrorKind, Read, Write};
@@ -20,9 +21,10 @@ use firmware_host::message::{Inbox, Report, Request, pack, unpack};
 use firmware_host::wire::{Damage, Run, Splitter, VERSION};
 
 pub use control::Control;
-pub use conversation::{Answer, Conversation, Fetch, Outcome, Task, Watcher};
+pub use conversation::{Answer, Conversation, Fetch, Outcome, Status, Watcher};
 pub use log::Log;
 pub use requests::Requests;
+pub use task::Task;
 
 /// For bytes to be taken by the line.
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -77,6 +79,14 @@ pub enum ClientError {
         /// The device's case.
         case: u64,
     },
+    /// The total time is over.
+    #[error("not everything was answered within {seconds} s{}", named(cases))]
+    TimeIsUp {
+        /// How long that was.
+        seconds: u64,
+        /// Cases that the device has and had not answered by then.
+        cases: Vec<u64>,
+    },
     /// A file of this computer fails.
     #[error("{}: {error}", path.display())]
     File {
@@ -102,6 +112,7 @@ impl ClientError {
             Self::Version { .. } | Self::Answer { .. } => "protocol",
             Self::OtherImage { .. } => "other_image",
             Self::Socket { .. } => "no_device",
+            Self::TimeIsUp { .. } => "time_is_up",
             Self::File { .. } | Self::InUse { .. } => "file",
         }
     }
@@ -118,6 +129,10 @@ impl ClientError {
                 "start it with `medfocus serve`, or name its socket with --socket and have the \
                  right to it"
             }
+            Self::TimeIsUp { .. } => {
+                "what got a number is answered all the same: ask again later, or see what the \
+                 device says of itself with medfocus health"
+            }
             Self::OtherImage { .. } => {
                 "do not use the answer; send the image again and report this"
             }
@@ -125,6 +140,17 @@ impl ClientError {
             Self::InUse { .. } => "end the other program, or name another file",
         }
     }
+}
+
+/// The first cases by number, where there are some.
+fn named(cases: &[u64]) -> String {
+    const MOST: usize = 8;
+    if cases.is_empty() {
+        return String::new();
+    }
+    let words: Vec<String> = cases.iter().take(MOST).map(u64::to_string).collect();
+    let more = if cases.len() > MOST { ", ..." } else { "" };
+    format!("; not answered yet: case {}{more}", words.join(", "))
 }
 
 /// What happened to the link.

@@ -6,7 +6,7 @@ use firmware_host::fault::{Fault, FaultQueue};
 use firmware_host::wire::VERSION;
 use serde_json::Value;
 
-use super::cases::{Cases, Reach, State, Summary};
+use super::cases::{Cases, Reach, State};
 use super::link::notes;
 use crate::finding::Channel;
 use crate::journal::{Giver, Order, Priority};
@@ -185,8 +185,8 @@ impl Console {
 }
 
 fn is_idle(cases: &Cases) -> bool {
-    let summary = cases.summary();
-    summary.running.is_none() && summary.waiting == 0
+    let status = cases.status();
+    status.running.is_none() && status.waiting == 0
 }
 
 fn version(cases: &Cases) -> String {
@@ -200,39 +200,38 @@ fn version(cases: &Cases) -> String {
 }
 
 fn status(cases: &Cases) -> String {
-    let summary = cases.summary();
-    let word = match &summary {
-        Summary {
-            storage_fault: true,
-            ..
-        } => "storage_fault",
-        Summary {
-            device_fault: Some(_),
-            ..
-        } => "safe_state",
-        Summary {
-            running: Some(_), ..
-        } => "running",
-        _ => "ready",
+    let status = cases.status();
+    let word = if status.storage_fault {
+        "storage_fault"
+    } else if status.fault.is_some() {
+        "safe_state"
+    } else if status.running.is_some() {
+        "running"
+    } else {
+        "ready"
     };
-    let running = summary.running;
-    let mut status = format!(
+    let running = status.running;
+    let mut line = format!(
         "{word} case={} waiting={} answered={}",
         running.map_or_else(|| "-".to_owned(), |case| case.to_string()),
-        summary.waiting,
-        summary.answered,
+        status.waiting,
+        status.answered,
     );
-    if let Some(device_fault) = &summary.device_fault {
-        status += &format!(" code={}", device_fault.code);
+    if let Some(fault) = &status.fault {
+        line += &format!(" code={}", fault.code);
     }
-    if !summary.warnings.is_empty() {
-        status += &format!(" warnings={}", summary.warnings.join(","));
+    let codes = status.warning_codes();
+    if !codes.is_empty() {
+        line += &format!(" warnings={}", codes.join(","));
     }
-    status += &format!(" use={}", cases.bundle().intended_use.word());
-    if let Some(device_fault) = &summary.device_fault {
-        status += &format!(" cure=\"{}\"", device_fault.help.replace('"', "'"));
+    line += &format!(" use={}", status.bundle.intended_use.word());
+    // Why it does not answer comes before what needs a person before long.
+    let fault = status.fault.iter().map(|fault| fault.help.as_str());
+    let warned = status.warnings.iter().map(|warning| warning.help.as_str());
+    if let Some(help) = fault.chain(warned).next() {
+        line += &format!(" cure=\"{}\"", help.replace('"', "'"));
     }
-    status
+    line
 }
 
 fn exams(cases: &Cases) -> Vec<String> {

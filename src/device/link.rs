@@ -7,7 +7,7 @@
 mod words;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
 use firmware_host::link::{Change, Endpoint, Millis, Role};
@@ -20,6 +20,7 @@ use super::console::Console;
 use super::events::Listener;
 use super::images::{Begun, Pin, Upload};
 use super::line::checked;
+use super::status::TICK;
 use crate::finding::Channel;
 use crate::journal::{Asker, Giver, Identity, Order, RequestId};
 use crate::patient::{Age, Patient};
@@ -62,10 +63,32 @@ pub struct Link<'a> {
     offered: BTreeSet<u64>,
     /// The code of the trouble that the host was told of.
     device_fault: Option<String>,
+    /// The warnings that it was told of, where it wants to hear of them.
+    watches: Option<Watches>,
     /// Answers of all cases are wanted.
     fetching: bool,
     /// The host wants to hear when there are none left.
     owes_fetched: bool,
+}
+
+/// What a host that wants to hear of warnings was told.
+#[derive(Debug, Default)]
+struct Watches {
+    codes: String,
+    /// When it was looked last.
+    looked: Option<Instant>,
+}
+
+impl Watches {
+    fn of(codes: String) -> Self {
+        let looked = Some(Instant::now());
+        Self { codes, looked }
+    }
+
+    fn is_due(&self) -> bool {
+        self.looked
+            .is_none_or(|looked| looked.elapsed() >= TICK / 2)
+    }
 }
 
 impl<'a> Link<'a> {
@@ -84,6 +107,7 @@ impl<'a> Link<'a> {
             own: BTreeSet::new(),
             offered: BTreeSet::new(),
             device_fault: None,
+            watches: None,
             fetching: false,
             owes_fetched: false,
         }
@@ -115,6 +139,7 @@ impl<'a> Link<'a> {
         if self.endpoint.is_open() {
             self.serve(console);
             self.tell_safe_state();
+            self.tell_warnings();
             self.tell_progress();
             self.offer();
             self.hand_over();
@@ -138,6 +163,7 @@ impl<'a> Link<'a> {
         self.listener = None;
         self.own.clear();
         self.device_fault = None;
+        self.watches = None;
         self.fetching = false;
         self.owes_fetched = false;
         self.host = None;
@@ -154,6 +180,7 @@ impl<'a> Link<'a> {
             bundle: short(&name, NAME),
             intended_use: bundle.intended_use.word(),
         });
+        self.tell_safe_state();
     }
 
     fn say(&mut self, report: &Report<'_>) {
@@ -256,6 +283,10 @@ impl<'a> Link<'a> {
                     ..Order::default()
                 };
                 self.run(request, &image, order, console.giver());
+            }
+            Request::Watch => {
+                self.watches = Some(Watches::default());
+                self.tell_warnings();
             }
             Request::Client { identity } => self.host = Some(Identity(identity)),
             Request::Fetch => {
@@ -361,6 +392,24 @@ impl<'a> Link<'a> {
             .map_or(("", ""), |t| (&t.code, &t.help));
         self.say(&Report::SafeState {
             code: short(code, NAME),
+            help: short(help, SENTENCE),
+        });
+    }
+
+    /// The same of warnings, for a host that asked for them.
+    fn tell_warnings(&mut self) {
+        if self.endpoint.room() < ENOUGH || !self.watches.as_ref().is_some_and(Watches::is_due) {
+            return;
+        }
+        let status = self.cases.status();
+        let codes = status.warning_codes().join(",");
+        let told = self.watches.replace(Watches::of(codes.clone()));
+        if told.is_none_or(|told| told.codes == codes) {
+            return;
+        }
+        let help = status.warnings.first().map_or("", |warning| &warning.help);
+        self.say(&Report::Warnings {
+            codes: short(&codes, SENTENCE),
             help: short(help, SENTENCE),
         });
     }

@@ -33,12 +33,13 @@ mod serial;
 mod share;
 pub mod sinks;
 pub mod socket;
+pub mod status;
 mod supervisor;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use cases::{Afterwards, Bounds, Cases, Reach, State, Summary, Wanted};
+pub use cases::{Afterwards, Bounds, Cases, Reach, State, Wanted};
 pub use console::Console;
 pub use device_fault::DeviceFault;
 pub use display::{Asked, Displays, Manner, PanelError, place};

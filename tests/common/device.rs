@@ -189,6 +189,9 @@ impl Device {
 fn serve() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
     command.current_dir(root()).arg("serve");
+    // Its state file lies in its state folder, whoever runs the tests.
+    command.env_remove("RUNTIME_DIRECTORY");
+    command.env_remove("XDG_RUNTIME_DIR");
     command
 }
 

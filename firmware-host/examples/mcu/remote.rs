@@ -163,6 +163,7 @@ impl Remote {
             waiting: 0,
             answered: self.answered,
             warning: "",
+            warning_help: "",
         };
         let frame = lay_out(
             &screen,

@@ -81,6 +81,7 @@ pub fn pictures(panel: Panel, language: Language) -> Vec<(String, Picture)> {
         waiting: 2,
         answered: 16,
         warning: "",
+        warning_help: "",
     };
     let draw = |(name, screen, page): (String, Screen<'_>, Page)| {
         let frame = lay_out(&screen, page, &health, panel, language);

@@ -202,6 +202,8 @@ pub struct Health<'a> {
     pub answered: u32,
     /// Name of what needs a person before long; empty where nothing does.
     pub warning: &'a str,
+    /// What a person can do about it; empty where that is not known.
+    pub warning_help: &'a str,
 }
 
 /// What the device does.

@@ -132,6 +132,9 @@ impl<'a> Sheet<'a> {
     }
 
     fn ready(&mut self, whole: Room, health: &Health<'a>) {
+        if !health.warning.is_empty() {
+            return self.ready_with_warning(whole, health);
+        }
         let kit = self.kit;
         let mut room = whole;
         self.footer(&mut room, health);
@@ -142,6 +145,28 @@ impl<'a> Sheet<'a> {
         }
         let under = Line::Plain(self.says(Word::SendAnImage));
         self.sign(room, self.says(Word::Ready), under);
+    }
+
+    /// It waits for an image, and something needs a person: what to do about it, and its code.
+    fn ready_with_warning(&mut self, whole: Room, health: &Health<'a>) {
+        let kit = self.kit;
+        let mut room = whole;
+        self.footer(&mut room, health);
+        let mut room = room.inset(kit.margin);
+        if kit.headings {
+            let area = room.bottom(self.line_height(kit.small));
+            self.counts(area, health);
+        }
+        let area = room.top(self.line_height(kit.title));
+        self.left(area, kit.title, Role::Text, self.says(Word::Ready));
+        let mut row = Room(room.bottom(self.line_height(kit.small)));
+        let mark = row.left(kit.gap.max(8));
+        self.small(mark, Align::Left, Line::Plain("!"));
+        self.small(row.0, Align::Left, Line::Plain(health.warning));
+        room.top(kit.gap);
+        if !health.warning_help.is_empty() {
+            self.paragraph(room.0, kit.body, health.warning_help);
+        }
     }
 
     fn off(&mut self, whole: Room) {

@@ -434,7 +434,28 @@ pub fn help(code: &str, language: Language) -> Option<&'static str> {
             "Kujipima kumeshindwa. Usitumie kifaa hiki.",
             "स्वयं जाँच विफल। इस उपकरण का उपयोग न करें।",
         ],
-        "storage" | "state" => [
+        "clock_unset" => [
+            "The clock was never set. Set date and time.",
+            "L'horloge n'est pas réglée. Réglez date et heure.",
+            "El reloj no está ajustado. Ponga fecha y hora.",
+            "Saa haijawekwa. Weka tarehe na saa.",
+            "घड़ी सेट नहीं है। तारीख और समय सेट करें।",
+        ],
+        "folder_away" => [
+            "A folder of images is away. Plug it in or mend the network.",
+            "Un dossier d'images est absent. Branchez-le ou réparez le réseau.",
+            "Falta una carpeta de imágenes. Conéctela o repare la red.",
+            "Folda ya picha haipo. Iunganishe au rekebisha mtandao.",
+            "छवियों का फ़ोल्डर नहीं मिला। उसे जोड़ें या नेटवर्क जाँचें।",
+        ],
+        "folder_unreadable" | "folder_unwritable" => [
+            "A folder of images is closed to this device. Give it the right.",
+            "Un dossier d'images est fermé à l'appareil. Donnez-lui le droit.",
+            "Una carpeta de imágenes está cerrada. Dé permiso al equipo.",
+            "Folda ya picha imefungwa. Kipe kifaa ruhusa.",
+            "छवियों का फ़ोल्डर बंद है। उपकरण को अनुमति दें।",
+        ],
+        "storage" | "state" | "disk_full" | "journal_unwritable" => [
             "Storage cannot be written. Check the card and its space.",
             "Écriture impossible. Vérifiez la carte et sa place.",
             "No se puede escribir. Revise la tarjeta y su espacio.",

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use crate::device::counts::CaseCounts;
 use crate::device::device_fault::DeviceFault;
 use crate::device::images::place;
 use crate::device::sinks::{Outbox, Spec};
+use crate::device::status::{Warned, Warning};
 use crate::finding::RefusalCode;
 use crate::journal::{Asker, Because, Doubt, Order, RequestId, SelfCheck, Span, Verdict};
 
@@ -93,23 +95,6 @@ impl State {
     }
 }
 
-/// What the device does now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
-    /// Cases that wait.
-    pub waiting: usize,
-    /// The case that runs.
-    pub running: Option<u64>,
-    /// Cases that ended in a finding or refusal, since the state folder was made.
-    pub answered: usize,
-    /// Whether the last write to the journal failed, or there is hardly any room for more.
-    pub storage_fault: bool,
-    /// Why no case is answered now; they are accepted and kept.
-    pub device_fault: Option<Arc<DeviceFault>>,
-    /// Names of what needs a person before long.
-    pub warnings: Vec<String>,
-}
-
 /// What stands now.
 #[derive(Debug, Default)]
 pub(super) struct Board {
@@ -154,8 +139,8 @@ pub(super) struct Board {
     pub doubt: Doubt,
     /// An image found no room in the store of late.
     pub store_full: bool,
-    /// Codes of what else needs a person before long.
-    pub warned: BTreeSet<&'static str>,
+    /// What else needs a person before long.
+    pub warned: Warned,
 }
 
 /// Self-tests that somebody asked for, by their number.
@@ -233,18 +218,20 @@ impl Board {
         self.waiting.any(is_there) || self.in_work.as_ref().is_some_and(is_there)
     }
 
-    /// Names of what needs a person before long: checks of the self-test, a journal that is not
-    /// as it was left, images that will have to go, sinks that are held up.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What needs a person before long: storage, clock and folders, checks of the self-test, a
+    /// journal that is not as it was left, images that will have to go, sinks that are held up.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        warnings.extend(self.storage_full.then(Warning::disk_full));
+        warnings.extend(self.storage_failed.then(Warning::journal_unwritable));
+        warnings.extend(self.warned.all(Instant::now(), Timestamp::now()));
         let warned = self.checks.iter().filter(|c| c.verdict == Verdict::Warned);
-        let mut warnings: Vec<String> = warned.map(|check| check.name.clone()).collect();
-        warnings.extend(self.doubt.get().map(|how| how.code().to_owned()));
-        warnings.extend(self.images_short.then(|| "images_short".to_owned()));
-        warnings.extend(self.store_full.then(|| "store_full".to_owned()));
-        warnings.extend(self.warned.iter().map(|code| (*code).to_owned()));
-        let sinks = self.outbox.accounts().into_iter();
-        let held_up = sinks.filter(|sink| sink.delivery_error.is_some());
-        warnings.extend(held_up.map(|sink| format!("sink_{}", sink.name)));
+        warnings.extend(warned.map(Warning::from));
+        warnings.extend(self.doubt.get().map(Warning::of_journal));
+        warnings.extend(self.images_short.then(Warning::images_short));
+        warnings.extend(self.store_full.then(Warning::store_full));
+        let sinks = self.outbox.accounts();
+        warnings.extend(sinks.iter().filter_map(Warning::of_sink));
         warnings
     }
 

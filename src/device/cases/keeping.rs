@@ -280,7 +280,7 @@ impl Cases {
         Err(Fault::StorageFull)
     }
 
-    fn set_storage_full(&self, full: bool) {
+    pub(super) fn set_storage_full(&self, full: bool) {
         let mut board = lock(&self.board);
         if std::mem::replace(&mut board.storage_full, full) != full {
             if full {

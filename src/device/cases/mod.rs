@@ -14,12 +14,12 @@ mod past;
 mod queue;
 mod refused;
 mod standings;
-mod vitals;
+mod status;
 mod work;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -29,13 +29,12 @@ use serde_json::{Value, json};
 pub use abort::Reach;
 use board::Board;
 pub(super) use board::Ending;
-pub use board::{State, Summary};
+pub use board::State;
 use keeping::RetentionScan;
 use past::Past;
 pub use queue::Bounds;
 use refused::Refused;
 use standings::Standing;
-pub(super) use vitals::Vitals;
 pub(super) use work::Task;
 pub use work::Wanted;
 
@@ -103,6 +102,10 @@ pub struct Cases {
     copying: Arc<AtomicUsize>,
     /// The files that a console may name.
     nameable: OnceLock<Nameable>,
+    /// How often the clock was set, as far as it was told last.
+    clock_sets: AtomicU64,
+    /// What kept images took, as far as it was told last.
+    kept_bytes: AtomicU64,
 }
 
 impl Cases {
@@ -175,6 +178,8 @@ impl Cases {
             shares: Mutex::default(),
             copying: Arc::default(),
             nameable: OnceLock::new(),
+            clock_sets: AtomicU64::new(0),
+            kept_bytes: AtomicU64::new(0),
         };
         // Power failed between an end and what follows from it.
         for spent in &spent {
@@ -404,19 +409,6 @@ impl Cases {
         lock(&self.board).standings.last(count)
     }
 
-    /// What the device does now.
-    pub fn summary(&self) -> Summary {
-        let board = lock(&self.board);
-        Summary {
-            waiting: board.waiting.len(),
-            running: board.running,
-            answered: board.answered,
-            storage_fault: board.storage_fault,
-            device_fault: board.device_fault.clone(),
-            warnings: board.warnings(),
-        }
-    }
-
     fn storage_failed(&self, error: &JournalError) {
         // What is damaged or full is met again with every request.
         static SAID: NowAndThen<std::mem::Discriminant<JournalError>> = NowAndThen::new();
@@ -424,16 +416,6 @@ impl Cases {
             log::error!("journal: {line}");
         }
         self.set_storage_fault(true);
-    }
-
-    /// Whether this needs a person before long, by its code among the warnings.
-    pub(in crate::device) fn warn_of(&self, code: &'static str, is_so: bool) {
-        let warned = &mut lock(&self.board).warned;
-        if is_so {
-            warned.insert(code);
-        } else {
-            warned.remove(code);
-        }
     }
 
     fn set_storage_fault(&self, failed: bool) {

@@ -224,14 +224,20 @@ pub struct Written {
 /// How the device's health is told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Telling {
+    /// The state file; where absent, in the folder of what does not last, else in the state
+    /// folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// File of the metrics; there is none where absent.
     pub metrics: Option<PathBuf>,
 }
 
 impl Telling {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let metrics = section.path("metrics");
-        Self { metrics }
+        Self {
+            file: section.path("file"),
+            metrics: section.path("metrics"),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::Options;
 use super::complaints::{Kind, say};
 use super::inbox::{Inbox, Name};
 use crate::device::Cases;
+use crate::device::status::Warning;
 use crate::files;
 use crate::image;
 use crate::journal::{Asker, Bound, Claim, Giver, Order, Priority, RequestId};
@@ -96,9 +97,10 @@ impl Instances {
             .retain(|path, _| there.binary_search(path).is_ok());
         self.costly.retain(|_, at| at.elapsed() < NOT_LOOKED);
         self.look_into(&there, options, cases);
-        cases.warn_of("inbox_full", inbox.is_full());
-        let is_held = |known: &Known| known.held.is_some();
-        cases.warn_of("inbox_held", self.known.values().any(is_held));
+        let is_held = self.known.values().any(|known| known.held.is_some());
+        let full = inbox.is_full().then(Warning::inbox_full);
+        let held = is_held.then(Warning::inbox_held);
+        cases.set_warnings("dicom", full.into_iter().chain(held).collect());
         Ok(())
     }
 

@@ -272,7 +272,7 @@ impl Display {
         canvas: &mut Canvas,
     ) -> Result<(), PanelError> {
         if let Some(cases) = self.cases.get() {
-            self.view.note(&cases.summary());
+            self.view.note(&cases.status());
         }
         let panel = driver.panel();
         let Ok(damage) = self

@@ -9,9 +9,9 @@ use firmware_host::screens::{
 };
 
 use crate::bundle::IntendedUse;
-use crate::device::cases::Summary;
 use crate::device::device_fault::DeviceFault;
 use crate::device::events::{Event, Found, Health};
+use crate::device::status::{DeviceStatus, Warning};
 use crate::finding::{Refusal, TriageLevel};
 use crate::patient::{Patient, Sex};
 use crate::pipeline::Stage;
@@ -42,7 +42,7 @@ pub struct View {
     storage_fault: bool,
     waiting: usize,
     answered: usize,
-    warning: Option<String>,
+    warning: Option<Warning>,
 }
 
 #[derive(Debug)]
@@ -144,11 +144,11 @@ impl View {
     }
 
     /// Takes note of what stands, whatever was told.
-    pub fn note(&mut self, summary: &Summary) {
-        self.storage_fault = summary.storage_fault;
-        self.waiting = summary.waiting;
-        self.answered = summary.answered;
-        self.warning = summary.warnings.first().cloned();
+    pub fn note(&mut self, status: &DeviceStatus) {
+        self.storage_fault = status.storage_fault;
+        self.waiting = status.waiting;
+        self.answered = status.answered;
+        self.warning = status.warnings.first().cloned();
     }
 
     /// Takes note of the time: an answer that nobody looked at for long enough leaves.
@@ -254,7 +254,10 @@ impl View {
         match &self.doing {
             Doing::Fault(device_fault) => self.fault(&device_fault.code, &device_fault.help),
             Doing::Off => Screen::Off,
-            _ if self.storage_fault => self.fault("storage", ""),
+            _ if self.storage_fault => match &self.warning {
+                Some(warning) => self.fault(&warning.code, &warning.help),
+                None => self.fault("storage", ""),
+            },
             _ if self.at_rest => Screen::Ready,
             Doing::Loading => Screen::Starting { self_test: false },
             Doing::SelfTest => Screen::Starting { self_test: true },
@@ -278,7 +281,7 @@ impl View {
 
     fn health(&self) -> screens::Health<'_> {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let bundle = self.bundle.as_ref();
+        let (bundle, warning) = (self.bundle.as_ref(), self.warning.as_ref());
         screens::Health {
             version: env!("CARGO_PKG_VERSION"),
             bundle: bundle.map_or("", |(name, _)| name),
@@ -288,7 +291,11 @@ impl View {
             storage: !self.storage_fault,
             waiting: count(self.waiting),
             answered: count(self.answered),
-            warning: self.warning.as_deref().unwrap_or_default(),
+            warning: warning.map_or("", |warning| &warning.code),
+            warning_help: warning.map_or("", |warning| {
+                let known = words::help(&warning.code, self.manner.language);
+                known.unwrap_or(&warning.help)
+            }),
         }
     }
 }

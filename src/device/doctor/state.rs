@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use crate::device::health::Snapshot;
+use crate::device::health::{Places, Snapshot};
 use crate::files::{Folder, OWN};
 use crate::journal::SelfCheck;
 
@@ -47,7 +47,8 @@ pub(super) fn nearest(state: &Path) -> &Path {
 
 /// The device that works on it now.
 pub(super) fn at_work(state: &Path) -> Option<SelfCheck> {
-    let snapshot = Snapshot::read(state).ok().filter(|s| !s.is_stale())?;
+    let snapshot = Snapshot::read(&Places::of(state, true)).ok();
+    let snapshot = snapshot.filter(|snapshot| !snapshot.is_stale())?;
     let what = format!("a device is at work here: {}", snapshot.state.word());
     Some(SelfCheck::passed("device", what))
 }

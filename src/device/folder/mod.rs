@@ -18,10 +18,12 @@
 
 mod found;
 mod hint;
+mod mounts;
 mod settle;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Display};
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -32,11 +34,13 @@ use sha2::Digest as _;
 
 use super::cases::{Cases, State};
 use super::config::{After, Watched};
+use super::status::Warning;
 use crate::files::{self, FileError, OPEN_TO_ALL};
 use crate::journal::{Asker, Bound, FileId, Giver, Order, RequestId};
 use crate::sha256::Sha256;
 use found::Found;
 use hint::Hint;
+use mounts::Mounts;
 use settle::{Mark, Settler};
 
 /// Between two looks, however much is told.
@@ -65,6 +69,7 @@ struct Watch {
     settler: Settler,
     accepted: BTreeMap<OsString, Accepted>,
     hint: Option<Hint>,
+    mounts: Mounts,
     /// The folder was looked at since the start.
     has_looked: bool,
     /// What was complained of last: it is said once.
@@ -73,6 +78,47 @@ struct Watch {
     no_files: usize,
     /// There were more files than are looked at.
     has_more: bool,
+}
+
+/// What is wrong with a folder.
+enum Wrong {
+    /// It is not there, or what it lies on does not answer.
+    Away(std::io::Error),
+    /// It, or a file in it, cannot be read.
+    Unreadable(std::io::Error),
+    /// What was answered cannot be moved.
+    Unwritable(std::io::Error),
+    /// The device takes no case now; the folder is well.
+    Refused(Fault),
+}
+
+impl Wrong {
+    /// Why a folder or a file in it is not read: shares that are gone say so in many ways.
+    fn reading(error: std::io::Error) -> Self {
+        if mounts::is_away(&error) {
+            Self::Away(error)
+        } else {
+            Self::Unreadable(error)
+        }
+    }
+
+    fn warning(&self, folder: &str) -> Option<Warning> {
+        Some(match self {
+            Self::Away(error) => Warning::folder_away(folder, &error.to_string()),
+            Self::Unreadable(error) => Warning::folder_unreadable(folder, &error.to_string()),
+            Self::Unwritable(error) => Warning::folder_unwritable(folder, &error.to_string()),
+            Self::Refused(_) => return None,
+        })
+    }
+}
+
+impl Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away(error) | Self::Unreadable(error) | Self::Unwritable(error) => error.fmt(f),
+            Self::Refused(fault) => f.write_str(fault.text()),
+        }
+    }
 }
 
 /// Why a file stays for now.
@@ -97,6 +143,7 @@ impl Watch {
             cases,
             accepted: BTreeMap::new(),
             hint: None,
+            mounts: Mounts::default(),
             has_looked: false,
             complaint: None,
             no_files: 0,
@@ -107,9 +154,13 @@ impl Watch {
     fn work(mut self) -> ! {
         loop {
             let began = Instant::now();
-            let looked = self.look();
+            let name = self.folder.path.display().to_string();
+            self.cases.looks_into(&name);
+            let wrong = self.look().err();
             let took = began.elapsed();
-            self.complain(looked.err().map(|error| error.to_string()));
+            let warning = wrong.as_ref().and_then(|wrong| wrong.warning(&name));
+            self.cases.looked_into(&name, warning.into_iter().collect());
+            self.complain(wrong.map(|wrong| wrong.to_string()));
             self.wait();
             // Where many files come at once, they are one look's work; where very many lie
             // there, looking takes no more than half of the time.
@@ -135,13 +186,16 @@ impl Watch {
     }
 
     /// One look: puts away what has ended, takes what has settled.
-    fn look(&mut self) -> std::io::Result<()> {
-        let here = self.open().inspect_err(|_| {
+    fn look(&mut self) -> Result<(), Wrong> {
+        let here = self.open().map_err(|error| {
             // Another folder may come back under this name.
             self.hint = None;
+            Wrong::reading(error)
         })?;
-        let put_away = self.put_away(&here);
-        let found = found::look(&here)?;
+        // An empty place where a share was is read like any other folder.
+        let mounted = self.mounts.look(&self.folder.path).map_err(Wrong::Away);
+        let put_away = self.put_away(&here).map_err(Wrong::Unwritable);
+        let found = found::look(&here).map_err(Wrong::reading)?;
         self.note(&found);
         let found = found.files;
         // What was written over is another image.
@@ -155,6 +209,9 @@ impl Watch {
             if self.accepted.contains_key(&name) {
                 continue;
             }
+            // Each file may take its time.
+            self.cases
+                .looks_into(&self.folder.path.display().to_string());
             match self.accept(&here, &name, mark) {
                 Ok(Some(case)) => {
                     self.accepted.insert(name, Accepted { case, mark });
@@ -165,16 +222,16 @@ impl Watch {
                 // The file waits here; so do those after it.
                 Err(Stays::Refused(Fault::TooManyWaiting | Fault::StoreFull)) => break,
                 Err(Stays::Refused(fault)) => {
-                    unread = Err(std::io::Error::other(fault.text()));
+                    unread = Err(Wrong::Refused(fault));
                     break;
                 }
                 // It was taken away meanwhile.
                 Err(Stays::Unread(error)) if error.kind() == ErrorKind::NotFound => {}
-                Err(Stays::Unread(error)) => unread = Err(error),
+                Err(Stays::Unread(error)) => unread = Err(Wrong::reading(error)),
             }
         }
         self.has_looked = true;
-        put_away.and(unread)
+        mounted.and(put_away).and(unread)
     }
 
     /// The folder that lies there now.

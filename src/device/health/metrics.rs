@@ -2,6 +2,7 @@
 //! for node_exporter's textfile collector. Names of cases, images and patients never stand
 //! in it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use super::{Condition, Snapshot};
@@ -56,6 +57,7 @@ fn identity(snapshot: &Snapshot, page: &mut Page) {
     for code in &snapshot.warnings {
         page.value("warning", &[("code", code)], 1);
     }
+    help(snapshot, page);
     page.one(
         "uptime_seconds",
         "gauge",
@@ -81,6 +83,19 @@ fn identity(snapshot: &Snapshot, page: &mut Page) {
             "When it was, since 1970.",
             tested.time.as_second(),
         );
+    }
+}
+
+/// What to do, for whoever writes an alert: beside the codes, so that these stay as they are.
+fn help(snapshot: &Snapshot, page: &mut Page) {
+    page.head("help", "gauge", "What to do about a trouble or a warning.");
+    let trouble = snapshot.device_fault.iter();
+    let trouble = trouble.map(|fault| (fault.code.as_str(), fault.help.as_str()));
+    let mut told = BTreeSet::new();
+    for (code, help) in trouble.chain(snapshot.cures()) {
+        if told.insert(code) {
+            page.value("help", &[("code", code), ("help", help)], 1);
+        }
     }
 }
 

@@ -1,32 +1,39 @@
-//! How the device is, for scripts: one snapshot, written to `health.json` in the state
-//! folder, told as metrics, and judged by `medfocus health`. Tells of no case and no patient.
+//! How the device is, for scripts: its [`DeviceStatus`] and figures of the machine, written to
+//! `health.json`, told as metrics, and judged by `medfocus health`. Tells of no case and no
+//! patient.
 
 mod metrics;
 mod monitor;
+mod place;
 mod process;
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use monitor::{LastWord, Monitor};
+use place::Standing;
+pub use place::{Places, file_of};
 pub use process::boot_id;
 
-use super::cases::{Cases, Vitals};
+use super::cases::Cases;
 use super::counts::Ends;
 use super::device_fault::DeviceFault;
 use super::self_test::machine;
 use super::sinks::Account;
+pub use super::status::Condition;
+use super::status::{DeviceStatus, Warning};
 use crate::bundle::IntendedUse;
 use crate::device_key::KeyFacts;
 use crate::engine;
 use crate::files::Folder;
 use crate::finding::BundleId;
-use crate::journal::{Because, SelfCheck, Verdict};
+use crate::journal::{Because, SelfCheck};
 use crate::report::SOFTWARE;
 
-/// The snapshot's file in the state folder.
+/// The name of the snapshot's file.
 pub const FILE: &str = "health.json";
 
 /// Far more bytes than it has.
@@ -34,44 +41,6 @@ const LARGEST: u64 = 4 << 20;
 
 /// A snapshot that is older than so many seconds is of a device that stands still or is gone.
 const STALE: f64 = 60.0;
-
-/// What the device does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Condition {
-    /// It tests itself before its first case.
-    Starting,
-    /// Cases are accepted and answered.
-    Ready,
-    /// Cases are accepted and kept; none is answered.
-    Safe,
-    /// The journal cannot be written, or the disk is nearly full.
-    StorageFault,
-    /// It is being switched off.
-    Stopping,
-}
-
-impl Condition {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Starting,
-        Self::Ready,
-        Self::Safe,
-        Self::StorageFault,
-        Self::Stopping,
-    ];
-
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Safe => "safe",
-            Self::StorageFault => "storage_fault",
-            Self::Stopping => "stopping",
-        }
-    }
-}
 
 /// How the device is. `docs/health.schema.json` is its schema.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +52,9 @@ pub struct Snapshot {
     pub device_fault: Option<DeviceFault>,
     /// Codes of what needs a person before long.
     pub warnings: Vec<String>,
+    /// What each of them is about, and what to do; a device of before says neither.
+    #[serde(default)]
+    pub warning_help: Vec<Warning>,
     /// When this was written, by the wall's clock.
     pub written: Timestamp,
     /// The system's start that this was written since.
@@ -98,6 +70,9 @@ pub struct Snapshot {
     /// Its key; `None` as told by a program of before there was one.
     #[serde(default)]
     pub device_key: Option<KeyFacts>,
+    /// By what the state folder is known; `None` as told by a program of before.
+    #[serde(default)]
+    pub state_folder: Option<String>,
     /// Name and version of the program.
     pub software: String,
     /// What answers.
@@ -208,35 +183,37 @@ impl From<Account> for Sink {
 impl Snapshot {
     /// How a device is now.
     pub fn of(cases: &Cases) -> Self {
-        let vitals = cases.vitals();
-        let bundle = cases.bundle();
+        let status = cases.status();
         let disk = cases.disk().bytes();
+        let codes = status.warning_codes().into_iter();
         Self {
-            state: vitals.condition(),
-            warnings: vitals.warnings.clone(),
-            device_fault: vitals.device_fault.as_deref().cloned(),
+            state: status.condition,
+            warnings: codes.map(str::to_owned).collect(),
+            device_fault: status.fault.as_deref().cloned(),
             written: Timestamp::now(),
             boot_id: process::boot_id(),
             boot_s: process::boot_seconds(),
             pid: std::process::id(),
-            uptime_s: vitals.uptime.as_secs(),
-            device: format!("{:016x}", cases.device()),
-            device_key: Some(cases.key().into()),
+            uptime_s: status.uptime.as_secs(),
+            device: format!("{:016x}", status.device),
+            device_key: Some(status.key.into()),
+            state_folder: Some(place::name_of(cases.state_folder())),
             software: SOFTWARE.to_owned(),
-            bundle: bundle.id.clone(),
-            intended_use: bundle.intended_use,
+            bundle: status.bundle.id.clone(),
+            intended_use: status.bundle.intended_use,
             queue: Queue {
-                waiting: vitals.waiting,
-                running_s: vitals.running_for.map(|time| time.as_secs_f64()),
-                answered: vitals.answered,
+                waiting: status.waiting,
+                running_s: status.running_for.map(|time| time.as_secs_f64()),
+                answered: status.answered,
             },
             decoding: Decoding {
                 processor_s: cases.decoding().0.as_secs_f64(),
                 held_back: cases.decoding().1,
             },
-            self_test: vitals.self_test(),
-            ends: vitals.ends,
-            sinks: vitals.sinks.into_iter().map(Sink::from).collect(),
+            self_test: tested(&status),
+            warning_help: status.warnings,
+            ends: status.ends,
+            sinks: status.sinks.into_iter().map(Sink::from).collect(),
             disk: disk.map(|(free_bytes, total_bytes)| Disk {
                 free_bytes,
                 total_bytes,
@@ -254,22 +231,43 @@ impl Snapshot {
 
     /// What to do about the warnings, where it is known.
     pub fn cures(&self) -> impl Iterator<Item = (&str, &str)> {
-        let checks = self.self_test.iter().flat_map(|tested| &tested.checks);
-        let of_check = move |code: &str| {
-            let mut checks = checks.clone();
-            let check = checks.find(|check| check.name == code);
-            check.map(|check| check.help.as_str())
-        };
-        let warnings = self.warnings.iter().map(String::as_str);
-        warnings.filter_map(move |code| Some((code, cure_of(code).or_else(|| of_check(code))?)))
+        let told = self.warning_help.iter();
+        told.map(|warning| (warning.code.as_str(), warning.help.as_str()))
     }
 
-    /// Reads what the device on this state folder wrote last.
+    /// Reads what the device on this state folder wrote last, wherever that may lie.
     ///
     /// # Errors
     /// What the system says, and `InvalidData` where another version wrote it.
-    pub fn read(state: &Path) -> std::io::Result<Self> {
-        let bytes = Folder::open(state)?.read(FILE, LARGEST)?;
+    pub fn read(places: &Places<'_>) -> std::io::Result<Self> {
+        let mut found: Option<(Standing, Self)> = None;
+        let mut missing = ErrorKind::NotFound.into();
+        for place in places.all() {
+            match Self::read_file(&place.file) {
+                Ok(snapshot) => {
+                    let standing = place.standing(&snapshot);
+                    if standing
+                        > found
+                            .as_ref()
+                            .map_or(Standing::OfAnother, |(best, _)| *best)
+                    {
+                        found = Some((standing, snapshot));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => missing = error,
+            }
+        }
+        found.map(|(_, snapshot)| snapshot).ok_or(missing)
+    }
+
+    /// Reads one state file.
+    ///
+    /// # Errors
+    /// As [`Snapshot::read`].
+    pub fn read_file(file: &Path) -> std::io::Result<Self> {
+        let (folder, name) = Folder::above(file)?;
+        let bytes = folder.read(name, LARGEST)?;
         Ok(serde_json::from_slice(&bytes)?)
     }
 
@@ -288,46 +286,12 @@ impl Snapshot {
     }
 }
 
-/// What to do about a warning that is no check of the self-test.
-fn cure_of(code: &str) -> Option<&'static str> {
-    match code {
-        "images_short" => Some("see to the sinks that are away: images that they need will go"),
-        "store_full" => {
-            Some("wait for cases to end, and see in the log or journal which source sends so many")
-        }
-        "inbox_full" => {
-            Some("see in the log which DICOM sender found the inbox full, and why cases wait")
-        }
-        "inbox_held" => Some(
-            "a received DICOM image cannot become a case: see the log and medfocus journal verify",
-        ),
-        _ => None,
-    }
-}
-
-impl Vitals {
-    /// What the device does.
-    pub(in crate::device) fn condition(&self) -> Condition {
-        if !self.is_on {
-            Condition::Stopping
-        } else if self.storage_fault {
-            Condition::StorageFault
-        } else if self.device_fault.is_some() {
-            Condition::Safe
-        } else if self.tested.is_none() {
-            Condition::Starting
-        } else {
-            Condition::Ready
-        }
-    }
-
-    fn self_test(&self) -> Option<Tested> {
-        let (time, because) = self.tested?;
-        Some(Tested {
-            time,
-            because,
-            passed: self.checks.iter().all(|c| c.verdict != Verdict::Failed),
-            checks: self.checks.to_vec(),
-        })
-    }
+fn tested(status: &DeviceStatus) -> Option<Tested> {
+    let (time, because) = status.tested?;
+    Some(Tested {
+        time,
+        because,
+        passed: status.passed()?,
+        checks: status.checks.to_vec(),
+    })
 }

@@ -1,18 +1,18 @@
 //! Writes the device's health down as long as it works: at each change, and now and then
-//! where nothing changes. A file is replaced whole; it is not waited for until it is on the
-//! disk, since nobody needs it after the power failed.
+//! where nothing changes. Looks at each tick at what fills by itself. A file is replaced whole;
+//! it is not waited for until it is on the disk, since nobody needs it after the power failed.
+//! One that cannot be renewed is taken away: an old word is worse than none.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{FILE, Snapshot, metrics};
+use super::{Snapshot, metrics};
 use crate::device::cases::Cases;
 use crate::device::lock;
+use crate::device::status::TICK;
 use crate::files::{self, Folder};
 
-/// How often it is looked whether something changed.
-const LOOK: Duration = Duration::from_secs(1);
 /// How often it is written at least: rarely, since a card wears out.
 const PULSE: Duration = Duration::from_secs(15);
 
@@ -33,9 +33,8 @@ pub struct Monitor {
 pub struct LastWord(Arc<Mutex<bool>>);
 
 impl Monitor {
-    /// Writes it to the state folder, and as metrics to this file.
-    pub fn new(cases: &'static Cases, metrics: Option<PathBuf>) -> Self {
-        let health = cases.state_folder().join(FILE);
+    /// Writes it to one file, and as metrics to another.
+    pub fn new(cases: &'static Cases, health: PathBuf, metrics: Option<PathBuf>) -> Self {
         for file in std::iter::once(&health).chain(&metrics) {
             // What a device that was killed left half written; where a folder is away, later.
             let _ = Folder::above(file).and_then(|(folder, _)| folder.sweep());
@@ -61,14 +60,15 @@ impl Monitor {
         loop {
             self.look();
             // Many events at once are one change.
-            std::thread::sleep(LOOK / 4);
+            std::thread::sleep(TICK / 4);
             while listener.next(Duration::ZERO).is_some() {}
-            listener.next(LOOK);
+            listener.next(TICK * 3 / 4);
         }
     }
 
     /// Writes where something changed, or the last time is long ago.
     fn look(&mut self) {
+        self.cases.look_at_disk();
         let now = Snapshot::of(self.cases);
         let is_due = self
             .written
@@ -92,6 +92,10 @@ impl Monitor {
     fn write(&self, snapshot: &Snapshot) -> std::io::Result<()> {
         let json = serde_json::to_string_pretty(snapshot)?;
         let health = files::swap(&self.health, format!("{json}\n").as_bytes());
+        if health.is_err() {
+            // Where it cannot be removed either, it is old before long.
+            let _ = files::remove(&self.health);
+        }
         if let Some(file) = &self.metrics {
             files::swap(file, metrics::text(snapshot).as_bytes())?;
         }
@@ -101,10 +105,9 @@ impl Monitor {
 
 impl LastWord {
     /// Removes the health of a device that has ended: nothing is written any more.
-    pub fn say(&self, cases: &Cases, metrics: Option<&Path>) {
+    pub fn say(&self, health: &Path, metrics: Option<&Path>) {
         *lock(&self.0) = true;
-        let health = cases.state_folder().join(FILE);
-        for file in std::iter::once(health.as_path()).chain(metrics) {
+        for file in std::iter::once(health).chain(metrics) {
             // What stays is old before long.
             let _ = files::remove(file);
         }

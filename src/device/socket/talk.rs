@@ -14,12 +14,14 @@ use sha2::Digest as _;
 use super::Reload;
 use super::bytes::{Incoming, send};
 use crate::control::{
-    Accepted, Health, LONGEST_REQUEST, Refused, Request, Status, Submit, Waited, Words, pack,
+    Accepted, Health, LONGEST_REQUEST, Notice, Refused, Request, Status, Submit, Waited, Words,
+    pack,
 };
 use crate::device::cases::{Cases, State};
 use crate::device::health::Snapshot;
 use crate::device::images::{Begun, LARGEST, Pin, Upload};
 use crate::device::seats::{Doing, Seat};
+use crate::device::status::DeviceStatus;
 use crate::journal::{Asker, Bound, Giver, Order, RequestId};
 use crate::patient::Patient;
 use crate::report::SOFTWARE;
@@ -312,6 +314,7 @@ impl Client<'_> {
         Ok(Waited {
             case,
             state: state.word().to_owned(),
+            notices: notices(&self.cases.status()),
             words,
             record,
         })
@@ -352,21 +355,38 @@ fn words(cases: &Cases, exam: &str) -> Option<Words> {
 }
 
 fn status(cases: &Cases) -> Status {
-    let (summary, bundle) = (cases.summary(), cases.bundle());
+    let status = cases.status();
+    let bundle = &status.bundle;
     Status {
-        state: cases.vitals().condition().word().to_owned(),
-        device_fault: summary
-            .device_fault
-            .map(|device_fault| device_fault.code.clone()),
-        case: summary.running,
-        waiting: summary.waiting,
-        answered: summary.answered,
-        device: format!("{:016x}", cases.device()),
+        state: status.condition.word().to_owned(),
+        device_fault: status.fault.as_ref().map(|fault| fault.code.clone()),
+        notices: notices(&status),
+        case: status.running,
+        waiting: status.waiting,
+        answered: status.answered,
+        device: format!("{:016x}", status.device),
         software: SOFTWARE.to_owned(),
         bundle: bundle.id.clone(),
         intended_use: bundle.intended_use.word().to_owned(),
         exams: bundle.exams.iter().map(|exam| exam.name.clone()).collect(),
     }
+}
+
+/// Why no case is answered now, and what needs a person before long.
+fn notices(status: &DeviceStatus) -> Vec<Notice> {
+    let fault = status.fault.iter().map(|fault| Notice {
+        code: fault.code.clone(),
+        message: fault.what.clone(),
+        help: fault.help.clone(),
+        is_safe_state: true,
+    });
+    let warnings = status.warnings.iter().map(|warning| Notice {
+        code: warning.code.clone(),
+        message: warning.what.clone(),
+        help: warning.help.clone(),
+        is_safe_state: false,
+    });
+    fault.chain(warnings).collect()
 }
 
 fn health(cases: &Cases) -> Health {

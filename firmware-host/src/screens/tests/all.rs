@@ -70,6 +70,7 @@ pub fn health(use_: Use) -> Health<'static> {
         waiting: 64,
         answered: 1_000_000,
         warning: "images_short",
+        warning_help: "See to the sinks that are away: images that they need will go.",
     }
 }
 

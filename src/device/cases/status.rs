@@ -1,0 +1,95 @@
+//! How the device is, as the cases know it: they make the one [`DeviceStatus`] that every
+//! channel shows, and take down what others notice. Nothing here waits for a disk.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::Cases;
+use crate::device::lock;
+use crate::device::sinks::Account;
+use crate::device::status::{DeviceStatus, Standing, Warning};
+use crate::journal::LINK;
+
+impl Cases {
+    /// How the device is now.
+    pub fn status(&self) -> DeviceStatus {
+        let bundle = self.bundle();
+        let board = lock(&self.board);
+        let link = Account {
+            name: LINK.to_owned(),
+            owed: board.standings.undelivered(),
+            delivered: board.delivered,
+            delivery_error: None,
+        };
+        let standing = Standing {
+            is_on: self.lifecycle.is_on(),
+            storage_fault: board.storage_fault,
+            has_fault: board.device_fault.is_some(),
+            is_tested: board.tested.is_some(),
+        };
+        DeviceStatus {
+            condition: standing.into(),
+            fault: board.device_fault.clone(),
+            storage_fault: board.storage_fault,
+            warnings: board.warnings(),
+            waiting: board.waiting.len(),
+            running: board.running,
+            running_for: board.counts.running_for(),
+            answered: board.answered,
+            ends: board.counts.ends.clone(),
+            tested: board.tested,
+            checks: Arc::clone(&board.checks),
+            sinks: std::iter::once(link)
+                .chain(board.outbox.accounts())
+                .collect(),
+            uptime: self.since.elapsed(),
+            device: self.device,
+            key: self.key,
+            bundle,
+        }
+    }
+
+    /// From now on these are what `who` warns of.
+    pub(in crate::device) fn set_warnings(&self, who: &str, warnings: Vec<Warning>) {
+        lock(&self.board).warned.set(who, warnings);
+    }
+
+    /// A folder is being looked into, and something came of it just now: where nothing more
+    /// comes of it for long, it is away.
+    pub(in crate::device) fn looks_into(&self, folder: &str) {
+        lock(&self.board).warned.begin(folder, Instant::now());
+    }
+
+    /// A look into a folder came to its end, and these are what is to be warned of there.
+    pub(in crate::device) fn looked_into(&self, folder: &str, warnings: Vec<Warning>) {
+        let warned = &mut lock(&self.board).warned;
+        warned.end(folder);
+        warned.set(folder, warnings);
+    }
+
+    /// Looks at what fills by itself: the disk.
+    pub(in crate::device) fn look_at_disk(&self) {
+        self.set_storage_full(!self.disk.takes(0));
+    }
+
+    /// Bytes that images of answered cases take.
+    pub(in crate::device) fn kept_bytes(&self) -> u64 {
+        latest(&self.kept, &self.kept_bytes, |kept| kept.bytes())
+    }
+
+    /// How often the clock was set since the device started.
+    pub(in crate::device) fn clock_sets(&self) -> u64 {
+        latest(&self.ledger, &self.clock_sets, |ledger| {
+            ledger.journal.clock_sets()
+        })
+    }
+}
+
+/// What lies behind a lock, or what lay there last where somebody holds it: a disk may be slow.
+fn latest<T>(behind: &Mutex<T>, last: &AtomicU64, of: impl Fn(&T) -> u64) -> u64 {
+    if let Ok(value) = behind.try_lock() {
+        last.store(of(&value), Ordering::Relaxed);
+    }
+    last.load(Ordering::Relaxed)
+}

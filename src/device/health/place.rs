@@ -1,0 +1,150 @@
+//! Where the state file of a device lies: where the configuration says, else where the system
+//! keeps what does not last, so that a full disk does not stop it, else in the state folder.
+//! Both ends ask here: the device that writes it, and `medfocus health`, which looks in all of
+//! these places and takes only what a device on the right state folder wrote.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{FILE, Snapshot};
+use crate::files::{self, Folder};
+use crate::sha256::Sha256;
+
+/// The service manager's folder for what does not last (systemd's RuntimeDirectory).
+const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
+/// The user's (XDG base directories).
+const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// Where a service called medfocus has its own.
+const SERVICE: &str = "/run/medfocus";
+/// Where users have theirs.
+const USERS: &str = "/run/user";
+/// Our folder in the user's.
+const OURS: &str = "medfocus";
+
+/// By what a state folder is known: of its path, so that one file tells of one device.
+pub(super) fn name_of(state: &Path) -> String {
+    let path = state.canonicalize();
+    let path = path.as_deref().unwrap_or(state);
+    let hash = Sha256::of(path.as_os_str().as_bytes());
+    format!("{:016x}", hash.short())
+}
+
+/// Where the device on this state folder writes its state file: where the configuration says,
+/// where that names a place. Makes the folder for it.
+pub fn file_of(named: Option<&Path>, state: &Path) -> PathBuf {
+    if let Some(file) = named {
+        return file.to_owned();
+    }
+    if let Some(folder) = variable(RUNTIME_DIRECTORY) {
+        return folder.join(FILE);
+    }
+    let runtime = variable(XDG_RUNTIME_DIR).and_then(|runtime| {
+        let made = Folder::open(&runtime).and_then(|runtime| runtime.make_folder(OURS, files::OWN));
+        match made {
+            Ok(folder) => Some(folder.path_of(name_in_ours(state))),
+            Err(error) => {
+                log::warn!("the state file goes to the state folder: {error}");
+                None
+            }
+        }
+    });
+    runtime.unwrap_or_else(|| state.join(FILE))
+}
+
+/// Users have several devices, each with a state folder of its own.
+fn name_in_ours(state: &Path) -> String {
+    format!("{}.{FILE}", name_of(state))
+}
+
+/// Where the state file of a device may lie, for whoever did not start it.
+#[derive(Debug)]
+pub struct Places<'a> {
+    state: &'a Path,
+    is_named: bool,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub file: PathBuf,
+    /// Only what a device on this state folder wrote counts.
+    of: String,
+    /// What a device of before wrote here is of that folder; it does not say so itself.
+    is_own: bool,
+    /// A device on any state folder counts, where there is none on this one.
+    is_for_all: bool,
+}
+
+/// How well what lies somewhere answers the question; the greatest is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It is of a device that nobody asked for.
+    OfAnother,
+    /// It is of a service, and old.
+    OldOfService,
+    /// It is of the right device, and old.
+    Old,
+    /// It is of a service at work.
+    OfService,
+    /// It is of the right device, at work.
+    Right,
+}
+
+impl Place {
+    /// What this place says is worth.
+    pub fn standing(&self, snapshot: &Snapshot) -> Standing {
+        let is_right = match &snapshot.state_folder {
+            Some(of) => *of == self.of,
+            None => self.is_own,
+        };
+        match (is_right, snapshot.is_stale()) {
+            (true, false) => Standing::Right,
+            (true, true) => Standing::Old,
+            (false, false) if self.is_for_all => Standing::OfService,
+            (false, true) if self.is_for_all => Standing::OldOfService,
+            (false, _) => Standing::OfAnother,
+        }
+    }
+}
+
+impl<'a> Places<'a> {
+    /// Those of the device on a state folder; where nobody named one, a service's as well,
+    /// wherever it has its own.
+    pub fn of(state: &'a Path, is_named: bool) -> Self {
+        Self { state, is_named }
+    }
+
+    pub(super) fn all(&self) -> Vec<Place> {
+        let place = |file: PathBuf| Place {
+            file,
+            of: name_of(self.state),
+            is_own: false,
+            is_for_all: false,
+        };
+        let services = variable(RUNTIME_DIRECTORY).into_iter();
+        let services = services.chain([PathBuf::from(SERVICE)]);
+        let services = services.map(|folder| Place {
+            is_for_all: !self.is_named,
+            ..place(folder.join(FILE))
+        });
+        let owner = self.state.metadata().map(|about| about.uid());
+        let owner = owner.map(|user| Path::new(USERS).join(user.to_string()));
+        let users = variable(XDG_RUNTIME_DIR).into_iter().chain(owner);
+        let users = users.map(|folder| place(folder.join(OURS).join(name_in_ours(self.state))));
+        let in_state = Place {
+            is_own: true,
+            ..place(self.state.join(FILE))
+        };
+        services.chain(users).chain([in_state]).collect()
+    }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    let value: OsString = std::env::var_os(name)?;
+    // systemd names several with colons between; the first is the device's.
+    let first = value.as_bytes().split(|byte| *byte == b':').next()?;
+    let path = Path::new(std::ffi::OsStr::from_bytes(first));
+    path.is_absolute().then(|| path.to_owned())
+}

@@ -1,0 +1,153 @@
+//! How the device is, at one moment: one [`DeviceStatus`], made by the cases. The state file,
+//! `medfocus health`, `STAT?`, the metrics, the displays, the link and the control socket are
+//! views of it; none of them finds out anything by itself, so that no two can disagree.
+//! Tells of no patient, no image and no path of one.
+
+mod warning;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub(super) use warning::Warned;
+pub use warning::Warning;
+
+use super::counts::Ends;
+use super::device_fault::DeviceFault;
+use super::sinks::Account;
+use crate::bundle::Outline;
+use crate::device_key::PublicKey;
+use crate::journal::{Because, SelfCheck, Verdict};
+
+/// How often what can change by itself (disk, clock, folders) is looked at, and how soon every
+/// channel tells of it.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// What the device does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Condition {
+    /// It tests itself before its first case.
+    Starting,
+    /// Cases are accepted and answered.
+    Ready,
+    /// Cases are accepted and kept; none is answered.
+    Safe,
+    /// The journal cannot be written, or the disk is nearly full.
+    StorageFault,
+    /// It is being switched off.
+    Stopping,
+}
+
+impl Condition {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Ready,
+        Self::Safe,
+        Self::StorageFault,
+        Self::Stopping,
+    ];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Safe => "safe",
+            Self::StorageFault => "storage_fault",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// How the device is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeviceStatus {
+    /// What it does.
+    pub condition: Condition,
+    /// Why no case is answered now; they are accepted and kept.
+    pub fault: Option<Arc<DeviceFault>>,
+    /// Whether the last write to the journal failed, or the disk has hardly any space left.
+    pub storage_fault: bool,
+    /// What needs a person before long, the most urgent first.
+    pub warnings: Vec<Warning>,
+    /// Cases that wait.
+    pub waiting: usize,
+    /// The case that runs.
+    pub running: Option<u64>,
+    /// How long it has been running.
+    pub running_for: Option<Duration>,
+    /// Cases that ended in a finding or refusal, since the state folder was made.
+    pub answered: usize,
+    /// What became of the cases since the device started.
+    pub ends: Ends,
+    /// The last self-test: when, and why.
+    pub tested: Option<(Timestamp, Because)>,
+    /// What it came to.
+    pub checks: Arc<[SelfCheck]>,
+    /// How the sinks stand; the serial link's comes first.
+    pub sinks: Vec<Account>,
+    /// Since the device started.
+    pub uptime: Duration,
+    /// The device's own number.
+    pub device: u64,
+    /// The public half of its key.
+    pub key: PublicKey,
+    /// What answers.
+    pub bundle: Arc<Outline>,
+}
+
+impl DeviceStatus {
+    /// Codes of what needs a person before long, each once.
+    pub fn warning_codes(&self) -> Vec<&str> {
+        let mut codes = Vec::new();
+        for warning in &self.warnings {
+            if !codes.contains(&warning.code.as_str()) {
+                codes.push(warning.code.as_str());
+            }
+        }
+        codes
+    }
+
+    /// Whether the last self-test lets cases be answered; `None` where there was none.
+    pub fn passed(&self) -> Option<bool> {
+        self.tested?;
+        Some(self.checks.iter().all(|c| c.verdict != Verdict::Failed))
+    }
+}
+
+/// What stands, as far as it says what the device does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub is_on: bool,
+    pub storage_fault: bool,
+    pub has_fault: bool,
+    pub is_tested: bool,
+}
+
+impl From<Standing> for Condition {
+    fn from(standing: Standing) -> Self {
+        let Standing {
+            is_on,
+            storage_fault,
+            has_fault,
+            is_tested,
+        } = standing;
+        if !is_on {
+            Self::Stopping
+        } else if storage_fault {
+            Self::StorageFault
+        } else if has_fault {
+            Self::Safe
+        } else if is_tested {
+            Self::Ready
+        } else {
+            Self::Starting
+        }
+    }
+}

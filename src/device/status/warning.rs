@@ -1,0 +1,246 @@
+//! What needs a person before long: a code for scripts, a sentence, and the way out. Whoever
+//! notices something sets it here, under its own name, and takes it away again.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::clock_is_set;
+use crate::device::sinks::Account;
+use crate::journal::{self, SelfCheck};
+
+/// What does not come to an end for so long is away: a share whose server is gone answers
+/// never.
+const HANGS: Duration = Duration::from_secs(10);
+
+/// Something that needs a person before long. Cases are answered all the same, unless the
+/// storage is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable code.
+    pub code: String,
+    /// One sentence that names the place.
+    pub what: String,
+    /// What a person can do about it.
+    #[serde(rename = "cure")]
+    pub help: String,
+}
+
+impl Warning {
+    /// A warning from its three parts.
+    pub fn new(code: &str, what: impl ToString, help: &str) -> Self {
+        Self {
+            code: code.to_owned(),
+            what: what.to_string(),
+            help: help.to_owned(),
+        }
+    }
+
+    /// The disk has hardly any space left.
+    pub(in crate::device) fn disk_full() -> Self {
+        Self::new(
+            "disk_full",
+            "the disk of the state folder is nearly full: no new case is accepted",
+            "make room on the disk of the state folder, or use a larger one",
+        )
+    }
+
+    /// The last write to the journal failed.
+    pub(in crate::device) fn journal_unwritable() -> Self {
+        Self::new(
+            "journal_unwritable",
+            "the journal could not be written or read",
+            "see in the log why, and check the disk that the state folder lies on",
+        )
+    }
+
+    fn clock_unset(now: Timestamp) -> Self {
+        Self::new(
+            "clock_unset",
+            format!("the clock shows {now:.0}: it was never set"),
+            "set it, or give the board a battery: order is kept all the same, times are not",
+        )
+    }
+
+    /// A folder of images is not there, or does not answer.
+    pub(in crate::device) fn folder_away(folder: &str, why: &str) -> Self {
+        Self::new(
+            "folder_away",
+            format!("{folder}: {why}"),
+            "plug in what the folder lies on, or mend the network: the device waits for it",
+        )
+    }
+
+    /// A folder of images, or a file in it, cannot be read.
+    pub(in crate::device) fn folder_unreadable(folder: &str, why: &str) -> Self {
+        Self::new(
+            "folder_unreadable",
+            format!("{folder}: {why}"),
+            "give the device's user the right to read the folder and what lies in it",
+        )
+    }
+
+    /// What was answered cannot be moved out of a folder of images.
+    pub(in crate::device) fn folder_unwritable(folder: &str, why: &str) -> Self {
+        Self::new(
+            "folder_unwritable",
+            format!("{folder}: {why}"),
+            "give the device's user the right to write in the folder",
+        )
+    }
+
+    /// The journal is not as the device left it.
+    pub(in crate::device) fn of_journal(how: journal::How) -> Self {
+        Self::new(how.code(), how.what(), journal::CURE)
+    }
+
+    /// Images that sinks need will have to go before long.
+    pub(in crate::device) fn images_short() -> Self {
+        Self::new(
+            "images_short",
+            "images that sinks need will have to go before long",
+            "see to the sinks that are away: images that they need will go",
+        )
+    }
+
+    /// An image found no space in the store of late.
+    pub(in crate::device) fn store_full() -> Self {
+        Self::new(
+            "store_full",
+            "the store of images is full",
+            "wait for cases to end, and see in the log or journal which source sends so many",
+        )
+    }
+
+    /// A DICOM sender found no space in the inbox of late.
+    pub(in crate::device) fn inbox_full() -> Self {
+        Self::new(
+            "inbox_full",
+            "the inbox of DICOM images is full",
+            "see in the log which DICOM sender found the inbox full, and why cases wait",
+        )
+    }
+
+    /// A received image cannot become a case.
+    pub(in crate::device) fn inbox_held() -> Self {
+        Self::new(
+            "inbox_held",
+            "a received DICOM image cannot become a case",
+            "a received DICOM image cannot become a case: see the log and medfocus journal verify",
+        )
+    }
+
+    /// The last try of a sink failed.
+    pub(in crate::device) fn of_sink(account: &Account) -> Option<Self> {
+        let error = account.delivery_error?;
+        let name = &account.name;
+        Some(Self::new(
+            &format!("sink_{name}"),
+            format!("{name} owes {} cases: {error}", account.owed),
+            "see in the log what is at the other end; what it owes is kept and tried again",
+        ))
+    }
+}
+
+impl From<&SelfCheck> for Warning {
+    fn from(check: &SelfCheck) -> Self {
+        Self::new(&check.name, &check.what, &check.help)
+    }
+}
+
+/// Warnings by who set them.
+#[derive(Debug, Default)]
+pub(in crate::device) struct Warned {
+    set: BTreeMap<String, Vec<Warning>>,
+    /// Folders that are being looked into, and since when nothing came of it.
+    busy: BTreeMap<String, Instant>,
+}
+
+impl Warned {
+    /// From now on these are what `who` warns of.
+    pub fn set(&mut self, who: &str, warnings: Vec<Warning>) {
+        if warnings.is_empty() {
+            self.set.remove(who);
+        } else {
+            self.set.insert(who.to_owned(), warnings);
+        }
+    }
+
+    /// A folder is being looked into, and something came of it just now.
+    pub fn begin(&mut self, folder: &str, now: Instant) {
+        self.busy.insert(folder.to_owned(), now);
+    }
+
+    /// Looking into a folder came to its end.
+    pub fn end(&mut self, folder: &str) {
+        self.busy.remove(folder);
+    }
+
+    /// All of them at this moment, as the clock and the wall's clock show it.
+    pub fn all(&self, now: Instant, clock: Timestamp) -> Vec<Warning> {
+        let unset = (!clock_is_set(clock)).then(|| Warning::clock_unset(clock));
+        let silent = |since: &Instant| now.saturating_duration_since(*since);
+        let hangs = self.busy.iter().filter(|(_, since)| silent(since) >= HANGS);
+        let hangs = hangs.map(|(folder, _)| {
+            Warning::folder_away(
+                folder,
+                "it does not answer, as a share whose server is gone",
+            )
+        });
+        let set = self.set.iter().filter(|(who, _)| {
+            let since = self.busy.get(*who);
+            since.is_none_or(|since| silent(since) < HANGS)
+        });
+        let set = set.flat_map(|(_, warnings)| warnings.iter().cloned());
+        unset.into_iter().chain(hangs).chain(set).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: &str = "2026-11-26T00:00:00Z";
+
+    fn codes(warned: &Warned, now: Instant, clock: &str) -> Vec<String> {
+        let all = warned.all(now, clock.parse().unwrap());
+        all.into_iter().map(|warning| warning.code).collect()
+    }
+
+    #[test]
+    fn what_is_set_stands_until_it_is_taken_away() {
+        let (mut warned, now) = (Warned::default(), Instant::now());
+        assert_eq!(codes(&warned, now, SET), [""; 0]);
+        warned.set("/in", vec![Warning::folder_unreadable("/in", "denied")]);
+        warned.set("dicom", vec![Warning::inbox_full(), Warning::inbox_held()]);
+        let all = ["folder_unreadable", "inbox_full", "inbox_held"];
+        assert_eq!(codes(&warned, now, SET), all);
+        warned.set("dicom", vec![Warning::inbox_held()]);
+        warned.set("/in", Vec::new());
+        assert_eq!(codes(&warned, now, SET), ["inbox_held"]);
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_warned_of_by_itself() {
+        let (warned, now) = (Warned::default(), Instant::now());
+        assert_eq!(codes(&warned, now, "1970-01-01T00:00:09Z"), ["clock_unset"]);
+        assert_eq!(codes(&warned, now, SET), [""; 0]);
+    }
+
+    #[test]
+    fn a_folder_that_does_not_answer_is_away_whatever_was_known_of_it() {
+        let (mut warned, now) = (Warned::default(), Instant::now());
+        warned.set("/in", vec![Warning::folder_unreadable("/in", "denied")]);
+        warned.begin("/in", now);
+        assert_eq!(codes(&warned, now, SET), ["folder_unreadable"]);
+        let later = now + HANGS;
+        assert_eq!(codes(&warned, later, SET), ["folder_away"]);
+        // Something came of it.
+        warned.begin("/in", later);
+        assert_eq!(codes(&warned, later, SET), ["folder_unreadable"]);
+        warned.end("/in");
+        assert_eq!(codes(&warned, later + HANGS, SET), ["folder_unreadable"]);
+    }
+}
