@@ -244,8 +244,10 @@ impl Desk<'_> {
         let Some(Pending { asked, case }) = pending.pop_front() else {
             return Ok(());
         };
+        // At first only a look: what the device says of itself is told at once.
+        let mut patience = 0;
         loop {
-            let waited = match self.control.wait(case, LOOK) {
+            let waited = match self.control.wait(case, patience) {
                 Ok(Ok(waited)) => waited,
                 Ok(Err(refused)) => return self.refused(&asked.name(), refused),
                 Err(ClientError::TimeIsUp { seconds, .. }) => {
@@ -260,6 +262,7 @@ impl Desk<'_> {
                 self.bar.inc(1);
                 return self.ended(&asked, waited);
             }
+            patience = LOOK;
         }
     }
 
