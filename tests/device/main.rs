@@ -35,6 +35,7 @@ mod settled;
 mod shown;
 mod sinks;
 mod socket;
+mod status;
 mod supervision;
 mod upgrade;
 mod worker;

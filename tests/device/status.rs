@@ -3,18 +3,16 @@
 //! display, the control socket, and by the clients of socket and line.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::cable::{Cable as LinkCable, GOOD};
-use common::console::Cable;
-use common::device::{Device, PATIENCE};
-use common::{copy_of_starter, phantom, root, starter};
+use crate::common::cable::{Cable as LinkCable, GOOD};
+use crate::common::console::Cable;
+use crate::common::device::{Device, PATIENCE};
+use crate::common::{copy_of_starter, phantom, root, starter};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use firmware_host::screens::{
     self, Canvas, Language, Page, Painter, Panel, Screen, lay_out, words,
