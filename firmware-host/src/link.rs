@@ -6,7 +6,13 @@
 //! acknowledged in time is sent again, in smaller pieces where the line is bad: each piece
 //! is a frame that must come through whole. Nothing here waits, reads a clock or allocates.
 
-use crate::wire::{DATA_LENGTH, Packet};
+mod receiver;
+mod ring;
+mod sender;
+
+use crate::wire::Packet;
+use receiver::Receiver;
+use sender::Sender;
 
 /// Bytes that may be on the way in each direction, and each end's memory for them.
 pub const WINDOW: usize = 4096;
@@ -32,15 +38,6 @@ const FRAME_OVERHEAD: usize = 15;
 
 /// The time that adapters, drivers and programs add to the line's own.
 const ADAPTERS: Millis = 60;
-
-/// The smallest piece, for lines that lose one byte in ten.
-const SMALLEST: usize = 8;
-
-/// Pieces that must come through before the line counts as good.
-const CALM: u32 = 32;
-
-/// Acknowledgements of the same byte that say that its piece was lost, as TCP has it.
-const REPEATED: u8 = 3;
 
 /// Which end this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,242 +299,6 @@ impl Endpoint {
         self.owes_opened = false;
         self.owes_reset = false;
         self.owes_close = false;
-    }
-}
-
-/// Bytes by their sequence number.
-#[derive(Debug)]
-struct Ring {
-    bytes: [u8; WINDOW],
-}
-
-impl Ring {
-    fn at(sequence: u16) -> usize {
-        usize::from(sequence) % WINDOW
-    }
-
-    /// At most `length` bytes from `sequence` on: fewer where the ring ends.
-    fn slice(&self, sequence: u16, length: usize) -> &[u8] {
-        let at = Self::at(sequence);
-        &self.bytes[at..WINDOW.min(at + length)]
-    }
-
-    fn put(&mut self, sequence: u16, byte: u8) {
-        self.bytes[Self::at(sequence)] = byte;
-    }
-}
-
-/// The stream that goes out: `base <= next <= sent <= written`, modulo 65536.
-#[derive(Debug)]
-struct Sender {
-    ring: Ring,
-    /// First byte that was not acknowledged.
-    base: u16,
-    /// Next byte to send or to send again.
-    next: u16,
-    /// First byte that was never sent.
-    sent: u16,
-    /// First byte that was never written.
-    written: u16,
-    /// Bytes of a piece.
-    piece: usize,
-    /// When `base` moved, or was sent.
-    since: Millis,
-    /// Times that patience ended since `base` moved.
-    timeouts: u32,
-    repeated: u8,
-    /// The piece at `base` is to be sent again, alone.
-    alone: bool,
-    /// Pieces acknowledged since one was lost.
-    calm: u32,
-}
-
-struct Piece {
-    sequence: u16,
-    length: usize,
-    again: bool,
-}
-
-impl Sender {
-    const fn new() -> Self {
-        Self {
-            ring: Ring { bytes: [0; WINDOW] },
-            base: 0,
-            next: 0,
-            sent: 0,
-            written: 0,
-            piece: DATA_LENGTH,
-            since: 0,
-            timeouts: 0,
-            repeated: 0,
-            alone: false,
-            calm: CALM,
-        }
-    }
-
-    fn room(&self) -> usize {
-        WINDOW - usize::from(self.written.wrapping_sub(self.base))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.room());
-        for &byte in &bytes[..count] {
-            self.ring.put(self.written, byte);
-            self.written = self.written.wrapping_add(1);
-        }
-        count
-    }
-
-    /// False where the number is none of this stream.
-    fn acknowledged(&mut self, sequence: u16, now: Millis) -> bool {
-        let flying = self.sent.wrapping_sub(self.base);
-        let moved = sequence.wrapping_sub(self.base);
-        if moved > flying {
-            // An old one that was overtaken cannot be: the line keeps the order.
-            return false;
-        }
-        if moved == 0 {
-            self.repeat(flying);
-            return true;
-        }
-        // What is sent again need not be sent past what just came through.
-        if self.next.wrapping_sub(self.base) < moved {
-            self.next = sequence;
-        }
-        self.base = sequence;
-        (self.since, self.timeouts, self.repeated) = (now, 0, 0);
-        self.alone = false;
-        self.calm += usize::from(moved).div_ceil(self.piece) as u32;
-        if self.calm >= 2 * CALM && self.piece < DATA_LENGTH {
-            self.piece = (2 * self.piece).min(DATA_LENGTH);
-            self.calm = CALM;
-        }
-        true
-    }
-
-    fn repeat(&mut self, flying: u16) {
-        if flying == 0 {
-            return;
-        }
-        self.repeated = self.repeated.saturating_add(1);
-        if self.repeated == REPEATED {
-            self.alone = true;
-            self.lost();
-        }
-    }
-
-    /// A second loss within a few pieces says that the pieces are too large for the line.
-    fn lost(&mut self) {
-        if self.calm < CALM {
-            self.piece = (self.piece / 2).max(SMALLEST);
-        }
-        self.calm = 0;
-    }
-
-    fn next_piece(&mut self, now: Millis, patience: Millis) -> Option<Piece> {
-        let flying = self.sent != self.base;
-        if flying && now.saturating_sub(self.since) >= patience {
-            self.timeout(now);
-        }
-        if core::mem::take(&mut self.alone) {
-            return Some(self.piece_from(self.base, self.sent));
-        }
-        if self.next != self.sent {
-            let piece = self.piece_from(self.next, self.sent);
-            self.next = self.next.wrapping_add(piece.length as u16);
-            return Some(piece);
-        }
-        if self.sent == self.written {
-            return None;
-        }
-        if !flying {
-            self.since = now;
-        }
-        let piece = self.piece_from(self.sent, self.written);
-        self.sent = self.sent.wrapping_add(piece.length as u16);
-        self.next = self.sent;
-        Some(Piece {
-            again: false,
-            ..piece
-        })
-    }
-
-    fn timeout(&mut self, now: Millis) {
-        self.since = now;
-        self.timeouts += 1;
-        // The other end may only be slow: ask with one piece before sending everything.
-        if self.calm >= CALM && self.timeouts == 1 {
-            self.alone = true;
-        } else {
-            self.next = self.base;
-            self.lost();
-        }
-    }
-
-    fn piece_from(&self, sequence: u16, end: u16) -> Piece {
-        let there = usize::from(end.wrapping_sub(sequence)).min(self.piece);
-        Piece {
-            sequence,
-            length: self.ring.slice(sequence, there).len(),
-            again: true,
-        }
-    }
-}
-
-/// The stream that comes in.
-#[derive(Debug)]
-struct Receiver {
-    ring: Ring,
-    /// Which bytes of the ring came and were not taken, one bit each.
-    came: [u8; WINDOW / 8],
-    /// First byte that the reader has not taken.
-    taken: u16,
-    owes_ack: bool,
-}
-
-impl Receiver {
-    const fn new() -> Self {
-        Self {
-            ring: Ring { bytes: [0; WINDOW] },
-            came: [0; WINDOW / 8],
-            taken: 0,
-            owes_ack: false,
-        }
-    }
-
-    fn has(&self, sequence: u16) -> bool {
-        let at = Ring::at(sequence);
-        self.came[at / 8] & (1 << (at % 8)) != 0
-    }
-
-    /// Keeps what lies in the window; what was taken before is only acknowledged again.
-    fn take(&mut self, sequence: u16, bytes: &[u8]) {
-        self.owes_ack = true;
-        let mut at = sequence;
-        for &byte in bytes {
-            if usize::from(at.wrapping_sub(self.taken)) < WINDOW && !self.has(at) {
-                self.ring.put(at, byte);
-                let bit = Ring::at(at);
-                self.came[bit / 8] |= 1 << (bit % 8);
-            }
-            at = at.wrapping_add(1);
-        }
-    }
-
-    fn read(&mut self, out: &mut [u8]) -> usize {
-        let mut count = 0;
-        for place in out {
-            if !self.has(self.taken) {
-                break;
-            }
-            let at = Ring::at(self.taken);
-            *place = self.ring.bytes[at];
-            self.came[at / 8] &= !(1 << (at % 8));
-            self.taken = self.taken.wrapping_add(1);
-            count += 1;
-        }
-        self.owes_ack |= count > 0;
-        count
     }
 }
 

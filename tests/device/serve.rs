@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::common::console::Cable;
 use crate::common::device::Device;
+#[cfg(target_os = "linux")]
+use crate::common::hold::Hold;
 use crate::common::{phantom, root};
 use serde_json::Value;
 
@@ -181,6 +183,9 @@ fn what_was_accepted_is_answered_after_the_power_failed() {
     let body = |line: &str| line.split_once(' ').map(|(_, rest)| rest.to_owned());
     assert_eq!(body(&first), body(&last), "the same image, the same answer");
     assert_eq!(cable.wait_for_end("13"), "13 finding");
+    // None of them ends before they are dropped, however slow the asking is.
+    #[cfg(target_os = "linux")]
+    let _hold = Hold::worker(&device);
     for case in 14..=20 {
         assert_eq!(cable.ask(&format!("CASE:RUN {path}")), case.to_string());
     }

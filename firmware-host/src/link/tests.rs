@@ -1,6 +1,7 @@
 //! Two ends over a line with a clock of its own that loses and spoils bytes.
 
 use super::*;
+use crate::wire::DATA_LENGTH;
 use crate::wire::{Run, Splitter, pack};
 use proptest::prelude::*;
 use std::vec::Vec;

@@ -7,6 +7,7 @@
 //! file's name and writes nothing but its answer, of which nothing is believed that does not
 //! fit together.
 
+mod answer;
 mod child;
 
 use std::fmt;
@@ -22,12 +23,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 
-use super::read::{MAX_DECODED_BYTES, MAX_SIDE, MIN_SIDE, too_hard};
-use super::{FrameChoice, Image, ImageMetadata, Origin, Pixels};
+use super::read::{MAX_DECODED_BYTES, too_hard};
+use super::{FrameChoice, Image};
 use crate::finding::{Refusal, RefusalCode};
 use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
+
+use answer::{Head, understand};
 
 pub use child::{decode_as_child, decode_as_child_by};
 
@@ -87,20 +89,6 @@ pub fn isolate(program: &Path) {
 
 pub(super) fn program() -> Option<&'static Path> {
     PROGRAM.get().map(PathBuf::as_path)
-}
-
-/// The line that a child writes before the pixels.
-#[derive(Serialize, Deserialize)]
-enum Head {
-    Image {
-        width: u32,
-        height: u32,
-        is_rgb: bool,
-        said: Box<ImageMetadata>,
-        sha256: String,
-        origin: Option<Box<Origin>>,
-    },
-    Refusal(Refusal),
 }
 
 /// What came of a child, and what it cost.
@@ -299,87 +287,6 @@ fn hear(
     }
 }
 
-/// The child's answer; `None` where it did not finish its sentence, or says what cannot be.
-fn understand(mut bytes: Vec<u8>, name: &str) -> Option<Result<Image, Refusal>> {
-    let end = bytes.iter().position(|&byte| byte == b'\n')?;
-    let head = serde_json::from_slice(&bytes[..end]).ok()?;
-    match head {
-        Head::Refusal(refusal) => {
-            let message = refusal
-                .message
-                .strip_prefix(NAME)
-                .map_or_else(|| refusal.message.clone(), |rest| format!("{name}{rest}"));
-            let message = message.chars().take(LONGEST_MESSAGE).collect();
-            Some(Err(Refusal { message, ..refusal }))
-        }
-        Head::Image {
-            width,
-            height,
-            is_rgb,
-            said,
-            sha256,
-            origin,
-        } => {
-            bytes.drain(..=end);
-            let pixels = if is_rgb {
-                Pixels::Rgb(bytes)
-            } else {
-                Pixels::Luma(bytes)
-            };
-            let image = Image {
-                width,
-                height,
-                pixels,
-                metadata: *said,
-                sha256,
-                origin,
-            };
-            (is_whole(&image) && is_short(&image.metadata)).then_some(Ok(image))
-        }
-    }
-}
-
-/// As much of a refusal's message as is told of.
-const LONGEST_MESSAGE: usize = 1024;
-
-/// Whether what a file says of itself is as short as a decoder's words are: it goes into the
-/// journal and over serial lines.
-fn is_short(said: &ImageMetadata) -> bool {
-    let words = [
-        &said.modality,
-        &said.body_part,
-        &said.view,
-        &said.laterality,
-        &said.coded.body_part,
-        &said.coded.view,
-        &said.coded.laterality,
-        &said.window,
-    ];
-    let is_short = |text: &String| text.chars().count() <= LONGEST_MESSAGE;
-    words.into_iter().flatten().chain(&said.notes).all(is_short) && said.notes.len() <= MOST_NOTES
-}
-
-/// More notes than any file is worth.
-const MOST_NOTES: usize = 64;
-
-/// Whether sizes, pixels and region fit together, as a decoder's always do.
-fn is_whole(image: &Image) -> bool {
-    let (width, height) = (image.width, image.height);
-    let (bytes, channels) = match &image.pixels {
-        Pixels::Luma(bytes) => (bytes, 1),
-        Pixels::Rgb(bytes) => (bytes, 3),
-    };
-    let side = MIN_SIDE..=MAX_SIDE;
-    let lies_within = |[x, y, w, h]: [u32; 4]| {
-        let ends = |from: u32, size: u32, most| from.checked_add(size).is_some_and(|to| to <= most);
-        w > 0 && h > 0 && ends(x, w, width) && ends(y, h, height)
-    };
-    side.contains(&width)
-        && side.contains(&height)
-        && bytes.len() as u64 == u64::from(width) * u64::from(height) * channels
-        && image.metadata.region.is_none_or(lies_within)
-}
-
 /// Why a child ended without an answer.
 fn ended(name: &str, status: Option<ExitStatus>) -> Refusal {
     let signal = status.and_then(|status| status.signal());
@@ -410,98 +317,4 @@ fn fault(name: &str, why: &str) -> Refusal {
         format!("{name}: {why}"),
         "check memory and processes of this device, and try again",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
-        let mut bytes = format!("{head}\n").into_bytes();
-        bytes.resize(bytes.len() + pixels, 7);
-        understand(bytes, "a.png")
-    }
-
-    fn image(width: u64, height: u64, is_rgb: bool, region: &str) -> String {
-        let said = serde_json::to_string(&ImageMetadata::default()).unwrap();
-        let said = said.replace(r#""region":null"#, &format!(r#""region":{region}"#));
-        format!(
-            r#"{{"Image":{{"width":{width},"height":{height},"is_rgb":{is_rgb},"said":{said},"sha256":"","origin":null}}}}"#
-        )
-    }
-
-    #[test]
-    fn what_does_not_fit_together_is_not_believed() {
-        struct Case(&'static str, String, usize, bool);
-        let side = u64::from(MIN_SIDE);
-        let area = (side * side) as usize;
-        // 3 * (2^32 - 1)^2 is 3 more than 2^64 * 3 - 2^33 * 3: it must not be counted in 64 bits.
-        let most = u64::from(u32::MAX);
-        for Case(what, head, pixels, is_believed) in [
-            Case("luma", image(side, side, false, "null"), area, true),
-            Case("RGB", image(side, side, true, "null"), 3 * area, true),
-            Case(
-                "its region",
-                image(side, side, false, "[0,0,1,1]"),
-                area,
-                true,
-            ),
-            Case("too few", image(side, side, false, "null"), area - 1, false),
-            Case(
-                "too many",
-                image(side, side, false, "null"),
-                area + 1,
-                false,
-            ),
-            Case(
-                "other colours",
-                image(side, side, true, "null"),
-                area,
-                false,
-            ),
-            Case("too small", image(1, 1, false, "null"), 1, false),
-            Case(
-                "as large as numbers go",
-                image(most, most, true, "null"),
-                3,
-                false,
-            ),
-            Case(
-                "too long a side",
-                image(u64::from(MAX_SIDE) + 1, side, false, "null"),
-                0,
-                false,
-            ),
-            Case("no side", image(0, 0, false, "null"), 0, false),
-            Case(
-                "region outside",
-                image(side, side, false, "[1,1,99999,1]"),
-                area,
-                false,
-            ),
-            Case(
-                "region beyond",
-                image(side, side, false, "[4294967295,0,1,1]"),
-                area,
-                false,
-            ),
-            Case(
-                "region of nothing",
-                image(side, side, false, "[0,0,0,1]"),
-                area,
-                false,
-            ),
-            Case("no sentence", "{".to_owned(), 0, false),
-        ] {
-            assert_eq!(heard(&head, pixels).is_some(), is_believed, "{what}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_names_the_file_that_the_child_was_not_told() {
-        let refusal = fault(NAME, "why");
-        let head = serde_json::to_string(&Head::Refusal(refusal)).unwrap();
-        let said = heard(&head, 0).unwrap().unwrap_err();
-        assert_eq!(said.message, "a.png: why");
-    }
 }

@@ -1,0 +1,107 @@
+//! A decoder's answer: how it is written, and which of it is believed. The decoder has read what
+//! others sent and may have been taken over, so sizes, pixels and words must fit together.
+
+use serde::{Deserialize, Serialize};
+
+use super::NAME;
+use crate::finding::Refusal;
+use crate::image::read::{MAX_SIDE, MIN_SIDE};
+use crate::image::{Image, ImageMetadata, Origin, Pixels};
+
+/// The line that a child writes before the pixels.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Head {
+    Image {
+        width: u32,
+        height: u32,
+        is_rgb: bool,
+        said: Box<ImageMetadata>,
+        sha256: String,
+        origin: Option<Box<Origin>>,
+    },
+    Refusal(Refusal),
+}
+
+/// The child's answer; `None` where it did not finish its sentence, or says what cannot be.
+pub(super) fn understand(mut bytes: Vec<u8>, name: &str) -> Option<Result<Image, Refusal>> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    let head = serde_json::from_slice(&bytes[..end]).ok()?;
+    match head {
+        Head::Refusal(refusal) => {
+            let message = refusal
+                .message
+                .strip_prefix(NAME)
+                .map_or_else(|| refusal.message.clone(), |rest| format!("{name}{rest}"));
+            let message = message.chars().take(LONGEST_MESSAGE).collect();
+            Some(Err(Refusal { message, ..refusal }))
+        }
+        Head::Image {
+            width,
+            height,
+            is_rgb,
+            said,
+            sha256,
+            origin,
+        } => {
+            bytes.drain(..=end);
+            let pixels = if is_rgb {
+                Pixels::Rgb(bytes)
+            } else {
+                Pixels::Luma(bytes)
+            };
+            let image = Image {
+                width,
+                height,
+                pixels,
+                metadata: *said,
+                sha256,
+                origin,
+            };
+            (is_whole(&image) && is_short(&image.metadata)).then_some(Ok(image))
+        }
+    }
+}
+
+/// As much of a refusal's message as is told of.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// Whether what a file says of itself is as short as a decoder's words are: it goes into the
+/// journal and over serial lines.
+fn is_short(said: &ImageMetadata) -> bool {
+    let words = [
+        &said.modality,
+        &said.body_part,
+        &said.view,
+        &said.laterality,
+        &said.coded.body_part,
+        &said.coded.view,
+        &said.coded.laterality,
+        &said.window,
+    ];
+    let is_short = |text: &String| text.chars().count() <= LONGEST_MESSAGE;
+    words.into_iter().flatten().chain(&said.notes).all(is_short) && said.notes.len() <= MOST_NOTES
+}
+
+/// More notes than any file is worth.
+const MOST_NOTES: usize = 64;
+
+/// Whether sizes, pixels and region fit together, as a decoder's always do.
+fn is_whole(image: &Image) -> bool {
+    let (width, height) = (image.width, image.height);
+    let (bytes, channels) = match &image.pixels {
+        Pixels::Luma(bytes) => (bytes, 1),
+        Pixels::Rgb(bytes) => (bytes, 3),
+    };
+    let side = MIN_SIDE..=MAX_SIDE;
+    let lies_within = |[x, y, w, h]: [u32; 4]| {
+        let ends = |from: u32, size: u32, most| from.checked_add(size).is_some_and(|to| to <= most);
+        w > 0 && h > 0 && ends(x, w, width) && ends(y, h, height)
+    };
+    side.contains(&width)
+        && side.contains(&height)
+        && bytes.len() as u64 == u64::from(width) * u64::from(height) * channels
+        && image.metadata.region.is_none_or(lies_within)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use super::super::fault;
+use super::*;
+
+fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
+    let mut bytes = format!("{head}\n").into_bytes();
+    bytes.resize(bytes.len() + pixels, 7);
+    understand(bytes, "a.png")
+}
+
+fn image(width: u64, height: u64, is_rgb: bool, region: &str) -> String {
+    let said = serde_json::to_string(&ImageMetadata::default()).unwrap();
+    let said = said.replace(r#""region":null"#, &format!(r#""region":{region}"#));
+    format!(
+        r#"{{"Image":{{"width":{width},"height":{height},"is_rgb":{is_rgb},"said":{said},"sha256":"","origin":null}}}}"#
+    )
+}
+
+#[test]
+fn what_does_not_fit_together_is_not_believed() {
+    struct Case(&'static str, String, usize, bool);
+    let side = u64::from(MIN_SIDE);
+    let area = (side * side) as usize;
+    // 3 * (2^32 - 1)^2 is 3 more than 2^64 * 3 - 2^33 * 3: it must not be counted in 64 bits.
+    let most = u64::from(u32::MAX);
+    for Case(what, head, pixels, is_believed) in [
+        Case("luma", image(side, side, false, "null"), area, true),
+        Case("RGB", image(side, side, true, "null"), 3 * area, true),
+        Case(
+            "its region",
+            image(side, side, false, "[0,0,1,1]"),
+            area,
+            true,
+        ),
+        Case("too few", image(side, side, false, "null"), area - 1, false),
+        Case(
+            "too many",
+            image(side, side, false, "null"),
+            area + 1,
+            false,
+        ),
+        Case(
+            "other colours",
+            image(side, side, true, "null"),
+            area,
+            false,
+        ),
+        Case("too small", image(1, 1, false, "null"), 1, false),
+        Case(
+            "as large as numbers go",
+            image(most, most, true, "null"),
+            3,
+            false,
+        ),
+        Case(
+            "too long a side",
+            image(u64::from(MAX_SIDE) + 1, side, false, "null"),
+            0,
+            false,
+        ),
+        Case("no side", image(0, 0, false, "null"), 0, false),
+        Case(
+            "region outside",
+            image(side, side, false, "[1,1,99999,1]"),
+            area,
+            false,
+        ),
+        Case(
+            "region beyond",
+            image(side, side, false, "[4294967295,0,1,1]"),
+            area,
+            false,
+        ),
+        Case(
+            "region of nothing",
+            image(side, side, false, "[0,0,0,1]"),
+            area,
+            false,
+        ),
+        Case("no sentence", "{".to_owned(), 0, false),
+    ] {
+        assert_eq!(heard(&head, pixels).is_some(), is_believed, "{what}");
+    }
+}
+
+#[test]
+fn a_refusal_names_the_file_that_the_child_was_not_told() {
+    let refusal = fault(NAME, "why");
+    let head = serde_json::to_string(&Head::Refusal(refusal)).unwrap();
+    let said = heard(&head, 0).unwrap().unwrap_err();
+    assert_eq!(said.message, "a.png: why");
+}
