@@ -6,10 +6,11 @@ use std::io::BufRead;
 use std::path::Path;
 
 use medfocus::bundle::{self, Bundle};
+use medfocus::engine::Engine;
 use medfocus::{image, pipeline};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let bundle = Bundle::load(&bundle::find()?)?;
+    let bundle = Bundle::load(&bundle::find()?, &Engine::default())?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let (exam, file) = line.split_once(' ').ok_or("a line is EXAM FILE")?;

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use medfocus::bundle::Bundle;
+use medfocus::engine::Engine;
 use medfocus::{gate, image};
 
 fn main() -> Result<()> {
     let bundle = std::env::args()
         .nth(1)
         .context("usage: layout_measures BUNDLE")?;
-    let bundle = Bundle::load(Path::new(&bundle))?;
+    let bundle = Bundle::load(Path::new(&bundle), &Engine::default())?;
     let spec = bundle.manifest.gate.as_ref().and_then(|gate| gate.film);
     let spec = spec.context("the bundle's gate looks for no film")?;
     for file in std::io::stdin().lock().lines() {

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use medfocus::bundle::Bundle;
-use medfocus::engine::Tensor;
+use medfocus::engine::{Engine, Tensor};
 use medfocus::focus::{DecodedMask, Mask, Style};
 use medfocus::image::{self, Image, Pixels, UnitBox};
 use medfocus::pipeline::{self, Overrides, Timings};
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let bundle = arguments
         .next()
         .context("usage: readings BUNDLE [STYLE...]")?;
-    let bundle = Bundle::load(Path::new(&bundle))?;
+    let bundle = Bundle::load(Path::new(&bundle), &Engine::default())?;
     let mut words: Vec<String> = arguments.collect();
     if words.is_empty() {
         words.push(bundle.manifest.focus.style.word().to_owned());

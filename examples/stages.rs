@@ -11,14 +11,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use medfocus::bundle::Bundle;
-use medfocus::engine::{Graph, Tensor};
+use medfocus::engine::{Engine, Graph, Tensor};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let bundle = arguments.next().context("usage: stages BUNDLE FILE...")?;
-    let bundle = Bundle::load(Path::new(&bundle))?;
+    let bundle = Bundle::load(Path::new(&bundle), &Engine::default())?;
     for file in arguments {
         let bytes = std::fs::read(&file).with_context(|| file.clone())?;
         let outputs =

@@ -32,7 +32,8 @@
 //! | [`client`] | `link`, `submit`: who sends images to a device and takes its answers |
 //! | [`device`] | `serve`: consoles, and the cases they ask for |
 //!
-//! `image`, `engine`, `triage` and `journal` never name each other. What both ends of a
+//! [`engine`] is a crate of its own, `medfocus-engine` in `src/engine`, so that it can name
+//! nothing else here. `image`, `engine`, `triage` and `journal` never name each other. What both ends of a
 //! serial line share lies in the crate `firmware-host`.
 
 // A library has no terminal: what is said leaves by a return value or the log.
@@ -43,7 +44,6 @@ pub mod client;
 pub mod control;
 pub mod device;
 pub mod device_key;
-pub mod engine;
 pub mod enroll;
 pub mod files;
 pub mod finding;
@@ -62,3 +62,5 @@ pub mod self_test;
 pub mod sha256;
 pub mod shown;
 pub mod triage;
+
+pub use medfocus_engine as engine;

@@ -72,7 +72,7 @@ impl From<EngineError> for Stopped {
             EngineError::Budget { .. } => Self::Refused(Refusal::new(
                 RefusalCode::Budget,
                 error.to_string(),
-                error.cure(),
+                error.help(),
             )),
             error => Self::Engine(error),
         }

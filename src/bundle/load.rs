@@ -6,7 +6,7 @@ use super::prepare::Prepared;
 use super::trust::{Older, Release, Signed, Trust};
 use super::verify::verify_but;
 use super::{BundleError, Checked, ExamSpec, KnownAnswers, Manifest};
-use crate::engine::{EngineError, Expected, Graph, PreparedKey, Side};
+use crate::engine::{Engine, EngineError, Expected, Graph, PreparedKey, Side};
 use crate::finding::BundleId;
 use crate::gate::{Layout, Layouts, layout};
 use crate::image::Canvas;
@@ -56,12 +56,12 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Verifies and loads the bundle in `folder`, whoever made it.
+    /// Verifies and loads the bundle in `folder`, whoever made it, to run on this engine.
     ///
     /// # Errors
     /// [`BundleError`], which names the file.
-    pub fn load(folder: &Path) -> Result<Self, BundleError> {
-        Self::load_trusted(folder, &Trust::default(), None)
+    pub fn load(folder: &Path, engine: &Engine) -> Result<Self, BundleError> {
+        Self::load_trusted(folder, &Trust::default(), None, engine)
     }
 
     /// The same, of a bundle whose maker must be trusted. With the key of the device, a graph
@@ -75,8 +75,9 @@ impl Bundle {
         folder: &Path,
         trust: &Trust,
         key: Option<&PreparedKey>,
+        engine: &Engine,
     ) -> Result<Self, BundleError> {
-        let mut prepared = Prepared::beside(folder, key);
+        let mut prepared = Prepared::beside(folder, key, engine);
         let checked = verify_but(folder, trust, &mut |manifest, file, files| {
             manifest.graphs().contains(&file) && prepared.open(file, files, &manifest.files[file])
         })?;
@@ -206,6 +207,11 @@ impl Bundle {
         kinds
             .filter_map(|kind| models.of(&kind.name, &measures))
             .collect()
+    }
+
+    /// What its graphs run on.
+    pub fn engine(&self) -> &Engine {
+        self.image_encoder.engine()
     }
 
     /// Which release it is, and whose.

@@ -267,7 +267,7 @@ impl BundleError {
             Self::Manifest { .. } => "use a bundle made for this version of medfocus",
             Self::Unwritable { .. } => "check the folder, the right to write and the space left",
             Self::Unlisted { .. } => "remove the file, or make the bundle again with it",
-            Self::Graph { error, .. } if of_this_machine(error) => error.cure(),
+            Self::Graph { error, .. } if of_this_machine(error) => error.help(),
             Self::Graph { .. } | Self::Head { .. } | Self::Guard { .. } | Self::Known { .. } => {
                 "make the bundle again with its own script"
             }

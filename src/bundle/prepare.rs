@@ -6,14 +6,17 @@
 //! changes an answer. Without a key none is used.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, fchmod};
 
 use super::contents::Contents;
 use super::trust::Trust;
 use super::verify::verify_but;
 use super::{BundleError, Checked, verify};
 use crate::device_key::{DeviceKey, KeyError, PublicKey};
-use crate::engine::{Arithmetic, EngineError, Graph, Origin, PreparedKey};
+use crate::engine::{Arithmetic, Engine, EngineError, Graph, Origin, PreparedFile, PreparedKey};
 use crate::files::Folder;
 
 /// The key of the prepared graphs of the device with this state folder; `None` where no device
@@ -47,13 +50,17 @@ fn derived(key: &DeviceKey) -> PreparedKey {
 ///
 /// # Errors
 /// [`BundleError`], which names the file.
-pub fn prepare(folder: &Path, key: &PreparedKey) -> Result<Vec<(PathBuf, u64)>, BundleError> {
+pub fn prepare(
+    folder: &Path,
+    key: &PreparedKey,
+    engine: &Engine,
+) -> Result<Vec<(PathBuf, u64)>, BundleError> {
     let checked = verify(folder)?;
     let target = folder_beside(folder);
-    let write = |file: &str| {
+    let prepare = |file: &str| {
         let path = folder.join(file);
         let bytes = &checked.files[file];
-        let graph = Graph::read(&path, bytes, Arithmetic::AsWritten).map_err(|error| {
+        let graph = Graph::read(engine, &path, bytes, Arithmetic::AsWritten).map_err(|error| {
             BundleError::Graph {
                 path: path.clone(),
                 error: Box::new(error),
@@ -64,15 +71,15 @@ pub fn prepare(folder: &Path, key: &PreparedKey) -> Result<Vec<(PathBuf, u64)>, 
             path: path.clone(),
             why: format!("the hash of {file} is not one"),
         })?;
-        let written = graph.prepare(&origin, &target, key);
-        written.map_err(|(path, error)| BundleError::Unwritable { path, error })
+        write(&graph, &origin, &target, key)
+            .map_err(|(path, error)| BundleError::Unwritable { path, error })
     };
-    checked.manifest.graphs().into_iter().map(write).collect()
+    checked.manifest.graphs().into_iter().map(prepare).collect()
 }
 
 /// Whether every graph of a bundle has a prepared file that this CPU and this device can use.
-pub fn is_prepared(folder: &Path, key: Option<&PreparedKey>) -> bool {
-    let mut prepared = Prepared::beside(folder, key);
+pub fn is_prepared(folder: &Path, key: Option<&PreparedKey>, engine: &Engine) -> bool {
+    let mut prepared = Prepared::beside(folder, key, engine);
     let mut all = true;
     let checked = verify_but(folder, &Trust::default(), &mut |manifest, name, files| {
         if manifest.graphs().contains(&name) {
@@ -99,8 +106,13 @@ pub fn graph_files(folder: &Path) -> Result<Vec<String>, BundleError> {
 ///
 /// # Errors
 /// [`BundleError`], which names the file.
-pub fn graph(folder: &Path, file: &str, key: Option<&PreparedKey>) -> Result<Graph, BundleError> {
-    let mut prepared = Prepared::beside(folder, key);
+pub fn graph(
+    folder: &Path,
+    file: &str,
+    key: Option<&PreparedKey>,
+    engine: &Engine,
+) -> Result<Graph, BundleError> {
+    let mut prepared = Prepared::beside(folder, key, engine);
     let mut checked = verify_but(folder, &Trust::default(), &mut |manifest, name, files| {
         name != file || prepared.open(name, files, &manifest.files[name])
     })?;
@@ -119,16 +131,18 @@ pub fn folder_beside(bundle: &Path) -> PathBuf {
 pub(super) struct Prepared<'k> {
     folder: PathBuf,
     key: Option<&'k PreparedKey>,
+    engine: &'k Engine,
     graphs: BTreeMap<String, Graph>,
     /// What to write again once the graph has been read from its ONNX file.
     broken: BTreeMap<String, Origin>,
 }
 
 impl<'k> Prepared<'k> {
-    pub fn beside(bundle: &Path, key: Option<&'k PreparedKey>) -> Self {
+    pub fn beside(bundle: &Path, key: Option<&'k PreparedKey>, engine: &'k Engine) -> Self {
         Self {
             folder: folder_beside(bundle),
             key,
+            engine,
             graphs: BTreeMap::new(),
             broken: BTreeMap::new(),
         }
@@ -143,7 +157,8 @@ impl<'k> Prepared<'k> {
         let Some(origin) = origin.ok().and_then(|length| Origin::new(sha256, length)) else {
             return false;
         };
-        match Graph::open(&files.path().join(file), &origin, &self.folder, key) {
+        let path = files.path().join(file);
+        match open(self.engine, &path, &origin, &self.folder, key) {
             Ok(Some(graph)) => {
                 self.graphs.insert(file.to_owned(), graph);
                 return true;
@@ -166,12 +181,13 @@ impl<'k> Prepared<'k> {
         }
         let path = checked.folder.join(file);
         let bytes = checked.files.remove(file).unwrap_or_default();
-        let graph = Graph::read(&path, &bytes, Arithmetic::AsWritten).map_err(|error| {
-            BundleError::Graph {
-                path,
-                error: Box::new(error),
-            }
-        })?;
+        let graph =
+            Graph::read(self.engine, &path, &bytes, Arithmetic::AsWritten).map_err(|error| {
+                BundleError::Graph {
+                    path,
+                    error: Box::new(error),
+                }
+            })?;
         self.mend(file, &graph);
         Ok(graph)
     }
@@ -180,10 +196,62 @@ impl<'k> Prepared<'k> {
     fn mend(&mut self, file: &str, graph: &Graph) {
         if let Some(origin) = self.broken.remove(file)
             && let Some(key) = self.key
-            && let Err((path, error)) = graph.prepare(&origin, &self.folder, key)
+            && let Err((path, error)) = write(graph, &origin, &self.folder, key)
         {
             let name = path.file_name().unwrap_or_default().display();
             log::warn!("prepared graph {name}: cannot be written: {error}");
         }
     }
+}
+
+/// A graph from its prepared file in `folder`; `None` where there is none for this CPU and this
+/// ONNX file at `path`.
+fn open(
+    engine: &Engine,
+    path: &Path,
+    origin: &Origin,
+    folder: &Path,
+    key: &PreparedKey,
+) -> Result<Option<Graph>, EngineError> {
+    let name = Graph::prepared_name(engine, path, origin)?;
+    let opened = Folder::open(folder).and_then(|folder| folder.open_file(&name));
+    let cannot = |error: std::io::Error| EngineError::Prepared {
+        file: name.clone(),
+        why: format!("cannot be read: {error}"),
+    };
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) => return Err(cannot(error.into())),
+    };
+    let length = file.metadata().map_err(cannot)?.len();
+    Graph::read_prepared(engine, path, origin, key, &mut file, length).map(Some)
+}
+
+/// Writes the prepared file of a graph into `folder`; answers its path and length. Whoever opens it meanwhile sees the old one or the new one.
+fn write(
+    graph: &Graph,
+    origin: &Origin,
+    folder: &Path,
+    key: &PreparedKey,
+) -> Result<(PathBuf, u64), (PathBuf, std::io::Error)> {
+    let failed = |error: EngineError| (folder.to_owned(), std::io::Error::other(error));
+    let prepared = graph.prepare(origin, key).map_err(failed)?;
+    let path = folder.join(&prepared.name);
+    match keep(folder, &prepared) {
+        Ok(()) => Ok((path, prepared.bytes.len() as u64)),
+        Err(error) => Err((path, error)),
+    }
+}
+
+fn keep(folder: &Path, prepared: &PreparedFile) -> std::io::Result<()> {
+    let folder = Folder::make(folder)?;
+    // The device may be another user than root, who prepared it: nothing in here is a secret.
+    // Of a folder that is another's, its owner decides.
+    let _ = fchmod(&folder, Mode::from_raw_mode(0o755));
+    let mut file = folder.fresh(Mode::from_raw_mode(0o644))?;
+    fchmod(file.file(), Mode::from_raw_mode(0o644))?;
+    file.write_all(&prepared.bytes)?;
+    file.keep_durably(&prepared.name)?;
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use medfocus::engine::{self, Graph, Profile, Tensor, median};
+use medfocus::engine::{Engine, Graph, Profile, Settings, Tensor, median};
 use medfocus::shown;
 use serde_json::json;
 
@@ -48,9 +48,14 @@ pub struct Arguments {
 const SLOWEST: usize = 12;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let threads = engine::set_threads(arguments.threads);
+    let engine = Engine::new(&Settings {
+        threads: arguments.threads,
+        ..Settings::default()
+    });
+    let threads = engine.threads();
     let only = arguments.graph.as_deref();
     let graphs = engine_cli::graphs(
+        &engine,
         arguments.target.clone(),
         only,
         engine_cli::arithmetic(arguments.int8),

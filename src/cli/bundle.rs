@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use medfocus::bundle::{self, Bundle, ExamSpec};
+use medfocus::engine::Engine;
 use medfocus::gate::{GateSpec, Unsaid};
 use medfocus::{self_test, shown};
 
@@ -70,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             verify(
                 &folder,
                 files,
-                &Bundle::load_trusted(&folder, &trust, None)?,
+                &Bundle::load_trusted(&folder, &trust, None, &Engine::default())?,
             )?
         }
         Action::Install(install) => install.run()?,
@@ -94,7 +95,7 @@ fn prepare(folder: &Path, state: &Path) -> Result<String, Failure> {
     // What lies beside the bundle may be another's as well: root writes there as its owner.
     let bundle = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     owner::become_owner_of(bundle.parent().unwrap_or(&bundle))?;
-    let files = bundle::prepare(folder, &key)?.into_iter();
+    let files = bundle::prepare(folder, &key, &Engine::default())?.into_iter();
     let line = |(file, bytes): (PathBuf, u64)| {
         format!("{}: {:.1} MB\n", shown::name(&file), bytes as f64 / 1e6)
     };

@@ -88,11 +88,11 @@ enum Asked<'a> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.limits.apply();
+    let engine = arguments.limits.engine();
     let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
     let key = state::folder(None).ok();
     let key = key.and_then(|state| bundle::prepared_key(&state));
-    let bundle = Bundle::load_trusted(&folder, &arguments.trust.trust()?, key.as_ref())?;
+    let bundle = Bundle::load_trusted(&folder, &arguments.trust.trust()?, key.as_ref(), &engine)?;
     let asked = asked(arguments, &bundle)?;
     let files = if arguments.outputs.deidentify {
         sources::expand_unnamed(&arguments.images)

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use medfocus::bundle::{self, Bundle, Store};
 use medfocus::device::DeviceFault;
+use medfocus::engine::Engine;
 use medfocus::journal::{self, End};
 use medfocus::triage::{Glance, Moved, answered};
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let state = arguments.state.enter()?;
     let installed = || Store::of(&state).current();
     let folder = arguments.bundle.clone().or_else(installed);
-    let bundle = Bundle::load(&folder.map_or_else(bundle::find, Ok)?)?;
+    let bundle = Bundle::load(&folder.map_or_else(bundle::find, Ok)?, &Engine::default())?;
     let exam = exam(&bundle, &arguments.exam)?;
     let declined = |code, what: String, help| Failure::Declined {
         device_fault: DeviceFault::new(code, what, help),

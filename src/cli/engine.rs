@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use medfocus::bundle;
-use medfocus::engine::{Arithmetic, Graph, Product, ProductDigest};
+use medfocus::engine::{Arithmetic, Engine, Graph, Product, ProductDigest};
 use medfocus::shown;
 
 use super::{Failure, put, put_json, state};
@@ -95,7 +95,12 @@ pub fn arithmetic(int8: bool) -> Arithmetic {
 fn audit(audit: &Audit) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
-    for Loaded { name, graph, .. } in graphs(audit.target.clone(), None, arithmetic(audit.int8))? {
+    for Loaded { name, graph, .. } in graphs(
+        &Engine::default(),
+        audit.target.clone(),
+        None,
+        arithmetic(audit.int8),
+    )? {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
         let products = graph.audit(shapes.collect())?;
         if audit.json {
@@ -114,8 +119,12 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
 fn digest(digest: &Digest) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
-    for Loaded { name, graph, .. } in graphs(digest.target.clone(), None, arithmetic(digest.int8))?
-    {
+    for Loaded { name, graph, .. } in graphs(
+        &Engine::default(),
+        digest.target.clone(),
+        None,
+        arithmetic(digest.int8),
+    )? {
         let shapes = graph
             .inputs(digest.open)
             .into_iter()
@@ -145,6 +154,7 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
 
 /// The graphs of a bundle's folder, prepared where they are, or the one of a file.
 pub fn graphs(
+    engine: &Engine,
     target: Option<PathBuf>,
     only: Option<&str>,
     arithmetic: Arithmetic,
@@ -155,7 +165,7 @@ pub fn graphs(
         let bytes = std::fs::read(&target).map_err(|error| {
             Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
         })?;
-        let graph = Graph::read(&target, &bytes, arithmetic)?;
+        let graph = Graph::read(engine, &target, &bytes, arithmetic)?;
         let name = target.file_name().unwrap_or(target.as_os_str());
         let name = name.to_string_lossy().into_owned();
         return Ok(vec![loaded(name, graph, since)]);
@@ -164,7 +174,7 @@ pub fn graphs(
     let key = key.and_then(|state| bundle::prepared_key(&state));
     let graph = |file: String| {
         let since = Instant::now();
-        let graph = bundle::graph(&target, &file, key.as_ref())?;
+        let graph = bundle::graph(&target, &file, key.as_ref(), engine)?;
         Ok(loaded(file, graph, since))
     };
     let files = bundle::graph_files(&target)?.into_iter();
@@ -183,14 +193,22 @@ fn loaded(name: String, graph: Graph, since: Instant) -> Loaded {
 
 /// The cosine between both graphs' outputs, and their distance over the float one's length.
 fn compare(compare: &Compare) -> Result<(), Failure> {
-    let float = graphs(Some(compare.float.clone()), None, Arithmetic::Float)?
-        .remove(0)
-        .graph;
+    let engine = Engine::default();
+    let float = graphs(
+        &engine,
+        Some(compare.float.clone()),
+        None,
+        Arithmetic::Float,
+    )?
+    .remove(0)
+    .graph;
     let int8 = compare
         .int8
         .clone()
         .unwrap_or_else(|| compare.float.clone());
-    let int8 = graphs(Some(int8), None, Arithmetic::Int8)?.remove(0).graph;
+    let int8 = graphs(&engine, Some(int8), None, Arithmetic::Int8)?
+        .remove(0)
+        .graph;
     let inputs = super::bench::made_up_inputs(&float, compare.open);
     let (float, int8) = (float.run(&inputs)?, int8.run(&inputs)?);
     let mut text = String::new();

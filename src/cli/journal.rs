@@ -11,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use medfocus::bundle::{self, Bundle};
 use medfocus::device::{self, run_case};
+use medfocus::engine::Engine;
 use medfocus::journal::{self, Acceptance, CaseHistory, End, History, Order};
 use medfocus::pipeline::Timings;
 use medfocus::shown;
@@ -338,7 +339,7 @@ fn replay(
         message: format!("case {number}: {what} was {was}; here it is {is}"),
         help: "give the bundle that answered with --bundle, and put the image where it lay",
     };
-    let loaded = Bundle::load(&folder.map_or_else(bundle::find, Ok)?)?;
+    let loaded = Bundle::load(&folder.map_or_else(bundle::find, Ok)?, &Engine::default())?;
     let answered = bundle.map(|id| id.sha256).unwrap_or_default();
     if answered != loaded.id.sha256 {
         return Err(other("the bundle's SHA-256", &answered, &loaded.id.sha256));

@@ -1,7 +1,7 @@
 //! What the engine may take of the machine: the same options for every command that answers.
 
 use clap::Args;
-use medfocus::engine;
+use medfocus::engine::{Engine, Settings};
 
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
@@ -15,9 +15,17 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Puts the limits in force, for this process and all graphs.
-    pub fn apply(&self) {
-        engine::set_threads(self.threads.unwrap_or(0) as usize);
-        engine::set_memory_budget(self.memory.map_or(0, |mib| u64::from(mib) << 20));
+    /// What an engine is to be made with.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            threads: self.threads.unwrap_or(0) as usize,
+            memory: self.memory.map(|mib| u64::from(mib) << 20),
+            kernel: None,
+        }
+    }
+
+    /// An engine within these limits.
+    pub fn engine(&self) -> Engine {
+        Engine::new(&self.settings())
     }
 }

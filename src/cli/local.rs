@@ -96,13 +96,12 @@ impl Base {
 impl Arguments {
     /// Loads the bundle.
     pub fn base(&self) -> Result<Base, Failure> {
-        self.limits.apply();
         let state = self.state.enter()?;
         let installed = || Store::of(&state).current();
         let folder = self.bundle.clone().or_else(installed);
         let folder = folder.map_or_else(bundle::find, Ok)?;
         let trust = self.trust.trust()?;
-        let bundle = Bundle::load_trusted(&folder, &trust, None)?;
+        let bundle = Bundle::load_trusted(&folder, &trust, None, &self.limits.engine())?;
         Ok(Base {
             trust,
             folder,

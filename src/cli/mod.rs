@@ -205,7 +205,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         Self::Device {
             code: error.code(),
-            help: error.cure(),
+            help: error.help(),
             message: error.to_string(),
         }
     }

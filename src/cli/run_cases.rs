@@ -23,12 +23,12 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.limits.apply();
     let trust = Trust {
         releases: arguments.releases.clone(),
         ..arguments.trust.trust()?
     };
-    device::work_as_child(&arguments.bundle, &trust).map_err(|error| Failure::Device {
+    let settings = arguments.limits.settings();
+    device::work_as_child(&arguments.bundle, &trust, &settings).map_err(|error| Failure::Device {
         code: "worker",
         message: format!("the device cannot be spoken to: {error}"),
         help: "nothing: the device starts another",

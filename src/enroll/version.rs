@@ -72,7 +72,7 @@ pub fn write(
     let text = text_of(&manifest, &path)?;
     let written = place.replace(MANIFEST, text.as_bytes());
     written.map_err(EnrollError::io(&path))?;
-    let written = Bundle::load(to)?;
+    let written = Bundle::load(to, bundle.engine())?;
     self_test::run(&written)?;
     Ok(written.outline())
 }

@@ -2,20 +2,24 @@
 
 use crate::common::starter;
 use medfocus::bundle;
-use medfocus::engine::{EngineError, Tensor, set_memory_budget};
+use medfocus::engine::{Engine, EngineError, Settings, Tensor};
 
 #[test]
 fn a_run_that_would_not_fit_is_refused_before_it_starts() {
-    let graph = bundle::graph(&starter(), "image_encoder.onnx", None).unwrap();
     let input = [Tensor::new(&[1, 3, 128, 128], vec![0.5; 3 * 128 * 128])];
-    set_memory_budget(1);
-    let refused = graph.run(&input).unwrap_err();
+    let run = |memory: Option<u64>| {
+        let settings = Settings {
+            memory,
+            ..Settings::default()
+        };
+        let engine = Engine::new(&settings);
+        let graph = bundle::graph(&starter(), "image_encoder.onnx", None, &engine).unwrap();
+        graph.run(&input)
+    };
+    let refused = run(Some(1)).unwrap_err();
     assert!(
         matches!(&refused, EngineError::Budget { graph, .. } if graph == "image_encoder.onnx"),
         "{refused}"
     );
-    set_memory_budget(64 << 20);
-    let first = graph.run(&input).unwrap();
-    set_memory_budget(0);
-    assert_eq!(graph.run(&input).unwrap(), first);
+    assert_eq!(run(Some(64 << 20)).unwrap(), run(None).unwrap());
 }

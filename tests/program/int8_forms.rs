@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::common::root;
-use medfocus::engine::{Arithmetic, EngineError, Graph, Tensor};
+use medfocus::engine::{Arithmetic, Engine, EngineError, Graph, Tensor};
 use serde_json::Value;
 
 const FORMS: [&str; 7] = [
@@ -33,7 +33,13 @@ fn floats(value: &Value) -> Vec<f32> {
 
 fn read(name: &str, arithmetic: Arithmetic) -> Graph {
     let path = vectors(&format!("{name}.onnx"));
-    Graph::read(&path, &std::fs::read(&path).unwrap(), arithmetic).unwrap_or_else(|e| panic!("{e}"))
+    Graph::read(
+        &Engine::default(),
+        &path,
+        &std::fs::read(&path).unwrap(),
+        arithmetic,
+    )
+    .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// `|a - b| / |b|`, in the Euclidean norm.
@@ -169,12 +175,17 @@ fn damaged_graphs_never_panic() {
     let path = vectors("qlinear.onnx");
     let bytes = std::fs::read(&path).unwrap();
     for cut in (0..bytes.len()).step_by(997) {
-        let _ = Graph::read(&path, &bytes[..cut], Arithmetic::AsWritten);
+        let _ = Graph::read(
+            &Engine::default(),
+            &path,
+            &bytes[..cut],
+            Arithmetic::AsWritten,
+        );
     }
     let mut spoilt = bytes.clone();
     for at in (0..bytes.len()).step_by(61) {
         spoilt[at] ^= 0x55;
-        if let Ok(graph) = Graph::read(&path, &spoilt, Arithmetic::AsWritten) {
+        if let Ok(graph) = Graph::read(&Engine::default(), &path, &spoilt, Arithmetic::AsWritten) {
             let shapes = graph
                 .inputs(1)
                 .into_iter()

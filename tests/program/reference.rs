@@ -5,7 +5,7 @@
 
 use crate::common::{phantom, root, starter};
 use medfocus::bundle::Bundle;
-use medfocus::engine::{Arithmetic, Graph, Tensor};
+use medfocus::engine::{Arithmetic, Engine, Graph, Tensor};
 use medfocus::focus::Style;
 use medfocus::image::{Image, UnitBox, read};
 use medfocus::pipeline::{Overrides, Timings, read as read_image};
@@ -75,10 +75,16 @@ const INT8: Bounds = Bounds {
 
 #[test]
 fn every_stage_equals_the_python_reference_in_float() {
-    let mut bundle = Bundle::load(&starter()).unwrap();
+    let mut bundle = Bundle::load(&starter(), &Engine::default()).unwrap();
     let float = |file: &str| {
         let path = starter().join(file);
-        Graph::read(&path, &std::fs::read(&path).unwrap(), Arithmetic::Float).unwrap()
+        Graph::read(
+            &Engine::default(),
+            &path,
+            &std::fs::read(&path).unwrap(),
+            Arithmetic::Float,
+        )
+        .unwrap()
     };
     bundle.segmenter_encoder = float("segmenter_encoder.onnx");
     bundle.segmenter_decoder = float("segmenter_decoder.onnx");
@@ -88,7 +94,10 @@ fn every_stage_equals_the_python_reference_in_float() {
 
 #[test]
 fn every_stage_comes_near_the_python_reference_in_int8() {
-    check(&Bundle::load(&starter()).unwrap(), &INT8);
+    check(
+        &Bundle::load(&starter(), &Engine::default()).unwrap(),
+        &INT8,
+    );
 }
 
 fn check(bundle: &Bundle, bounds: &Bounds) {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use medfocus::engine::{Arithmetic, Graph, Tensor};
+use medfocus::engine::{Arithmetic, Engine, Graph, Tensor};
 use serde_json::Value;
 
 /// The largest difference from onnxruntime's answer, and that answer's largest value.
@@ -16,7 +16,13 @@ fn differences(arithmetic: Arithmetic) -> (f32, f32) {
         values.iter().map(|v| v.as_f64().unwrap() as f32).collect()
     };
     let path = folder.join("blocks.onnx");
-    let graph = Graph::read(&path, &std::fs::read(&path).unwrap(), arithmetic).unwrap();
+    let graph = Graph::read(
+        &Engine::default(),
+        &path,
+        &std::fs::read(&path).unwrap(),
+        arithmetic,
+    )
+    .unwrap();
     let tokens = Tensor::new(&[1, 10, 10, 16], floats("tokens"));
     let (found, wanted) = (graph.run(&[tokens]).unwrap(), floats("y"));
     assert_eq!(found[0].shape, [1, 5, 5, 32]);

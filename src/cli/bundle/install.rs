@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use medfocus::bundle::{self, AllTheSame, Bundle, Source, Store, Trust, Verified};
+use medfocus::engine::Engine;
 use medfocus::{self_test, shown};
 
 use crate::cli::demands::{self, Demands};
@@ -138,7 +139,7 @@ fn verified(store: &Store, copy: &Path, terms: &Terms<'_>) -> Result<Verified, F
         all_the_same: terms.all_the_same,
         ..terms.device.clone()
     };
-    let bundle = Bundle::load_trusted(copy, &trust, None)?;
+    let bundle = Bundle::load_trusted(copy, &trust, None, &Engine::default())?;
     self_test::run(&bundle)?;
     Ok(Verified {
         outline: bundle.outline(),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::device::self_test;
+use crate::engine::Engine;
 use crate::engine::kernels::{Kernel, physical_cores};
 use crate::journal::SelfCheck;
 
@@ -91,7 +92,7 @@ pub(super) fn kernel(processor: &Processor) -> SelfCheck {
 
 /// Whether it computes what the scalar reference does.
 pub(super) fn arithmetic() -> SelfCheck {
-    self_test::kernel()
+    self_test::kernel(&Engine::default())
 }
 
 /// Whether more threads are asked for than there are cores.

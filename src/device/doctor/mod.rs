@@ -22,7 +22,7 @@ use super::config::Config;
 use super::self_test::{self, Environment, machine};
 use crate::bundle::{self, BundleError, Store};
 use crate::device_key::{KeyFacts, PublicKey};
-use crate::engine;
+use crate::engine::{self, Engine};
 use crate::files::Folder;
 use crate::journal::{SelfCheck, Verdict};
 use crate::report::SOFTWARE;
@@ -87,7 +87,7 @@ impl Facts {
             device_key: device_key(subject.state),
             bundle: folder.map(|folder| Answering {
                 folder: folder.clone(),
-                is_prepared: bundle::is_prepared(folder, key.as_ref()),
+                is_prepared: bundle::is_prepared(folder, key.as_ref(), &Engine::default()),
                 is_signed: folder.join(bundle::SIGNATURE).is_file(),
             }),
         }

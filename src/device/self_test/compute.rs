@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::bundle::{self, Bundle, BundleError, Signed, Trust};
-use crate::engine;
+use crate::engine::{self, Engine};
 use crate::journal::SelfCheck;
 use crate::self_test;
 
@@ -14,7 +14,7 @@ const BUNDLE: &str = "bundle";
 pub fn of_worker(bundle: &Bundle, folder: &Path, trust: &Trust) -> Vec<SelfCheck> {
     let mut checks = vec![
         files(bundle, folder, trust),
-        kernel(),
+        kernel(bundle.engine()),
         known_answers(bundle),
     ];
     checks.extend(key(bundle.signed.as_ref()));
@@ -70,10 +70,10 @@ pub fn key(signed: Option<&Signed>) -> Option<SelfCheck> {
     })
 }
 
-/// The kernel in force against the scalar reference.
-pub fn kernel() -> SelfCheck {
+/// The kernel of an engine against the scalar reference.
+pub fn kernel(engine: &Engine) -> SelfCheck {
     const NAME: &str = "kernel";
-    match engine::compare_with_reference() {
+    match engine::compare_with_reference(engine) {
         Ok(compared) => {
             let what = format!(
                 "{} on {} threads: {} integer products as the scalar reference gives them",

@@ -13,7 +13,7 @@ use super::message::{Inbox, Report, Request, write};
 use crate::bundle::{self, Bundle, Trust};
 use crate::device::run;
 use crate::device::self_test::{of_worker, useless};
-use crate::engine::{self, PreparedKey};
+use crate::engine::{Engine, PreparedKey, Settings};
 use crate::journal::Order;
 use crate::pipeline::{Observer, Stage};
 use crate::report::SOFTWARE;
@@ -23,10 +23,10 @@ use crate::sandbox;
 ///
 /// # Errors
 /// The device has gone, or what it says is no request.
-pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
+pub fn work_as_child(folder: &Path, trust: &Trust, settings: &Settings) -> Result<()> {
     end_with_parent()?;
     outlast_signals()?;
-    let memory = confine(folder, trust)?;
+    let (engine, memory) = confine(folder, trust, settings)?;
     // Not through the library's buffers: the pipe itself is waited for.
     let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
@@ -35,7 +35,7 @@ pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
         Some(_) => return Err(ErrorKind::InvalidData.into()),
         None => return Ok(()),
     };
-    let bundle = match Bundle::load_trusted(folder, trust, prepared.as_ref()) {
+    let bundle = match Bundle::load_trusted(folder, trust, prepared.as_ref(), &engine) {
         Ok(bundle) => bundle,
         Err(error) => return write(&mut out, &Report::Useless(useless(&error))),
     };
@@ -66,17 +66,18 @@ pub fn work_as_child(folder: &Path, trust: &Trust) -> Result<()> {
     }
 }
 
-/// Leaves itself its pipes, threads, and its bundle to read; gives what tells how much memory it
-/// uses, which nobody else is told of a confined process.
-fn confine(folder: &Path, trust: &Trust) -> Result<Option<File>> {
+/// Leaves itself its pipes, threads, and its bundle to read; gives the engine, which must look at
+/// the machine before that, and what tells how much memory this process uses, which nobody else
+/// is told of a confined one.
+fn confine(folder: &Path, trust: &Trust, settings: &Settings) -> Result<(Engine, Option<File>)> {
     let begun = sandbox::begin();
-    engine::look_at_machine();
+    let engine = Engine::new(settings);
     let memory = File::open("/proc/self/statm").ok();
     let report = begun.worker(&files_of(folder, trust));
     for held in report.lacking() {
         log::warn!("the worker is not confined in full: {}", held.what);
     }
-    Ok(memory)
+    Ok((engine, memory))
 }
 
 /// All that a worker reads from now on: the bundle, what was prepared of it, and the lists that

@@ -1,0 +1,45 @@
+//! Graphs in, numbers out.
+//!
+//! | layer, lowest first | what for |
+//! |---|---|
+//! | [`kernels`] | arithmetic for this CPU, and the threads that share it |
+//! | `onnx` | a file becomes nodes of ours and int8 weights, whatever form it was in |
+//! | `plan` | nodes and input shapes become steps over one arena |
+//! | `prepared` | nodes and packed weights in a file that this device made |
+//! | [`Engine`], `memory` | what graphs share: kernel, threads, and the memory of runs |
+//! | [`Graph`] | all of it together, checked on the way in and out |
+//! | `audit` | what runs in what |
+//! | `reference`, `digest` | this device's kernel against the scalar one; against other machines' |
+//!
+//! A [`Graph`] is checked against the inputs its caller expects before anything runs, and
+//! every output is checked to be finite. An int8 product that cannot run in int8 is
+//! refused by node, never run in float. Nothing here knows what a graph is for, and nothing
+//! here opens or writes a file: bytes come in and go out.
+
+// A library has no terminal: what is said leaves by a return value.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
+mod audit;
+mod digest;
+mod engine;
+mod error;
+mod floats;
+mod graph;
+pub mod kernels;
+mod made_up;
+mod memory;
+mod onnx;
+mod plan;
+mod prepared;
+mod reference;
+mod tensor;
+
+pub use audit::{Product, Profile, StepTime, median};
+pub use digest::ProductDigest;
+pub use engine::{Engine, Settings};
+pub use error::{EngineError, MORE_MEMORY};
+pub use graph::{Arithmetic, Graph};
+pub use memory::available_memory;
+pub use prepared::{Origin, PreparedFile, PreparedKey};
+pub use reference::{Compared, ReferenceError, compare_with_reference};
+pub use tensor::{Expected, Side, Tensor};

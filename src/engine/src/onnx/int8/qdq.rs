@@ -1,0 +1,76 @@
+//! `QuantizeLinear` and `DequantizeLinear`: around nodes, or reading weights back.
+
+use super::quantised::{UNEVEN, read_back, symmetric};
+use super::{Constants, Rewriting, clamps, floats, plain, zero_points};
+use crate::onnx::proto::NodeProto;
+use crate::onnx::{Attributes, Constant, Refused, Values};
+
+impl Rewriting {
+    pub(super) fn quantize(
+        &mut self,
+        node: &NodeProto,
+        constants: &Constants,
+    ) -> Result<(), Refused> {
+        let (x, codes) = (&node.input[0], &node.output[0]);
+        if constants.contains_key(x) {
+            return Err(Refused::node(node, "quantises a constant at run time"));
+        }
+        let mut real = x.clone();
+        if clamps(node.input.get(2), constants) && !self.is_positive(x) {
+            real = format!("{codes}.clamped");
+            self.push(plain("Relu", &[x], &real));
+        }
+        self.real.insert(codes.clone(), real);
+        Ok(())
+    }
+
+    fn is_positive(&self, name: &str) -> bool {
+        let maker = self.makers.get(name).map(String::as_str);
+        matches!(maker, Some("Relu" | "Sigmoid" | "Softmax"))
+    }
+
+    pub(super) fn dequantize(
+        &mut self,
+        node: &NodeProto,
+        constants: &mut Constants,
+    ) -> Result<(), Refused> {
+        let (x, y) = (&node.input[0], &node.output[0]);
+        if let Some(real) = self.real.get(x).cloned() {
+            if self.outputs.contains(y) {
+                self.push(plain("Identity", &[&real], y));
+            } else {
+                self.renamed.insert(y.clone(), real);
+            }
+            return Ok(());
+        }
+        let Some(codes) = constants.get(x) else {
+            return Err(Refused::node(node, "reads codes that nothing here made"));
+        };
+        if node.int("block_size", 0) != 0 {
+            return Err(Refused::node(node, "scales a block are not known here"));
+        }
+        let scales = floats(node, 1, constants)?;
+        let axis = axis(node, codes.shape.len(), scales.len())?;
+        let zero = zero_points(node.input.get(2), constants);
+        if let Values::Int(values) = &codes.values {
+            let read = read_back(&codes.shape, values, &scales, &zero, axis);
+            let read = read.ok_or_else(|| Refused::node(node, UNEVEN))?;
+            constants.insert(y.clone(), Constant::float(&codes.shape.clone(), read));
+            return Ok(());
+        }
+        let quantised = symmetric(codes, scales, &zero, axis);
+        let quantised = quantised.ok_or_else(|| Refused::node(node, UNEVEN))?;
+        self.quantised.insert(y.clone(), quantised);
+        Ok(())
+    }
+}
+
+fn axis(node: &NodeProto, rank: usize, scales: usize) -> Result<usize, Refused> {
+    let axis = node.int("axis", 1);
+    let axis = if axis < 0 { axis + rank as i64 } else { axis };
+    match usize::try_from(axis) {
+        _ if scales == 1 => Ok(0),
+        Ok(axis) if axis < rank => Ok(axis),
+        _ => Err(Refused::node(node, format!("has no axis {axis}"))),
+    }
+}

@@ -1,0 +1,106 @@
+//! ONNX in, our own operators out: decoding ([`proto`], [`source`]), every int8 form to the one
+//! that we run ([`int8`]), products to ours ([`weights`]), chains to one node ([`fuse`]).
+//!
+//! All of it knows no input shape: it is done once a graph, or never where a prepared
+//! file holds the result. Nothing here computes on activations.
+
+mod fuse;
+mod int8;
+mod proto;
+mod source;
+mod weights;
+
+pub(super) use proto::NodeProto;
+pub(super) use source::{Attributes, Constant, Input, Source, Values};
+pub(super) use weights::{Matrix, MatrixValues};
+
+use std::collections::BTreeMap;
+
+use proto::{AttributeProto, AttributeType};
+
+use super::Arithmetic;
+
+/// The domain of our own operators.
+pub(super) const DOMAIN: &str = "medfocus";
+
+/// Why a graph cannot be run, and which node or value of it is to blame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}{why}")]
+pub(super) struct Refused {
+    place: String,
+    why: String,
+}
+
+impl Refused {
+    /// The whole file is to blame.
+    pub fn file(why: String) -> Self {
+        Self {
+            place: String::new(),
+            why,
+        }
+    }
+
+    /// One node is to blame.
+    pub fn node(node: &NodeProto, why: impl Into<String>) -> Self {
+        let name = node.output.first().unwrap_or(&node.name);
+        Self {
+            place: format!("{} `{name}`: ", node.op_type),
+            why: why.into(),
+        }
+    }
+
+    /// One value is to blame.
+    pub fn value(name: &str, why: impl Into<String>) -> Self {
+        Self {
+            place: format!("`{name}`: "),
+            why: why.into(),
+        }
+    }
+}
+
+/// Decodes an ONNX file and rewrites it: the graph in our operators, and its weights by
+/// the name that its nodes give them.
+///
+/// # Errors
+/// [`Refused`], with the node or value to blame.
+pub(super) fn read(
+    bytes: &[u8],
+    arithmetic: Arithmetic,
+) -> Result<(Source, BTreeMap<String, Matrix>), Refused> {
+    let mut source = Source::read(bytes)?;
+    let quantised = int8::rewrite(&mut source)?;
+    let weights = weights::take_weights(&mut source, quantised, arithmetic)?;
+    fuse::fuse(&mut source);
+    source.check_order()?;
+    Ok((source, weights))
+}
+
+/// Whole numbers as an attribute.
+fn numbers(name: &str, values: Vec<i64>) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Ints as i32,
+        ints: values,
+        ..AttributeProto::default()
+    }
+}
+
+/// A number as an attribute.
+fn decimal(name: &str, value: f32) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Float as i32,
+        f: value,
+        ..AttributeProto::default()
+    }
+}
+
+/// A word as an attribute.
+fn word(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::String as i32,
+        s: value.as_bytes().to_vec(),
+        ..AttributeProto::default()
+    }
+}

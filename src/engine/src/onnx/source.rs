@@ -1,0 +1,420 @@
+//! An ONNX file as this crate works on it: nodes in order, constants apart.
+//!
+//! Decoding only. Nothing is judged here but that the file is one whole graph whose
+//! every value comes before its use.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use prost::Message;
+
+use super::Refused;
+use super::proto::{
+    AttributeProto, DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+use crate::floats::Floats;
+
+/// A constant of the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Constant {
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+    /// The values, row-major.
+    pub values: Values,
+}
+
+/// Values of a constant, in the types that the graphs of this project hold.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Values {
+    /// `FLOAT`.
+    F32(Floats),
+    /// `INT8`.
+    I8(Vec<i8>),
+    /// `UINT8`.
+    U8(Vec<u8>),
+    /// `INT32`, `INT64` and `BOOL`: shapes, indices, biases of integer products.
+    Int(Vec<i64>),
+}
+
+impl Constant {
+    /// A float constant.
+    pub fn float(shape: &[usize], values: Vec<f32>) -> Self {
+        Self {
+            shape: shape.to_vec(),
+            values: Values::F32(values.into()),
+        }
+    }
+
+    /// The floats, where it holds floats.
+    pub fn floats(&self) -> Option<&Floats> {
+        match &self.values {
+            Values::F32(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The integers, widened, where it holds integers.
+    pub fn ints(&self) -> Option<Vec<i64>> {
+        match &self.values {
+            Values::F32(_) => None,
+            Values::I8(values) => Some(values.iter().map(|v| i64::from(*v)).collect()),
+            Values::U8(values) => Some(values.iter().map(|v| i64::from(*v)).collect()),
+            Values::Int(values) => Some(values.clone()),
+        }
+    }
+
+    /// The only value, where there is just one and it is a float.
+    pub fn scalar(&self) -> Option<f32> {
+        match self.floats().map(|floats| &**floats) {
+            Some([value]) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+/// One input: its name, and its axes where the graph fixes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Input {
+    pub name: String,
+    pub axes: Vec<Option<usize>>,
+}
+
+/// A graph: what goes in, what is done in which order, what comes out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Source {
+    pub inputs: Vec<Input>,
+    pub outputs: Vec<String>,
+    pub nodes: Vec<NodeProto>,
+    pub constants: BTreeMap<String, Constant>,
+}
+
+impl Source {
+    /// Decodes an ONNX file.
+    ///
+    /// # Errors
+    /// [`Refused`]: no ONNX file, data outside the file, a type or an order that is
+    /// not ONNX's.
+    pub fn read(bytes: &[u8]) -> Result<Self, Refused> {
+        Self::read_beside(bytes, BTreeMap::new())
+    }
+
+    /// Decodes an ONNX file some of whose constants lie elsewhere.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn read_beside(
+        bytes: &[u8],
+        constants: BTreeMap<String, Constant>,
+    ) -> Result<Self, Refused> {
+        let proto = ModelProto::decode(bytes);
+        let proto = proto.map_err(|error| Refused::file(format!("no ONNX file: {error}")))?;
+        let graph = proto
+            .graph
+            .ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
+        Self::from_graph(graph, constants)
+    }
+
+    fn from_graph(
+        graph: GraphProto,
+        mut constants: BTreeMap<String, Constant>,
+    ) -> Result<Self, Refused> {
+        for tensor in graph.initializer {
+            let name = tensor.name.clone();
+            let constant = constant(tensor).map_err(|why| Refused::value(&name, why))?;
+            constants.insert(name, constant);
+        }
+        let inputs = graph
+            .input
+            .iter()
+            .filter(|input| !constants.contains_key(&input.name))
+            .map(input)
+            .collect();
+        let mut nodes = Vec::with_capacity(graph.node.len());
+        let mut same = HashMap::new();
+        for mut node in graph.node {
+            for name in &mut node.input {
+                if let Some(first) = same.get(name) {
+                    *name = String::clone(first);
+                }
+            }
+            match node.op_type.as_str() {
+                "Constant" => {
+                    let value = constant_node(&node).map_err(|why| Refused::node(&node, why))?;
+                    constants.insert(output(&node)?.to_owned(), value);
+                }
+                "Identity" if !is_output(&graph.output, &node) => {
+                    same.insert(output(&node)?.to_owned(), node.input[0].clone());
+                }
+                _ => nodes.push(node),
+            }
+        }
+        let source = Self {
+            inputs,
+            outputs: graph.output.into_iter().map(|o| o.name).collect(),
+            nodes,
+            constants,
+        };
+        source.check_order()?;
+        Ok(source)
+    }
+
+    /// The same graph with these values known, and without what only they needed.
+    pub fn with(mut self, known: Vec<(String, Constant)>) -> Self {
+        let mut needed: HashSet<String> = self.outputs.iter().cloned().collect();
+        for (name, constant) in known {
+            self.nodes.retain(|node| node.output != [name.as_str()]);
+            self.constants.insert(name, constant);
+        }
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        for node in self.nodes.into_iter().rev() {
+            if node.output.iter().any(|name| needed.contains(name)) {
+                needed.extend(node.input.iter().cloned());
+                nodes.push(node);
+            }
+        }
+        nodes.reverse();
+        self.nodes = nodes;
+        self.constants.retain(|name, _| needed.contains(name));
+        self
+    }
+
+    /// The graph as an ONNX model again, for [`Source::read`] to read back.
+    pub fn to_model(&self) -> ModelProto {
+        let inputs = self.inputs.iter().map(|input| ValueInfoProto {
+            name: input.name.clone(),
+            r#type: Some(tensor_type(&input.axes)),
+        });
+        let outputs = self.outputs.iter().map(|name| ValueInfoProto {
+            name: name.clone(),
+            ..ValueInfoProto::default()
+        });
+        ModelProto {
+            graph: Some(GraphProto {
+                input: inputs.collect(),
+                output: outputs.collect(),
+                node: self.nodes.clone(),
+                initializer: self.constants.iter().map(tensor).collect(),
+            }),
+        }
+    }
+
+    /// Every value is made before it is used: ONNX says so, and lowering relies on it.
+    pub fn check_order(&self) -> Result<(), Refused> {
+        let mut known: HashSet<&str> = self.constants.keys().map(String::as_str).collect();
+        known.extend(self.inputs.iter().map(|input| input.name.as_str()));
+        known.insert("");
+        for node in &self.nodes {
+            if let Some(missing) = node.input.iter().find(|i| !known.contains(i.as_str())) {
+                let why = format!("reads `{missing}`, which nothing before it makes");
+                return Err(Refused::node(node, why));
+            }
+            known.extend(node.output.iter().map(String::as_str));
+        }
+        match self.outputs.iter().find(|o| !known.contains(o.as_str())) {
+            Some(missing) => Err(Refused::value(missing, "an output that nothing makes")),
+            None => Ok(()),
+        }
+    }
+
+    /// How many nodes and outputs read each value.
+    pub fn uses(&self) -> HashMap<&str, usize> {
+        let mut uses = HashMap::new();
+        let reads = self.nodes.iter().flat_map(|node| &node.input);
+        for name in reads.chain(&self.outputs) {
+            *uses.entry(name.as_str()).or_default() += 1;
+        }
+        uses
+    }
+}
+
+fn is_output(outputs: &[ValueInfoProto], node: &NodeProto) -> bool {
+    outputs.iter().any(|o| node.output.contains(&o.name))
+}
+
+fn output(node: &NodeProto) -> Result<&str, Refused> {
+    match (node.output.as_slice(), node.input.len()) {
+        ([name], 0 | 1) => Ok(name),
+        _ => Err(Refused::node(node, "has no single output")),
+    }
+}
+
+fn input(value: &ValueInfoProto) -> Input {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+    let axes = shape.map_or(&[][..], |shape| &shape.dim).iter();
+    Input {
+        name: value.name.clone(),
+        axes: axes
+            .map(|axis| match axis.value {
+                Some(Dimension::DimValue(length)) => usize::try_from(length).ok(),
+                _ => None,
+            })
+            .collect(),
+    }
+}
+
+fn tensor_type(axes: &[Option<usize>]) -> TypeProto {
+    let dim = |axis: &Option<usize>| DimensionProto {
+        value: axis.map(|length| Dimension::DimValue(length as i64)),
+    };
+    TypeProto {
+        tensor_type: Some(TensorTypeProto {
+            elem_type: DataType::Float as i32,
+            shape: Some(TensorShapeProto {
+                dim: axes.iter().map(dim).collect(),
+            }),
+        }),
+    }
+}
+
+fn tensor((name, constant): (&String, &Constant)) -> TensorProto {
+    let (data_type, raw_data) = match &constant.values {
+        Values::F32(v) => (
+            DataType::Float,
+            v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ),
+        Values::Int(v) => (
+            DataType::Int64,
+            v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ),
+        Values::I8(v) => (
+            DataType::Int8,
+            v.iter().map(|v| v.cast_unsigned()).collect(),
+        ),
+        Values::U8(v) => (DataType::Uint8, v.clone()),
+    };
+    TensorProto {
+        name: name.clone(),
+        dims: constant.shape.iter().map(|side| *side as i64).collect(),
+        data_type: data_type as i32,
+        raw_data,
+        ..TensorProto::default()
+    }
+}
+
+fn constant_node(node: &NodeProto) -> Result<Constant, String> {
+    let [attribute] = node.attribute.as_slice() else {
+        return Err("a constant of an unknown form".to_owned());
+    };
+    let ints = |shape, values| Constant {
+        shape,
+        values: Values::Int(values),
+    };
+    match attribute.name.as_str() {
+        "value" => constant(attribute.t.clone().ok_or("an empty constant")?),
+        "value_float" => Ok(Constant::float(&[], vec![attribute.f])),
+        "value_floats" => Ok(Constant::float(
+            &[attribute.floats.len()],
+            attribute.floats.clone(),
+        )),
+        "value_int" => Ok(ints(vec![], vec![attribute.i])),
+        "value_ints" => Ok(ints(vec![attribute.ints.len()], attribute.ints.clone())),
+        other => Err(format!("a constant given by {other} is not read")),
+    }
+}
+
+fn constant(tensor: TensorProto) -> Result<Constant, String> {
+    if !tensor.external_data.is_empty() {
+        return Err("its values lie outside the file".to_owned());
+    }
+    let shape: Option<Vec<usize>> = tensor
+        .dims
+        .iter()
+        .map(|&side| usize::try_from(side).ok())
+        .collect();
+    let shape = shape.ok_or("an axis of negative length")?;
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |product, &side| product.checked_mul(side))
+        .ok_or("a shape too large to be")?;
+    let (values, found) = values(tensor)?;
+    if found != count {
+        return Err(format!("holds {found} values; its shape needs {count}"));
+    }
+    Ok(Constant { shape, values })
+}
+
+fn values(tensor: TensorProto) -> Result<(Values, usize), String> {
+    let raw = tensor.raw_data;
+    let narrow = |ints: Vec<i32>| ints.into_iter().map(i64::from).collect::<Vec<_>>();
+    let values = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) if raw.is_empty() => Values::F32(tensor.float_data.into()),
+        Ok(DataType::Float) => Values::F32(words(&raw, f32::from_le_bytes)?.into()),
+        Ok(DataType::Double) if !raw.is_empty() => {
+            let wide = words(&raw, f64::from_le_bytes)?;
+            Values::F32(
+                wide.into_iter()
+                    .map(|v| v as f32)
+                    .collect::<Vec<_>>()
+                    .into(),
+            )
+        }
+        Ok(DataType::Int8) if raw.is_empty() => {
+            Values::I8(tensor.int32_data.into_iter().map(|v| v as i8).collect())
+        }
+        Ok(DataType::Int8) => Values::I8(raw.into_iter().map(u8::cast_signed).collect()),
+        Ok(DataType::Uint8) if raw.is_empty() => {
+            Values::U8(tensor.int32_data.into_iter().map(|v| v as u8).collect())
+        }
+        Ok(DataType::Uint8) => Values::U8(raw),
+        Ok(DataType::Int64) if raw.is_empty() => Values::Int(tensor.int64_data),
+        Ok(DataType::Int64) => Values::Int(words(&raw, i64::from_le_bytes)?),
+        Ok(DataType::Int32 | DataType::Bool) if raw.is_empty() => {
+            Values::Int(narrow(tensor.int32_data))
+        }
+        Ok(DataType::Int32) => Values::Int(narrow(words(&raw, i32::from_le_bytes)?)),
+        Ok(DataType::Bool) => Values::Int(raw.into_iter().map(i64::from).collect()),
+        Ok(other) => return Err(format!("values of type {other:?} are not read")),
+        Err(_) => return Err(format!("type {} is none of ONNX's", tensor.data_type)),
+    };
+    let count = match &values {
+        Values::F32(v) => v.len(),
+        Values::I8(v) => v.len(),
+        Values::U8(v) => v.len(),
+        Values::Int(v) => v.len(),
+    };
+    Ok((values, count))
+}
+
+fn words<const N: usize, T>(raw: &[u8], decode: fn([u8; N]) -> T) -> Result<Vec<T>, String> {
+    let (words, rest) = raw.as_chunks::<N>();
+    if rest.is_empty() {
+        Ok(words.iter().map(|word| decode(*word)).collect())
+    } else {
+        Err("its values are cut short".to_owned())
+    }
+}
+
+/// Reading a node's attributes.
+pub(crate) trait Attributes {
+    /// The attribute of this name.
+    fn attribute(&self, name: &str) -> Option<&AttributeProto>;
+
+    /// An integer, or what ONNX says where it is left out.
+    fn int(&self, name: &str, otherwise: i64) -> i64 {
+        self.attribute(name).map_or(otherwise, |a| a.i)
+    }
+
+    /// A float, or what ONNX says where it is left out.
+    fn float(&self, name: &str, otherwise: f32) -> f32 {
+        self.attribute(name).map_or(otherwise, |a| a.f)
+    }
+
+    /// Integers; empty where left out.
+    fn ints(&self, name: &str) -> &[i64] {
+        self.attribute(name).map_or(&[], |a| &a.ints)
+    }
+
+    /// A word; empty where left out.
+    fn text(&self, name: &str) -> &str {
+        self.attribute(name)
+            .and_then(|a| std::str::from_utf8(&a.s).ok())
+            .unwrap_or("")
+    }
+}
+
+impl Attributes for NodeProto {
+    fn attribute(&self, name: &str) -> Option<&AttributeProto> {
+        self.attribute.iter().find(|a| a.name == name)
+    }
+}

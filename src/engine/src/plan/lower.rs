@@ -1,0 +1,296 @@
+//! From nodes to steps, once the input shapes are known.
+//!
+//! Node by node, in order: shapes are worked out, whole numbers fold away, moves of data
+//! become views, and what is left becomes steps. What only depends on constants is run
+//! at once. Operators that fold into a neighbour (a norm into the product behind it, a
+//! sum into the product before it) do so here, where shapes and readers are known.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::attention::Scores;
+use super::elementwise::Unary;
+use super::known::Known;
+use super::step::{Place, Step, Weights};
+use super::tensor::{Layout, Tensor, Value};
+use super::view::View;
+use crate::Arithmetic;
+use crate::floats::Floats;
+use crate::kernels::Cpu;
+use crate::onnx::{DOMAIN, NodeProto, Refused, Source, Values};
+
+/// What lowering gives: steps in order, and where the outputs are.
+pub(super) struct Lowered {
+    pub steps: Vec<Step>,
+    pub constants: Vec<Floats>,
+    /// Floats of each buffer.
+    pub buffers: Vec<usize>,
+    /// Constants that were made here, with the last name and shape that a node gave them.
+    pub folded: BTreeMap<usize, (String, Vec<usize>)>,
+    /// Each output's place, contiguous, and its shape.
+    pub outputs: Vec<(Place, Vec<usize>)>,
+}
+
+/// The walk's state.
+pub(super) struct Lowering<'a> {
+    pub source: &'a Source,
+    pub weights: &'a Weights,
+    pub cpu: &'a Cpu,
+    pub arithmetic: Arithmetic,
+    uses: HashMap<&'a str, usize>,
+    pub(super) values: HashMap<&'a str, Value>,
+    pub(super) constants: Vec<Floats>,
+    named: BTreeMap<&'a str, usize>,
+    folded: BTreeMap<usize, (String, Vec<usize>)>,
+    /// `None` for a step that has become part of another.
+    pub(super) steps: Vec<Option<Step>>,
+    pub(super) buffers: Vec<usize>,
+    /// The step that wrote each buffer last.
+    pub(super) makers: Vec<Option<usize>>,
+    /// Copies in another order that were made, by what they are of.
+    pub(super) copies: Vec<(Place, View, Tensor)>,
+}
+
+/// Why a node cannot become steps, without the node's name.
+pub(super) type Lower<T> = Result<T, String>;
+
+/// Plans `source` for inputs of these shapes.
+///
+/// # Errors
+/// [`Refused`], with the node that has no operator here or whose shapes do not fit.
+pub(super) fn lower(
+    source: &Source,
+    weights: &Weights,
+    cpu: &Cpu,
+    arithmetic: Arithmetic,
+    inputs: &[Vec<usize>],
+) -> Result<Lowered, Refused> {
+    let mut lowering = Lowering {
+        source,
+        weights,
+        cpu,
+        arithmetic,
+        uses: source.uses(),
+        values: HashMap::new(),
+        constants: Vec::new(),
+        named: BTreeMap::new(),
+        folded: BTreeMap::new(),
+        steps: Vec::new(),
+        buffers: Vec::new(),
+        makers: Vec::new(),
+        copies: Vec::new(),
+    };
+    for (i, (input, shape)) in source.inputs.iter().zip(inputs).enumerate() {
+        let tensor = Tensor {
+            place: Place::Input(i),
+            layout: Layout::View(View::contiguous(shape)),
+            factor: 1.0,
+            sole: false,
+        };
+        lowering.values.insert(&input.name, Value::Tensor(tensor));
+    }
+    for node in &source.nodes {
+        lowering
+            .node(node)
+            .map_err(|why| Refused::node(node, why))?;
+    }
+    let mut outputs = Vec::new();
+    for name in &source.outputs {
+        let output = lowering.value(name).and_then(|value| {
+            let tensor = lowering.settled(value)?;
+            lowering.dense(tensor)
+        });
+        let output = output.map_err(|why| Refused::value(name, why))?;
+        let shape = output.shape();
+        outputs.push((output.place, shape));
+    }
+    Ok(Lowered {
+        steps: lowering.steps.into_iter().flatten().collect(),
+        constants: lowering.constants,
+        folded: lowering.folded,
+        buffers: lowering.buffers,
+        outputs,
+    })
+}
+
+impl<'a> Lowering<'a> {
+    fn node(&mut self, node: &'a NodeProto) -> Lower<()> {
+        if let Some(known) = self.known(node) {
+            self.values.insert(&node.output[0], Value::Known(known));
+            return Ok(());
+        }
+        let made = match (node.domain.as_str(), node.op_type.as_str()) {
+            (DOMAIN, "Linear") => self.linear(node)?,
+            (DOMAIN, "Convolution") => self.convolution(node)?,
+            (DOMAIN, "TransposedConvolution") => self.transposed_convolution(node)?,
+            (DOMAIN, "Gelu" | "QuickGelu") | ("", "Relu" | "Sigmoid") => self.activation(node)?,
+            ("", "LayerNormalization") => self.layer_norm(node)?,
+            ("", "MatMul") => return self.matmul(node),
+            ("", "Softmax") => return self.softmax(node),
+            ("", "Split") => return self.split(node),
+            ("", "Mul" | "Div") => return self.scale(node),
+            ("", "Add") => self.add(node)?,
+            ("", "MaxPool") => self.max_pool(node)?,
+            ("", "Resize") => self.resize(node)?,
+            ("", "ReduceMean") => self.mean(node)?,
+            ("", "Where") => self.choose(node)?,
+            ("", "Concat") => self.concat(node)?,
+            ("", "Cast") => self.cast(node)?,
+            ("", "Clip") => self.clip(node)?,
+            (
+                "",
+                "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
+                | "Slice" | "Gather" | "Expand" | "Pad",
+            ) => self.moved(node)?,
+            ("", op) => self.pointwise(node, op)?,
+            _ => return Err("is an operator that is not known here".to_owned()),
+        };
+        self.bind(&node.output[0], made);
+        Ok(())
+    }
+
+    /// Names a value; it stays the sole way to its buffer only if one node reads it.
+    pub fn bind(&mut self, name: &'a str, mut tensor: Tensor) {
+        tensor.sole &= self.read_once(name);
+        self.note_folded(name, &tensor);
+        self.values.insert(name, Value::Tensor(tensor));
+    }
+
+    fn note_folded(&mut self, name: &str, tensor: &Tensor) {
+        let Place::Constant(id) = tensor.place else {
+            return;
+        };
+        let whole = tensor.view().is_some_and(|view| {
+            view.is_contiguous() && view.offset == 0 && view.len() == self.constants[id].len()
+        });
+        let is_given = self.named.values().any(|given| *given == id);
+        if whole && tensor.factor == 1.0 && !is_given {
+            let named = (name.to_owned(), tensor.shape());
+            self.folded.insert(id, named);
+        }
+    }
+
+    pub fn bind_scores(&mut self, name: &'a str, scores: Scores) {
+        self.values.insert(name, Value::Scores(Box::new(scores)));
+    }
+
+    /// Whether just one node, and no output, reads this value.
+    pub fn read_once(&self, name: &str) -> bool {
+        self.uses.get(name) == Some(&1) && !self.source.outputs.iter().any(|o| o == name)
+    }
+
+    /// What a shape node gives, where all that it reads is known.
+    fn known(&self, node: &NodeProto) -> Option<Known> {
+        if node.op_type == "Shape" {
+            let shape = self.value(&node.input[0]).ok()?;
+            let Value::Tensor(tensor) = shape else {
+                return None;
+            };
+            let shape: Vec<i64> = tensor.shape().iter().map(|side| *side as i64).collect();
+            return Some(Known::vector(shape));
+        }
+        let inputs: Vec<Option<Known>> = node
+            .input
+            .iter()
+            .map(|name| match self.value(name) {
+                Ok(Value::Known(known)) => Some(known),
+                _ => None,
+            })
+            .collect();
+        let inputs: Vec<Option<&Known>> = inputs.iter().map(Option::as_ref).collect();
+        inputs.first()?.as_ref()?;
+        Known::of(node, &inputs)
+    }
+
+    /// A value by name, made of a constant where it is one.
+    pub fn value(&self, name: &str) -> Lower<Value> {
+        if let Some(value) = self.values.get(name) {
+            return Ok(value.clone());
+        }
+        let constant = self.source.constants.get(name);
+        let constant = constant.ok_or_else(|| format!("reads `{name}`, which is not there"))?;
+        match &constant.values {
+            Values::F32(_) => Err(format!("`{name}` is a float constant")),
+            _ => Ok(Value::Known(Known {
+                shape: constant.shape.clone(),
+                values: constant.ints().unwrap_or_default(),
+            })),
+        }
+    }
+
+    /// Input `i` of a node as known whole numbers.
+    pub fn numbers(&self, node: &NodeProto, i: usize) -> Option<Vec<i64>> {
+        match self.value(node.input.get(i)?) {
+            Ok(Value::Known(known)) => Some(known.values),
+            _ => None,
+        }
+    }
+
+    /// Input `i` of a node as floats, whatever its factor.
+    pub fn tensor(&mut self, node: &'a NodeProto, i: usize) -> Lower<Tensor> {
+        let name = node.input.get(i).filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| format!("has no input {i}"))?;
+        self.tensor_named(name)
+    }
+
+    /// The same for any name.
+    pub fn tensor_named(&mut self, name: &'a str) -> Lower<Tensor> {
+        if !self.values.contains_key(name)
+            && let Some(constant) = self.source.constants.get(name)
+            && let Some(floats) = constant.floats()
+        {
+            let id = *self.named.entry(name).or_insert_with(|| {
+                self.constants.push(floats.clone());
+                self.constants.len() - 1
+            });
+            return Ok(Self::constant(id, &constant.shape));
+        }
+        match self.value(name)? {
+            Value::Tensor(tensor) => Ok(tensor),
+            Value::Scores(scores) => self.materialise(*scores),
+            Value::Known(known) => {
+                let floats: Vec<f32> = known.values.iter().map(|v| *v as f32).collect();
+                Ok(self.new_constant(floats, &known.shape))
+            }
+        }
+    }
+
+    /// Input `i` of a node with its factor multiplied in.
+    pub fn input(&mut self, node: &'a NodeProto, i: usize) -> Lower<Tensor> {
+        let tensor = self.tensor(node, i)?;
+        self.settled(Value::Tensor(tensor))
+    }
+
+    pub fn settled(&mut self, value: Value) -> Lower<Tensor> {
+        let tensor = match value {
+            Value::Tensor(tensor) => tensor,
+            Value::Scores(scores) => self.materialise(*scores)?,
+            Value::Known(_) => return Err("is whole numbers, not floats".to_owned()),
+        };
+        if tensor.factor == 1.0 {
+            return Ok(tensor);
+        }
+        self.copied("scale", &tensor, Unary::Scale(tensor.factor))
+    }
+
+    fn constant(id: usize, shape: &[usize]) -> Tensor {
+        Tensor {
+            place: Place::Constant(id),
+            layout: Layout::View(View::contiguous(shape)),
+            factor: 1.0,
+            sole: false,
+        }
+    }
+
+    pub fn new_constant(&mut self, values: Vec<f32>, shape: &[usize]) -> Tensor {
+        self.constants.push(values.into());
+        Self::constant(self.constants.len() - 1, shape)
+    }
+
+    /// The only value of a constant.
+    pub fn scalar(&self, name: &str) -> Option<f32> {
+        if self.values.contains_key(name) {
+            return None;
+        }
+        self.source.constants.get(name)?.scalar()
+    }
+}

@@ -1,0 +1,201 @@
+//! Pooling and resizing of images, in whatever order their axes lie.
+
+use super::convolutions::{padding, pair};
+use super::lower::{Lower, Lowering};
+use super::step::Work;
+use super::tensor::{Layout, Tensor};
+use super::view::View;
+use crate::kernels::{Cpu, PixelView, PixelViewMut, Resize, ShapeError, max_pool_2x2, resize};
+use crate::onnx::{Attributes, NodeProto};
+
+/// Shape and strides of both sides: image, row, column, channel.
+#[derive(Debug, Clone)]
+struct Sides {
+    offset: usize,
+    from: [usize; 4],
+    from_strides: [usize; 4],
+    to: [usize; 4],
+    to_strides: [usize; 4],
+}
+
+impl Sides {
+    fn bind<'a>(&self, from: &'a [f32], to: &'a mut [f32]) -> (PixelView<'a>, PixelViewMut<'a>) {
+        let from = PixelView {
+            data: &from[self.offset..],
+            shape: self.from,
+            strides: self.from_strides,
+        };
+        let to = PixelViewMut {
+            data: to,
+            shape: self.to,
+            strides: self.to_strides,
+        };
+        (from, to)
+    }
+}
+
+/// The largest of each two by two pixels.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool(Sides);
+
+impl Pool {
+    /// The same for the first `count` images alone.
+    pub fn of_images(&self, count: usize) -> Self {
+        let mut sides = self.0.clone();
+        sides.from[0] = count;
+        sides.to[0] = count;
+        Self(sides)
+    }
+
+    pub fn run(&self, cpu: &Cpu, from: &[f32], to: &mut [f32]) -> Result<(), ShapeError> {
+        let (from, to) = self.0.bind(from, to);
+        max_pool_2x2(cpu, &from, to)
+    }
+}
+
+/// Another size of the same images, bilinear.
+#[derive(Debug, Clone)]
+pub(crate) struct Scale(Sides);
+
+impl Scale {
+    pub fn run(&self, cpu: &Cpu, from: &[f32], to: &mut [f32]) -> Result<(), ShapeError> {
+        let (from, to) = self.0.bind(from, to);
+        resize(cpu, Resize::Bilinear, &from, to)
+    }
+}
+
+impl<'a> Lowering<'a> {
+    /// A 2 x 2 max-pool.
+    pub fn max_pool(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let plain = pair(node, "kernel_shape", 1)? == [2, 2]
+            && pair(node, "strides", 1)? == [2, 2]
+            && padding(node)? == [0; 4]
+            && node.ints("dilations").iter().all(|d| *d == 1)
+            && node.int("ceil_mode", 0) == 0
+            && matches!(node.text("auto_pad"), "" | "NOTSET");
+        if !plain {
+            return Err("pools by another kernel than 2 x 2 with stride 2".to_owned());
+        }
+        let x = self.input(node, 0)?;
+        let [_, _, height, width] = x.shape()[..] else {
+            return Err(format!("pools {:?}; images are needed", x.shape()));
+        };
+        self.pixels(node, x, [height / 2, width / 2], |sides| {
+            Work::MaxPool(Box::new(Pool(sides)))
+        })
+    }
+
+    /// Nearest by whole factors is a view; bilinear by half pixels is a step.
+    pub fn resize(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let x = self.input(node, 0)?;
+        let [batch, channels, height, width] = x.shape()[..] else {
+            return Err(format!("resizes {:?}; images are needed", x.shape()));
+        };
+        let [new_height, new_width] = self.new_size(node, [batch, channels, height, width])?;
+        let coordinates = node.text("coordinate_transformation_mode");
+        match (node.text("mode"), coordinates) {
+            ("" | "nearest", "asymmetric" | "half_pixel" | "") => {
+                let floor = node.text("nearest_mode") == "floor" || coordinates != "asymmetric";
+                let even = new_height % height == 0 && new_width % width == 0;
+                if !even || !(floor || new_height == 2 * height && new_width == 2 * width) {
+                    return Err(
+                        "resizes to the nearest pixel by another rule than floor".to_owned()
+                    );
+                }
+                let (down, right) = (new_height / height, new_width / width);
+                let x = self.reshaped(x, &[batch, channels, height, 1, width, 1])?;
+                let view = x
+                    .view()
+                    .and_then(|v| v.broadcast(&[batch, channels, height, down, width, right]))
+                    .and_then(|v| v.reshaped(&[batch, channels, new_height, new_width]));
+                Ok(x.seen(view.ok_or("has a layout that cannot be stretched")?))
+            }
+            ("linear", "half_pixel" | "") => {
+                self.pixels(node, x, [new_height, new_width], |sides| {
+                    Work::Resize(Box::new(Scale(sides)))
+                })
+            }
+            (mode, coordinates) => Err(format!("resizes by {mode} {coordinates}")),
+        }
+    }
+
+    fn new_size(&mut self, node: &'a NodeProto, shape: [usize; 4]) -> Lower<[usize; 2]> {
+        if let Some(sizes) = self.numbers(node, 3) {
+            return match sizes[..] {
+                [b, c, h, w] if b == shape[0] as i64 && c == shape[1] as i64 && h > 0 && w > 0 => {
+                    Ok([h as usize, w as usize])
+                }
+                _ => Err(format!("resizes {shape:?} to {sizes:?}")),
+            };
+        }
+        let scales = node
+            .input
+            .get(2)
+            .and_then(|name| self.source.constants.get(name));
+        match scales.and_then(|c| c.floats()).map(|floats| &**floats) {
+            Some([b, c, h, w]) if *b == 1.0 && *c == 1.0 && *h > 0.0 && *w > 0.0 => {
+                let side = |side: usize, scale: f32| (side as f32 * scale) as usize;
+                Ok([side(shape[2], *h), side(shape[3], *w)])
+            }
+            _ => Err("resizes by scales that are not known".to_owned()),
+        }
+    }
+
+    /// A step over pixels; the output lies in the order of the input.
+    fn pixels(
+        &mut self,
+        node: &NodeProto,
+        x: Tensor,
+        [height, width]: [usize; 2],
+        work: impl Fn(Sides) -> Work,
+    ) -> Lower<Tensor> {
+        let x = match strides(&x) {
+            Some(_) => x,
+            None => self.copied("copy", &x, super::elementwise::Unary::Copy)?,
+        };
+        let (offset, from, from_strides) =
+            strides(&x).ok_or("has a layout that cannot be walked")?;
+        let to = [from[0], height, width, from[3]];
+        let last = from_strides[3] <= from_strides[2];
+        let (view, to_strides) = if last {
+            let view = View::contiguous(&to).transposed(&[0, 3, 1, 2]);
+            (view, [height * width * to[3], width * to[3], to[3], 1])
+        } else {
+            let view = View::contiguous(&[to[0], to[3], height, width]);
+            (view, [height * width * to[3], width, 1, height * width])
+        };
+        let sides = Sides {
+            offset,
+            from,
+            from_strides,
+            to,
+            to_strides,
+        };
+        let place = self.push(
+            &node.output[0],
+            work(sides),
+            vec![x.place],
+            to.iter().product(),
+        )?;
+        Ok(Self::fresh_view(place, view))
+    }
+}
+
+type Pixels = (usize, [usize; 4], [usize; 4]);
+
+/// Offset, shape and strides of `[image, channel, row, column]` as image, row, column,
+/// channel.
+fn strides(x: &Tensor) -> Option<Pixels> {
+    let Layout::View(view) = &x.layout else {
+        return None;
+    };
+    let [b, c, h, w] = view.axis_runs()[..] else {
+        return None;
+    };
+    let runs = [b?, h?, w?, c?];
+    Some((
+        view.offset,
+        runs.map(|run| run.length),
+        runs.map(|run| run.stride),
+    ))
+}

@@ -1,0 +1,327 @@
+//! Nodes that work value by value or row by row: sums, activations, norms, means.
+
+use super::elementwise::{Binary, Shared, Unary};
+use super::known::axis;
+use super::lower::{Lower, Lowering};
+use super::moves::broadcast_shape;
+use super::step::{Place, Work};
+use super::tensor::{Layout, Tensor, Value};
+use super::view::View;
+use crate::kernels::Activation;
+use crate::onnx::{Attributes, NodeProto};
+
+impl<'a> Lowering<'a> {
+    /// A sum, folded into the product that makes one of its sides where that can be.
+    pub fn add(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
+        if let Some(sum) = self.residual(&node.output[0], &a, &b)? {
+            return Ok(sum);
+        }
+        self.binary(&node.output[0], Binary::Add, a, b)
+    }
+
+    /// A product or quotient. By a constant number, the factor waits: attention and
+    /// others take it in for nothing.
+    pub fn scale(&mut self, node: &'a NodeProto) -> Lower<()> {
+        let [a, b] = node.input.as_slice() else {
+            return Err("has not two inputs".to_owned());
+        };
+        let divides = node.op_type == "Div";
+        let found = match (self.scalar(a), self.scalar(b)) {
+            (None, Some(by)) => Some((a, if divides { 1.0 / by } else { by })),
+            (Some(by), None) if !divides => Some((b, by)),
+            _ => None,
+        };
+        let output = &node.output[0];
+        if let Some((x, factor)) = found.filter(|(_, factor)| factor.is_finite()) {
+            if let Ok(Value::Scores(scores)) = self.value(x)
+                && self.read_once(x)
+                && !scores.is_softmax
+            {
+                self.bind_scores(output, scores.scaled(factor));
+                return Ok(());
+            }
+            let mut x = self.tensor_named(x)?;
+            x.factor *= factor;
+            // Read twice, it is better multiplied once.
+            if !self.read_once(output) {
+                x = self.settled(Value::Tensor(x))?;
+            }
+            self.bind(output, x);
+            return Ok(());
+        }
+        let made = self.pointwise(node, &node.op_type)?;
+        self.bind(output, made);
+        Ok(())
+    }
+
+    /// An operator of one or two operands, value by value.
+    pub fn pointwise(&mut self, node: &'a NodeProto, op: &str) -> Lower<Tensor> {
+        if let Some(op) = Unary::named(op) {
+            let x = self.input(node, 0)?;
+            return self.unary(&node.output[0], op, &x);
+        }
+        if let Some(op) = Binary::named(op) {
+            let mut sum = self.input(node, 0)?;
+            for i in 1..node.input.len() {
+                let next = self.input(node, i)?;
+                sum = self.binary(&node.output[0], op, sum, next)?;
+            }
+            return Ok(sum);
+        }
+        Err("is an operator that is not known here".to_owned())
+    }
+
+    /// An activation, in the kernel's own loops where the values lie without gaps.
+    pub fn activation(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let x = self.input(node, 0)?;
+        let activation = match node.op_type.as_str() {
+            "Gelu" => Activation::Gelu,
+            "QuickGelu" => Activation::QuickGelu,
+            "Relu" => Activation::Relu,
+            _ => Activation::Sigmoid,
+        };
+        let Some(packed) = self.packed(&x) else {
+            let x = self.dense(x)?;
+            let (shape, length) = (x.shape(), self.length(x.place));
+            let work = Work::Activate(activation);
+            let place = self.push(&node.output[0], work, vec![x.place], length)?;
+            return Ok(Self::fresh(place, &shape));
+        };
+        let length = packed.len();
+        let work = Work::Activate(activation);
+        let place = self.push(&node.output[0], work, vec![x.place], length)?;
+        Ok(Self::fresh_view(place, packed))
+    }
+
+    /// The tensor's view, where it covers the whole buffer in any order.
+    fn packed(&self, x: &Tensor) -> Option<View> {
+        let view = x.view()?;
+        let packed = view.packed();
+        (packed == *view && view.len() == self.length(x.place)).then_some(packed)
+    }
+
+    fn unary(&mut self, node: &str, op: Unary, x: &Tensor) -> Lower<Tensor> {
+        let Layout::View(view) = &x.layout else {
+            return self.copied(node, x, op);
+        };
+        let to = view.packed();
+        let shared = Shared::of([&to, view]).ok_or("has a layout that cannot be walked")?;
+        let length = to.len();
+        let place = self.push(node, Work::Unary(op, shared), vec![x.place], length)?;
+        Ok(Self::fresh_view(place, to))
+    }
+
+    fn binary(&mut self, node: &str, op: Binary, a: Tensor, b: Tensor) -> Lower<Tensor> {
+        let shape = broadcast_shape(&a.shape(), &b.shape())?;
+        if let Layout::Rows { rows, .. } = &a.layout
+            && let Some(tail) = self.repeats(&b, &shape)
+            && a.shape() == shape
+        {
+            let work = Work::Gathered {
+                op,
+                width: shape.last().copied().unwrap_or(1),
+                rows: rows.clone(),
+            };
+            let place = self.push(node, work, vec![a.place, tail], shape.iter().product())?;
+            return Ok(Self::fresh(place, &shape));
+        }
+        let (a, b) = (self.viewed(a)?, self.viewed(b)?);
+        let (mut a, mut b) = (self.stretched(&a, &shape)?, self.stretched(&b, &shape)?);
+        let contiguous = |t: &Tensor, this: &Self| {
+            t.view()
+                .is_some_and(|v| v.is_contiguous() && v.len() == this.length(t.place))
+        };
+        if op == Binary::Add && contiguous(&a, self) && contiguous(&b, self) {
+            let length = shape.iter().product();
+            let place = self.push(node, Work::Add, vec![a.place, b.place], length)?;
+            return Ok(Self::fresh(place, &shape));
+        }
+        self.align(&mut a, &mut b)?;
+        let views = a.view().zip(b.view()).ok_or("has no view")?;
+        let leading = if broadcasts(views.0) {
+            views.1
+        } else {
+            views.0
+        };
+        let to = leading.packed();
+        let shared =
+            Shared::of([&to, views.0, views.1]).ok_or("has layouts that cannot be walked")?;
+        let length = to.len();
+        let place = self.push(
+            node,
+            Work::Binary(op, shared),
+            vec![a.place, b.place],
+            length,
+        )?;
+        Ok(Self::fresh_view(place, to))
+    }
+
+    /// Two whole operands in different orders: the second is copied into the first's, tile
+    /// by tile, which is quicker than to read it across.
+    fn align(&mut self, a: &mut Tensor, b: &mut Tensor) -> Lower<()> {
+        let Some((left, right)) = a.view().zip(b.view()) else {
+            return Ok(());
+        };
+        if broadcasts(left) || broadcasts(right) || left.packed() == right.packed() {
+            return Ok(());
+        }
+        let to = left.packed();
+        let Some(shared) = Shared::of([&to, right]) else {
+            return Ok(());
+        };
+        let length = to.len();
+        let work = Work::Unary(Unary::Copy, shared);
+        let place = self.push("align", work, vec![b.place], length)?;
+        *b = Self::fresh_view(place, to);
+        Ok(())
+    }
+
+    fn viewed(&mut self, x: Tensor) -> Lower<Tensor> {
+        match x.layout {
+            Layout::View(_) => Ok(x),
+            Layout::Rows { .. } => self.dense(x),
+        }
+    }
+
+    fn stretched(&mut self, x: &Tensor, shape: &[usize]) -> Lower<Tensor> {
+        let view = x.view().and_then(|view| view.broadcast(shape));
+        Ok(x.seen(view.ok_or("has shapes that do not fit")?))
+    }
+
+    /// The place of a tensor that, repeated end to end, broadcasts to `shape`.
+    fn repeats(&self, x: &Tensor, shape: &[usize]) -> Option<Place> {
+        let own = x.shape();
+        let inner: Vec<usize> = own.iter().copied().skip_while(|side| *side == 1).collect();
+        let whole = x.view()?.is_contiguous() && x.view()?.len() == self.length(x.place);
+        (whole && !inner.is_empty() && shape.ends_with(&inner)).then_some(x.place)
+    }
+
+    /// Layer normalisation over the last axis.
+    pub fn layer_norm(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let x = self.input(node, 0)?;
+        let shape = x.shape();
+        let width = shape.last().copied().unwrap_or(1);
+        if axis(node.int("axis", -1), shape.len()) != shape.len().checked_sub(1) {
+            return Err("normalises over more than the last axis".to_owned());
+        }
+        let x = self.dense(x)?;
+        let gain = self.input(node, 1)?;
+        let shift = if node.input.get(2).is_some_and(|name| !name.is_empty()) {
+            self.input(node, 2)?
+        } else {
+            self.new_constant(vec![0.0; width], &[width])
+        };
+        for side in [&gain, &shift] {
+            if side.shape().iter().product::<usize>() != width {
+                return Err(format!("normalises rows of {width} by {:?}", side.shape()));
+            }
+        }
+        let (gain, shift) = (self.dense(gain)?, self.dense(shift)?);
+        let work = Work::Norm {
+            epsilon: node.float("epsilon", 1e-5),
+        };
+        let reads = vec![x.place, gain.place, shift.place];
+        let place = self.push(&node.output[0], work, reads, shape.iter().product())?;
+        Ok(Self::fresh(place, &shape))
+    }
+
+    /// A mean over given axes.
+    pub fn mean(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let x = self.input(node, 0)?;
+        let x = self.viewed(x)?;
+        let shape = x.shape();
+        let given = self
+            .numbers(node, 1)
+            .unwrap_or_else(|| node.ints("axes").to_vec());
+        let axes: Option<Vec<usize>> = given.iter().map(|a| axis(*a, shape.len())).collect();
+        let mut axes = axes.ok_or("averages an axis that is not there")?;
+        if axes.is_empty() {
+            axes = (0..shape.len()).collect();
+        }
+        let kept: Vec<usize> = (0..shape.len())
+            .map(|i| if axes.contains(&i) { 1 } else { shape[i] })
+            .collect();
+        let to = View::contiguous(&kept);
+        let count = axes.iter().map(|a| shape[*a]).product();
+        let stretched = to.broadcast(&shape).ok_or("has shapes that do not fit")?;
+        let view = x.view().ok_or("has no view")?;
+        let shared = Shared::of([&stretched, view]).ok_or("has a layout that cannot be walked")?;
+        let place = self.push(
+            &node.output[0],
+            Work::Mean(shared, count),
+            vec![x.place],
+            to.len(),
+        )?;
+        let made = Self::fresh(place, &kept);
+        if node.int("keepdims", 1) == 1 {
+            return Ok(made);
+        }
+        let dropped: Vec<usize> = (0..shape.len())
+            .filter(|i| !axes.contains(i))
+            .map(|i| shape[i])
+            .collect();
+        self.reshaped(made, &dropped)
+    }
+
+    /// Where: one of two, by a condition of zeros and others.
+    pub fn choose(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let parts = (0..3)
+            .map(|i| {
+                let part = self.input(node, i)?;
+                self.viewed(part)
+            })
+            .collect::<Lower<Vec<_>>>()?;
+        let shape = parts
+            .iter()
+            .try_fold(vec![], |shape, part| broadcast_shape(&shape, &part.shape()))?;
+        let views: Option<Vec<View>> = parts
+            .iter()
+            .map(|part| part.view()?.broadcast(&shape))
+            .collect();
+        let Some([condition, a, b]) = views.as_deref() else {
+            return Err("has shapes that do not fit".to_owned());
+        };
+        let to = View::contiguous(&shape);
+        let shared = Shared::of([&to, condition, a, b]);
+        let shared = shared.ok_or("has layouts that cannot be walked")?;
+        let reads = parts.iter().map(|part| part.place).collect();
+        let place = self.push(&node.output[0], Work::Choose(shared), reads, to.len())?;
+        Ok(Self::fresh(place, &shape))
+    }
+
+    /// A cast: floats and truths stay as they are, whole numbers are cut.
+    pub fn cast(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        const FLOAT: i64 = 1;
+        const BOOL: i64 = 9;
+        const WHOLE: [i64; 2] = [6, 7];
+        let x = self.input(node, 0)?;
+        match node.int("to", 0) {
+            FLOAT => Ok(x),
+            BOOL => {
+                let none = self.unary(&node.output[0], Unary::Not, &x)?;
+                self.unary(&node.output[0], Unary::Not, &none)
+            }
+            to if WHOLE.contains(&to) => self.unary(&node.output[0], Unary::Truncate, &x),
+            other => Err(format!("casts to type {other}, which is not known")),
+        }
+    }
+
+    /// A clip between two constants.
+    pub fn clip(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let x = self.input(node, 0)?;
+        let bound = |i: usize, otherwise: f32| match node.input.get(i).filter(|n| !n.is_empty()) {
+            Some(name) => self
+                .scalar(name)
+                .ok_or("clips at a bound that is not constant"),
+            None => Ok(otherwise),
+        };
+        let op = Unary::Clip(bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?);
+        self.unary(&node.output[0], op, &x)
+    }
+}
+
+/// Whether the view reads any element more than once.
+fn broadcasts(view: &View) -> bool {
+    view.joined().iter().any(|run| run.stride == 0)
+}

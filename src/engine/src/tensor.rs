@@ -1,0 +1,50 @@
+//! What crosses the border of this crate: float tensors, and what a caller expects of a graph's
+//! inputs.
+
+/// A float tensor at the border of this crate, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+    /// `shape`'s product of values.
+    pub data: Vec<f32>,
+}
+
+impl Tensor {
+    /// A tensor of this shape.
+    ///
+    /// # Panics
+    /// Where `data` has another length than the shape says: a fault of the caller's.
+    pub fn new(shape: &[usize], data: Vec<f32>) -> Self {
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            data.len(),
+            "shape {shape:?}"
+        );
+        Self {
+            shape: shape.to_vec(),
+            data,
+        }
+    }
+}
+
+/// One axis of an input that a caller expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This length and no other.
+    Is(usize),
+    /// Any length; the graph leaves the axis open.
+    Open,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Is(length) => write!(f, "{length}"),
+            Self::Open => f.write_str("?"),
+        }
+    }
+}
+
+/// Name and axes of one expected input.
+pub type Expected<'a> = (&'a str, &'a [Side]);
