@@ -72,7 +72,7 @@ impl Index {
         };
         let constants = large.iter();
         let constants = constants
-            .map(|(name, shape, floats)| place(name, shape, size_of_val::<[f32]>(floats)))
+            .map(|(name, shape, floats)| place(name, shape, floats.len() * size_of::<f32>()))
             .collect();
         let weights = weights.iter();
         let weights = weights
