@@ -1,5 +1,6 @@
-//! The words of an answer, shared by every module. Holds no behaviour beyond
-//! naming things, and of the patient no more than age and sex.
+//! The words of an answer: finding, refusal, triage level, codes. Every module that answers or
+//! shows an answer uses them. Holds no behaviour beyond naming things, and of the patient no more
+//! than age and sex.
 
 mod help;
 

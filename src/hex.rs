@@ -1,4 +1,5 @@
-//! Bytes that are hexadecimal digits in text: lower case when written, either when read.
+//! Bytes as hexadecimal digits in text: written in lower case, read in either. Used for hashes,
+//! numbers and keys. Refuses whatever is not whole bytes.
 
 use std::fmt;
 use std::io::{Error, ErrorKind};

@@ -1,5 +1,6 @@
-//! The device's own number: chosen by chance when its state folder is made, kept in it for
-//! ever, told to hosts so that they know one device from another.
+//! The device's own number. It is drawn by chance when the state folder is made, and kept there for
+//! ever. Hosts are told it, so that they know one device from another. Never made from anything of
+//! the machine or of a patient.
 
 use std::io::{Error, ErrorKind, Result};
 
@@ -22,7 +23,7 @@ pub(crate) fn of(state: &Folder) -> Result<u64> {
             let number = u64::from_str_radix(text.trim(), 16);
             number.map_err(|error| {
                 let file = state.path_of(FILE);
-                let what = format!("{}: it is no device's number: {error}", file.display());
+                let what = format!("{}: it is not a device's number: {error}", file.display());
                 Error::new(ErrorKind::InvalidData, what)
             })
         }

@@ -3,16 +3,16 @@
 //! `Image -> gate -> segmenter (encode once, decode per prompt) -> mask -> focus -> image
 //! encoder (whole + focused as one batch) -> guard -> fusion head -> calibration ->
 //! Finding`. [`run`] is all of it; `admission.rs` has gate and guard, `segment.rs` the
-//! segmenter, `haste.rs` the triage level, `progress.rs` the stages that an observer is told of.
+//! segmenter, `triage_level.rs` the triage level, `progress.rs` the stages that an observer is told of.
 //!
 //! Never prints, never writes, and never answers with another prompt, style or exam
 //! than it was asked for.
 
 mod admission;
 mod film;
-mod haste;
 mod progress;
 mod segment;
+mod triage_level;
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ use crate::triage::{COVERAGE, answered, unit};
 use admission::Checked;
 pub use admission::{admit, exam_of, look};
 pub use film::Film;
-use haste::weigh;
 pub use progress::{Observer, Stage, Timings, observe};
+use triage_level::weigh;
 
 /// What the user asks for instead of the bundle's own choice.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,5 +1,5 @@
-//! Opens a serial port for this program alone: what both ends of a line begin with. It never
-//! leaves a port behind that the next program cannot open, however this one ended.
+//! Opens a serial port for this program alone. Called by both ends of a line: the device's serial
+//! sources and the clients. However the program before ended, the port can be opened again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The console's grammar, shaped like SCPI-99: lines become commands.
+//! Protocol: the console's grammar, shaped like SCPI-99: lines become commands.
 //!
 //! Headers come in their short or long form and in any case (`SYST:ERR?`,
 //! `system:error?`). A line may end in `*hh`, the XOR of the bytes before it in two hex

@@ -1,4 +1,4 @@
-//! Numbered errors, as SCPI-99 (volume 2, chapter 21.8) numbers them where it has one;
+//! Protocol: numbered errors, as SCPI-99 (volume 2, chapter 21.8) numbers them where it has one;
 //! what is the device's own is positive. A number never changes its meaning.
 
 use core::fmt;

@@ -1,4 +1,4 @@
-//! A reliable stream of bytes in each direction over a line that loses and spoils bytes.
+//! Protocol: a reliable stream of bytes in each direction over a line that loses and spoils bytes.
 //!
 //! The host opens the link, the device answers; then each end numbers the bytes that it
 //! sends. The receiver keeps what comes out of order and acknowledges what its reader has

@@ -1,4 +1,4 @@
-//! What host and device say to each other over a [`crate::link`]: postcard bodies, each
+//! Protocol: what host and device say to each other over a [`crate::link`]: postcard bodies, each
 //! after its length in two little-endian bytes.
 //!
 //! Asking twice does no harm anywhere, so whoever lost the link begins again: an image is

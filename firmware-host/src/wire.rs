@@ -1,4 +1,4 @@
-//! Bytes on the line: console lines and frames, and which is which.
+//! Protocol: bytes on the line: console lines and frames, and which is which.
 //!
 //! The line has no modes. Bytes run until one that ends them, and that byte says what they
 //! were: CR or LF ends a console line, 0x00 ends a frame. No byte of a frame is 0x00, CR or

@@ -1,4 +1,5 @@
-//! Where the starter bundle lies when nobody names one.
+//! Where the starter bundle lies when nobody names one: beside the program, in a working tree, or
+//! where packages put it. Called by the command line. Looks for a manifest and reads none.
 
 use std::path::{Path, PathBuf};
 

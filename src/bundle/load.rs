@@ -1,4 +1,5 @@
-//! A verified bundle, ready to run: graphs checked for their places, heads read.
+//! A verified bundle, ready to run: each graph is checked for its place, each head is read. Called
+//! by whoever answers images. Never loads what was not verified.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! `bundle.toml`, checked. Unknown keys are refused, so that a misspelt one is never
+//! `bundle.toml`, read and checked: text comes in, a [`Manifest`] or a sentence with the line comes
+//! out. Called by whoever opens a bundle. Unknown keys are refused, so that a misspelt one is never
 //! passed over.
 
 use std::collections::BTreeMap;
@@ -285,7 +286,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The files of the graphs.
+    /// The files of segmenter and image encoder; the gate's graph, where there is one, is the
+    /// gate's own.
     pub fn graphs(&self) -> [&str; 3] {
         let Segmenter {
             encoder, decoder, ..

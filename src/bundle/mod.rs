@@ -1,7 +1,9 @@
-//! One model bundle: manifest, hashes, graphs and heads.
+//! One model bundle. In goes a folder, out come its graphs, heads and exams, ready to run, or an
+//! error that names the file and the way out. Called by the command line, the device's worker, the
+//! self-test and enrolment.
 //!
-//! A bundle is used whole or not at all: every file is hashed before anything in it
-//! is believed, and a broken file is refused by name. This module runs nothing.
+//! A bundle is used whole or not at all: every file is hashed before anything in it is believed.
+//! This module runs no graph and never changes a bundle in place.
 
 mod contents;
 mod find;

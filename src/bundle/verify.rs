@@ -1,4 +1,6 @@
-//! Every file of a bundle against its hash.
+//! Every file of a bundle against its hash. In goes a folder, out come the manifest and the bytes
+//! of every file, as they were hashed. Called before anything of a bundle is used. Never reads a
+//! file twice, and never believes one that the manifest does not list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ runs on it: compare only what was measured in the same minute.
 Examples:
   medfocus bench
   medfocus bench image_encoder.onnx --threads 1 --open 2 --json")]
-pub struct Arguments {
+pub struct BenchArguments {
     /// Folder of a bundle, or one ONNX graph; the starter bundle where none is given
     target: Option<PathBuf>,
     /// Only the graph of this file
@@ -47,7 +47,7 @@ pub struct Arguments {
 /// Steps in the table of the slowest.
 const SLOWEST: usize = 12;
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     let engine = Engine::new(&Settings {
         threads: arguments.threads,
         ..Settings::default()
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     put(&text)
 }
 
-fn profile(graph: &Graph, arguments: &Arguments) -> Result<Profile, Failure> {
+fn profile(graph: &Graph, arguments: &BenchArguments) -> Result<Profile, Failure> {
     let inputs = made_up_inputs(graph, arguments.open);
     Ok(graph.profile(&inputs, arguments.warm_up, arguments.runs.max(1))?)
 }

@@ -18,7 +18,7 @@ pub use install::{Terms, put_in_use};
 use super::{Failure, owner, put, trust};
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct BundleArguments {
     #[command(subcommand)]
     action: Action,
 }
@@ -30,7 +30,7 @@ enum Action {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
         #[command(flatten)]
-        trust: trust::Arguments,
+        trust: trust::TrustArguments,
     },
     /// Pack the graphs for this CPU, in a folder beside the bundle: starts are quicker
     Prepare {
@@ -49,7 +49,7 @@ enum Action {
         /// Folder of the bundle; the starter bundle where none is given
         folder: Option<PathBuf>,
         #[command(flatten)]
-        trust: trust::Arguments,
+        trust: trust::TrustArguments,
     },
     /// Verify a bundle and sign it, for whoever trusts the key (minisign's format)
     Sign(signing::Sign),
@@ -57,7 +57,7 @@ enum Action {
     MakeKey(signing::MakeKey),
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &BundleArguments) -> Result<(), Failure> {
     let or_starter = |folder: &Option<PathBuf>| folder.clone().map_or_else(bundle::find, Ok);
     let text = match &arguments.action {
         Action::Prepare { folder, state } => prepare(&or_starter(folder)?, &state.stay_outside()?)?,

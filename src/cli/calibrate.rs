@@ -31,7 +31,7 @@ Examples:
 
 Exit codes: 0 done, 1 refused (too few cases, a signed bundle), 2 wrong usage, 3 the device
 cannot work.")]
-pub struct Arguments {
+pub struct CalibrateArguments {
     /// Exam that is calibrated
     #[arg(long, value_name = "NAME")]
     exam: String,
@@ -58,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "OUT.png")]
     png: Option<PathBuf>,
     #[command(flatten)]
-    local: local::Arguments,
+    local: local::LocalArguments,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -87,7 +87,7 @@ struct Curve {
     chosen: Option<OperatingPoint>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &CalibrateArguments) -> Result<(), Failure> {
     let base = arguments.local.base()?;
     let found = exam(&base.bundle, &arguments.exam)?;
     let spec = &found.spec;
@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn class(arguments: &Arguments, spec: &ExamSpec) -> Result<usize, Failure> {
+fn class(arguments: &CalibrateArguments, spec: &ExamSpec) -> Result<usize, Failure> {
     let Some(name) = &arguments.class else {
         let is = |level| {
             spec.classes
@@ -180,7 +180,7 @@ fn too_few(gathered: &Gathered, coverage: f64) -> EnrollError {
 
 /// The threshold that was asked for.
 fn choose(
-    arguments: &Arguments,
+    arguments: &CalibrateArguments,
     spec: &ExamSpec,
     one: &OneClass,
     class: usize,
@@ -205,7 +205,7 @@ fn choose(
 }
 
 fn change(
-    arguments: &Arguments,
+    arguments: &CalibrateArguments,
     spec: &ExamSpec,
     made: &Calibration,
     gathered: &Gathered,

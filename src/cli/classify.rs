@@ -1,4 +1,6 @@
-//! `medfocus classify`: images in, findings out.
+//! `medfocus classify`: images in, findings out. Reads files and folders, answers each exam, prints
+//! the findings and writes what `--write` and `--overlay` ask for. Works without a device and keeps
+//! no journal.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +24,7 @@ Examples:
   medfocus classify chest.png --exam lung_tb2 --overlay out.png
   medfocus classify folder/ --exam all --format ndjson > findings.ndjson
   medfocus classify us.png --exam breast3 --prompt box:120,80,200,150 --focus overlay")]
-pub struct Arguments {
+pub struct ClassifyArguments {
     /// Images (DICOM, PNG, JPEG, PGM/PPM, TIFF, BMP) or folders of them
     #[arg(required = true)]
     images: Vec<PathBuf>,
@@ -39,7 +41,7 @@ pub struct Arguments {
     #[arg(long, value_name = "OUT.png")]
     overlay: Option<PathBuf>,
     #[command(flatten)]
-    outputs: super::outputs::Arguments,
+    outputs: super::outputs::OutputArguments,
     /// Ask the segmenter for this place, in the image's pixels; may be given several times
     #[arg(long, value_name = "box:X,Y,W,H|point:X,Y[,+|-]", num_args = 1..)]
     prompt: Vec<Prompt>,
@@ -54,11 +56,11 @@ pub struct Arguments {
     #[arg(long, value_name = "N|middle|all", value_parser = frames)]
     frame: Option<Frames>,
     #[command(flatten)]
-    patient: super::patient::Arguments,
+    patient: super::patient::PatientArguments,
     #[command(flatten)]
-    trust: super::trust::Arguments,
+    trust: super::trust::TrustArguments,
     #[command(flatten)]
-    limits: super::limits::Arguments,
+    limits: super::limits::LimitArguments,
     /// Show the milliseconds of each stage
     #[arg(long)]
     timings: bool,
@@ -87,7 +89,7 @@ enum Asked<'a> {
     WhatTheImageSays,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &ClassifyArguments) -> Result<(), Failure> {
     let engine = arguments.limits.engine();
     let folder = arguments.bundle.clone().map_or_else(bundle::find, Ok)?;
     let key = state::folder(None).ok();
@@ -144,7 +146,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn asked<'a>(arguments: &Arguments, bundle: &'a Bundle) -> Result<Asked<'a>, Failure> {
+fn asked<'a>(arguments: &ClassifyArguments, bundle: &'a Bundle) -> Result<Asked<'a>, Failure> {
     match arguments.exam.as_deref() {
         None => Ok(Asked::WhatTheImageSays),
         Some("all") => Ok(Asked::These(bundle.exams.iter().collect())),
@@ -200,7 +202,7 @@ struct Ended {
 
 /// Answers one picture.
 fn classify(
-    arguments: &Arguments,
+    arguments: &ClassifyArguments,
     bundle: &Bundle,
     asked: &Asked<'_>,
     picture: &Picture,
@@ -293,7 +295,7 @@ fn classify(
 }
 
 /// A refusal as it may be told: with --deidentify, without the header's own words.
-fn without_words(arguments: &Arguments, refusal: Refusal) -> Refusal {
+fn without_words(arguments: &ClassifyArguments, refusal: Refusal) -> Refusal {
     if arguments.outputs.deidentify {
         refusal.untelling()
     } else {
@@ -302,7 +304,7 @@ fn without_words(arguments: &Arguments, refusal: Refusal) -> Refusal {
 }
 
 /// Whether the pictures that were asked for may be made of this image.
-fn may_be_shown(arguments: &Arguments, image: &Image) -> Result<(), Refusal> {
+fn may_be_shown(arguments: &ClassifyArguments, image: &Image) -> Result<(), Refusal> {
     let outputs = &arguments.outputs;
     if outputs.deidentify && (arguments.overlay.is_some() || outputs.show_the_image()) {
         image.cleaned()?;
@@ -313,7 +315,7 @@ fn may_be_shown(arguments: &Arguments, image: &Image) -> Result<(), Refusal> {
 /// The overlay and the other files of one finding, as far as they were asked for; the sentence
 /// says what cannot be made of such an image.
 fn write_files(
-    arguments: &Arguments,
+    arguments: &ClassifyArguments,
     picture: &Picture,
     several: bool,
     case: &Case<'_>,
@@ -343,7 +345,7 @@ struct Undecided {
 
 /// The image, and the exams that it is asked.
 fn decode<'a>(
-    arguments: &Arguments,
+    arguments: &ClassifyArguments,
     bundle: &'a Bundle,
     asked: &Asked<'a>,
     picture: &Picture,

@@ -6,11 +6,11 @@ use medfocus::image::{Wanted, decode_as_child};
 use super::Failure;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct DecodeImageArguments {
     /// The frame that is wanted, or `priority`
     wanted: Wanted,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &DecodeImageArguments) -> Result<(), Failure> {
     decode_as_child(arguments.wanted).map_err(|error| Failure::write("the image", &error))
 }

@@ -138,7 +138,12 @@ fn damaged(why: &dyn std::fmt::Display) -> Failure {
 }
 
 /// Notes how the device with this state folder was started.
-pub fn note(state: &Path, config: Option<&Path>, said: &trust::Arguments, folder: Option<&Path>) {
+pub fn note(
+    state: &Path,
+    config: Option<&Path>,
+    said: &trust::TrustArguments,
+    folder: Option<&Path>,
+) {
     let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let note = Note {
         config: config.map(whole),

@@ -1,4 +1,5 @@
-//! `medfocus doctor`: what whoever builds a device into something must know.
+//! `medfocus doctor`: what stands in a device's way on this machine. For people who set a device
+//! up: each check has a verdict and, where it failed, the way out. Changes nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ Examples:
   medfocus doctor
   medfocus doctor --config /etc/medfocus.toml
   medfocus doctor --json | jq .facts.processor")]
-pub struct Arguments {
+pub struct DoctorArguments {
     /// The configuration that a device would run from, `medfocus.toml`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -41,7 +42,7 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
     let (mut config, mut all) = config(arguments.config.as_deref());
     if arguments.bundle.is_some() {
         config.bundle.folder.clone_from(&arguments.bundle);

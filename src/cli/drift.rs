@@ -28,7 +28,7 @@ patients, another machine, another protocol. Calibrate again, or enroll.
 
 Exit codes: 0 steady or worth a look, 1 moved, or too few answers to say, 2 wrong usage, 3 the
 device cannot work.")]
-pub struct Arguments {
+pub struct DriftArguments {
     /// Exam that is looked at
     #[arg(long, value_name = "NAME")]
     exam: String,
@@ -45,7 +45,7 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
     let state = arguments.state.enter()?;
     let installed = || Store::of(&state).current();
     let folder = arguments.bundle.clone().or_else(installed);

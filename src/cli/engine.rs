@@ -12,7 +12,7 @@ use medfocus::shown;
 use super::{Failure, put, put_json, state};
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct EngineArguments {
     #[command(subcommand)]
     action: Action,
 }
@@ -75,7 +75,7 @@ pub struct Loaded {
     pub load_ms: f64,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &EngineArguments) -> Result<(), Failure> {
     match &arguments.action {
         Action::Audit(arguments) => audit(arguments),
         Action::Compare(arguments) => compare(arguments),

@@ -33,7 +33,7 @@ Examples:
 Exit codes: 0 done, 1 refused (too few cases, no gain, a signed bundle), 2 wrong usage,
 3 the device cannot work."
 )]
-pub struct Arguments {
+pub struct EnrollArguments {
     /// Exam that the cases are added to
     #[arg(long, value_name = "NAME")]
     exam: Option<String>,
@@ -48,7 +48,7 @@ pub struct Arguments {
     #[arg(long)]
     forget: bool,
     #[command(flatten)]
-    local: local::Arguments,
+    local: local::LocalArguments,
 }
 
 /// What the head is trained from.
@@ -59,7 +59,7 @@ enum Origin {
     Cases(Start<'static>),
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &EnrollArguments) -> Result<(), Failure> {
     let base = arguments.local.base()?;
     let (spec, origin) = plan(arguments, &base)?;
     let register = match arguments.forget {
@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The exam and what its head is trained from.
-fn plan(arguments: &Arguments, base: &Base) -> Result<(ExamSpec, Origin), Failure> {
+fn plan(arguments: &EnrollArguments, base: &Base) -> Result<(ExamSpec, Origin), Failure> {
     if let Some(file) = &arguments.new {
         return plan_new(arguments, base, file);
     }
@@ -140,7 +140,7 @@ fn head_in(base: &Base, file: &str, classes: usize) -> Result<FusionHead, Failur
 }
 
 fn plan_new(
-    arguments: &Arguments,
+    arguments: &EnrollArguments,
     base: &Base,
     file: &Path,
 ) -> Result<(ExamSpec, Origin), Failure> {
@@ -249,7 +249,7 @@ fn gain(selected: Option<&Selected>) -> Result<(), EnrollError> {
 }
 
 fn change(
-    arguments: &Arguments,
+    arguments: &EnrollArguments,
     spec: &ExamSpec,
     origin: &Origin,
     made: &Made,

@@ -1,4 +1,6 @@
-//! `medfocus health`: whether the device is well, for scripts.
+//! `medfocus health`: whether a device is well, for scripts. Reads the state file that the device
+//! writes, prints what it says and ends by an exit code. Works while the device hangs, as it asks
+//! it nothing.
 
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -21,7 +23,7 @@ Exit codes:
 Examples:
   medfocus health --state /var/lib/medfocus
   medfocus health --json | jq '.sinks[] | select(.owed > 0)'")]
-pub struct Arguments {
+pub struct HealthArguments {
     #[command(flatten)]
     state: StateFolder,
     /// The device's state file, where its configuration names one (health.file)
@@ -32,7 +34,7 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &HealthArguments) -> Result<(), Failure> {
     let state = arguments.state.enter()?;
     let read = match &arguments.file {
         Some(file) => Snapshot::read_file(file),

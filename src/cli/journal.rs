@@ -28,7 +28,7 @@ Examples:
   medfocus journal verify
   medfocus journal export --format csv > cases.csv
   medfocus journal replay 12")]
-pub struct Arguments {
+pub struct JournalArguments {
     #[command(flatten)]
     state: StateFolder,
     #[command(subcommand)]
@@ -88,7 +88,7 @@ enum Format {
     Json,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &JournalArguments) -> Result<(), Failure> {
     let folder = arguments.state.enter()?;
     let history = || journal::history(&folder);
     match &arguments.action {

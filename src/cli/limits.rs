@@ -1,10 +1,11 @@
-//! What the engine may take of the machine: the same options for every command that answers.
+//! `--threads` and `--memory`: how much of the machine the engine may use. The same options for
+//! every command that answers images.
 
 use clap::Args;
 use medfocus::engine::{Engine, Settings};
 
 #[derive(Debug, Clone, Args)]
-pub struct Arguments {
+pub struct LimitArguments {
     /// Threads to use; all cores where absent or 0
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub threads: Option<u32>,
@@ -14,7 +15,7 @@ pub struct Arguments {
     pub memory: Option<u32>,
 }
 
-impl Arguments {
+impl LimitArguments {
     /// What an engine is to be made with.
     pub fn settings(&self) -> Settings {
         Settings {

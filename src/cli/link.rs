@@ -33,7 +33,7 @@ Examples:
   medfocus link /dev/ttyUSB0 chest.png --exam covid3
   medfocus link /dev/ttyUSB0 --fetch --log findings.ndjson
   medfocus link /dev/ttyUSB0 --console STAT? --console SYST:ERR?")]
-pub struct Arguments {
+pub struct LinkArguments {
     /// Serial port that the device is on
     port: String,
     /// Images to send and have answered, or folders of them
@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
     region: Option<[u32; 4]>,
     #[command(flatten)]
-    patient: super::patient::Arguments,
+    patient: super::patient::PatientArguments,
     /// Take every answer that the device has and nobody took
     #[arg(long)]
     fetch: bool,
@@ -80,7 +80,7 @@ enum Format {
     Ndjson,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &LinkArguments) -> Result<(), Failure> {
     let fetch = match (arguments.fetch, arguments.follow) {
         (_, true) => Fetch::Follow,
         (true, _) => Fetch::All,

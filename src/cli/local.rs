@@ -29,7 +29,7 @@ use super::{Failure, TELL, demands};
 const NEW: &str = ".new-bundle";
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct LocalArguments {
     /// Labelled cases: a folder with one folder for each class, or a CSV file with the
     /// columns file,label or case,label (cases of the journal whose images are kept)
     pub cases: Option<PathBuf>,
@@ -54,9 +54,9 @@ pub struct Arguments {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    trust: super::trust::Arguments,
+    trust: super::trust::TrustArguments,
     #[command(flatten)]
-    limits: super::limits::Arguments,
+    limits: super::limits::LimitArguments,
 }
 
 /// Characters of the name of who signs off.
@@ -93,7 +93,7 @@ impl Base {
     }
 }
 
-impl Arguments {
+impl LocalArguments {
     /// Loads the bundle.
     pub fn base(&self) -> Result<Base, Failure> {
         let state = self.state.enter()?;

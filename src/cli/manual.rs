@@ -7,7 +7,7 @@ use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use medfocus::files::Folder;
 
-use super::{Arguments, Failure};
+use super::{CommandLine, Failure};
 
 #[derive(Debug, Args)]
 pub struct ManArguments {
@@ -22,7 +22,7 @@ pub struct CompletionArguments {
 }
 
 pub fn man(arguments: &ManArguments) -> Result<(), Failure> {
-    let command = Arguments::command();
+    let command = CommandLine::command();
     let Some(folder) = &arguments.folder else {
         return page(&command).and_then(|text| super::out::put_bytes(&text));
     };
@@ -54,7 +54,7 @@ fn page(command: &Command) -> Result<Vec<u8>, Failure> {
 
 pub fn completions(arguments: &CompletionArguments) -> Result<(), Failure> {
     let mut text = Vec::new();
-    let mut command = Arguments::command();
+    let mut command = CommandLine::command();
     clap_complete::generate(arguments.shell, &mut command, "medfocus", &mut text);
     super::out::put_bytes(&text)
 }

@@ -62,7 +62,7 @@ The starter bundle is a demonstration: never use its answers for care.";
 /// Offline medical triage: an image in, a finding out
 #[derive(Debug, Parser)]
 #[command(name = "medfocus", version, after_help = AFTER, max_term_width = 100)]
-struct Arguments {
+struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
@@ -70,41 +70,41 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer exams for images
-    Classify(classify::Arguments),
+    Classify(classify::ClassifyArguments),
     /// Talk to a device over a serial port: send images, take answers
-    Link(link::Arguments),
+    Link(link::LinkArguments),
     /// Give images to the device that runs on this computer
-    Submit(submit::Arguments),
+    Submit(submit::SubmitArguments),
     /// Be the device: answer images that come by line, folder, DICOM or submit
-    Serve(Box<serve::Arguments>),
+    Serve(Box<serve::ServeArguments>),
     /// Say what stands in a device's way on this machine
-    Doctor(doctor::Arguments),
+    Doctor(doctor::DoctorArguments),
     /// Say whether the device is well, for scripts
-    Health(health::Arguments),
+    Health(health::HealthArguments),
     /// Show what the device did, verify its journal, run a case again
-    Journal(journal::Arguments),
+    Journal(journal::JournalArguments),
     /// Add a clinic's own labelled cases to an exam and train its head
-    Enroll(enroll::Arguments),
+    Enroll(enroll::EnrollArguments),
     /// Make an exam's probabilities and thresholds hold on a clinic's own cases
-    Calibrate(calibrate::Arguments),
+    Calibrate(calibrate::CalibrateArguments),
     /// Say whether an exam's answers have moved since it was calibrated
-    Drift(drift::Arguments),
+    Drift(drift::DriftArguments),
     /// Verify, prepare or inspect a model bundle
-    Bundle(bundle::Arguments),
+    Bundle(bundle::BundleArguments),
     /// Show what the int8 engine does with a bundle
-    Engine(engine::Arguments),
+    Engine(engine::EngineArguments),
     /// Time a bundle's graphs, operator by operator
-    Bench(bench::Arguments),
+    Bench(bench::BenchArguments),
     /// Write the manual pages
     Man(manual::ManArguments),
     /// Write the completions of a shell to standard output
     Completions(manual::CompletionArguments),
     /// Decode standard input within bounds; started by medfocus itself
     #[command(hide = true)]
-    DecodeImage(decode_image::Arguments),
+    DecodeImage(decode_image::DecodeImageArguments),
     /// Run the cases of a device; started by medfocus itself
     #[command(hide = true, name = device::WORKER)]
-    RunCases(run_cases::Arguments),
+    RunCases(run_cases::RunCasesArguments),
 }
 
 /// What a command ends in, other than success.
@@ -289,7 +289,7 @@ fn program() -> Result<PathBuf, Failure> {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let command = match Arguments::try_parse() {
+    let command = match CommandLine::try_parse() {
         Ok(arguments) => arguments.command,
         Err(error) => return unparsed(&error),
     };

@@ -1,4 +1,5 @@
-//! The files that `classify` writes beside its answer.
+//! The files that `classify` writes beside its answer: `--write`, `--to`, `--deidentify`. The forms
+//! themselves are made by `report`.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use medfocus::report::{Case, Form, NotWritten};
 use super::Failure;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct OutputArguments {
     /// Write files of each finding to the folder of --to
     #[arg(
         long,
@@ -50,7 +51,7 @@ pub enum Kind {
     Pdf,
 }
 
-impl Arguments {
+impl OutputArguments {
     /// Whether a file with the image's own pixels was asked for.
     pub fn show_the_image(&self) -> bool {
         self.write.iter().any(|kind| kind.form().shows_the_image())

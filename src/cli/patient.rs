@@ -1,10 +1,11 @@
-//! What a caller says of the patient.
+//! `--age` and `--sex`: what a caller says of the patient. The same options for every command that
+//! sends or answers images.
 
 use clap::Args;
 use medfocus::patient::{Age, Patient, Sex};
 
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Arguments {
+pub struct PatientArguments {
     /// The patient's age in whole years; where the image says another, there is no answer
     #[arg(long, value_name = "YEARS")]
     pub age: Option<Age>,
@@ -13,7 +14,7 @@ pub struct Arguments {
     pub sex: Option<Sex>,
 }
 
-impl Arguments {
+impl PatientArguments {
     /// What is known.
     pub fn patient(self) -> Patient {
         Patient {

@@ -1,4 +1,5 @@
-//! Answers on standard output, in the format that was asked for.
+//! Prints answers to standard output, as text, JSON or one JSON object a line. Called by `classify`
+//! and `submit`.
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -9,20 +9,20 @@ use medfocus::device;
 use super::Failure;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct RunCasesArguments {
     /// Folder of the model bundle
     #[arg(long, value_name = "DIR")]
     bundle: PathBuf,
     #[command(flatten)]
-    trust: super::trust::Arguments,
+    trust: super::trust::TrustArguments,
     /// File of the releases that the device has had
     #[arg(long, value_name = "FILE")]
     releases: Option<PathBuf>,
     #[command(flatten)]
-    limits: super::limits::Arguments,
+    limits: super::limits::LimitArguments,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &RunCasesArguments) -> Result<(), Failure> {
     let trust = Trust {
         releases: arguments.releases.clone(),
         ..arguments.trust.trust()?

@@ -52,12 +52,12 @@ Examples:
   medfocus serve --print-config > medfocus.toml
   medfocus serve --config medfocus.toml --check-config
   medfocus serve --config medfocus.toml")]
-pub struct Arguments {
+pub struct ServeArguments {
     #[command(flatten)]
     options: Options,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let options = &arguments.options;
     if options.print_config {
         return put(config::EXAMPLE);

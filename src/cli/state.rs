@@ -1,4 +1,5 @@
-//! Where the device keeps what it must not forget.
+//! `--state`: where a device's state folder and its control socket lie. The same option for every
+//! command that works on a device.
 
 use std::path::{Path, PathBuf};
 

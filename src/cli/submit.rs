@@ -46,7 +46,7 @@ Examples:
   medfocus submit folder/ --wait --format ndjson > findings.ndjson
   medfocus submit --rerun 17 --wait
   case=$(medfocus submit chest.png)")]
-pub struct Arguments {
+pub struct SubmitArguments {
     /// Images, or folders of them
     #[arg(required_unless_present = "rerun")]
     images: Vec<PathBuf>,
@@ -64,7 +64,7 @@ pub struct Arguments {
     #[arg(long, value_name = "X,Y,W,H", value_parser = super::link::region)]
     region: Option<[u32; 4]>,
     #[command(flatten)]
-    patient: super::patient::Arguments,
+    patient: super::patient::PatientArguments,
     /// Wait for the answers and print them, as classify does
     #[arg(long)]
     wait: bool,
@@ -86,7 +86,7 @@ pub struct Arguments {
     state: StateFolder,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &SubmitArguments) -> Result<(), Failure> {
     let files = sources::expand(&arguments.images);
     let count = files.len() + arguments.rerun.len();
     if count == 0 {
@@ -113,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The device at the first place where one listens.
-fn reached(arguments: &Arguments) -> Result<Control, Failure> {
+fn reached(arguments: &SubmitArguments) -> Result<Control, Failure> {
     let patience = Duration::from_secs(arguments.patience.unwrap_or(PATIENCE));
     let places = match &arguments.socket {
         Some(path) => vec![path.clone()],
@@ -163,7 +163,7 @@ struct Pending {
 
 /// What is submitted, and how it is shown.
 struct Desk<'a> {
-    arguments: &'a Arguments,
+    arguments: &'a SubmitArguments,
     control: Control,
     requests: Requests,
     printer: Printer,

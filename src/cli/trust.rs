@@ -8,7 +8,7 @@ use medfocus::bundle::{Key, Trust};
 use super::Failure;
 
 #[derive(Debug, Clone, Args)]
-pub struct Arguments {
+pub struct TrustArguments {
     /// Public key of a maker whose bundles may be used, or the file that holds it, with
     /// `until 2027-12-31` behind it where it ends; may be given several times. A bundle
     /// without a signature of one of them is then refused
@@ -22,7 +22,7 @@ pub struct Arguments {
     pub revoked: Option<PathBuf>,
 }
 
-impl Arguments {
+impl TrustArguments {
     /// Whom the command line alone says to trust.
     pub fn trust(&self) -> Result<Trust, Failure> {
         if self.require_signature && self.keys.is_empty() {

@@ -1,7 +1,9 @@
-//! What a host wants of a device, until it has it: images sent, answers taken.
+//! What a host asks of a device over a link, until all is done: images are sent, answers are taken.
+//! Called by `medfocus link`.
 //!
-//! Everything may be asked twice, so a lost link is no special case: when one opens, what
-//! is not done is asked again, and the device goes on where it was.
+//! Everything may be asked twice. When a link opens, whatever is not done is asked again, and the
+//! device goes on where it was; so a lost link is no special case. An answer is acknowledged only
+//! once it is safe here.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
-//! What was taken from devices: one JSON object a line, on the disk before the device hears
-//! of it, so that an answer is in the file once, whatever is switched off when.
+//! Answers that were taken from devices: one JSON object a line. A line is on the disk before the
+//! device hears that its answer is safe, so each answer stands in the file once, whichever end
+//! loses power at whatever time. Called by `medfocus link --log`.
 
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};

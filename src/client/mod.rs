@@ -1,9 +1,10 @@
-//! The host's end of a link: a program on any computer that talks to a device; and
-//! [`Control`], which talks to one on the same computer over its socket.
+//! Programs that talk to a device. [`Client`] keeps one link open over a serial port;
+//! [`Conversation`] sends images over it and takes answers, beginning again whenever the line or
+//! the device went away; [`Log`] keeps the answers. [`Control`] talks to a device on the same
+//! computer over its socket.
 //!
-//! [`Client`] keeps one link open over a serial port; [`Conversation`] sends images over it
-//! and takes answers, beginning again whenever the line or the device went away; [`Log`]
-//! keeps what was taken. Nothing here reads an image or answers an exam.
+//! Called by `medfocus link` and `medfocus submit`. Nothing here reads an image or answers an exam,
+//! and no answer about another image than the one that was sent is taken.
 
 mod control;
 mod conversation;

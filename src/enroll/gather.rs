@@ -71,7 +71,12 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, EnrollError> {
 
 fn class_of(name: &str, classes: &[String]) -> Result<usize, String> {
     let found = classes.iter().position(|class| class == name);
-    found.ok_or_else(|| format!("{name} is no class; there are {}", classes.join(", ")))
+    found.ok_or_else(|| {
+        format!(
+            "{name} is not a class of this exam; there are {}",
+            classes.join(", ")
+        )
+    })
 }
 
 /// The lines of a CSV file with the columns `file` and `label`, its files named from where it
@@ -114,7 +119,8 @@ pub fn from_csv(
         let class = class_of(&record[label], classes).map_err(at)?;
         let path = if is_case {
             let number = record[place].parse();
-            let number = number.map_err(|_| at(format!("{} is no case", &record[place])))?;
+            let number =
+                number.map_err(|_| at(format!("{} is not a case number", &record[place])))?;
             image_of(number).map_err(at)?
         } else {
             Some(folder.join(&record[place]))
@@ -159,10 +165,13 @@ mod tests {
     #[test]
     fn a_fault_is_told_by_its_line() {
         for (text, says) in [
-            ("file,label\na,normal\nb,scar\n", "line 3: scar is no class"),
+            (
+                "file,label\na,normal\nb,scar\n",
+                "line 3: scar is not a class of this exam",
+            ),
             ("file,class\na,normal\n", "no column label"),
             ("file,case,label\na,1,normal\n", "line 1"),
-            ("case,label\nx,normal\n", "line 2: x is no case"),
+            ("case,label\nx,normal\n", "line 2: x is not a case number"),
             ("case,label\n9,normal\n", "knows no such case"),
             ("file,label\na\n", "line: 2"),
         ] {
@@ -189,6 +198,11 @@ mod tests {
         assert!(found.iter().all(|case| case.class == 0));
         std::fs::create_dir(folder.path().join("scar")).unwrap();
         let error = from_folders(folder.path(), &classes()).unwrap_err();
-        assert!(error.to_string().contains("scar is no class"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("scar is not a class of this exam"),
+            "{error}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What lies in a held folder, and of which kind it is.
+//! What lies in a held folder, and of which kind each thing is: file, folder, link or something
+//! else. Never follows a link.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{FileType, Metadata};

@@ -1,4 +1,4 @@
-//! What is deleted: what the caller names, and never what a link leads to.
+//! Deletes what the caller names in a held folder, and never what a link leads to.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,4 +1,6 @@
-//! Files that are there whole or not at all, and names that are moved.
+//! Files that are there whole or not at all, and files that are renamed. In goes a held folder, a
+//! name and bytes; what comes out is on the disk when the call returns. Never writes into a file
+//! that is there already.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -1,5 +1,8 @@
-//! The decoder's mask logits, cleaned, and the mask they give in the image's own
-//! pixels. Nothing here draws.
+//! Masks. In go the decoder's logits, out comes one clean mask in the image's own pixels. Called by
+//! the pipeline. Draws nothing.
+//!
+//! The logits are enlarged as PyTorch does it, in floats. The image's own resampler works on 8
+//! bits, and rounding would move the mask's edge.
 
 use crate::finding::Rle;
 

@@ -1,4 +1,6 @@
-//! Visual prompts: what the mask decoder is asked, and which of its masks is taken.
+//! Visual prompts. In goes what a person or a bundle asks (points, a box, a strategy), out come the
+//! points for the mask decoder; of the masks that the decoder answers, one is chosen. Called by the
+//! pipeline. Never asks anything that nobody asked for.
 
 use std::str::FromStr;
 
@@ -75,7 +77,7 @@ impl FromStr for Prompt {
         let number = |text: &str| {
             let value: f32 = text
                 .parse()
-                .map_err(|_| error("a coordinate is no number"))?;
+                .map_err(|_| error("a coordinate is not a number"))?;
             if value.is_finite() && value >= 0.0 {
                 Ok(value)
             } else {

@@ -122,7 +122,7 @@ fn rows(file: &SafeTensors<'_>, name: &str, columns: usize) -> Result<Vec<Vec<f6
     if values.iter().all(|value| value.is_finite()) {
         Ok(values.chunks_exact(columns).map(<[f64]>::to_vec).collect())
     } else {
-        Err(format!("{name} holds what is no number"))
+        Err(format!("{name} holds a value that is not a number"))
     }
 }
 

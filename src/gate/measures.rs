@@ -1,7 +1,9 @@
-//! What can be measured of an image without knowing what it shows.
+//! What can be measured of an image without knowing what it shows: brightness, contrast, sharpness,
+//! colour, and how much lies inside its border. In goes an image, out come numbers; `judge`
+//! compares them with thresholds.
 //!
-//! Everything is measured on a square of [`SIDE`] pixels, made by the encoders' own
-//! filter; `scripts/starter/gate.py` has the formula of the sharpness.
+//! Everything is measured on a square of [`SIDE`] pixels, made by the encoders' own filter;
+//! `scripts/starter/gate.py` has the formula of the sharpness. Never refuses anything itself.
 
 use crate::image::{Canvas, Image, UnitBox};
 

@@ -1,9 +1,10 @@
-//! The gate before the model: an image that an exam was never meant for is refused by a
-//! code, a sentence and help, before anything is read from it.
+//! The gate before the models: an image that an exam was never meant for is refused by a code, a
+//! sentence and help. Called by the pipeline, before a model reads the image.
 //!
-//! [`measure`](Measures::of) knows pixels, [`Kinds`] what the gate's small graph makes of
-//! them, [`judge`] compares both with the bundle's thresholds. Nothing here runs a graph,
-//! and nothing here ever lets an image pass because it could not be measured.
+//! [`measure`](Measures::of) knows pixels, [`Kinds`] what the gate's small graph makes of them,
+//! [`judge`] compares both with the bundle's thresholds; [`fits`] compares what the image says of
+//! itself with what the exam asks. Nothing here runs a graph, and nothing here lets an image pass
+//! because it could not be measured.
 
 mod film;
 mod kinds;

@@ -1,4 +1,5 @@
-//! The gate's thresholds, as they stand in the bundle.
+//! The gate's thresholds, as they stand in the bundle's manifest; what an exam asks of its images.
+//! Read with the manifest, used by the other files of this module. Decides nothing.
 
 use serde::{Deserialize, Serialize};
 

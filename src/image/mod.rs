@@ -1,7 +1,8 @@
-//! A file becomes an [`Image`]: pixels of 8 bits and what the source said of them.
+//! A file becomes an [`Image`]: pixels of 8 bits and what the file says of them, or a refusal that
+//! names the file. Called by the command line, the device and enrolment.
 //!
-//! This module never guesses what an image shows, never runs a model and never lets
-//! a damaged file pass for a whole one.
+//! This module never guesses what an image shows, never runs a model and never lets a damaged file
+//! pass for a whole one.
 
 mod apng;
 mod clean;
@@ -11,13 +12,13 @@ mod jpeg;
 pub mod kind;
 pub mod open;
 mod pages;
+mod patient;
 mod png_text;
 mod pnm;
 mod read;
 mod resize;
 mod tiff_pages;
 mod tiff_palette;
-mod told;
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,6 +35,7 @@ pub use read::{
     MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, MIN_SIDE, decode, decode_frame, priority, read,
     read_by, read_frame, read_frame_as,
 };
+pub(crate) use resize::stretched_rgb;
 pub use resize::{Canvas, UnitBox};
 
 /// Decoded pixels, row by row.

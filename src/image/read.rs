@@ -1,7 +1,6 @@
-//! Reads DICOM, PNG, JPEG, PGM/PPM, TIFF and BMP within a memory budget.
-//!
-//! Every way in which a file can be wrong ends in a coded refusal that names the
-//! file. Sizes are checked before a pixel is decoded.
+//! Reads an image file: DICOM, PNG, JPEG, PGM/PPM, TIFF or BMP. A path or bytes come in, an
+//! [`Image`] comes out, or a coded refusal that names the file. Sizes are checked before a pixel is
+//! decoded, and no image takes more than [`MAX_DECODED_BYTES`].
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,10 @@
-//! The encoder's view of an image: a part of it at a fixed square size.
+//! Pictures at other sizes. In goes an image or a part of it, out comes a square for an encoder
+//! ([`Canvas`]), a smaller image to look at, or one with square pixels; called by the pipeline,
+//! the gate, DICOM and the page. It never looks beyond the image, and never answers with pixels
+//! that another processor would not give.
+//!
+//! This is the one resampler of pictures. Two others are no pictures': `focus` enlarges the
+//! segmenter's logits, floats, as PyTorch does, and the engine has ONNX's `Resize`.
 //!
 //! The filter is Pillow's antialiased bilinear one, to the bit, because the graphs
 //! were trained on it: rows first, then columns, weights in fixed point, both passes
@@ -74,9 +80,17 @@ impl Image {
         let columns = taps(of.x0, of.x1, self.width as usize, side);
         let rows = taps(of.y0, of.y1, self.height as usize, side);
         let width = self.width as usize;
+        let unit = |value: &u8| f32::from(*value) / 255.0;
         let planes = match &self.pixels {
-            Pixels::Luma(luma) => resize::<1>(luma, width, &columns, &rows).repeat(3),
-            Pixels::Rgb(rgb) => resize::<3>(rgb, width, &columns, &rows),
+            Pixels::Luma(luma) => {
+                let luma = resize::<1>(luma, width, &columns, &rows);
+                luma.iter().map(unit).collect::<Vec<f32>>().repeat(3)
+            }
+            Pixels::Rgb(rgb) => {
+                let rgb = resize::<3>(rgb, width, &columns, &rows);
+                let plane = |channel| rgb.iter().skip(channel).step_by(3).map(unit);
+                (0..3).flat_map(plane).collect()
+            }
         };
         Canvas { side, planes }
     }
@@ -95,31 +109,39 @@ impl Image {
             u32::try_from(scaled).unwrap_or(longest).max(1)
         };
         let (columns, rows) = (scaled(width), scaled(height));
-        let across = taps(0.0, 1.0, width as usize, columns as usize);
-        let down = taps(0.0, 1.0, height as usize, rows as usize);
-        let byte = |value: &f32| (value * 255.0).round() as u8;
-        let pixels = match &self.pixels {
-            Pixels::Luma(luma) => {
-                let plane = resize::<1>(luma, width as usize, &across, &down);
-                Pixels::Luma(plane.iter().map(byte).collect())
-            }
-            Pixels::Rgb(rgb) => {
-                let planes = resize::<3>(rgb, width as usize, &across, &down);
-                let plane = across.len() * down.len();
-                let pixel = |at: usize| [0, 1, 2].map(|c| byte(&planes[c * plane + at]));
-                Pixels::Rgb((0..plane).flat_map(pixel).collect())
-            }
-        };
         Self {
             width: columns,
             height: rows,
-            pixels,
+            pixels: self.pixels.stretched([width, height], [columns, rows]),
             metadata: self.metadata.clone(),
             sha256: self.sha256.clone(),
             // A small picture is for looking at: it takes no patient along.
             origin: None,
         }
     }
+}
+
+impl Pixels {
+    /// The pixels of a whole picture, `from` wide and high, at another size. Takes no memory but
+    /// the result's and that of one pass.
+    #[must_use]
+    pub(crate) fn stretched(&self, from: [u32; 2], to: [u32; 2]) -> Self {
+        match self {
+            Self::Luma(luma) => Self::Luma(stretched::<1>(luma, from, to)),
+            Self::Rgb(rgb) => Self::Rgb(stretched_rgb(rgb, from, to)),
+        }
+    }
+}
+
+/// The same for pixels in colour, red, green and blue side by side.
+#[must_use]
+pub(crate) fn stretched_rgb(rgb: &[u8], from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
+    stretched::<3>(rgb, from, to)
+}
+
+fn stretched<const C: usize>(bytes: &[u8], from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
+    let [columns, rows] = [0, 1].map(|at| taps(0.0, 1.0, from[at] as usize, to[at] as usize));
+    resize::<C>(bytes, from[0] as usize, &columns, &rows)
 }
 
 /// The source pixels that one target pixel is made of, and their weights.
@@ -151,33 +173,28 @@ fn taps(from: f64, to: f64, size: usize, side: usize) -> Vec<Tap> {
     (0..side).map(tap).collect()
 }
 
-/// `C` interleaved channels to `C` planes of values in 0 to 1.
-fn resize<const C: usize>(bytes: &[u8], width: usize, columns: &[Tap], rows: &[Tap]) -> Vec<f32> {
+/// `C` channels, side by side before and after.
+fn resize<const C: usize>(bytes: &[u8], width: usize, columns: &[Tap], rows: &[Tap]) -> Vec<u8> {
     let top = rows.iter().map(|tap| tap.first).min().unwrap_or(0);
     let bottom = rows
         .iter()
         .map(|tap| tap.first + tap.weights.len())
         .max()
         .unwrap_or(0);
-    let side = columns.len();
-    let mut narrow = Vec::with_capacity((bottom - top) * side * C);
+    let line = columns.len() * C;
+    let mut narrow = Vec::with_capacity((bottom - top) * line);
     for row in bytes[top * width * C..bottom * width * C].chunks_exact(width * C) {
         for tap in columns {
             let source = &row[tap.first * C..];
             narrow.extend((0..C).map(|c| weigh(tap, source.iter().skip(c).step_by(C))));
         }
     }
-    let mut planes = vec![0.0; C * side * rows.len()];
-    for (y, tap) in rows.iter().enumerate() {
-        let source = &narrow[(tap.first - top) * side * C..];
-        for x in 0..side {
-            for c in 0..C {
-                let value = weigh(tap, source.iter().skip(x * C + c).step_by(side * C));
-                planes[(c * rows.len() + y) * side + x] = f32::from(value) / 255.0;
-            }
-        }
+    let mut out = Vec::with_capacity(rows.len() * line);
+    for tap in rows {
+        let source = &narrow[(tap.first - top) * line..];
+        out.extend((0..line).map(|at| weigh(tap, source.iter().skip(at).step_by(line))));
     }
-    planes
+    out
 }
 
 /// The weighted sum of `source`, rounded and held to 8 bits.
@@ -246,6 +263,37 @@ mod tests {
                     assert!(canvas.planes.iter().all(|v| (0.0..=1.0).contains(v)));
                 }
             }
+        }
+    }
+
+    /// As DICOM's pixels are made square: linear between the pixels' centres, the outermost
+    /// repeated. Each of the two passes rounds to 8 bits.
+    #[test]
+    fn a_stretched_picture_is_linear_between_pixel_centres() {
+        let image = ramp(40, 33);
+        let Pixels::Luma(bytes) = &image.pixels else {
+            unreachable!()
+        };
+        let to = [57_u32, 80];
+        let Pixels::Luma(stretched) = image.pixels.stretched([40, 33], to) else {
+            unreachable!()
+        };
+        assert_eq!(stretched.len(), 57 * 80);
+        let place = |at: usize, from: usize, to: u32| {
+            let at = (at as f64 + 0.5) * from as f64 / f64::from(to) - 0.5;
+            let at = at.clamp(0.0, (from - 1) as f64);
+            (at as usize, (at as usize + 1).min(from - 1), at.fract())
+        };
+        for (at, found) in stretched.iter().enumerate() {
+            let (left, right, across) = place(at % 57, 40, to[0]);
+            let (top, bottom, down) = place(at / 57, 33, to[1]);
+            let value = |x: usize, y: usize| f64::from(bytes[y * 40 + x]);
+            let row = |y| value(left, y) * (1.0 - across) + value(right, y) * across;
+            let expected = row(top) * (1.0 - down) + row(bottom) * down;
+            assert!(
+                (f64::from(*found) - expected).abs() <= 1.0,
+                "{at}: {found} {expected}"
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! What the self-test came to, as entries say it.
+//! The outcome of a self-test, as it stands in an entry. Written by the device, shown by the
+//! command line. Runs no test.
 
 use serde::{Deserialize, Serialize};
 

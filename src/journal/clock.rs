@@ -1,4 +1,5 @@
-//! The clock of the wall, and whether someone set it.
+//! The time of day for the journal's entries, and whether somebody set the clock since the entry
+//! before. Called by the writer. Never changes a clock.
 
 use std::time::{Duration, Instant};
 

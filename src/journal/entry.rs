@@ -1,5 +1,6 @@
-//! What a journal's entries say. How they are written and held together is the module's other
-//! business.
+//! What an entry of the journal says: accepted, started, answered, delivered and so on, each with
+//! what belongs to it. Every writer of the journal makes one; `history` reads them. How entries are
+//! written, chained and signed is the business of the module's other files.
 
 use std::str::FromStr;
 
@@ -46,7 +47,7 @@ impl FromStr for Priority {
         Self::ALL
             .into_iter()
             .find(|priority| priority.word().eq_ignore_ascii_case(word))
-            .ok_or_else(|| format!("'{word}' is no priority: routine, urgent or stat"))
+            .ok_or_else(|| format!("'{word}' is not a priority: give routine, urgent or stat"))
     }
 }
 

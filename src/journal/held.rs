@@ -1,5 +1,6 @@
-//! A journal that this process holds, and whose it is: what opening one begins with. Nothing
-//! of it is changed yet.
+//! How a journal is opened: its file is locked for this process, and whose journal it is, is found
+//! out. Called by the writer first of all. The file and the device's key are made where they are
+//! missing; no entry is written yet.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};

@@ -198,7 +198,7 @@ impl FromStr for Identity {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = u64::from_str_radix(text, 16).ok().filter(|_| is_hex);
-        let wrong = || format!("'{text}' is no identity: 16 hexadecimal digits");
+        let wrong = || format!("'{text}' is not an identity: give 16 hexadecimal digits");
         number.map(Self).ok_or_else(wrong)
     }
 }

@@ -1,4 +1,5 @@
-//! Reads entries again while others are being written, and tells what was changed meanwhile.
+//! Reads entries again while others are being written, and says where a line was changed meanwhile.
+//! Called by the device when an old case is asked for. Never writes.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};

@@ -1,5 +1,5 @@
-//! Room that is held back on the disk and given up where there is no other: what was
-//! accepted can then still be answered.
+//! Space on the disk that is held back, and given up when the disk is full: what was accepted can
+//! then still be answered. Called by the writer. Never more than one file of a fixed size.
 
 use std::io::Write;
 

@@ -1,4 +1,6 @@
-//! The files that can be made of a finding.
+//! The kinds of files that can be made of a finding: `overlay`, `page`, `pdf`, `hl7`, `sc`, `sr`,
+//! `seg`. Called by `--write` and by the result folder. Each kind is made in a file of its own in
+//! this module.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! The JSON form, there and back; `docs/finding.schema.json` is its schema.
+//! A finding or refusal as JSON, and back. `docs/finding.schema.json` is the schema, which a test
+//! holds this to. Keys are only ever added.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,10 @@
-//! Findings for people and programs: text, JSON, the overlay picture, a page as picture or
-//! PDF, DICOM and HL7.
+//! A finding, written for people and programs: text, JSON, the overlay picture, a page as picture
+//! or PDF, DICOM and HL7. In goes a finding with its image, out come bytes or text. Called by the
+//! command line, consoles, sinks and `submit`.
 //!
-//! Whose image it is stands in the DICOM and HL7 forms alone; age and sex, where they are
-//! known, in text, JSON and page as well. Every form names the bundle's
-//! intended use. Nothing here decides anything.
+//! Whose image it is stands in the DICOM and HL7 forms alone; age and sex, where they are known, in
+//! text, JSON and page as well. Every form names the bundle's intended use. Nothing here decides
+//! anything, and nothing here writes a file.
 
 mod case;
 mod curves;

@@ -1,4 +1,4 @@
-//! Dates and times as DICOM and HL7 write them.
+//! A second in UTC, as DICOM and HL7 write dates and times.
 
 use jiff::Timestamp;
 

@@ -7,13 +7,14 @@ use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::prelude::{Drawable, Point, Size};
 use embedded_graphics::primitives::Rectangle;
 use embedded_graphics::text::{Baseline, Text};
-use image::RgbImage;
-use image::imageops::{FilterType, overlay as paste, resize};
+use image::imageops::overlay as paste;
+use image::{Rgb, RgbImage};
 
 use super::SOFTWARE;
 use super::case::{Case, NotWritten};
 use super::overlay::{Picture, fill, overlay};
 use super::text::patient;
+use crate::image::stretched_rgb;
 
 /// A page of A4 at 100 pixels an inch.
 const WIDTH: u32 = 827;
@@ -30,7 +31,7 @@ const ROOM: u32 = 740;
 /// # Errors
 /// As [`overlay`].
 pub fn page(case: &Case<'_>) -> Result<RgbImage, NotWritten> {
-    let mut page = Picture(RgbImage::from_pixel(WIDTH, HEIGHT, image::Rgb([255; 3])));
+    let mut page = Picture(RgbImage::from_pixel(WIDTH, HEIGHT, Rgb([255; 3])));
     say(
         &mut page,
         MARGIN,
@@ -85,10 +86,13 @@ pub fn png(picture: &RgbImage, image: Option<&str>) -> Result<Vec<u8>, NotWritte
 
 /// The picture at the largest size that there is room for.
 fn fitted(picture: RgbImage) -> RgbImage {
-    let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+    let from = [picture.width(), picture.height()];
+    let [width, height] = from.map(f64::from);
     let by = (f64::from(WIDTH - 2 * MARGIN) / width).min(f64::from(ROOM) / height);
-    let side = |pixels: f64| ((pixels * by).round() as u32).max(1);
-    resize(&picture, side(width), side(height), FilterType::Triangle)
+    let [width, height] = [width, height].map(|pixels| ((pixels * by).round() as u32).max(1));
+    let bytes = stretched_rgb(picture.as_raw(), from, [width, height]);
+    let (pixels, _) = bytes.as_chunks::<3>();
+    RgbImage::from_fn(width, height, |x, y| Rgb(pixels[(y * width + x) as usize]))
 }
 
 fn lines(case: &Case<'_>) -> Vec<String> {

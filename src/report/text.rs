@@ -1,5 +1,5 @@
-//! The text forms: one line an answer for lists, a card for a single image. Names that others
-//! gave, of files and in bundles, add no line and no field to them.
+//! The text forms: a line for lists, a card for a single image. Called by the command line. Names
+//! that others gave, of files and in bundles, add no line and no field to them.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! Landlock: which paths a process may open at all. What it has open stays open.
+//! Landlock: which paths a child may open. The decoder opens none, the worker those that are named.
+//! What is open already stays open.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! As much of the machine as a child may have: memory, processor time, files, processes.
+//! How much of the machine a child may use: memory, processor time, files, processes. Set by the
+//! child itself, before it reads what others sent; it can never raise them again.
 
 use std::io::Result;
 

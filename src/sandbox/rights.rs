@@ -1,4 +1,5 @@
-//! Capabilities: none is left, and no program that is run would give one back.
+//! Capabilities of a child: all are given up, and no program that it starts gets one back. Called
+//! once, by [`begin`](super::begin).
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 

@@ -35,7 +35,7 @@ impl Guard {
                 .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
                 .collect();
             if values.iter().any(|value| !value.is_finite()) {
-                return Err(format!("{name} holds what is no number"));
+                return Err(format!("{name} holds a value that is not a number"));
             }
             Ok((view.shape().to_vec(), values))
         };

@@ -1,5 +1,8 @@
-//! Tensors of a head's file, there and back. Nothing is believed before its type, its shape
-//! and each of its values were looked at.
+//! Tensors of a head's file, read and written. Nothing is believed before its type, its shape and
+//! each of its values were looked at.
+//!
+//! Numbers are little-endian in the file, whatever the processor: they are read one by one, where
+//! `bytemuck` would take this processor's own order.
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -40,7 +43,7 @@ impl<'a> File<'a> {
     /// The values of a tensor of this shape.
     ///
     /// # Errors
-    /// It is missing, has another type or shape, or holds what is no number.
+    /// It is missing, has another type or shape, or holds a value that is not a number.
     pub fn values(&self, name: &'static str, expected: &[usize]) -> Result<Vec<f32>, HeadError> {
         let view = self.view(name)?;
         if view.dtype() != Dtype::F32 || view.shape() != expected {

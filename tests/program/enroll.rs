@@ -149,7 +149,7 @@ fn too_few_and_wrong_cases_are_refused_by_a_code() {
     let (code, _, error) = enroll(&["--exam", "lung_tb2"]);
     assert_eq!(code, 2);
     assert!(
-        error.contains("scar is no class; there are normal, tuberculosis"),
+        error.contains("scar is not a class of this exam; there are normal, tuberculosis"),
         "{error}"
     );
     assert_eq!(enroll(&["--exam", "lung"]).0, 2);

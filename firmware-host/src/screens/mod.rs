@@ -1,4 +1,4 @@
-//! What a small display shows: boot, ready, working, finding, refusal, fault, and that it is
+//! Screens: what a small display shows: boot, ready, working, finding, refusal, fault, and that it is
 //! switched off.
 //!
 //! A screen is laid out as a list of parts, each with an area of its own ([`lay_out`]); a

@@ -108,7 +108,7 @@ impl FromStr for Key {
         }
         let file = files::read_text(Path::new(text), MOST).map_err(|error| {
             let why = error.cause;
-            format!("{text} is no public key of minisign and no file: {why}")
+            format!("{text} is neither a public key of minisign nor a file that holds one: {why}")
         })?;
         let key = PublicKeyBox::from_string(&file).and_then(PublicKeyBox::into_public_key);
         key.map(|key| Self { key, until })

@@ -30,7 +30,7 @@ pub struct Install {
     #[arg(long)]
     clock_is_right: bool,
     #[command(flatten)]
-    trust: trust::Arguments,
+    trust: trust::TrustArguments,
 }
 
 #[derive(Debug, Args)]

@@ -64,7 +64,7 @@ fn key(named: &str) -> Result<PublicKey, Failure> {
     let key = text.ok().and_then(|text| text.trim().parse().ok());
     key.ok_or_else(|| {
         Failure::Usage(format!(
-            "'{named}' is no device's public key (64 hexadecimal digits) and no file of one"
+            "'{named}' is neither a device's public key (64 hexadecimal digits) nor a file that holds one"
         ))
     })
 }

@@ -106,9 +106,9 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
-    trust: trust::Arguments,
+    trust: trust::TrustArguments,
     #[command(flatten)]
-    limits: limits::Arguments,
+    limits: limits::LimitArguments,
 }
 
 impl Options {

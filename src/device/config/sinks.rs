@@ -95,7 +95,7 @@ impl FromStr for HostPort {
         let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
         match parts.map(|(_, port)| port.parse::<u16>()) {
             Some(Ok(1..)) => Ok(Self(text.to_owned())),
-            _ => Err(format!("'{text}' is no HOST:PORT")),
+            _ => Err(format!("'{text}': give HOST:PORT, such as 10.0.0.7:104")),
         }
     }
 }

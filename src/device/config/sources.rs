@@ -109,7 +109,7 @@ impl FromStr for Reach {
         match word {
             "own" => Ok(Self::Own),
             "any" => Ok(Self::Any),
-            _ => Err(format!("'{word}' is nobody's cases: own or any")),
+            _ => Err(format!("'{word}': give own or any")),
         }
     }
 }
@@ -121,7 +121,7 @@ impl FromStr for After {
         match word {
             "move" => Ok(Self::Move),
             "delete" => Ok(Self::Delete),
-            _ => Err(format!("a file cannot be '{word}'d")),
+            _ => Err(format!("'{word}': give move or delete")),
         }
     }
 }

@@ -98,7 +98,9 @@ pub fn title_of(text: &str) -> Result<String, String> {
     if fits {
         Ok(text.to_owned())
     } else {
-        Err(format!("'{text}' is no AE title: 1 to 16 characters"))
+        Err(format!(
+            "'{text}' is not an AE title: give 1 to 16 characters"
+        ))
     }
 }
 

@@ -289,7 +289,7 @@ impl<'a> Options<'a> {
         }
         for part in parts {
             let Some((key, value)) = part.split_once('=') else {
-                return Err(options.error(format!("{part} is no KEY=VALUE")));
+                return Err(options.error(format!("{part} is not KEY=VALUE")));
             };
             if options.pairs.iter().any(|(before, _)| *before == key) {
                 return Err(options.error(format!("{key} is given twice")));
@@ -420,7 +420,7 @@ mod tests {
             ("ssd1306:/dev/i2c-1,rotate=90", "rotate cannot be 90"),
             ("ssd1306:/dev/i2c-1,dc=1", "dc is not known here"),
             ("st7789:/dev/spidev0.0,dc=1,dc=2", "dc is given twice"),
-            ("st7789:/dev/spidev0.0,dc", "dc is no KEY=VALUE"),
+            ("st7789:/dev/spidev0.0,dc", "dc is not KEY=VALUE"),
             ("st7789:/dev/spidev0.0,size=320x240", "240 x 320 pixels"),
             ("ili9341:/dev/spidev0.0,mhz=0", "mhz cannot be 0"),
             ("epd:/dev/spidev0.0,busy=x", "busy cannot be x"),

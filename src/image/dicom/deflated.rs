@@ -1,6 +1,6 @@
 //! Deflated data sets (PS3.5, A.5), inflated before anything parses them and only as far as an
 //! image can need: a file of 1 MiB may unpack to 1 GiB, of millions of elements each of which
-//! costs its parser time and memory. Called by `head`; what comes out is written as an explicit,
+//! costs its parser time and memory. Called by `file_meta`; what comes out is written as an explicit,
 //! little-endian data set is.
 
 use dicom_core::VR;
@@ -8,7 +8,7 @@ use dicom_dictionary_std::uids;
 use miniz_oxide::inflate::stream::{InflateState, inflate as inflate_some};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
-use super::head::{little, vr};
+use super::file_meta::{little, vr};
 use crate::image::read::MAX_FILE_BYTES;
 
 /// Most bytes of an inflated data set: no more than a file that is not deflated may have.

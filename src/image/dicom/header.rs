@@ -1,5 +1,6 @@
-//! What a DICOM object says beside its pixels: for routing, for display, and what is
-//! carried over to the DICOM and HL7 outputs.
+//! What a DICOM object says beside its pixels: what the gate asks (modality, body part, view), how
+//! the pixels are looked at (window, spacing), and what the DICOM and HL7 outputs carry over.
+//! Called by the other files of this module. Never reads a pixel.
 
 use dicom_core::Tag;
 use dicom_core::value::Value;

@@ -1,7 +1,7 @@
 //! Lookup tables: an item or a palette's attributes come in, a table of whole entries comes out
 //! (PS3.3, C.11.1.1, C.7.6.3.1.5; segmented ones, C.7.9.2, are expanded).
 //!
-//! Called by `shown`. Never gives a table that has fewer entries than its descriptor says.
+//! Called by `rendering`. Never gives a table that has fewer entries than its descriptor says.
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;

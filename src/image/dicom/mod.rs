@@ -1,27 +1,28 @@
-//! DICOM objects become images (PS3.10 files of any class that holds a picture).
+//! DICOM objects become images. In go the bytes of an object of any class that holds a picture, out
+//! come pixels and metadata, or a refusal that names the transfer syntax.
 //!
-//! `head` finds the data set, `mend` lets harmless oddities through, `header` knows attributes, `stored` the values as they were
-//! stored, `shown` how they are looked at. Nothing here knows an exam, and what cannot be
-//! decoded is refused by the transfer syntax's name.
+//! `file_meta` finds the data set, `mend` lets harmless oddities through, `header` knows attributes,
+//! `stored` gives the values as they were stored, `rendering` makes of them what a person would see.
+//! Nothing here knows an exam.
 
 mod anatomy;
 mod classes;
 mod codecs;
 mod deflated;
+mod file_meta;
 mod frames;
-mod head;
 mod header;
 mod jpeg_ls;
 mod lut;
 mod mend;
 mod patient;
+mod rendering;
 mod rle;
-mod shown;
 mod stored;
 
 use dicom_object::DefaultDicomObject;
-pub(super) use head::is_dicom;
-use head::{Unopened, media_class};
+pub(super) use file_meta::is_dicom;
+use file_meta::{Unopened, media_class};
 use header::Header;
 pub use header::Origin;
 use stored::NoValues;
@@ -29,7 +30,7 @@ pub use stored::{Photometric, Stored};
 
 use super::pages::no_such_frame;
 use super::read::{SMALLER, check_size, unreadable};
-use super::{FrameChoice, Image, ImageMetadata, Pixels};
+use super::{FrameChoice, Image, ImageMetadata};
 use crate::finding::{Refusal, RefusalCode};
 
 /// Reads the chosen frame; `sha256` is the file's.
@@ -56,7 +57,7 @@ pub(super) fn read(
     ]
     .map(|side| side.round() as u32);
     check_size(name, width, height, 3)?;
-    let shown = shown::show(&header, &stored, frame).map_err(|why| unreadable(name, &why))?;
+    let shown = rendering::show(&header, &stored, frame).map_err(|why| unreadable(name, &why))?;
     let size = [stored.columns as u32, stored.rows as u32];
     let (mut said, origin) = (header.said(frame), header.origin(frame, size));
     said.window = shown.window;
@@ -95,12 +96,12 @@ pub(super) fn no_picture(head: &[u8]) -> Option<&'static str> {
 
 /// The Requested Procedure Priority that an object carries.
 pub(super) fn priority(bytes: &[u8]) -> Option<String> {
-    let object = head::open(bytes).ok()?;
+    let object = file_meta::open(bytes).ok()?;
     Header::new(bytes, &object).priority()
 }
 
 fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
-    head::open(bytes).map_err(|why| match why {
+    file_meta::open(bytes).map_err(|why| match why {
         Unopened::TooMuch(why) => Refusal::new(
             RefusalCode::TooLarge,
             format!("{name}: {why}, which is the most that is read"),
@@ -194,44 +195,13 @@ fn square_pixels(image: Image, width: u32, height: u32) -> Image {
     if (width, height) == (image.width, image.height) {
         return image;
     }
-    let from = (image.width as usize, image.height as usize);
-    let to = (width as usize, height as usize);
-    let pixels = match image.pixels {
-        Pixels::Luma(bytes) => Pixels::Luma(linear::<1>(&bytes, from, to)),
-        Pixels::Rgb(bytes) => Pixels::Rgb(linear::<3>(&bytes, from, to)),
-    };
+    let (from, to) = ([image.width, image.height], [width, height]);
     Image {
         width,
         height,
-        pixels,
+        pixels: image.pixels.stretched(from, to),
         ..image
     }
-}
-
-/// Linear interpolation between pixel centres, `C` channels side by side.
-fn linear<const C: usize>(bytes: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
-    let places = |from: usize, to: usize| -> Vec<(usize, usize, f64)> {
-        let place = |i: usize| {
-            let at = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
-            let at = at.clamp(0.0, (from - 1) as f64);
-            let low = at as usize;
-            (low, (low + 1).min(from - 1), at - low as f64)
-        };
-        (0..to).map(place).collect()
-    };
-    let columns = places(from.0, to.0);
-    let mut out = Vec::with_capacity(to.0 * to.1 * C);
-    for (top, bottom, down) in places(from.1, to.1) {
-        for &(left, right, across) in &columns {
-            for c in 0..C {
-                let at = |x: usize, y: usize| f64::from(bytes[(y * from.0 + x) * C + c]);
-                let upper = at(left, top) * (1.0 - across) + at(right, top) * across;
-                let lower = at(left, bottom) * (1.0 - across) + at(right, bottom) * across;
-                out.push((upper * (1.0 - down) + lower * down + 0.5) as u8);
-            }
-        }
-    }
-    out
 }
 
 /// The ultrasound region as `[x, y, width, height]` in the image's own pixels, cut to it.

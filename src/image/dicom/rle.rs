@@ -1,4 +1,10 @@
-//! DICOM's run-length coding (PS3.5, annex G): byte planes, the most significant first.
+//! DICOM's run-length coding (PS3.5, annex G): byte planes, the most significant first. In goes one
+//! frame's data, out come samples; called by `codecs`. It takes no memory but the frame's, and a frame
+//! that is cut short is an error.
+//!
+//! `dicom-transfer-syntax-registry` has a decoder of its own, which is not used: it panics on a header of
+//! fewer than four bytes and on a plane that ends too soon, and it takes as much memory as the header's
+//! count of planes says, up to 16 GiB.
 
 /// Decodes one frame of `pixels` with `samples` of `bytes` bytes each; samples of a
 /// pixel come out side by side, little endian.

@@ -1,13 +1,12 @@
-//! One frame's stored values, whatever they were compressed with.
-//!
-//! Values come out as the file means them: sign extended, colour as RGB, palette indices
-//! as they are. How they are to be looked at is `shown.rs`'s business.
+//! One frame's stored values, whatever they were compressed with: an object's header and a frame
+//! come in, samples as the file means them come out (sign extended, colour as RGB, palette indices
+//! as they are). How they are to be looked at is the business of `rendering`.
 
 use dicom_core::Tag;
 use dicom_core::value::Value;
 use dicom_dictionary_std::tags;
 
-use super::head::EXPLICIT_BIG_ENDIAN;
+use super::file_meta::EXPLICIT_BIG_ENDIAN;
 use super::header::Header;
 use super::{codecs, frames};
 
