@@ -13,7 +13,7 @@ fn main() -> std::process::ExitCode {
         return 2.into();
     };
     let read = || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        let stored = stored_values(&std::fs::read(path)?, "file", frame.parse()?)?;
+        let stored = stored_values(&std::fs::read(path)?, frame.parse()?)?;
         Ok(stored.values().flat_map(i64::to_le_bytes).collect())
     };
     match read().map(|bytes| std::io::stdout().write_all(&bytes)) {

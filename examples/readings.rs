@@ -13,10 +13,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use medfocus::bundle::Bundle;
+use medfocus::case::Timings;
 use medfocus::engine::{Engine, Tensor};
 use medfocus::focus::{DecodedMask, Mask, Style};
 use medfocus::image::{self, Image, Pixels, UnitBox};
-use medfocus::pipeline::{self, Overrides, Timings};
+use medfocus::pipeline::{self, Overrides};
 use medfocus::triage::unit;
 
 const MASK: &str = "mask";

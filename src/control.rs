@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::finding::BundleId;
-use crate::journal::{Identity, Priority};
+use crate::case::{BundleId, Identity, Priority};
+use crate::journal::Told;
 use crate::patient::{Age, Sex};
 
 /// The socket's name in its folder.
@@ -106,7 +106,7 @@ pub struct Waited {
     pub notices: Vec<Notice>,
     /// The answer as `docs/finding.schema.json` has it, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<Value>,
+    pub record: Option<Told>,
     /// How people call what the answer names, where the bundle still has the exam.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Words>,

@@ -16,7 +16,7 @@
 //! | [`shown`] | foreign text, as people are shown it |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
 //! | [`sandbox`] | what a child process gives up before it reads what others sent |
-//! | [`finding`] | the words of an answer: finding, refusal, triage level |
+//! | [`case`] | one case, typed: what it is asked, its finding or refusal, the record of it |
 //! | [`image`] | a file becomes pixels, or a refusal |
 //! | [`engine`] | graphs in, numbers out: int8 operators, planned and run |
 //! | [`focus`] | prompts, mask choice and cleaning, focus styles |
@@ -40,13 +40,13 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod bundle;
+pub mod case;
 pub mod client;
 pub mod control;
 pub mod device;
 pub mod device_key;
 pub mod enroll;
 pub mod files;
-pub mod finding;
 pub mod focus;
 pub mod gate;
 pub mod hex;

@@ -17,10 +17,10 @@ mod triage_level;
 use std::sync::Arc;
 
 use crate::bundle::{Bundle, Exam};
-use crate::engine::{EngineError, Tensor};
-use crate::finding::{
+use crate::case::{
     Check, ClassProbability, Finding, MaskReport, PredictionSet, Refusal, RefusalCode,
 };
+use crate::engine::{EngineError, Tensor};
 use crate::focus::{DecodedMask, Logits, Mask, Prompt, Style};
 use crate::gate;
 use crate::image::{Image, UnitBox};
@@ -29,7 +29,7 @@ use crate::triage::{COVERAGE, answered, unit};
 use admission::Checked;
 pub use admission::{admit, exam_of, look};
 pub use film::Film;
-pub use progress::{Observer, Stage, Timings, observe};
+pub use progress::{Observer, Stage, observe};
 use triage_level::weigh;
 
 /// What the user asks for instead of the bundle's own choice.
@@ -261,7 +261,6 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
     reasons.extend(gate::unknown(&spec.gate(), &image.metadata.patient));
     reasons.extend(weighed.reasons);
     Finding {
-        case: case_id(image, &spec.name),
         exam: spec.name.clone(),
         answer,
         patient: image.metadata.patient.known(),

@@ -4,9 +4,9 @@
 //! build, computes the right thing with them. Never changes anything.
 
 use crate::bundle::{Bundle, KnownImage};
+use crate::case::{RefusalCode, Timings};
 use crate::engine::MORE_MEMORY;
-use crate::finding::RefusalCode;
-use crate::pipeline::{self, Overrides, Stopped, Timings};
+use crate::pipeline::{self, Overrides, Stopped};
 
 /// The largest differences that were seen, where all lay within the tolerance.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -73,6 +73,8 @@ pub enum Fault {
     NotNameable,
     /// Too many cases of this source came to nothing of late.
     TooManyRefused,
+    /// Another version of the program wrote the answer, in a form that this one does not know.
+    OtherVersion,
 }
 
 impl Fault {
@@ -97,6 +99,7 @@ impl Fault {
             Self::TooManyWaiting => 12,
             Self::Busy => 14,
             Self::TooManyRefused => 15,
+            Self::OtherVersion => 16,
             Self::Storage => 20,
             Self::Stopping => 21,
             Self::StorageFull => 22,
@@ -137,6 +140,9 @@ impl Fault {
             Self::Busy => "A case is running; ask again when *OPC? answers 1",
             Self::TooManyRefused => {
                 "Too many of your images were refused of late; mend what sends them, and ask again later"
+            }
+            Self::OtherVersion => {
+                "Answer of another version; medfocus journal show says what stands in it"
             }
             Self::Storage => "Storage cannot be written; nothing was accepted",
             Self::Stopping => "Device is being switched off; ask again after its next start",

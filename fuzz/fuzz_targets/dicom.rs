@@ -32,7 +32,7 @@ fuzz_target!(
         set_alloc_error_hook(end_this_input);
     },
     |bytes: &[u8]| {
-        if let Ok(image) = decode_frame(bytes, "image", FrameChoice::default()) {
+        if let Ok(image) = decode_frame(bytes, FrameChoice::default()) {
             let (pixels, channels) = match &image.pixels {
                 Pixels::Luma(bytes) => (bytes, 1),
                 Pixels::Rgb(bytes) => (bytes, 3),

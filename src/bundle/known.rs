@@ -91,7 +91,7 @@ impl KnownAnswers {
             let bytes = checked.files.get(&name).ok_or_else(|| {
                 wrong(&name, "is a known answer but not in the bundle".to_owned())
             })?;
-            let image = image::decode(bytes, &name).map_err(|r| wrong(&name, r.message))?;
+            let image = image::decode(bytes).map_err(|r| wrong(&name, r.message))?;
             images.push(KnownImage {
                 file: name,
                 image,

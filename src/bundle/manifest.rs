@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use super::{Calibrated, Enrolled, limits, names};
-use crate::finding::TriageLevel;
+use crate::case::{IntendedUse, TriageLevel};
 use crate::focus::{FocusSettings, Strategy};
 use crate::gate::{ExamGate, GateSpec, Unsaid};
 use crate::patient::{Ages, Sex};
@@ -16,26 +16,6 @@ use crate::shown;
 
 /// The only format number that this version reads.
 pub const FORMAT: u32 = 1;
-
-/// What a bundle may be used for; printed on every output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntendedUse {
-    /// Shows that the path works; never for care.
-    Demonstration,
-    /// For studies; never for care.
-    Research,
-}
-
-impl IntendedUse {
-    /// The word in every output.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Demonstration => "demonstration",
-            Self::Research => "research",
-        }
-    }
-}
 
 /// The whole manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

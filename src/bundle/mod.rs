@@ -23,7 +23,7 @@ mod verify;
 pub use find::find;
 pub use known::{KnownAnswer, KnownAnswers, KnownImage, Tolerance};
 pub use load::{Bundle, Exam};
-pub use manifest::{Class, Encoder, ExamSpec, IntendedUse, Manifest, Segmenter};
+pub use manifest::{Class, Encoder, ExamSpec, Manifest, Segmenter};
 pub use outline::{ExamOutline, Outline, outline};
 pub use prepare::{
     folder_beside as prepared_folder, graph, graph_files, is_prepared, make_prepared_key, prepare,

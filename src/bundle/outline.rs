@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::verify::manifest_of;
-use super::{Bundle, BundleError, Class, IntendedUse, Manifest, Older};
-use crate::finding::BundleId;
+use super::{Bundle, BundleError, Class, Manifest, Older};
+use crate::case::{BundleId, IntendedUse, Provenance};
 
 /// A bundle's name, purpose and exams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,15 @@ pub struct ExamOutline {
     pub classes: Vec<Class>,
 }
 
+impl ExamOutline {
+    /// What people call a class.
+    pub fn label(&self, class: &str) -> Option<&str> {
+        let mut classes = self.classes.iter();
+        let class = classes.find(|known| known.name == class);
+        class.map(|known| known.label.as_str())
+    }
+}
+
 impl Outline {
     fn of(manifest: &Manifest, id: BundleId) -> Self {
         let exam = |spec: &super::ExamSpec| ExamOutline {
@@ -46,6 +55,11 @@ impl Outline {
             intended_use: manifest.intended_use,
             exams: manifest.exams.iter().map(exam).collect(),
         }
+    }
+
+    /// This program with the bundle, as records name who answered.
+    pub fn provenance(&self) -> Provenance {
+        Provenance::of(&self.id, self.intended_use)
     }
 
     /// The exam of this name.
@@ -70,6 +84,11 @@ pub fn outline(folder: &Path) -> Result<Outline, BundleError> {
 }
 
 impl Bundle {
+    /// This program with the bundle, as records name who answered.
+    pub fn provenance(&self) -> Provenance {
+        Provenance::of(&self.id, self.manifest.intended_use)
+    }
+
     /// What can be said of it without its graphs.
     pub fn outline(&self) -> Outline {
         Outline {

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use medfocus::bundle::{Calibrated, ExamSpec, IntendedUse};
+use medfocus::bundle::{Calibrated, ExamSpec};
+use medfocus::case::{IntendedUse, TriageLevel};
 use medfocus::enroll::{Change, EnrollError, Gathered, Register};
 use medfocus::files;
-use medfocus::finding::TriageLevel;
 use medfocus::report::{self, Curves};
 use medfocus::triage::{
     COVERAGE, Calibration, OneClass, OperatingPoint, Rate, calibrate, calibration_needs,

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use medfocus::bundle::{self, Bundle, Exam};
+use medfocus::case::{Channel, Outcome, Record, Refusal, Refused, Timings};
 use medfocus::files::{self, Folder};
-use medfocus::finding::{Answer, Refusal};
 use medfocus::focus::{Prompt, Style};
 use medfocus::image::{self, FrameChoice, Image};
-use medfocus::pipeline::{self, Overrides, Stage, Timings};
-use medfocus::report::{self, Case, Moment, Record};
+use medfocus::pipeline::{self, Overrides, Stage};
+use medfocus::report::{self, Case, Moment};
+use medfocus::sha256::Sha256;
 use medfocus::shown;
 
 use super::printer::{Format, Printer, bar};
@@ -213,19 +214,22 @@ fn classify(
     let source = &picture.name;
     let mut timings = Timings::new();
     let mut print =
-        |image: Option<&str>, answer: &Answer, title: Option<&str>, timings: &Timings| {
-            let record = record(bundle, (source, image), answer, timings);
-            progress.suspend(|| printer.print(&record, title))
-        };
+        |record: &Record, title: Option<&str>| progress.suspend(|| printer.print(record, title));
     let (image, exams) = match decode(arguments, bundle, asked, picture, &mut timings) {
         Ok(parts) => parts,
         Err(undecided) => {
-            print(
-                undecided.image.as_deref(),
-                &undecided.answer,
-                None,
-                &timings,
-            )?;
+            let Undecided {
+                case,
+                image,
+                refused,
+            } = *undecided;
+            let about = About {
+                bundle,
+                source,
+                image,
+                timings: &timings,
+            };
+            print(&about.record(case, Outcome::Refusal(refused)), None)?;
             return Ok(Ended {
                 is_refused: true,
                 ..Ended::default()
@@ -245,43 +249,42 @@ fn classify(
             .collect(),
     };
     let (mut is_refused, mut missing) = (false, None);
+    let about = About {
+        bundle,
+        source,
+        image: image.sha256.parse().ok(),
+        timings: &timings,
+    };
     for (exam, outcome) in outcomes {
+        let name = &exam.spec.name;
+        let case = Some(pipeline::case_id(&image, name));
         match outcome {
             Ok((mut finding, region)) => {
                 if arguments.outputs.deidentify {
                     finding.patient = finding.patient.untelling();
                 }
+                let outcome = Outcome::Finding(Box::new(finding.clone()));
+                let record = about.record(case, outcome);
                 let case = Case {
+                    record: &record,
                     finding: &finding,
                     title: &exam.spec.title,
                     image: &image,
                     mask: &region,
-                    bundle: &bundle.id,
-                    intended_use: bundle.manifest.intended_use,
                     now: Moment::now(),
                     point: None,
                     deidentify: arguments.outputs.deidentify,
                 };
                 let written = write_files(arguments, picture, several, &case);
-                let answer = Answer::Finding(Box::new(finding));
-                print(
-                    Some(&image.sha256),
-                    &answer,
-                    Some(&exam.spec.title),
-                    &timings,
-                )?;
+                print(&record, Some(&exam.spec.title))?;
                 // Whatever became of the files, the answer is told.
                 missing = written?.or(missing);
             }
             Err(refusal) => {
                 is_refused = true;
-                let name = exam.spec.name.clone();
-                let answer = Answer::Refusal {
-                    case: Some(pipeline::case_id(&image, &name)),
-                    exam: Some(name),
-                    refusal: without_words(arguments, refusal).about(source),
-                };
-                print(Some(&image.sha256), &answer, None, &timings)?;
+                let refusal = without_words(arguments, refusal);
+                let refused = refused(Some(name.clone()), refusal, source);
+                print(&about.record(case, Outcome::Refusal(refused)), None)?;
             }
         }
     }
@@ -322,7 +325,7 @@ fn write_files(
 ) -> Result<Option<String>, Failure> {
     if let Some(out) = &arguments.overlay {
         let path = if several {
-            overlay_path(out, picture, &case.finding.case, case.deidentify)
+            overlay_path(out, picture, case.id(), case.deidentify)
         } else {
             out.clone()
         };
@@ -338,9 +341,35 @@ fn write_files(
 
 /// A refusal of an image that no exam can be asked.
 struct Undecided {
-    /// Its SHA-256, where it could be read.
-    image: Option<String>,
-    answer: Answer,
+    /// What the case is called, where the image could be read.
+    case: Option<String>,
+    /// The image's SHA-256, where it could be read.
+    image: Option<Sha256>,
+    refused: Refused,
+}
+
+/// What stands around every answer about one picture.
+struct About<'a> {
+    bundle: &'a Bundle,
+    source: &'a str,
+    image: Option<Sha256>,
+    timings: &'a Timings,
+}
+
+impl About<'_> {
+    fn record(&self, case: Option<String>, outcome: Outcome) -> Record {
+        let by = self.bundle.provenance();
+        Record {
+            image: self.image,
+            timings: self.timings.clone(),
+            ..Record::new(case, self.source, outcome, by)
+        }
+    }
+}
+
+/// A refusal of a picture that is called so.
+fn refused(exam: Option<String>, refusal: Refusal, source: &str) -> Refused {
+    Refused::new(exam, refusal.about(source), Channel::CommandLine)
 }
 
 /// The image, and the exams that it is asked.
@@ -360,60 +389,33 @@ fn decode<'a>(
             true => image.looked_at(),
             false => image,
         };
-        let told = image.told(arguments.patient.patient());
-        told.map_err(|refusal| refusal.about(name))
+        image.told(arguments.patient.patient())
     });
     let image = told.map_err(|refusal| {
         let exam = match asked {
             Asked::These(exams) if exams.len() == 1 => Some(exams[0].spec.name.clone()),
             _ => None,
         };
-        let answer = Answer::Refusal {
-            case: None,
-            exam,
-            refusal,
-        };
         Box::new(Undecided {
+            case: None,
             image: None,
-            answer,
+            refused: refused(exam, refusal, name),
         })
     })?;
     let exams = match asked {
         Asked::These(exams) => exams.clone(),
         Asked::WhatTheImageSays => {
-            let exam = pipeline::exam_of(bundle, &image, name);
+            let exam = pipeline::exam_of(bundle, &image);
             vec![exam.map_err(|refusal| {
-                let answer = Answer::Refusal {
-                    case: Some(pipeline::case_id(&image, "none")),
-                    exam: None,
-                    refusal: without_words(arguments, refusal),
-                };
                 Box::new(Undecided {
-                    image: Some(image.sha256.clone()),
-                    answer,
+                    case: Some(pipeline::case_id(&image, "none")),
+                    image: image.sha256.parse().ok(),
+                    refused: refused(None, without_words(arguments, refusal), name),
                 })
             })?]
         }
     };
     Ok((image, exams))
-}
-
-fn record<'a>(
-    bundle: &'a Bundle,
-    (source, image): (&'a str, Option<&'a str>),
-    answer: &'a Answer,
-    timings: &'a Timings,
-) -> Record<'a> {
-    let intended_use = bundle.manifest.intended_use;
-    Record {
-        source,
-        image,
-        rerun_of: None,
-        answer,
-        intended_use,
-        bundle: &bundle.id,
-        timings,
-    }
 }
 
 fn overlay_path(folder: &Path, picture: &Picture, case: &str, unnamed: bool) -> PathBuf {

@@ -10,10 +10,11 @@ use medfocus::device::DeviceFault;
 use medfocus::engine::Engine;
 use medfocus::journal::{self, End};
 use medfocus::triage::{Glance, Moved, answered};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::state::StateFolder;
 use super::{Failure, exam, put, put_json};
+use medfocus::case::Record;
 
 /// Under this index nothing has moved; above the other, much has (as the index is read since
 /// Siddiqi 2006).
@@ -68,10 +69,10 @@ pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
         let Some(End::Answered { record, .. }) = case.end else {
             continue;
         };
+        let of_bundle = |record: &&Record| record.provenance.bundle.sha256 == bundle.id.sha256;
         // Another head's answers are spread in another way.
-        if record["bundle"]["sha256"] == json!(bundle.id.sha256) {
-            answers.extend(answer(&record, &exam.spec.name));
-        }
+        let record = record.record().filter(of_bundle);
+        answers.extend(record.and_then(|record| answer(record, &exam.spec.name)));
     }
     let last = answers.split_off(answers.len().saturating_sub(arguments.last));
     if last.len() < LEAST {
@@ -97,17 +98,15 @@ pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
 }
 
 /// As much of a record as is counted, where it answers the exam.
-fn answer(record: &Value, exam: &str) -> Option<Glance> {
-    if record["status"] != "finding" || record["exam"] != exam {
-        return None;
-    }
-    let values = record["probabilities"].as_object()?.values();
-    let values: Vec<f64> = values.filter_map(Value::as_f64).collect();
+fn answer(record: &Record, exam: &str) -> Option<Glance> {
+    let finding = record.finding().filter(|finding| finding.exam == exam)?;
+    let classes = finding.probabilities.iter();
+    let values: Vec<f64> = classes.map(|class| class.probability).collect();
     let class = answered(&values);
     Some(Glance {
         class,
         probability: *values.get(class)?,
-        guard_distance: record["guard_distance"].as_f64(),
+        guard_distance: finding.guard_distance,
     })
 }
 

@@ -4,18 +4,19 @@
 
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use medfocus::bundle::{self, Bundle};
+use medfocus::case::Order;
 use medfocus::device::{self, run_case};
 use medfocus::engine::Engine;
-use medfocus::journal::{self, Acceptance, CaseHistory, End, History, Order};
-use medfocus::pipeline::Timings;
+use medfocus::journal::{self, Acceptance, CaseHistory, End, History, Recorded};
+use medfocus::sha256::Sha256;
 use medfocus::shown;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::state::StateFolder;
 use super::{Failure, put, put_json};
@@ -153,25 +154,34 @@ impl Row {
                 row.ended = Some(time.to_string());
             }
             Some(End::Answered { time, record, .. }) => {
-                let word = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
-                row.state = if record["status"] == "finding" {
-                    "finding"
-                } else {
-                    "refusal"
-                };
                 row.ended = Some(time.to_string());
-                row.class = word("class");
-                row.level = word("triage_level");
-                row.code = word("code");
-                if let Some(exam) = record["exam"].as_str() {
-                    exam.clone_into(&mut row.exam);
-                }
-                if let Some(p) = record["probabilities"][row.class.as_str()].as_f64() {
-                    row.probability = format!("{p:.3}");
-                }
+                row.answered(record);
             }
         }
         row
+    }
+
+    fn answered(&mut self, record: &Recorded) {
+        let gist = record.gist();
+        self.state = match gist.is_finding {
+            true => "finding",
+            false => "refusal",
+        };
+        if let Some(code) = gist.code {
+            code.word().clone_into(&mut self.code);
+        }
+        let Some(record) = record.record() else {
+            return;
+        };
+        if let Some(exam) = record.exam() {
+            exam.clone_into(&mut self.exam);
+        }
+        if let Some(finding) = record.finding() {
+            let class = finding.class();
+            self.class.clone_from(&class.class);
+            self.probability = format!("{:.3}", class.probability);
+            finding.triage_level.word().clone_into(&mut self.level);
+        }
     }
 }
 
@@ -269,10 +279,8 @@ fn provenance(case: &CaseHistory) -> (String, [String; 2]) {
         let name = format!("{} {}", id.name, id.version);
         [name, id.sha256.clone()]
     });
-    (
-        image.clone().unwrap_or_default(),
-        bundle.unwrap_or_default(),
-    )
+    let image = image.map(|sha256| sha256.to_string());
+    (image.unwrap_or_default(), bundle.unwrap_or_default())
 }
 
 fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
@@ -287,25 +295,29 @@ fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
         });
         if let Some(End::Answered { image, record, .. }) = &case.end {
             object["image_sha256"] = json!(image);
-            object["answer"] = without(record, &["source", "message"]);
+            object["answer"] = keys(record, &["source", "message"]).into();
         }
         put_json(&format!("{object}\n"))?;
     }
     Ok(())
 }
 
-/// A record without some of its keys.
-fn without(record: &Value, keys: &[&str]) -> Value {
-    let mut record = record.clone();
-    if let Value::Object(object) = &mut record {
-        object.retain(|key, _| !keys.contains(&key.as_str()));
-    }
-    record
+/// What a record says in JSON, without some of its keys.
+fn keys(record: &Recorded, without: &[&str]) -> Map<String, Value> {
+    // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+    let Ok(Value::Object(mut keys)) = serde_json::to_value(record) else {
+        return Map::new();
+    };
+    keys.retain(|key, _| !without.contains(&key.as_str()));
+    keys
 }
 
 /// Where the image of an answered case lies: kept, in the store, or where it lay.
-pub(super) fn image_of(state: &Path, sha256: Option<&str>, order: &Order) -> PathBuf {
-    let own = |sha256| [device::kept(state, sha256), device::stored(state, sha256)];
+pub(super) fn image_of(state: &Path, sha256: Option<Sha256>, order: &Order) -> PathBuf {
+    let own = |sha256: Sha256| {
+        let name = sha256.to_string();
+        [device::kept(state, &name), device::stored(state, &name)]
+    };
     let mut own = sha256.map(own).into_iter().flatten();
     let own = own.find(|path| path.exists());
     own.unwrap_or_else(|| PathBuf::from(&order.source))
@@ -344,7 +356,7 @@ fn replay(
     if answered != loaded.id.sha256 {
         return Err(other("the bundle's SHA-256", &answered, &loaded.id.sha256));
     }
-    let path = image_of(state, image.as_deref(), &order);
+    let path = image_of(state, image, &order);
     if image.is_some() && !path.exists() {
         return Err(Failure::Device {
             code: "replay",
@@ -357,16 +369,15 @@ fn replay(
                    the device keeps images",
         });
     }
-    let mut timings = Timings::new();
-    let ran = run_case(&loaded, number, &order, &path, &mut timings);
-    if ran.image != image {
-        let word = |hash: Option<String>| hash.unwrap_or_else(|| "none".to_owned());
-        return Err(other("the image's SHA-256", &word(image), &word(ran.image)));
+    let again = run_case(&loaded, number, &order, &path);
+    if again.image != image {
+        let word = |hash: Option<Sha256>| hash.map_or("none".to_owned(), |hash| hash.to_string());
+        let (was, is) = (word(image), word(again.image));
+        return Err(other("the image's SHA-256", &was, &is));
     }
-    let again = ran.record(&loaded.outline(), number, &order, &timings);
     let (was, is) = (
-        without(&record, &["timings_ms"]),
-        without(&again, &["timings_ms"]),
+        keys(&record, &["timings_ms"]),
+        keys(&again.into(), &["timings_ms"]),
     );
     if was == is {
         return put(&format!("case {number}: the same answer, key by key\n"));
@@ -375,22 +386,14 @@ fn replay(
     Err(Failure::Refused)
 }
 
-fn differences(number: u64, was: &Value, is: &Value) -> String {
-    let keys = |value: &Value| -> Vec<String> {
-        let object = value.as_object();
-        object.map_or_else(Vec::new, |object| object.keys().cloned().collect())
-    };
-    let mut all = keys(was);
-    all.extend(keys(is));
-    all.sort();
-    all.dedup();
+fn differences(number: u64, was: &Map<String, Value>, is: &Map<String, Value>) -> String {
+    let all: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let mut text = format!("case {number}: another answer\n");
-    for key in all
-        .iter()
-        .filter(|key| was[key.as_str()] != is[key.as_str()])
-    {
-        let (was, is) = (&was[key.as_str()], &is[key.as_str()]);
-        text += &format!("  {key}: was {was}, is {is}\n");
+    for key in all {
+        let [was, is] = [was, is].map(|keys| keys.get(key).unwrap_or(&Value::Null));
+        if was != is {
+            text += &format!("  {key}: was {was}, is {is}\n");
+        }
     }
     text
 }

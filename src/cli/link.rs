@@ -7,11 +7,11 @@ use clap::{Args, ValueEnum};
 use firmware_host::message::Step;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medfocus::client::{
-    Answer, Client, ClientError, Conversation, Fetch, Log, Outcome, Requests, Status, Task, Watcher,
+    Answer, Client, ClientError, Code, Conversation, Fetch, Log, Outcome, Requests, Status, Task,
+    Watcher,
 };
 use medfocus::image::open::NoFile;
 use medfocus::shown;
-use serde_json::{Value, json};
 
 use super::{Failure, put, put_json, sources, tell};
 
@@ -131,16 +131,12 @@ pub fn run(arguments: &LinkArguments) -> Result<(), Failure> {
 
 /// An image that cannot be read here is refused, as `classify` refuses it; others are sent.
 fn unread(file: &Path, why: &NoFile) -> Answer {
-    Answer {
-        outcome: Outcome::Refusal,
-        record: json!({
-            "case": null,
-            "source": file.display().to_string(),
-            "status": "refusal",
-            "code": why.code().word(),
-            "cure": why.help(),
-        }),
-    }
+    let outcome = Outcome::Refusal {
+        code: Code::Word(why.code().word().to_owned()),
+        help: why.help().to_owned(),
+        intended_use: None,
+    };
+    Answer::new(None, Some(file.display().to_string()), outcome)
 }
 
 pub fn region(text: &str) -> Result<[u32; 4], String> {
@@ -210,12 +206,16 @@ impl Watcher for Desk {
 
     fn answer(&mut self, answer: Answer) -> Result<(), ClientError> {
         // A request that was refused is no case, and nothing that a log could name.
-        if let (Some(log), true) = (&mut self.log, answer.record["case"].is_string()) {
-            log.keep(&answer.record)?;
+        if let (Some(log), Some(_)) = (&mut self.log, &answer.case) {
+            log.keep(&answer)?;
         }
-        self.refused |= answer.outcome != Outcome::Finding;
+        self.refused |= !matches!(answer.outcome, Outcome::Finding { .. });
         match self.format {
-            Format::Ndjson => self.put(|| put_json(&format!("{}\n", answer.record))),
+            Format::Ndjson => {
+                // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+                let json = serde_json::to_string(&answer).unwrap_or_default();
+                self.put(|| put_json(&(json + "\n")))
+            }
             Format::Text => self.put(|| put(&format!("{}\n", line(&answer)))),
         }
     }
@@ -240,31 +240,39 @@ impl Watcher for Desk {
 
 /// One answer on one line, as `classify` has it. Its words are the device's.
 fn line(answer: &Answer) -> String {
-    let record = &answer.record;
-    let raw = |key: &str| record[key].as_str().unwrap_or("-");
-    let word = |key: &str| shown::name(raw(key)).to_string();
-    let name = match (record["source"].as_str(), record["case"].as_str()) {
-        (Some(source), Some(case)) => {
-            format!("{}  case {}", shown::name(source), shown::name(case))
-        }
-        (None, Some(case)) => format!("case {}", shown::name(case)),
-        (source, None) => shown::name(source.unwrap_or("-")).to_string(),
+    let word = |text: &str| shown::name(text).to_string();
+    let name = match (&answer.source, &answer.case) {
+        (Some(source), Some(case)) => format!("{}  case {}", word(source), word(case)),
+        (None, Some(case)) => format!("case {}", word(case)),
+        (source, None) => word(source.as_deref().unwrap_or("-")),
     };
-    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
-    match answer.outcome {
-        Outcome::Finding => format!(
-            "{name}  {}  {} {:.3}  {}  region {:.1} %  [{}]",
-            word("exam"),
-            word("class"),
-            number(&record["probabilities"][raw("class")]),
-            word("triage_level"),
-            100.0 * number(&record["area_fraction"]),
-            word("intended_use"),
-        ),
-        Outcome::Refusal => {
-            let code = record["code"].as_str();
-            let code = code.map_or_else(|| record["code"].to_string(), |_| word("code"));
-            format!("{name}  refused  {code}: {}", word("cure"))
+    match &answer.outcome {
+        Outcome::Finding {
+            exam,
+            class,
+            probabilities,
+            triage_level,
+            area_fraction,
+            intended_use,
+            ..
+        } => {
+            let probability = probabilities.iter().find(|(of, _)| of == class);
+            format!(
+                "{name}  {}  {} {:.3}  {}  region {:.1} %  [{}]",
+                word(exam),
+                word(class),
+                probability.map_or(f64::NAN, |(_, p)| *p),
+                word(triage_level),
+                100.0 * area_fraction,
+                word(intended_use),
+            )
+        }
+        Outcome::Refusal { code, help, .. } => {
+            format!(
+                "{name}  refused  {}: {}",
+                word(&code.to_string()),
+                word(help)
+            )
         }
         Outcome::Aborted => format!("{name}  aborted"),
     }

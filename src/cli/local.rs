@@ -187,7 +187,7 @@ fn listed(state: &Path, file: &Path, classes: &[String]) -> Result<Vec<Labelled>
         let case = case.ok_or_else(|| format!("the journal knows no case {number}"))?;
         let path = match (&case.end, &case.accepted) {
             (Some(journal::End::Answered { image, .. }), Some(accepted)) => {
-                Some(image_of(state, image.as_deref(), &accepted.order))
+                Some(image_of(state, *image, &accepted.order))
             }
             _ => None,
         };

@@ -66,7 +66,7 @@ impl OutputArguments {
         let folder = Folder::make(folder).map_err(|error| Failure::write_file(&error))?;
         let mut missing = None;
         for kind in &self.write {
-            let name = format!("{}.{}", case.finding.case, kind.form().ending());
+            let name = format!("{}.{}", case.id(), kind.form().ending());
             let bytes = match kind.form().bytes(case) {
                 Ok(bytes) => bytes,
                 Err(why @ NotWritten::NoSource) => {

@@ -3,9 +3,9 @@
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use medfocus::finding::Channel;
-use medfocus::report::{self, Record};
-use serde_json::Value;
+use medfocus::case::Record;
+use medfocus::report;
+use serde::Serialize;
 
 use super::{Failure, put, put_json};
 
@@ -39,11 +39,11 @@ impl Printer {
     }
 
     /// Writes an answer, as JSON or as text.
-    pub fn print(&mut self, record: &Record<'_>, title: Option<&str>) -> Result<(), Failure> {
+    pub fn print(&mut self, record: &Record, title: Option<&str>) -> Result<(), Failure> {
         let text = match (self.format, self.several) {
             (Format::Text, false) => report::card(record, title, self.timings),
             (Format::Text, true) => report::line(record) + &self.timings_of(record) + "\n",
-            _ => return self.print_json(&report::json(record, Channel::CommandLine)),
+            _ => return self.print_json(record),
         };
         put(&text)
     }
@@ -53,8 +53,10 @@ impl Printer {
         self.format == Format::Text
     }
 
-    /// Writes an answer that is JSON already.
-    pub fn print_json(&mut self, answer: &Value) -> Result<(), Failure> {
+    /// Writes an answer as JSON.
+    pub fn print_json(&mut self, answer: &impl Serialize) -> Result<(), Failure> {
+        // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+        let answer = serde_json::to_string(answer).unwrap_or_default();
         let text = match (self.format, self.several) {
             (Format::Json, true) => {
                 let before = if self.written == 0 { "[\n" } else { ",\n" };
@@ -66,7 +68,7 @@ impl Printer {
         put_json(&text)
     }
 
-    fn timings_of(&self, record: &Record<'_>) -> String {
+    fn timings_of(&self, record: &Record) -> String {
         if !self.timings {
             return String::new();
         }

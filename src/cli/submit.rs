@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
+use medfocus::case::{Outcome, Priority};
 use medfocus::client::{ClientError, Control, Requests};
 use medfocus::control::{Accepted, Notice, Refused, Request, Submit, Waited, Words};
 use medfocus::image::open::{self, NoFile};
-use medfocus::journal::Priority;
-use medfocus::report::Restored;
 use medfocus::sha256::Sha256;
 use medfocus::shown;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::printer::{Format, Printer, bar};
 use super::state::StateFolder;
@@ -306,7 +305,7 @@ impl Desk<'_> {
             words,
             ..
         } = waited;
-        let Some(mut record) = record else {
+        let Some(mut told) = record else {
             self.any_refused = true;
             if self.printer.is_text() {
                 return self.put(&format!(
@@ -318,25 +317,24 @@ impl Desk<'_> {
             let answer = json!({ "status": "aborted", "case": case, "source": source });
             return self.bar.suspend(|| self.printer.print_json(&answer));
         };
-        self.any_refused |= record["status"] != "finding";
+        self.any_refused |= told.record.finding().is_none();
         if let Asked::Image { source, sha256 } = asked {
-            if record["image_sha256"] != sha256.to_string() {
+            if told.record.image != Some(*sha256) {
                 let path = PathBuf::from(source);
                 return Err(ClientError::OtherImage { path, case }.into());
             }
-            call_it(&mut record, source);
+            // The device calls an image by the place of its copy; here it has its own name.
+            told.record = told.record.called(source);
         }
         if !self.printer.is_text() {
-            return self.bar.suspend(|| self.printer.print_json(&record));
+            return self.bar.suspend(|| self.printer.print_json(&told));
         }
         let Words { title, labels } = words.unwrap_or_default();
-        let restored = Restored::of(&record, &labels).map_err(|error| Failure::Device {
-            code: "protocol",
-            message: format!("case {case}: the device's answer is not understood: {error}"),
-            help: "use the program and the device of the same release",
-        })?;
-        let source = record["source"].as_str().unwrap_or(source);
-        let record = restored.record(source);
+        let mut record = told.record;
+        if let Outcome::Finding(finding) = &mut record.outcome {
+            let label = |class: &str| labels.get(class).map(String::as_str);
+            **finding = finding.as_ref().clone().labelled(label);
+        }
         self.bar
             .suspend(|| self.printer.print(&record, Some(&title)))
     }
@@ -390,18 +388,4 @@ impl Desk<'_> {
     fn put(&self, text: &str) -> Result<(), Failure> {
         self.bar.suspend(|| put(text))
     }
-}
-
-/// The device calls an image by the place of its copy; here it has its own name.
-fn call_it(record: &mut Value, source: &str) {
-    let copy = record["source"].as_str().unwrap_or_default().to_owned();
-    if let Some(message) = record["message"].as_str() {
-        let message = message
-            .strip_prefix(&copy)
-            .map(|rest| format!("{source}{rest}"));
-        if let Some(message) = message {
-            record["message"] = message.into();
-        }
-    }
-    record["source"] = source.into();
 }

@@ -9,32 +9,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
-use firmware_host::message::{Digest, Report, Request, Step};
-use serde_json::{Map, Value, json};
+use firmware_host::message::{self, Digest, Report, Request, Step};
 
+use super::answer::{Answer, Code, Device, Outcome};
 use super::task::{LATER, State, Task};
 use super::{Client, ClientError, Heard};
-use crate::journal::Identity;
-
-/// What an answer says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// A finding.
-    Finding,
-    /// A refusal of the image, or of the request.
-    Refusal,
-    /// Someone dropped the case.
-    Aborted,
-}
-
-/// An answer that a device gave.
-#[derive(Debug)]
-pub struct Answer {
-    /// What it says.
-    pub outcome: Outcome,
-    /// Everything that was said: `device` and `case` name it.
-    pub record: Value,
-}
+use crate::case::Identity;
 
 /// Is told how a conversation goes on.
 pub trait Watcher {
@@ -112,7 +92,8 @@ pub struct Conversation<'a> {
     fetched: bool,
     /// The front line was said, and what came of its answer.
     said: Option<String>,
-    hello: Map<String, Value>,
+    /// What the device said of itself.
+    device: Option<Device>,
     identity: Identity,
     introduction: Introduction,
     /// How many messages of the introduction a device of before may still refuse.
@@ -147,7 +128,7 @@ impl<'a> Conversation<'a> {
             fetch,
             fetched: fetch == Fetch::Own,
             said: None,
-            hello: Map::new(),
+            device: None,
             identity,
             introduction: Introduction::Owed,
             may_be_unknown: 0,
@@ -278,10 +259,11 @@ impl<'a> Conversation<'a> {
                 bundle,
                 intended_use: _,
             } => {
-                self.hello
-                    .insert("device".into(), format!("{device:016x}").into());
-                self.hello.insert("software".into(), software.into());
-                self.hello.insert("bundle".into(), bundle.into());
+                self.device = Some(Device {
+                    device: format!("{device:016x}"),
+                    software: software.to_owned(),
+                    bundle: bundle.to_owned(),
+                });
             }
             Report::Console { text, more } => return self.console(text, more),
             Report::Wanted { image, offset } => {
@@ -322,32 +304,21 @@ impl<'a> Conversation<'a> {
             Report::Warnings { codes, help } => {
                 self.watcher.status(Status::Warns { codes, help });
             }
-            Report::Finding { case, finding } => {
-                let classes = finding.probabilities.iter();
-                let probabilities: Map<String, Value> = classes
-                    .map(|(class, p)| ((*class).to_owned(), json!(p)))
-                    .collect();
-                let said = json!({
-                    "exam": finding.exam,
-                    "class": finding.class,
-                    "probabilities": probabilities,
-                    "triage_level": finding.level,
-                    "region": finding.region,
-                    "area_fraction": finding.area_fraction,
-                    "intended_use": finding.intended_use,
-                });
-                return self.answer(case, Outcome::Finding, &said);
-            }
+            Report::Finding { case, finding } => return self.answer(case, found(&finding)),
             Report::Refusal {
                 case,
                 code,
                 help,
                 intended_use,
             } => {
-                let said = json!({"code": code, "cure": help, "intended_use": intended_use});
-                return self.answer(case, Outcome::Refusal, &said);
+                let outcome = Outcome::Refusal {
+                    code: Code::Word(code.to_owned()),
+                    help: help.to_owned(),
+                    intended_use: Some(intended_use.to_owned()),
+                };
+                return self.answer(case, outcome);
             }
-            Report::Aborted { case } => return self.answer(case, Outcome::Aborted, &json!({})),
+            Report::Aborted { case } => return self.answer(case, Outcome::Aborted),
             Report::Fetched => self.fetched = true,
             Report::About { case, image } => self.about = Some((case, image)),
             Report::Notes { case, codes } => {
@@ -412,19 +383,19 @@ impl<'a> Conversation<'a> {
             return Ok(());
         }
         task.state = State::Done;
-        let mut record = self.hello.clone();
-        record.insert("case".into(), Value::Null);
-        record.insert("source".into(), task.path.display().to_string().into());
-        record.insert("status".into(), "refusal".into());
-        record.insert("code".into(), number.into());
-        record.insert("cure".into(), text.into());
+        let outcome = Outcome::Refusal {
+            code: Code::Number(number),
+            help: text.to_owned(),
+            intended_use: None,
+        };
+        let source = task.path.display().to_string();
         self.watcher.answer(Answer {
-            outcome: Outcome::Refusal,
-            record: record.into(),
+            device: self.device.clone(),
+            ..Answer::new(None, Some(source), outcome)
         })
     }
 
-    fn answer(&mut self, case: u64, outcome: Outcome, said: &Value) -> Result<(), ClientError> {
+    fn answer(&mut self, case: u64, outcome: Outcome) -> Result<(), ClientError> {
         let task = self.tasks.iter_mut().find(|task| task.is_case(case));
         let about = self.about.take().filter(|(about, _)| *about == case);
         if let (Some(task), Some((_, image))) = (&task, &about)
@@ -433,35 +404,34 @@ impl<'a> Conversation<'a> {
             let path = task.path.clone();
             return Err(ClientError::OtherImage { path, case });
         }
-        let mut record = self.hello.clone();
-        record.insert("case".into(), case.to_string().into());
         let source = task.as_ref().map(|task| task.path.display().to_string());
-        record.insert("source".into(), json!(source));
-        let status = match outcome {
-            Outcome::Finding => "finding",
-            Outcome::Refusal => "refusal",
-            Outcome::Aborted => "aborted",
-        };
-        record.insert("status".into(), status.into());
-        record.extend(said.as_object().cloned().unwrap_or_default());
         let notes = self.notes.take().filter(|(of, _)| *of == case);
-        if let Some((_, notes)) = notes {
-            record.insert("notes".into(), json!(notes));
-        }
-        if let Some((_, image)) = about {
-            record.insert(
-                "image_sha256".into(),
-                crate::sha256::Sha256(image).to_string().into(),
-            );
-        }
+        let answer = Answer {
+            device: self.device.clone(),
+            notes: notes.map(|(_, codes)| codes).unwrap_or_default(),
+            image_sha256: about.map(|(_, image)| crate::sha256::Sha256(image)),
+            ..Answer::new(Some(case.to_string()), source, outcome)
+        };
         if let Some(task) = task {
             task.state = State::Done;
         }
-        self.watcher.answer(Answer {
-            outcome,
-            record: record.into(),
-        })?;
+        self.watcher.answer(answer)?;
         self.taken.push_back(case);
         Ok(())
+    }
+}
+
+fn found(finding: &message::Finding<'_>) -> Outcome {
+    let classes = finding.probabilities.iter();
+    Outcome::Finding {
+        exam: finding.exam.to_owned(),
+        class: finding.class.to_owned(),
+        probabilities: classes
+            .map(|(class, p)| ((*class).to_owned(), *p))
+            .collect(),
+        triage_level: finding.level.to_owned(),
+        region: finding.region,
+        area_fraction: finding.area_fraction,
+        intended_use: finding.intended_use.to_owned(),
     }
 }

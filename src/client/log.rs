@@ -7,9 +7,9 @@ use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::ClientError;
+use super::{Answer, ClientError};
 use crate::files::{Folder, OPEN_TO_ALL};
 
 /// An open log. Only one process may hold it.
@@ -19,7 +19,7 @@ pub struct Log {
     file: File,
     end: u64,
     /// Device and case of what it holds.
-    known: HashSet<(String, String)>,
+    known: HashSet<Key>,
 }
 
 impl Log {
@@ -59,12 +59,13 @@ impl Log {
     ///
     /// # Errors
     /// [`ClientError::File`]; then the log is as it was.
-    pub fn keep(&mut self, answer: &Value) -> Result<(), ClientError> {
-        let key = key(answer);
+    pub fn keep(&mut self, answer: &Answer) -> Result<(), ClientError> {
+        let key = Key::of(answer);
         if self.known.contains(&key) {
             return Ok(());
         }
-        let line = format!("{answer}\n");
+        // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+        let line = serde_json::to_string(answer).unwrap_or_default() + "\n";
         let written = self
             .file
             .write_all(line.as_bytes())
@@ -81,7 +82,7 @@ impl Log {
     }
 }
 
-fn read(file: &File) -> std::io::Result<(HashSet<(String, String)>, u64)> {
+fn read(file: &File) -> std::io::Result<(HashSet<Key>, u64)> {
     let mut reader = BufReader::new(file);
     let (mut known, mut end, mut line) = (HashSet::new(), 0, Vec::new());
     loop {
@@ -90,28 +91,54 @@ fn read(file: &File) -> std::io::Result<(HashSet<(String, String)>, u64)> {
         if line.last() != Some(&b'\n') {
             return Ok((known, end));
         }
-        if let Ok(answer) = serde_json::from_slice(&line) {
-            known.insert(key(&answer));
+        if let Ok(key) = serde_json::from_slice(&line) {
+            known.insert(key);
         }
         end += length;
     }
 }
 
-fn key(answer: &Value) -> (String, String) {
-    let word = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
-    (word("device"), word("case"))
+/// What an answer is known by: device and case.
+#[derive(Debug, PartialEq, Eq, Hash, Deserialize)]
+struct Key {
+    #[serde(default)]
+    device: String,
+    #[serde(default)]
+    case: String,
+}
+
+impl Key {
+    fn of(answer: &Answer) -> Self {
+        let device = answer.device.as_ref().map(|by| by.device.clone());
+        Self {
+            device: device.unwrap_or_default(),
+            case: answer.case.clone().unwrap_or_default(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::client::{Device, Outcome};
 
     #[test]
     fn an_answer_is_kept_once_and_half_a_line_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.ndjson");
-        let answer = |case: &str| json!({"device": "d", "case": case});
+        let answer = |case: &str| Answer {
+            device: Some(Device {
+                device: "d".to_owned(),
+                software: "s".to_owned(),
+                bundle: "b".to_owned(),
+            }),
+            ..Answer::new(Some(case.to_owned()), None, Outcome::Aborted)
+        };
+        let line = |case: &str| {
+            format!(
+                r#"{{"device":"d","software":"s","bundle":"b","case":"{case}","source":null,"status":"aborted"}}"#
+            )
+        };
         let mut log = Log::open(&path).unwrap();
         assert!(matches!(Log::open(&path), Err(ClientError::InUse { .. })));
         log.keep(&answer("1")).unwrap();
@@ -127,7 +154,7 @@ mod tests {
         log.keep(&answer("1")).unwrap();
         log.keep(&answer("2")).unwrap();
         let lines = std::fs::read_to_string(&path).unwrap();
-        let expected = format!("{}\n{}\n", answer("1"), answer("2"));
+        let expected = format!("{}\n{}\n", line("1"), line("2"));
         assert_eq!(lines, expected);
     }
 }

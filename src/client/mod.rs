@@ -6,6 +6,7 @@
 //! Called by `medfocus link` and `medfocus submit`. Nothing here reads an image or answers an exam,
 //! and no answer about another image than the one that was sent is taken.
 
+mod answer;
 mod control;
 mod conversation;
 mod log;
@@ -21,8 +22,9 @@ use firmware_host::link::{Change, Endpoint, Role};
 use firmware_host::message::{Inbox, Report, Request, pack, unpack};
 use firmware_host::wire::{Damage, Run, Splitter, VERSION};
 
+pub use answer::{Answer, Code, Device, Outcome};
 pub use control::Control;
-pub use conversation::{Answer, Conversation, Fetch, Outcome, Status, Watcher};
+pub use conversation::{Conversation, Fetch, Status, Watcher};
 pub use log::Log;
 pub use requests::Requests;
 pub use task::Task;

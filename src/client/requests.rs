@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use crate::journal::Identity;
+use crate::case::Identity;
 
 /// Numbers begin below this one: there is room to count on for ever.
 const BEGINNINGS: u64 = 1 << 62;

@@ -4,14 +4,13 @@
 use firmware_host::console::{Checksum, Command, Form, HELP, Request, checksum};
 use firmware_host::fault::{Fault, FaultQueue};
 use firmware_host::wire::VERSION;
-use serde_json::Value;
 
 use super::cases::{Cases, Reach, State};
-use super::link::notes;
-use crate::finding::Channel;
-use crate::journal::{Giver, Order, Priority};
+use crate::case::{
+    BundleId, Channel, Giver, Order, Outcome, PredictionSet, Priority, Refused, SOFTWARE,
+};
+use crate::journal::Told;
 use crate::patient::{Age, Patient};
-use crate::report::{self, SOFTWARE};
 use crate::shown;
 
 /// Cases that `CASE:LIST?` names.
@@ -252,75 +251,79 @@ fn chosen_exam(name: &str, cases: &Cases) -> Result<Option<String>, Fault> {
 }
 
 fn result(case: u64, form: Form, cases: &Cases) -> Result<String, Fault> {
-    let record = cases.answer(case)?;
-    Ok(match (record, form) {
+    let told = cases.answer(case)?;
+    Ok(match (told, form) {
         (None, Form::Compact) => format!("{case} {}", State::Aborted.word()),
         (None, Form::Json) => format!(r#"{{"status":"aborted","case":"{case}"}}"#),
-        (Some(record), Form::Compact) => compact(case, &record),
-        (Some(record), Form::Json) => shown::json(&record.to_string()).into_owned(),
+        (Some(told), Form::Compact) => compact(case, &told),
+        // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+        (Some(told), Form::Json) => {
+            let json = serde_json::to_string(&told).unwrap_or_default();
+            shown::json(&json).into_owned()
+        }
     })
 }
 
 /// The answer in `key=value` words; text in double quotes comes last.
-fn compact(case: u64, record: &Value) -> String {
-    let word = |key: &str| record[key].as_str().unwrap_or("-");
-    let intended_use = word("intended_use");
-    let whose = whose(record);
-    if word("status") != "finding" {
-        let help = report::help(record, Channel::Console).replace('"', "'");
-        let code = word("code");
-        return format!("{case} refusal code={code}{whose} use={intended_use} cure=\"{help}\"");
+fn compact(case: u64, told: &Told) -> String {
+    let use_ = told.record.provenance.intended_use.word();
+    let whose = whose(told);
+    match &told.record.outcome {
+        Outcome::Refusal(Refused { refusal, .. }) => {
+            let help = refusal.help.words(Channel::Console).replace('"', "'");
+            let code = refusal.code.word();
+            format!("{case} refusal code={code}{whose} use={use_} cure=\"{help}\"")
+        }
+        Outcome::Finding(finding) => {
+            let class = finding.class();
+            let [x, y, width, height] = finding.mask.bbox;
+            format!(
+                "{case} finding exam={} class={} p={:.3}{} level={} area={:.3} \
+                 box={x},{y},{width},{height}{whose} use={use_}",
+                finding.exam,
+                class.class,
+                class.probability,
+                set(finding.prediction_set.as_ref()),
+                finding.triage_level.word(),
+                finding.mask.area_fraction,
+            )
+        }
     }
-    let class = word("class");
-    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
-    let bbox: Vec<String> = record["mask"]["bbox"]
-        .as_array()
-        .map(|sides| sides.iter().map(ToString::to_string).collect())
-        .unwrap_or_default();
-    format!(
-        "{case} finding exam={} class={class} p={:.3}{} level={} area={:.3} box={}{whose} use={intended_use}",
-        word("exam"),
-        number(&record["probabilities"][class]),
-        set(&record["prediction_set"]),
-        word("triage_level"),
-        number(&record["mask"]["area_fraction"]),
-        bbox.join(","),
-    )
 }
 
 /// What else a reader must know, what the answer is about and by whom: the image, the case that was answered before, and
 /// another bundle that is in use by now.
-fn whose(record: &Value) -> String {
-    let mut words = String::new();
-    let notes = notes(record);
+fn whose(told: &Told) -> String {
+    let (mut words, record) = (String::new(), &told.record);
+    let notes: Vec<&str> = record.notes().collect();
     if !notes.is_empty() {
         words += &format!(" notes={}", notes.join(","));
     }
-    if let Some(image) = record["image_sha256"].as_str() {
+    if let Some(image) = record.image {
         words += &format!(" image={image}");
     }
-    if let Some(before) = record["rerun_of"].as_str() {
+    if let Some(before) = record.rerun_of {
         words += &format!(" rerun_of={before}");
     }
-    let in_use = &record["bundle_in_use"];
-    if let (Some(name), Some(version)) = (in_use["name"].as_str(), in_use["version"].as_str()) {
+    if let Some(BundleId { name, version, .. }) = &told.bundle_in_use {
         words += &format!(" bundle_in_use={name}/{version}");
     }
     words
 }
 
 /// The prediction set, where one is claimed.
-fn set(set: &Value) -> String {
-    let Some(classes) = set["classes"].as_array() else {
+fn set(set: Option<&PredictionSet>) -> String {
+    let Some(PredictionSet {
+        coverage, classes, ..
+    }) = set
+    else {
         return String::new();
     };
-    let words: Vec<&str> = classes.iter().filter_map(Value::as_str).collect();
-    let words = if words.is_empty() {
-        "none".to_owned()
-    } else {
-        words.join(",")
+    let words = match classes.as_slice() {
+        [] => "none".to_owned(),
+        classes => classes.join(","),
     };
-    format!(" set={words} coverage={}", set["coverage"])
+    format!(" set={words} coverage={coverage:?}")
 }
 
 fn list(cases: &Cases) -> String {

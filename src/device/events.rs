@@ -13,8 +13,8 @@ use firmware_host::fault::Fault;
 
 use super::device_fault::DeviceFault;
 use super::lock;
-use crate::bundle::{ExamSpec, IntendedUse};
-use crate::finding::{BundleId, Finding, Refusal};
+use crate::bundle::ExamSpec;
+use crate::case::{BundleId, IntendedUse, Record};
 use crate::focus::Mask;
 use crate::image::Image;
 use crate::pipeline::Stage;
@@ -44,19 +44,12 @@ pub enum Event {
         /// The stage that begins.
         stage: Stage,
     },
-    /// A case ended in a finding, which is durable.
-    Finding {
+    /// A case ended in a finding or a refusal, which is durable.
+    Answered {
         /// Its number.
         case: u64,
-        /// What was found.
-        found: Arc<Found>,
-    },
-    /// A case ended in a refusal, which is durable.
-    Refusal {
-        /// Its number.
-        case: u64,
-        /// Why. Its message names the image's path: it is for the line, not for a log.
-        refusal: Arc<Refusal>,
+        /// The answer. It names the image's path: it is for the line, not for a log.
+        answer: Arc<Answer>,
     },
     /// A case was dropped before it ran.
     Aborted {
@@ -71,9 +64,7 @@ impl Event {
     /// Whether this is the end of a case.
     pub fn ends(&self, number: u64) -> bool {
         match self {
-            Self::Finding { case, .. } | Self::Refusal { case, .. } | Self::Aborted { case } => {
-                *case == number
-            }
+            Self::Answered { case, .. } | Self::Aborted { case } => *case == number,
             _ => false,
         }
     }
@@ -99,33 +90,63 @@ pub enum Health {
     StorageFault(bool),
 }
 
-/// A finding, and what a display shows beside it.
+/// The answer of a case as it ended just now.
 #[derive(Debug)]
-pub struct Found {
-    /// The finding.
-    pub finding: Finding,
+pub struct Answer {
+    /// The record, as it stands in the journal.
+    pub record: Record,
+    /// What a display shows beside a finding.
+    pub preview: Option<Preview>,
+}
+
+/// What a display shows beside a finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
     /// The exam's title for people.
     pub title: String,
     /// What a small display calls the exam.
     pub short_title: String,
-    /// The image, no longer than [`Found::LONGEST`] pixels on either side.
+    /// The image, no longer than [`Preview::LONGEST`] pixels on either side.
     pub thumbnail: Image,
     /// The region, in the thumbnail's pixels.
     pub region: Mask,
 }
 
-impl Found {
+#[cfg(test)]
+impl Answer {
+    /// The answer of a case that is refused with this code.
+    pub(super) fn refused(code: crate::case::RefusalCode, message: &str) -> Self {
+        use crate::case::{Channel, Outcome, Refusal, Refused};
+        let refusal = Refusal::new(code, message, "look again").about("/images/maria.png");
+        let refused = Refused::new(None, refusal, Channel::Record);
+        Self::of(Outcome::Refusal(refused), None)
+    }
+
+    /// The answer of a case that came to this.
+    pub(super) fn of(outcome: crate::case::Outcome, preview: Option<Preview>) -> Self {
+        use crate::case::Provenance;
+        let bundle = BundleId {
+            name: "starter".to_owned(),
+            version: "1".to_owned(),
+            sha256: String::new(),
+        };
+        let by = Provenance::of(&bundle, IntendedUse::Demonstration);
+        let record = Record::new(Some("7".to_owned()), "/images/maria.png", outcome, by);
+        Self { record, preview }
+    }
+}
+
+impl Preview {
     /// Pixels of the thumbnail's longer side at most.
     pub const LONGEST: u32 = 240;
 
     /// Keeps of an image what a display needs.
-    pub fn new(finding: Finding, exam: &ExamSpec, image: &Image, mask: &Mask) -> Self {
+    pub fn new(exam: &ExamSpec, image: &Image, mask: &Mask) -> Self {
         // A display is for all eyes: what a unit wrote around its region is left out.
         let shown = image.cleaned().unwrap_or(Cow::Borrowed(image));
         let thumbnail = shown.reduced(Self::LONGEST);
         let region = mask.reduced(thumbnail.width, thumbnail.height);
         Self {
-            finding,
             title: exam.title.clone(),
             short_title: exam.short_title().to_owned(),
             thumbnail,

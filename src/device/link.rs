@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use firmware_host::fault::Fault;
 use firmware_host::link::{Change, Endpoint, Millis, Role};
-use firmware_host::message::{Digest, Finding, Inbox, Report, Request, TEXT_LENGTH, pack, unpack};
+use firmware_host::message::{Digest, Inbox, Report, Request, TEXT_LENGTH, pack, unpack};
 use firmware_host::wire::{Damage, Packet};
-use serde_json::Value;
 
 use super::cases::Cases;
 use super::console::Console;
@@ -21,13 +20,10 @@ use super::events::Listener;
 use super::images::{Begun, Pin, Upload};
 use super::line::checked;
 use super::status::TICK;
-use crate::finding::Channel;
-use crate::journal::{Asker, Giver, Identity, Order, RequestId};
+use crate::case::{Asker, Channel, Giver, Identity, Order, Record, RequestId, SOFTWARE};
 use crate::patient::{Age, Patient};
-use crate::report::{self, SOFTWARE};
 use crate::sha256::Sha256;
-pub(super) use words::notes;
-use words::{NAME, finding, priority_of, progress, sex_of, short, word};
+use words::{NAME, SENTENCE, answer, priority_of, progress, sex_of, short};
 
 /// Bytes that may wait to be sent before more is asked for: replies come in order, and the
 /// host does not get ahead of them.
@@ -38,9 +34,6 @@ const OFFERED: usize = 32;
 
 /// Images that are held for a host that sends several before it asks for their cases.
 const PINS: usize = 8;
-
-/// The longest sentence that is sent whole.
-const SENTENCE: usize = 256;
 
 /// One line's link.
 #[derive(Debug)]
@@ -61,6 +54,8 @@ pub struct Link<'a> {
     own: BTreeSet<u64>,
     /// Answers that were sent and not taken.
     offered: BTreeSet<u64>,
+    /// Answers that cannot be said: another version wrote them.
+    unsaid: BTreeSet<u64>,
     /// The code of the trouble that the host was told of.
     device_fault: Option<String>,
     /// The warnings that it was told of, where it wants to hear of them.
@@ -106,6 +101,7 @@ impl<'a> Link<'a> {
             listener: None,
             own: BTreeSet::new(),
             offered: BTreeSet::new(),
+            unsaid: BTreeSet::new(),
             device_fault: None,
             watches: None,
             fetching: false,
@@ -156,6 +152,7 @@ impl<'a> Link<'a> {
     /// What was sent and not taken will be sent again on another link.
     fn reset(&mut self) {
         self.cases.withdraw(&std::mem::take(&mut self.offered));
+        self.cases.withdraw(&std::mem::take(&mut self.unsaid));
         self.inbox.forget();
         self.outgoing.clear();
         self.upload = None;
@@ -443,37 +440,32 @@ impl<'a> Link<'a> {
     fn say_answer(&mut self, case: u64) {
         self.say_image(case);
         match self.cases.answer(case) {
-            Ok(Some(record)) => match self.with_notes(case, finding(&record), &record) {
-                Some(finding) => self.say(&Report::Finding { case, finding }),
-                None => self.say(&Report::Refusal {
-                    case,
-                    code: short(word(&record, "code"), NAME),
-                    help: short(&report::help(&record, Channel::Link), SENTENCE),
-                    intended_use: word(&record, "intended_use"),
-                }),
-            },
+            Ok(Some(told)) => {
+                self.say_notes(case, &told.record);
+                let help = told.record.refusal().map(|of| of.help.words(Channel::Link));
+                self.say(&answer(case, &told.record, &help.unwrap_or_default()));
+            }
             Ok(None) => self.say(&Report::Aborted { case }),
-            // The journal cannot be read now: the answer waits for another link.
-            Err(fault) => self.refuse(None, fault),
+            Err(fault) => {
+                if fault == Fault::OtherVersion && self.offered.remove(&case) {
+                    // Nor can it be said on this link later.
+                    self.unsaid.insert(case);
+                }
+                // Where the journal cannot be read now, the answer waits for another link.
+                self.refuse(None, fault);
+            }
         }
     }
-}
 
-impl Link<'_> {
     /// Says the codes of what else a reader must know of a finding, to hosts that know the
     /// message.
-    fn with_notes<'r>(
-        &mut self,
-        case: u64,
-        finding: Option<Finding<'r>>,
-        record: &Value,
-    ) -> Option<Finding<'r>> {
-        let codes = notes(record).join(",");
-        if self.host.is_some() && finding.is_some() && !codes.is_empty() {
+    fn say_notes(&mut self, case: u64, record: &Record) {
+        let codes: Vec<&str> = record.notes().collect();
+        if self.host.is_some() && !codes.is_empty() {
+            let codes = codes.join(",");
             let codes = short(&codes, TEXT_LENGTH);
             self.say(&Report::Notes { case, codes });
         }
-        finding
     }
 
     /// Which image an answer is about, for hosts that know the message.

@@ -14,13 +14,13 @@ use super::cases::{Cases, Task, Wanted};
 use super::device_fault::DeviceFault;
 use super::events::{Event, Events};
 use super::in_hand;
-use super::run::Ran;
+use super::run::Conclusion;
 use super::self_test::{Environment, failed, useless};
 use super::worker::{Lost, NotStarted, Settings, Started, Starting, Step, Worker};
 use crate::bundle;
-use crate::finding::BundleId;
-use crate::journal::{Because, Order, SelfCheck};
-use crate::pipeline::{Observer, Stage, Timings};
+use crate::case::{BundleId, Order, Timings};
+use crate::journal::{Because, SelfCheck};
+use crate::pipeline::{Observer, Stage};
 
 /// How soon it is noticed that the worker ended, or the device is switched off, while nothing
 /// was to do.
@@ -249,21 +249,21 @@ impl Supervisor {
             events: self.cases.events(),
             timings: Timings::new(),
         };
-        let ran = match Ran::unreadable(order) {
-            Some(ran) => Ok(ran),
+        let concluded = match Conclusion::unreadable(order) {
+            Some(conclusion) => Ok(conclusion),
             None => {
-                let image = self.cases.place(order);
-                let decoded = worker.decode(order, &image, &mut progress);
+                let decoded = worker.decode(&self.cases.place(order), &mut progress);
                 self.cases
                     .note_decoded(order.giver.as_ref(), decoded.processor);
-                worker.run(case, order, decoded, &mut progress)
+                worker.run(case, order.question(), decoded, &mut progress)
             }
         };
-        let timings = progress.timings;
-        match ran {
-            Ok(ran) => {
+        let (by, timings) = (bundle.provenance(), progress.timings);
+        match concluded {
+            Ok(conclusion) => {
                 self.restart = Restart::default();
-                self.cases.end(case, order, ran, &timings, &bundle);
+                let answer = conclusion.answer(case, order, by, timings);
+                self.cases.end(case, order, answer);
             }
             // Whatever ended it, switching off may have been the cause.
             Err(_) if !self.cases.lifecycle().is_on() => {
@@ -272,8 +272,8 @@ impl Supervisor {
             }
             Err(lost) => {
                 log::error!("case {case}: {lost}");
-                let ran = Ran::lost(order, &lost);
-                self.cases.end(case, order, ran, &timings, &bundle);
+                let answer = Conclusion::lost(&lost).answer(case, order, by, timings);
+                self.cases.end(case, order, answer);
                 self.lose(&lost);
             }
         }

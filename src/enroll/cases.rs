@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 use super::embeddings::Pair;
 use super::{Embeddings, EnrollError, Labelled, Register};
 use crate::bundle::{Bundle, ExamSpec};
+use crate::case::Timings;
 use crate::image;
 use crate::image::open::{NoFile, open_image};
-use crate::pipeline::{self, Film, Overrides, Stopped, Timings};
+use crate::pipeline::{self, Film, Overrides, Stopped};
 use crate::triage::LabelledCase;
 
 /// What became of some labelled images.

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::EnrollError;
 use crate::bundle::{Bundle, ExamSpec};
+use crate::case::SOFTWARE;
 use crate::files::{Folder, OWN};
-use crate::report::SOFTWARE;
 
 /// The folder in the state folder.
 const FOLDER: &str = "embeddings";

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::EnrollError;
 use crate::bundle::{Bundle, BundleError, ExamSpec, MANIFEST, Manifest, Outline, rehash};
+use crate::case::{SOFTWARE, Timings};
 use crate::files::{Folder, OPEN_TO_ALL};
-use crate::pipeline::{self, Overrides, Reading, Stopped, Timings};
-use crate::report::SOFTWARE;
+use crate::pipeline::{self, Overrides, Reading, Stopped};
 use crate::self_test::{self, SelfTestError};
 use crate::triage::FusionHead;
 

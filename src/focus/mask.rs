@@ -4,7 +4,7 @@
 //! The logits are enlarged as PyTorch does it, in floats. The image's own resampler works on 8
 //! bits, and rounding would move the mask's edge.
 
-use crate::finding::Rle;
+use crate::case::Rle;
 
 /// Components smaller than this share of the region are islands, and holes smaller
 /// than this share are filled.

@@ -2,7 +2,7 @@
 //! word and by code. An image that says nothing contradicts nothing.
 
 use super::ExamGate;
-use crate::finding::{Help, Refusal, RefusalCode};
+use crate::case::{Help, Refusal, RefusalCode};
 use crate::image::ImageMetadata;
 
 /// One thing that an exam asks of what an image says of itself.

@@ -22,7 +22,7 @@ pub use metadata::{fits, unsaid};
 pub use patient::{suits, unknown};
 pub use spec::{ExamGate, FilmSpec, GateSpec, KindSpec, Unsaid};
 
-use crate::finding::{Help, Refusal, RefusalCode};
+use crate::case::{Help, Refusal, RefusalCode};
 
 /// What the gate saw of one image; every exam is judged from it.
 #[derive(Debug, Clone, PartialEq)]

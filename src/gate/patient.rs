@@ -2,7 +2,7 @@
 //! several are said, the exam must be for each of them.
 
 use super::{ExamGate, Unsaid};
-use crate::finding::{Help, Refusal, RefusalCode};
+use crate::case::{Help, Refusal, RefusalCode};
 use crate::patient::PatientSaid;
 
 /// Whether the exam is for such a patient.

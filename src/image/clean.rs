@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 
 use super::{Image, ImageMetadata, Pixels};
-use crate::finding::{Help, Refusal, RefusalCode};
+use crate::case::{Help, Refusal, RefusalCode};
 
 /// What a person's word for it leaves in the finding.
 const LOOKED_AT: &str =

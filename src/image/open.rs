@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::read::{MAX_FILE_BYTES, SMALLER, too_large};
-use crate::finding::{Refusal, RefusalCode};
+use crate::case::{Refusal, RefusalCode};
 
 /// Why there is no file to read an image from.
 #[derive(Debug, thiserror::Error)]
@@ -92,11 +92,11 @@ impl NoFile {
         }
     }
 
-    /// The refusal of what is called `name`.
-    pub fn refusal(&self, name: &str) -> Refusal {
+    /// The same as a refusal, which does not name the file.
+    pub fn refusal(&self) -> Refusal {
         match self {
-            Self::TooLarge => too_large(name, self.to_string()),
-            _ => Refusal::new(self.code(), format!("{name}: {self}"), self.help()),
+            Self::TooLarge => too_large(self.to_string()),
+            _ => Refusal::new(self.code(), self.to_string(), self.help()),
         }
     }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::kind::{Format, Kind, RAW};
 use super::read::{unread, unreadable};
 use super::{FrameChoice, apng, jpeg, pnm, tiff_pages};
-use crate::finding::{Help, Refusal, RefusalCode};
+use crate::case::{Help, Refusal, RefusalCode};
 
 /// The picture that is read.
 pub(super) struct Page<'a> {
@@ -31,34 +31,33 @@ pub(super) fn page<'a>(
     format: Format,
     bytes: &'a [u8],
     choice: FrameChoice,
-    name: &str,
 ) -> Result<Page<'a>, Refusal> {
     match format {
-        Format::Tiff => tiff(bytes, choice, name),
-        Format::Png => png(bytes, choice, name),
+        Format::Tiff => tiff(bytes, choice),
+        Format::Png => png(bytes, choice),
         Format::Jpeg => {
-            let pictures = jpeg::pictures(bytes).map_err(|fault| jpeg_refusal(fault, name))?;
-            let page = slice(bytes, &pictures, choice, name)?;
+            let pictures = jpeg::pictures(bytes).map_err(jpeg_refusal)?;
+            let page = slice(bytes, &pictures, choice)?;
             if page.frame.0 > 1 {
-                jpeg::check(&page.bytes).map_err(|fault| jpeg_refusal(fault, name))?;
+                jpeg::check(&page.bytes).map_err(jpeg_refusal)?;
             }
             Ok(page)
         }
         Format::Pnm => {
             let pictures = pnm::pictures(bytes);
-            let pictures = pictures.ok_or_else(|| unreadable(name, "its head is damaged"))?;
-            slice(bytes, &pictures, choice, name)
+            let pictures = pictures.ok_or_else(|| unreadable("its head is damaged"))?;
+            slice(bytes, &pictures, choice)
         }
-        Format::Bmp => slice(bytes, &bitmaps(bytes), choice, name),
+        Format::Bmp => slice(bytes, &bitmaps(bytes), choice),
     }
 }
 
-fn tiff<'a>(bytes: &'a [u8], choice: FrameChoice, name: &str) -> Result<Page<'a>, Refusal> {
-    let pages = tiff_pages::list(bytes).map_err(|why| unreadable(name, why))?;
+fn tiff<'a>(bytes: &'a [u8], choice: FrameChoice) -> Result<Page<'a>, Refusal> {
+    let pages = tiff_pages::list(bytes).map_err(unreadable)?;
     if pages.is_raw {
-        return Err(unread(name, RAW));
+        return Err(unread(RAW));
     }
-    let (index, frame) = chosen(pages.places.len(), choice, name)?;
+    let (index, frame) = chosen(pages.places.len(), choice)?;
     Ok(Page {
         bytes: tiff_pages::with_first(bytes, pages.places[index]),
         animated: None,
@@ -66,9 +65,9 @@ fn tiff<'a>(bytes: &'a [u8], choice: FrameChoice, name: &str) -> Result<Page<'a>
     })
 }
 
-fn png<'a>(bytes: &'a [u8], choice: FrameChoice, name: &str) -> Result<Page<'a>, Refusal> {
+fn png<'a>(bytes: &'a [u8], choice: FrameChoice) -> Result<Page<'a>, Refusal> {
     let pictures = apng::pictures(bytes);
-    let (index, frame) = chosen(pictures.len(), choice, name)?;
+    let (index, frame) = chosen(pictures.len(), choice)?;
     let (place, animated) = pictures[index].clone();
     Ok(Page {
         bytes: Cow::Borrowed(&bytes[place]),
@@ -101,9 +100,8 @@ fn slice<'a>(
     bytes: &'a [u8],
     pictures: &[Range<usize>],
     choice: FrameChoice,
-    name: &str,
 ) -> Result<Page<'a>, Refusal> {
-    let (index, frame) = chosen(pictures.len(), choice, name)?;
+    let (index, frame) = chosen(pictures.len(), choice)?;
     Ok(Page {
         bytes: Cow::Borrowed(&bytes[pictures[index].clone()]),
         animated: None,
@@ -112,34 +110,34 @@ fn slice<'a>(
 }
 
 /// Index of the picture that is meant, and its number and their count.
-fn chosen(count: usize, choice: FrameChoice, name: &str) -> Result<(usize, (u32, u32)), Refusal> {
+fn chosen(count: usize, choice: FrameChoice) -> Result<(usize, (u32, u32)), Refusal> {
     let index = match choice.of(count) {
         Some(index) => index,
         None if choice == FrameChoice::Unsaid => {
             return Err(Refusal::new(
                 RefusalCode::SeveralFrames,
-                format!("{name}: the file holds {count} pictures, and nothing says which is meant"),
+                format!("the file holds {count} pictures, and nothing says which is meant"),
                 Help::ChooseFrame(count as u32),
             ));
         }
-        None => return Err(no_such_frame(name, choice, count)),
+        None => return Err(no_such_frame(choice, count)),
     };
     Ok((index, (index as u32 + 1, count as u32)))
 }
 
 /// The file holds so many pictures, and not the one that was asked for.
-pub(super) fn no_such_frame(name: &str, choice: FrameChoice, count: usize) -> Refusal {
+pub(super) fn no_such_frame(choice: FrameChoice, count: usize) -> Refusal {
     Refusal::new(
         RefusalCode::NoSuchFrame,
-        format!("{name}: there is no frame {choice}"),
+        format!("there is no frame {choice}"),
         Help::ChooseFrame(count as u32),
     )
 }
 
-fn jpeg_refusal(fault: jpeg::Fault, name: &str) -> Refusal {
+fn jpeg_refusal(fault: jpeg::Fault) -> Refusal {
     match fault {
-        jpeg::Fault::Damaged(why) => unreadable(name, why),
-        jpeg::Fault::Unread(kind) => unread(name, kind),
+        jpeg::Fault::Damaged(why) => unreadable(why),
+        jpeg::Fault::Unread(kind) => unread(kind),
     }
 }
 
@@ -181,7 +179,7 @@ mod tests {
             let cut = bytes.len() - number as usize * 7;
             for bytes in [&bytes[..], &bytes[..cut]] {
                 for choice in [FrameChoice::Unsaid, FrameChoice::Number(number)] {
-                    if let Ok(page) = page(format, bytes, choice, "file") {
+                    if let Ok(page) = page(format, bytes, choice) {
                         prop_assert!(page.frame.0 <= page.frame.1);
                     }
                 }
@@ -194,7 +192,7 @@ mod tests {
             for head in [&b"II*\0"[..], b"MM\0+", b"P5 ", b"P1 ", b"BM", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"] {
                 let bytes = [head, &bytes].concat();
                 if let Kind::Read(format) = Kind::of(&bytes) {
-                    let _ = page(format, &bytes, FrameChoice::Middle, "file");
+                    let _ = page(format, &bytes, FrameChoice::Middle);
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use super::Image;
-use crate::finding::{Refusal, RefusalCode};
+use crate::case::{Refusal, RefusalCode};
 use crate::patient::{Age, Candidates, Patient, PatientSaid, Sex};
 
 /// Today's age may be said of last year's image.

@@ -1,6 +1,6 @@
 //! Reads an image file: DICOM, PNG, JPEG, PGM/PPM, TIFF or BMP. A path or bytes come in, an
-//! [`Image`] comes out, or a coded refusal that names the file. Sizes are checked before a pixel is
-//! decoded, and no image takes more than [`MAX_DECODED_BYTES`].
+//! [`Image`] comes out, or a coded refusal, which names the file where it was read by its path.
+//! Sizes are checked before a pixel is decoded, and no image takes more than [`MAX_DECODED_BYTES`].
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,13 +13,13 @@ use image::{
 use sha2::{Digest, Sha256};
 
 use super::kind::{FORMATS, Format, Kind, Unread};
-use super::open::{self, NoFile};
+use super::open;
 use super::pages::{self, Page};
 use super::{
     Decoded, FrameChoice, Image, ImageMetadata, Pixels, apng, dicom, isolated, png_text,
     tiff_palette,
 };
-use crate::finding::{Refusal, RefusalCode};
+use crate::case::{Refusal, RefusalCode};
 
 /// Shortest side, in pixels, that is answered.
 pub const MIN_SIDE: u32 = 32;
@@ -62,31 +62,33 @@ pub fn read_frame(path: &Path, frame: FrameChoice) -> Result<Image, Refusal> {
 /// # Errors
 /// As [`read_frame`].
 pub fn read_frame_as(path: &Path, name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
-    let no_file = |why: NoFile| why.refusal(name);
-    match isolated::program() {
+    let read = match isolated::program() {
         Some(program) => {
-            let file = open::open_image(path).map_err(no_file)?;
-            let decoded = isolated::decode(program, file, frame, name, &mut || true);
-            decoded
-                .said
-                .unwrap_or_else(|| Err(too_hard(name, "it was not waited for")))
+            let file = open::open_image(path);
+            let decode = |file| isolated::decode(program, file, frame, &mut || true).said;
+            let unwaited = || Err(too_hard("it was not waited for"));
+            file.map_err(|why| why.refusal())
+                .and_then(|file| decode(file).unwrap_or_else(unwaited))
         }
-        None => decode_frame(&open::bytes(path).map_err(no_file)?, name, frame),
-    }
+        None => open::bytes(path)
+            .map_err(|why| why.refusal())
+            .and_then(|bytes| decode_frame(&bytes, frame)),
+    };
+    read.map_err(|refusal| refusal.about(name))
 }
 
 /// The same by a child of `program` in any case, and only while `waits` says that the answer is
-/// still wanted: for whoever has other things to see to, and counts what a child costs.
+/// still wanted: for whoever has other things to see to, and counts what a child costs. Refusals
+/// do not name the file.
 pub fn read_by(
     program: &Path,
     path: &Path,
-    name: &str,
     waits: &mut dyn FnMut() -> bool,
 ) -> Decoded<Result<Image, Refusal>> {
     match open::open_image(path) {
-        Ok(file) => isolated::decode(program, file, FrameChoice::default(), name, waits),
+        Ok(file) => isolated::decode(program, file, FrameChoice::default(), waits),
         Err(why) => Decoded {
-            said: Some(Err(why.refusal(name))),
+            said: Some(Err(why.refusal())),
             processor: Duration::ZERO,
         },
     }
@@ -110,48 +112,48 @@ pub fn priority(path: &Path) -> Decoded<String> {
     }
 }
 
-/// Reads an image file's bytes; of a DICOM object's frames, the middle one. `name` is what
-/// a refusal calls them.
+/// Reads an image file's bytes; of a DICOM object's frames, the middle one. Bytes have no name:
+/// whoever knows one says so ([`Refusal::about`]).
 ///
 /// # Errors
 /// As [`read`], but for `not_found` and `not_a_file`.
-pub fn decode(bytes: &[u8], name: &str) -> Result<Image, Refusal> {
-    decode_frame(bytes, name, FrameChoice::default())
+pub fn decode(bytes: &[u8]) -> Result<Image, Refusal> {
+    decode_frame(bytes, FrameChoice::default())
 }
 
 /// Reads one frame of an image file's bytes, in this process.
 ///
 /// # Errors
 /// As [`read_frame`], but for `not_found` and `not_a_file`.
-pub fn decode_frame(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
+pub fn decode_frame(bytes: &[u8], frame: FrameChoice) -> Result<Image, Refusal> {
     if bytes.is_empty() {
-        return Err(unreadable(name, "the file is empty"));
+        return Err(unreadable("the file is empty"));
     }
     // Decoders are other people's code over hostile bytes: a panic in one of them
     // is one file's refusal, not the end of the batch.
-    let image = catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, name, frame)))
-        .unwrap_or_else(|_| Err(too_hard(name, "the decoder gave up")))?;
-    refuse_blank(&image.pixels, name)?;
+    let image = catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, frame)))
+        .unwrap_or_else(|_| Err(too_hard("the decoder gave up")))?;
+    refuse_blank(&image.pixels)?;
     Ok(image)
 }
 
-fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image, Refusal> {
+fn decode_guarded(bytes: &[u8], frame: FrameChoice) -> Result<Image, Refusal> {
     let sha256 = hex(&Sha256::digest(bytes));
     let format = match Kind::of(bytes) {
-        Kind::Dicom => return dicom::read(bytes, name, frame, sha256),
+        Kind::Dicom => return dicom::read(bytes, frame, sha256),
         Kind::Read(format) => format,
-        Kind::Unread(kind) => return Err(unread(name, kind)),
-        Kind::NoPicture(what) => return Err(dicom::not_a_picture(name, what)),
+        Kind::Unread(kind) => return Err(unread(kind)),
+        Kind::NoPicture(what) => return Err(dicom::not_a_picture(what)),
         Kind::Unknown => {
             return Err(Refusal::new(
                 RefusalCode::UnsupportedFormat,
-                format!("{name}: the bytes are no image of a kind that is known here"),
+                "the bytes are no image of a kind that is known here",
                 format!("give an image file; read are {FORMATS}"),
             ));
         }
     };
-    let page = pages::page(format, bytes, frame, name)?;
-    let decoded = picture(format, &page, name)?;
+    let page = pages::page(format, bytes, frame)?;
+    let decoded = picture(format, &page)?;
     let said = if format == Format::Png {
         png_text::said(&page.bytes)
     } else {
@@ -172,24 +174,24 @@ fn decode_guarded(bytes: &[u8], name: &str, frame: FrameChoice) -> Result<Image,
 }
 
 /// The pixels as they are stored.
-fn picture(format: Format, page: &Page<'_>, name: &str) -> Result<DynamicImage, Refusal> {
+fn picture(format: Format, page: &Page<'_>) -> Result<DynamicImage, Refusal> {
     let bytes = &*page.bytes;
     match format {
         Format::Tiff => match tiff_palette::read(bytes, MAX_DECODED_BYTES as usize) {
             Some(Ok((width, height, rgb))) => {
-                check_size(name, width, height, 3)?;
+                check_size(width, height, 3)?;
                 let buffer = image::RgbImage::from_raw(width, height, rgb);
                 buffer
                     .map(DynamicImage::ImageRgb8)
-                    .ok_or_else(|| unreadable(name, "palette indices are missing"))
+                    .ok_or_else(|| unreadable("palette indices are missing"))
             }
-            Some(Err(error)) => Err(unreadable(name, &error)),
-            None => decode_general(bytes, ImageFormat::Tiff, None, name),
+            Some(Err(error)) => Err(unreadable(&error)),
+            None => decode_general(bytes, ImageFormat::Tiff, None),
         },
-        Format::Png => decode_general(bytes, ImageFormat::Png, page.animated, name),
-        Format::Jpeg => decode_general(bytes, ImageFormat::Jpeg, None, name),
-        Format::Bmp => decode_general(bytes, ImageFormat::Bmp, None, name),
-        Format::Pnm => decode_general(bytes, ImageFormat::Pnm, None, name),
+        Format::Png => decode_general(bytes, ImageFormat::Png, page.animated),
+        Format::Jpeg => decode_general(bytes, ImageFormat::Jpeg, None),
+        Format::Bmp => decode_general(bytes, ImageFormat::Bmp, None),
+        Format::Pnm => decode_general(bytes, ImageFormat::Pnm, None),
     }
 }
 
@@ -197,7 +199,6 @@ fn decode_general(
     bytes: &[u8],
     format: ImageFormat,
     animated: Option<u32>,
-    name: &str,
 ) -> Result<DynamicImage, Refusal> {
     // The size is checked below, with our own message; these limits bound what a
     // lying header can make a decoder allocate.
@@ -208,25 +209,24 @@ fn decode_general(
     let broken = |error: image::ImageError| match error {
         image::ImageError::Unsupported(e) => Refusal::new(
             RefusalCode::UnsupportedFormat,
-            format!("{name}: an image of a form that is not read here: {e}"),
+            format!("an image of a form that is not read here: {e}"),
             SAMPLES,
         ),
-        image::ImageError::Limits(e) => too_large(name, e.to_string()),
-        other => unreadable(name, &other.to_string()),
+        image::ImageError::Limits(e) => too_large(e.to_string()),
+        other => unreadable(&other.to_string()),
     };
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     check_size(
-        name,
         width,
         height,
         u64::from(decoder.color_type().bytes_per_pixel()),
     )?;
-    refuse_samples(decoder.original_color_type(), name)?;
+    refuse_samples(decoder.original_color_type())?;
     if animated.is_some() && is_deep(decoder.color_type()) {
         return Err(Refusal::new(
             RefusalCode::UnsupportedFormat,
-            format!("{name}: a frame of an animation of 16 bits is not read here"),
+            "a frame of an animation of 16 bits is not read here",
             "save the frame that is meant as a PNG of its own",
         ));
     }
@@ -247,7 +247,7 @@ fn is_deep(colour: ColorType) -> bool {
 }
 
 /// Samples that a decoder would give, and nobody knows how bright they are meant.
-fn refuse_samples(samples: ExtendedColorType, name: &str) -> Result<(), Refusal> {
+fn refuse_samples(samples: ExtendedColorType) -> Result<(), Refusal> {
     let what = match samples {
         ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16 => "in the colours of print (CMYK)",
         ExtendedColorType::Rgb32F | ExtendedColorType::Rgba32F => "of floating-point samples",
@@ -255,65 +255,59 @@ fn refuse_samples(samples: ExtendedColorType, name: &str) -> Result<(), Refusal>
     };
     Err(Refusal::new(
         RefusalCode::UnsupportedFormat,
-        format!("{name}: an image {what}"),
+        format!("an image {what}"),
         SAMPLES,
     ))
 }
 
-pub(super) fn check_size(
-    name: &str,
-    width: u32,
-    height: u32,
-    bytes_per_pixel: u64,
-) -> Result<(), Refusal> {
+pub(super) fn check_size(width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), Refusal> {
     if width.min(height) < MIN_SIDE {
         return Err(Refusal::new(
             RefusalCode::TooSmall,
-            format!("{name}: {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} needed"),
+            format!("{width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} needed"),
             "export the image at its full size",
         ));
     }
     let bytes = u64::from(width) * u64::from(height) * bytes_per_pixel;
     if width.max(height) > MAX_SIDE || bytes > MAX_DECODED_BYTES {
-        return Err(too_large(
-            name,
-            format!("{width} x {height} pixels take {bytes} bytes"),
-        ));
+        return Err(too_large(format!(
+            "{width} x {height} pixels take {bytes} bytes"
+        )));
     }
     Ok(())
 }
 
-pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
+pub(super) fn unreadable(why: &str) -> Refusal {
     Refusal::new(
         RefusalCode::Unreadable,
-        format!("{name}: damaged or cut short: {why}"),
+        format!("damaged or cut short: {why}"),
         "copy or export the file again",
     )
 }
 
 /// A file that may be whole, and asks too much of its decoder: another copy would as well.
-pub(super) fn too_hard(name: &str, why: &str) -> Refusal {
+pub(super) fn too_hard(why: &str) -> Refusal {
     Refusal::new(
         RefusalCode::Unreadable,
-        format!("{name}: {why}"),
+        why,
         "export the image anew, as PNG or as uncompressed DICOM",
     )
 }
 
 /// An image of a kind that is not read.
-pub(super) fn unread(name: &str, kind: Unread) -> Refusal {
+pub(super) fn unread(kind: Unread) -> Refusal {
     Refusal::new(
         RefusalCode::UnsupportedFormat,
-        format!("{name}: {} is not read here", kind.what),
+        format!("{} is not read here", kind.what),
         format!("{}; read are {FORMATS}", kind.help),
     )
 }
 
-pub(super) fn too_large(name: &str, what: String) -> Refusal {
+pub(super) fn too_large(what: String) -> Refusal {
     Refusal::new(
         RefusalCode::TooLarge,
         format!(
-            "{name}: {what}; at most {MAX_SIDE} pixels a side and {} MiB decoded are read",
+            "{what}; at most {MAX_SIDE} pixels a side and {} MiB decoded are read",
             MAX_DECODED_BYTES >> 20
         ),
         SMALLER,
@@ -396,7 +390,7 @@ fn rgb_or_luma(rgb: Vec<u8>) -> Pixels {
 
 /// An image of one value shows nothing, and one of two values has no shades of grey: it
 /// was made by a fax or a threshold, whatever it is stored as.
-fn refuse_blank(pixels: &Pixels, name: &str) -> Result<(), Refusal> {
+fn refuse_blank(pixels: &Pixels) -> Result<(), Refusal> {
     let (bytes, group) = match pixels {
         Pixels::Luma(bytes) => (bytes, 1),
         Pixels::Rgb(bytes) => (bytes, 3),
@@ -406,7 +400,7 @@ fn refuse_blank(pixels: &Pixels, name: &str) -> Result<(), Refusal> {
     let Some(second) = pixels.find(|pixel| *pixel != first) else {
         return Err(Refusal::new(
             RefusalCode::Blank,
-            format!("{name}: every pixel has the value {first:?}"),
+            format!("every pixel has the value {first:?}"),
             "check that the unit exposed and exported an image",
         ));
     };
@@ -415,7 +409,7 @@ fn refuse_blank(pixels: &Pixels, name: &str) -> Result<(), Refusal> {
     }
     Err(Refusal::new(
         RefusalCode::OneBit,
-        format!("{name}: an image of 1 bit: every pixel has the value {first:?} or {second:?}"),
+        format!("an image of 1 bit: every pixel has the value {first:?} or {second:?}"),
         "export the image with its shades of grey, 8 bits or more",
     ))
 }

@@ -2,54 +2,13 @@
 //! what belongs to it. Every writer of the journal makes one; `history` reads them. How entries are
 //! written, chained and signed is the business of the module's other files.
 
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{Because, Checkpoint, How, Identity, Nonce, Order, SelfCheck};
+use super::{Because, Checkpoint, How, Nonce, Recorded, SelfCheck};
+use crate::case::{BundleId, Identity, Order, Record};
 use crate::device_key::PublicKey;
-use crate::finding::BundleId;
 use crate::sha256::Sha256;
-
-/// How much a case hurries: a higher one is answered before a lower one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Priority {
-    /// In its turn.
-    #[default]
-    Routine,
-    /// Before what is routine.
-    Urgent,
-    /// At once.
-    Stat,
-}
-
-impl Priority {
-    /// All of them, lowest first.
-    pub const ALL: [Self; 3] = [Self::Routine, Self::Urgent, Self::Stat];
-
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Routine => "routine",
-            Self::Urgent => "urgent",
-            Self::Stat => "stat",
-        }
-    }
-}
-
-impl FromStr for Priority {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|priority| priority.word().eq_ignore_ascii_case(word))
-            .ok_or_else(|| format!("'{word}' is not a priority: give routine, urgent or stat"))
-    }
-}
 
 /// The sink that a host on a serial link is: it takes every case that ended.
 pub const LINK: &str = "link";
@@ -225,9 +184,9 @@ pub enum Entry {
         case: u64,
         /// SHA-256 of the image's file; `None` where it could not be read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        image: Option<String>,
-        /// The answer as `--format json` writes it.
-        record: Value,
+        image: Option<Sha256>,
+        /// The answer.
+        record: Recorded,
     },
     /// A case was dropped before it ran.
     Aborted {
@@ -264,16 +223,20 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// Leaves out what only readers of answers and self-tests want: of a record its outcome,
-    /// code and source stay.
+    /// The end of a case in a finding or a refusal.
+    pub fn answered(case: u64, record: &Record) -> Self {
+        Self::Answered {
+            case,
+            image: record.image,
+            record: record.clone().into(),
+        }
+    }
+
+    /// Leaves out what only readers of answers and self-tests want: of a record its
+    /// [`Gist`](super::Gist) stays.
     pub(super) fn shorten(&mut self) {
         match self {
-            Self::Answered { record, .. } => {
-                let kept = ["status", "source", "code"];
-                if let Some(record) = record.as_object_mut() {
-                    record.retain(|key, _| kept.contains(&key.as_str()));
-                }
-            }
+            Self::Answered { record, .. } => record.shorten(),
             Self::SelfTested { checks, .. } => checks.clear(),
             _ => {}
         }

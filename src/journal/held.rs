@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::entry::Origin;
 use super::standing::{self, Standing};
-use super::{FILE, Identity, JournalError, failed, mark};
+use super::{FILE, JournalError, failed, mark};
+use crate::case::Identity;
 use crate::device_key::DeviceKey;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::hex::Hex;

@@ -8,14 +8,14 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use super::chain::{self, Chain, Link};
 use super::clock;
-use super::{Checkpoint, Entry, FILE, How, JournalError, Line, Order, Origin, Span, failed};
+use super::{Checkpoint, Entry, FILE, How, JournalError, Line, Origin, Recorded, Span, failed};
+use crate::case::{BundleId, Order};
 use crate::device_key::PublicKey;
 use crate::files::Folder;
-use crate::finding::BundleId;
+use crate::sha256::Sha256;
 
 /// No journal ever lost more entries at once: a number that is higher than that is none of ours.
 const MOST_LOST: u64 = 1 << 32;
@@ -120,11 +120,11 @@ pub enum End {
         /// Where the entry lies.
         span: Span,
         /// SHA-256 of the image's file.
-        image: Option<String>,
+        image: Option<Sha256>,
         /// What was loaded.
         bundle: Option<BundleId>,
-        /// The answer as `--format json` writes it.
-        record: Value,
+        /// The answer.
+        record: Recorded,
     },
     /// It was dropped before it ran.
     Aborted {

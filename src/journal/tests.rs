@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::held::lock;
 use super::*;
+use crate::case::{Order, Priority};
 
 fn accepted(case: u64) -> Entry {
     Entry::Accepted {

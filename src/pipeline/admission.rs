@@ -2,8 +2,8 @@
 //! models, the guard after them. Never answers anything.
 
 use crate::bundle::{Bundle, Exam, ExamSpec};
+use crate::case::{Check, Finding, Help, Refusal, RefusalCode};
 use crate::engine::{EngineError, Tensor};
-use crate::finding::{Check, Finding, Help, Refusal, RefusalCode};
 use crate::gate::{self, Kinds, Look, Measures};
 use crate::image::{Image, UnitBox};
 
@@ -146,12 +146,12 @@ pub(super) fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -
 /// # Errors
 /// `exam_needed`, with the exams to choose from, where the image does not say all that the
 /// exam asks for, fits none, or fits several.
-pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image, name: &str) -> Result<&'a Exam, Refusal> {
+pub fn exam_of<'a>(bundle: &'a Bundle, image: &Image) -> Result<&'a Exam, Refusal> {
     let all: Vec<&Exam> = bundle.exams.iter().collect();
     let refuse = |why: String, exams: &[&Exam]| {
         Err(Refusal::new(
             RefusalCode::ExamNeeded,
-            format!("{name}: {why}"),
+            why,
             Help::ChooseExam(exams.iter().map(|exam| exam.spec.name.clone()).collect()),
         ))
     };

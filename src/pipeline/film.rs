@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::Reading;
 use crate::bundle::Bundle;
-use crate::finding::{Help, Refusal, RefusalCode};
+use crate::case::{Help, Refusal, RefusalCode};
 use crate::focus::Prompt;
 use crate::gate;
 use crate::image::Image;

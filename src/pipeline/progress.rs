@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::case::Timings;
+
 /// A step of a case, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stage {
@@ -45,9 +47,6 @@ impl Stage {
     }
 }
 
-/// Milliseconds spent in each stage, in order.
-pub type Timings = Vec<(&'static str, f64)>;
-
 /// Is told of each stage while a case runs.
 pub trait Observer {
     /// A stage begins.
@@ -61,7 +60,7 @@ impl Observer for Timings {
     fn begun(&mut self, _: Stage) {}
 
     fn ended(&mut self, stage: Stage, ms: f64) {
-        self.push((stage.word(), ms));
+        self.note(stage.word(), ms);
     }
 }
 

@@ -2,8 +2,8 @@
 //! mask kept. Never chooses another prompt than the user's or the bundle's own.
 
 use crate::bundle::Bundle;
+use crate::case::{Help, Refusal, RefusalCode};
 use crate::engine::{EngineError, Tensor};
-use crate::finding::{Help, Refusal, RefusalCode};
 use crate::focus::{DecodedMask, Logits, PointLabel, Prompt, Question, choose, single_mask};
 use crate::image::{Image, UnitBox};
 

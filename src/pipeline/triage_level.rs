@@ -6,7 +6,7 @@
 //! two only ever hurry.
 
 use crate::bundle::{Class, ExamSpec};
-use crate::finding::{PredictionSet, TriageLevel};
+use crate::case::{PredictionSet, TriageLevel};
 use crate::triage::{hurries_more, level, sooner};
 
 /// A level, and what a reader must know of it as `code: sentence`.

@@ -10,17 +10,22 @@ use dicom_core::header::Tag;
 use dicom_dictionary_std::tags;
 use sha2::{Digest, Sha256};
 
-use super::{Moment, SOFTWARE};
-use crate::bundle::IntendedUse;
-use crate::finding::{BundleId, Finding, Refusal};
+use serde::Serialize;
+
+use super::Moment;
+use crate::case::{
+    BundleId, Check, Finding, MaskReport, PredictionSet, Record, Refusal, SOFTWARE, TriageLevel,
+};
 use crate::focus::Mask;
 use crate::image::{Image, Origin};
-use crate::patient::{Age, Sex};
+use crate::patient::{Age, Patient, Sex};
 
 /// Everything that an output needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
-    /// The finding.
+    /// The record.
+    pub record: &'a Record,
+    /// Its finding.
     pub finding: &'a Finding,
     /// The exam's title.
     pub title: &'a str,
@@ -28,10 +33,6 @@ pub struct Case<'a> {
     pub image: &'a Image,
     /// The region, in the image's own pixels.
     pub mask: &'a Mask,
-    /// Which bundle answered.
-    pub bundle: &'a BundleId,
-    /// What for.
-    pub intended_use: IntendedUse,
     /// When.
     pub now: Moment,
     /// Of a device, the signed point of its journal that the finding stands at.
@@ -55,6 +56,16 @@ pub enum NotWritten {
 }
 
 impl Case<'_> {
+    /// What the case is called.
+    pub fn id(&self) -> &str {
+        self.record.case.as_deref().unwrap_or_default()
+    }
+
+    /// Which bundle answered.
+    pub(super) fn bundle(&self) -> &BundleId {
+        &self.record.provenance.bundle
+    }
+
     /// The source object's attributes, where it was a DICOM file.
     pub(super) fn origin(&self) -> Option<&Origin> {
         self.image.origin.as_deref()
@@ -91,7 +102,7 @@ impl Case<'_> {
     /// A UID for `what`: 2.25 and 128 bits of a hash (PS3.5, B.2), marked as a UUID of
     /// one's own making (RFC 9562, version 8).
     pub(super) fn uid(&self, what: &str) -> String {
-        let (bundle, deidentify) = (&self.bundle.sha256, self.deidentify);
+        let (bundle, deidentify) = (&self.bundle().sha256, self.deidentify);
         let finding = self.said();
         self.uid_of_image(&format!(
             "{what} {SOFTWARE} {bundle} {deidentify} {finding}"
@@ -105,28 +116,81 @@ impl Case<'_> {
         hashed_uid(&format!("{what} {image} {frame} {}", self.deidentify))
     }
 
-    /// All that the finding says. Labels follow from the bundle, which may have been replaced
-    /// when an output is made again.
+    /// All that the finding says.
     fn said(&self) -> String {
-        let mut finding = self.finding.clone();
-        for class in &mut finding.probabilities {
-            class.label.clear();
-        }
+        let said = Said::of(self.id(), self.finding);
         // Texts, numbers and lists of them: there is nothing that JSON could not hold.
-        serde_json::to_string(&finding).unwrap_or_default()
+        serde_json::to_string(&said).unwrap_or_default()
     }
 
     /// Program and bundle.
     pub(super) fn maker(&self) -> String {
-        format!("{SOFTWARE}, {} {}", self.bundle.name, self.bundle.version)
+        let bundle = self.bundle();
+        format!("{SOFTWARE}, {} {}", bundle.name, bundle.version)
     }
 
     /// The line that every output carries.
     pub(super) fn limits(&self) -> String {
         format!(
             "For {} only, not for care. Not checked by a person.",
-            self.intended_use.word()
+            self.record.provenance.intended_use.word()
         )
+    }
+}
+
+/// A finding as UIDs are made from it. Its form never changes: a case that is sent again must be
+/// the same instance, whatever version sends it.
+#[derive(Serialize)]
+struct Said<'a> {
+    case: &'a str,
+    exam: &'a str,
+    answer: usize,
+    patient: Patient,
+    probabilities: Vec<SaidClass<'a>>,
+    prediction_set: &'a Option<PredictionSet>,
+    triage_level: TriageLevel,
+    mask: &'a MaskReport,
+    film: Option<[u32; 4]>,
+    focus: &'a str,
+    gate: Check,
+    guard: Check,
+    guard_distance: Option<f64>,
+    reasons: &'a [String],
+}
+
+#[derive(Serialize)]
+struct SaidClass<'a> {
+    class: &'a str,
+    /// Always empty: labels follow from the bundle, which may have been replaced.
+    label: &'static str,
+    probability: f64,
+}
+
+impl<'a> Said<'a> {
+    fn of(case: &'a str, finding: &'a Finding) -> Self {
+        let classes = finding.probabilities.iter();
+        Self {
+            case,
+            exam: &finding.exam,
+            answer: finding.answer,
+            patient: finding.patient,
+            probabilities: classes
+                .map(|of| SaidClass {
+                    class: &of.class,
+                    label: "",
+                    probability: of.probability,
+                })
+                .collect(),
+            prediction_set: &finding.prediction_set,
+            triage_level: finding.triage_level,
+            mask: &finding.mask,
+            film: finding.film,
+            focus: &finding.focus,
+            gate: finding.gate,
+            guard: finding.guard,
+            guard_distance: finding.guard_distance,
+            reasons: &finding.reasons,
+        }
     }
 }
 
@@ -141,7 +205,113 @@ pub(super) fn hashed_uid(of: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::hashed_uid;
+    use super::*;
+    use crate::case::{ClassProbability, IntendedUse, Outcome, Provenance, Rle};
+    use crate::image;
+
+    /// With everything that a finding may say, or with as little as possible.
+    fn finding(is_full: bool) -> Finding {
+        let class = |class: &str, probability| ClassProbability {
+            class: class.to_owned(),
+            label: format!("Label of {class}"),
+            probability,
+        };
+        let patient = Patient {
+            age: Age::new(93),
+            sex: Some(Sex::F),
+        };
+        Finding {
+            exam: "brain4".to_owned(),
+            answer: 1,
+            patient: if is_full { patient } else { Patient::default() },
+            probabilities: vec![class("normal", 0.1 + 0.2), class("glioma", 0.7)],
+            prediction_set: is_full.then(|| PredictionSet {
+                coverage: 0.9,
+                by_class: true,
+                classes: vec!["glioma".to_owned()],
+            }),
+            triage_level: TriageLevel::Urgent,
+            mask: MaskReport {
+                bbox: [1, 2, 3, 4],
+                area_fraction: 1.0 / 3.0,
+                rle: Rle {
+                    size: [8, 9],
+                    counts: vec![60, 12],
+                },
+                predicted_iou: 0.9,
+            },
+            film: is_full.then_some([5, 6, 70, 80]),
+            focus: "crop".to_owned(),
+            gate: Check::Passed,
+            guard: if is_full {
+                Check::Forced
+            } else {
+                Check::Absent
+            },
+            guard_distance: is_full.then_some(0.1 + 0.2),
+            reasons: vec!["unsure: a person decides".to_owned()],
+        }
+    }
+
+    /// Made by the program of commit 39cdd1b, version 0.1.0: archives have such instances.
+    #[test]
+    fn uids_are_those_of_the_version_before() {
+        struct Case(&'static str, bool, bool, &'static str);
+        for Case(case, is_full, deidentify, known) in [
+            Case(
+                "17",
+                true,
+                true,
+                "2.25.135950819792958341661813947515815729832",
+            ),
+            Case(
+                "17",
+                true,
+                false,
+                "2.25.60818601726448808629414570864033869677",
+            ),
+            Case(
+                "52334e263d9b4178-brain4",
+                false,
+                true,
+                "2.25.230576710573853784117829298404992080269",
+            ),
+            Case(
+                "52334e263d9b4178-brain4",
+                false,
+                false,
+                "2.25.222821852347409600175671553358969822709",
+            ),
+        ] {
+            let image = Image {
+                width: 9,
+                height: 8,
+                pixels: image::Pixels::Luma(vec![0; 72]),
+                metadata: image::ImageMetadata::default(),
+                sha256: "ab".repeat(32),
+                origin: None,
+            };
+            let bundle = BundleId {
+                name: "starter".to_owned(),
+                version: "1".to_owned(),
+                sha256: "cd".repeat(32),
+            };
+            let by = Provenance::of(&bundle, IntendedUse::Research);
+            let finding = finding(is_full);
+            let outcome = Outcome::Finding(Box::new(finding.clone()));
+            let output = super::Case {
+                record: &Record::new(Some(case.to_owned()), "a.png", outcome, by),
+                finding: &finding,
+                title: "Title",
+                image: &image,
+                mask: &Mask::new(9, 8, vec![false; 72]),
+                now: Moment::now(),
+                point: None,
+                deidentify,
+            };
+            assert_eq!(output.uid("instance"), known, "{case} {deidentify}");
+        }
+    }
 
     #[test]
     fn a_hashed_uid_is_a_uid() {

@@ -13,7 +13,7 @@ pub fn hl7(case: &Case<'_>) -> String {
     let (date, time) = case.moment();
     let stamp = format!("{date}{time}+0000");
     // Made again, a case's message has the same: whoever takes it can drop the second.
-    let control = case.uid(&format!("message {}", finding.case));
+    let control = case.uid(&format!("message {}", case.id()));
     let control = &control[control.len() - 20..];
     let known = |tag| escaped(case.carried(tag).unwrap_or_default());
     let name = |tag| {
@@ -42,7 +42,7 @@ pub fn hl7(case: &Case<'_>) -> String {
         format!(
             "OBR|1|{}|{}|{exam}|||{stamp}|||||||||{}||||||{stamp}|||P",
             known(tags::ACCESSION_NUMBER),
-            escaped(&finding.case),
+            escaped(case.id()),
             name(tags::REFERRING_PHYSICIAN_NAME)
         ),
     ];

@@ -152,7 +152,7 @@ impl Case<'_> {
             text(
                 tags::DEVICE_SERIAL_NUMBER,
                 VR::LO,
-                &self.bundle.sha256[..16],
+                &self.bundle().sha256[..16],
             ),
             text(tags::SOFTWARE_VERSIONS, VR::LO, self.maker()),
         ];

@@ -13,7 +13,7 @@ use embedded_graphics::text::{Baseline, Text};
 use image::RgbImage;
 
 use super::case::{Case, NotWritten};
-use crate::finding::TriageLevel;
+use crate::case::TriageLevel;
 use crate::focus::Mask;
 use crate::image::Image;
 
@@ -151,7 +151,10 @@ fn draw_panel(picture: &mut Picture, top: u32, case: &Case<'_>) {
 
 /// What the answer is not for, and what nothing looked at.
 fn limits(case: &Case<'_>) -> String {
-    let limits = format!("for {} only, not for care", case.intended_use.word());
+    let limits = format!(
+        "for {} only, not for care",
+        case.record.provenance.intended_use.word()
+    );
     match case.finding.unchecked() {
         "" => limits,
         absent => format!("{limits}; {absent}"),

@@ -10,10 +10,10 @@ use embedded_graphics::text::{Baseline, Text};
 use image::imageops::overlay as paste;
 use image::{Rgb, RgbImage};
 
-use super::SOFTWARE;
 use super::case::{Case, NotWritten};
 use super::overlay::{Picture, fill, overlay};
 use super::text::patient;
+use crate::case::SOFTWARE;
 use crate::image::stretched_rgb;
 
 /// A page of A4 at 100 pixels an inch.
@@ -109,12 +109,13 @@ fn lines(case: &Case<'_>) -> Vec<String> {
             finding.class().probability,
             finding.triage_level.word()
         ),
-        format!("Case {}, focus {}{when}", finding.case, finding.focus),
+        format!("Case {}, focus {}{when}", case.id(), finding.focus),
         format!(
             "{SOFTWARE}, bundle {} {}",
-            case.bundle.name, case.bundle.version
+            case.bundle().name,
+            case.bundle().version
         ),
-        format!("bundle SHA-256 {}", case.bundle.sha256),
+        format!("bundle SHA-256 {}", case.bundle().sha256),
         format!("image SHA-256 {}", case.image.sha256),
     ];
     if let Some(patient) = patient(finding) {

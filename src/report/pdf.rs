@@ -4,9 +4,9 @@
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref, TextStr};
 
-use super::SOFTWARE;
 use super::case::{Case, NotWritten};
 use super::page::page;
+use crate::case::SOFTWARE;
 
 /// A4 in points.
 const SHEET: [f32; 2] = [595.0, 842.0];

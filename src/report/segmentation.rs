@@ -6,11 +6,11 @@ use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
-use super::SOFTWARE;
 use super::case::{Case, NotWritten};
 use super::object::{
     CLEAN_PIXEL_DATA, Element, Kind, SCHEME, code, file, number, object, sequence, side, text,
 };
+use crate::case::SOFTWARE;
 
 const KIND: Kind = Kind {
     class: uids::SEGMENTATION_STORAGE,

@@ -10,9 +10,9 @@ use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
-use super::SOFTWARE;
 use super::case::{Case, NotWritten};
 use super::object::{Element, Kind, SCHEME, code, file, object, sequence, text};
+use crate::case::SOFTWARE;
 
 const KIND: Kind = Kind {
     class: uids::COMPREHENSIVE_SR_STORAGE,
@@ -133,9 +133,10 @@ fn measurement_group(case: &Case<'_>) -> InMemDicomObject {
     let tracking = dcm("112040", "Tracking Unique Identifier");
     let parameters = format!(
         "focus {}, SHA-256 of the bundle {}",
-        finding.focus, case.bundle.sha256
+        finding.focus,
+        case.bundle().sha256
     );
-    let version = format!("{} {}", case.bundle.name, case.bundle.version);
+    let version = format!("{} {}", case.bundle().name, case.bundle().version);
     let mut items = vec![
         text_item(
             "HAS OBS CONTEXT",

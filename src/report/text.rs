@@ -3,17 +3,17 @@
 
 use std::fmt::Write;
 
-use super::Record;
-use crate::finding::{Answer, Channel, Finding, Refusal};
+use crate::case::{Finding, Outcome, Record};
 use crate::shown::{self, name};
 
 const BAR: usize = 24;
 
 /// One answer on one line, fields parted by two spaces.
-pub fn line(record: &Record<'_>) -> String {
-    let source = name(record.source);
-    match record.answer {
-        Answer::Finding(f) => format!(
+pub fn line(record: &Record) -> String {
+    let source = name(&record.source);
+    let intended_use = record.provenance.intended_use.word();
+    match &record.outcome {
+        Outcome::Finding(f) => format!(
             "{source}  {}  {} {:.3}{}  {}  region {:.1} %  [{}]{}",
             name(&f.exam),
             name(&f.class().class),
@@ -24,38 +24,37 @@ pub fn line(record: &Record<'_>) -> String {
             },
             f.triage_level.word(),
             f.mask.area_fraction * 100.0,
-            record.intended_use.word(),
+            intended_use,
             match f.unchecked() {
                 "" => String::new(),
                 absent => format!("  {absent}"),
             },
         ),
-        Answer::Refusal { refusal, .. } => format!(
-            "{source}  refused  {}: {}; {}  [{}]",
-            refusal.code.word(),
-            name(why(record, refusal)),
-            name(&refusal.help.words(Channel::CommandLine)),
-            record.intended_use.word(),
+        Outcome::Refusal(refused) => format!(
+            "{source}  refused  {}: {}; {}  [{intended_use}]",
+            refused.refusal.code.word(),
+            name(&refused.refusal.message),
+            name(&refused.words),
         ),
     }
 }
 
 /// One answer on several lines, with a bar for each class.
-pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> String {
+pub fn card(record: &Record, title: Option<&str>, with_timings: bool) -> String {
     let mut text = String::new();
-    match record.answer {
-        Answer::Finding(finding) => write_finding(&mut text, record, finding, title),
-        Answer::Refusal { refusal, .. } => {
-            let _ = writeln!(text, "{}", name(record.source));
-            let _ = writeln!(text, "  refused   {}", refusal.code.word());
-            let why = shown::line(why(record, refusal));
+    match &record.outcome {
+        Outcome::Finding(finding) => write_finding(&mut text, record, finding, title),
+        Outcome::Refusal(refused) => {
+            // The file's name stands before it anyway.
+            let why = shown::line(&refused.refusal.message);
+            let _ = writeln!(text, "{}", name(&record.source));
+            let _ = writeln!(text, "  refused   {}", refused.refusal.code.word());
             let _ = writeln!(text, "  because   {why}");
-            let help = refusal.help.words(Channel::CommandLine);
-            let _ = writeln!(text, "  cure      {}", shown::line(&help));
+            let _ = writeln!(text, "  cure      {}", shown::line(&refused.words));
         }
     }
     if with_timings {
-        for (stage, ms) in record.timings {
+        for (stage, ms) in record.timings.iter() {
             let _ = writeln!(text, "  {stage:<18}{ms:>8.1} ms");
         }
     }
@@ -65,22 +64,15 @@ pub fn card(record: &Record<'_>, title: Option<&str>, with_timings: bool) -> Str
     if let Some(case) = record.rerun_of {
         let _ = writeln!(text, "  again     the image of case {case}, answered again");
     }
+    let by = &record.provenance;
     let _ = writeln!(
         text,
         "  bundle    {} {}: for {} only, not for care",
-        name(&record.bundle.name),
-        name(&record.bundle.version),
-        record.intended_use.word()
+        name(&by.bundle.name),
+        name(&by.bundle.version),
+        by.intended_use.word()
     );
     text
-}
-
-/// The refusal's sentence without the file's name, which stands before it anyway.
-fn why<'a>(record: &Record<'_>, refusal: &'a Refusal) -> &'a str {
-    let named = refusal.message.strip_prefix(record.source);
-    named
-        .and_then(|rest| rest.strip_prefix(": "))
-        .unwrap_or(&refusal.message)
 }
 
 /// Age and sex for people, as far as they are known.
@@ -91,8 +83,8 @@ pub(super) fn patient(finding: &Finding) -> Option<String> {
     (!known.is_empty()).then(|| known.join(", "))
 }
 
-fn write_finding(text: &mut String, record: &Record<'_>, f: &Finding, title: Option<&str>) {
-    let _ = writeln!(text, "{}", name(record.source));
+fn write_finding(text: &mut String, record: &Record, f: &Finding, title: Option<&str>) {
+    let _ = writeln!(text, "{}", name(&record.source));
     let _ = writeln!(
         text,
         "  exam      {}  {}",

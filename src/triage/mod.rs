@@ -29,7 +29,7 @@ pub use reference::{Glance, Moved, Reference};
 pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, select};
 pub use sets::{COVERAGE, Members, PredictionSets, cases_needed, threshold};
 
-use crate::finding::TriageLevel;
+use crate::case::TriageLevel;
 
 /// The level of an answer: the class's own, or `Review` where the probability of the
 /// answered class is under the exam's threshold.

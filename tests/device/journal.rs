@@ -10,7 +10,8 @@ use std::time::Instant;
 use crate::common::bench::Bench;
 use crate::common::device::{Device, PATIENCE};
 use crate::common::{medfocus, phantom, pty, root};
-use medfocus::journal::{CaseHistory, Entry, FILE, Journal, Order, history};
+use medfocus::case::Order;
+use medfocus::journal::{CaseHistory, Entry, FILE, Journal, history};
 use medfocus::sha256::Sha256;
 use serde_json::{Value, json};
 
@@ -38,7 +39,7 @@ fn answer_all(folder: &Path) -> (BTreeMap<u64, CaseHistory>, String) {
     }
 }
 
-fn journal(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
+pub fn journal(folder: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
     let state = folder.join("state").display().to_string();
     let output: Output = medfocus(&[&["journal", "--state", &state], arguments].concat());
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");

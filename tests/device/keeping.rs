@@ -10,7 +10,8 @@ use crate::common::console::Cable;
 use crate::common::device::{Device, PATIENCE};
 use crate::common::receivers::dead_port;
 use crate::common::{medfocus, phantom};
-use medfocus::journal::{Entry, Journal, Order, history};
+use medfocus::case::Order;
+use medfocus::journal::{Entry, Journal, history};
 use sha2::{Digest, Sha256};
 
 fn accepted(case: u64, source: &Path) -> Entry {

@@ -12,7 +12,8 @@ use crate::common::cable::{Cable, GOOD, Quality};
 use crate::common::device::{Device, PATIENCE};
 use crate::common::{phantom, pty, root};
 use firmware_host::wire::{Packet, Run, Splitter, pack};
-use medfocus::journal::{Entry, Journal, Order};
+use medfocus::case::Order;
+use medfocus::journal::{Entry, Journal};
 use serde_json::Value;
 
 /// A pseudo-terminal has no rate; the link's patience follows from this.
@@ -237,13 +238,8 @@ fn findings(folder: &Path, count: u64) {
             ..Order::default()
         };
         journal.append(Entry::Accepted { case, order }).unwrap();
-        let image = None;
-        let answered = Entry::Answered {
-            case,
-            image,
-            record,
-        };
-        journal.append(answered).unwrap();
+        let record = serde_json::from_value(record).unwrap();
+        journal.append(Entry::answered(case, &record)).unwrap();
     }
 }
 

@@ -39,3 +39,4 @@ mod status;
 mod supervision;
 mod upgrade;
 mod worker;
+mod written_before;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::common::device::{Device, PATIENCE};
 use crate::common::receivers::{acknowledgement, archive, control_id, dead_port, hl7};
 use crate::common::{phantom, pty, root};
-use medfocus::journal::{CaseHistory, Entry, Journal, Order, history};
+use medfocus::case::Order;
+use medfocus::journal::{CaseHistory, Entry, Journal, history};
 
 /// A device with cases that wait, and where it keeps them.
 struct Bench {

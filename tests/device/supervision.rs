@@ -12,7 +12,8 @@ use crate::common::bench::Bench;
 use crate::common::console::Cable;
 use crate::common::device::{Device, PATIENCE};
 use crate::common::phantom;
-use medfocus::journal::{Entry, Journal, Order};
+use medfocus::case::Order;
+use medfocus::journal::{Entry, Journal};
 use rustix::process::{Signal, kill_process};
 
 /// No test waits so long: a case that ends by it has not been waited for.

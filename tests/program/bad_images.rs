@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::{classify, phantom, spoilt};
 use image::{DynamicImage, ImageFormat};
-use medfocus::finding::Channel;
+use medfocus::case::Channel;
 use medfocus::image::read;
 
 fn phantom_picture() -> DynamicImage {
@@ -25,9 +25,9 @@ fn code_of(path: &Path) -> &'static str {
         Ok(_) => "answered",
         Err(refusal) => {
             assert!(
-                refusal.message.contains(path.to_str().unwrap()),
+                refusal.sentence().contains(path.to_str().unwrap()),
                 "{}",
-                refusal.message
+                refusal.sentence()
             );
             assert!(!refusal.help.words(Channel::Record).is_empty());
             refusal.code.word()

@@ -14,7 +14,7 @@ use dicom_core::value::PrimitiveValue;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
-use medfocus::finding::Refusal;
+use medfocus::case::Refusal;
 use medfocus::image::dicom::{Stored, stored_values};
 use medfocus::image::{FrameChoice, decode_frame};
 use proptest::collection::vec;
@@ -31,7 +31,7 @@ fn digest(values: impl Iterator<Item = i64>) -> String {
 /// All frames' values, hashed in order.
 fn outcome(bytes: &[u8], frames: usize) -> Result<String, Refusal> {
     let all: Vec<Stored> = (0..frames)
-        .map(|frame| stored_values(bytes, "file", frame))
+        .map(|frame| stored_values(bytes, frame))
         .collect::<Result<_, _>>()?;
     Ok(digest(all.iter().flat_map(Stored::values)))
 }
@@ -91,7 +91,7 @@ fn a_file_without_its_head_is_read_where_its_data_set_says_how() {
         if ["implicit.dcm", "big.dcm"].contains(&name) {
             assert_eq!(outcome(data, frames).unwrap(), row[2], "{name}");
         } else {
-            let refusal = decode_frame(data, name, FrameChoice::default()).unwrap_err();
+            let refusal = decode_frame(data, FrameChoice::default()).unwrap_err();
             assert_eq!(refusal.code.word(), "unsupported_format", "{refusal}");
         }
     }
@@ -101,7 +101,7 @@ fn a_file_without_its_head_is_read_where_its_data_set_says_how() {
 fn lossy_jpeg_stays_near_the_picture() {
     let values = |name: &str| -> Vec<i64> {
         let bytes = std::fs::read(root().join("tests/vectors/dicom").join(name)).unwrap();
-        stored_values(&bytes, name, 0).unwrap().values().collect()
+        stored_values(&bytes, 0).unwrap().values().collect()
     };
     let (lossy, exact) = (values("jpeg.dcm"), values("jpeg-lossless-14.dcm"));
     let apart: i64 = lossy.iter().zip(&exact).map(|(a, b)| (a - b).abs()).sum();
@@ -114,7 +114,7 @@ fn a_cut_file_is_refused_at_every_length() {
     for row in rows("made.csv") {
         let bytes = std::fs::read(root().join("tests/vectors/dicom").join(&row[0])).unwrap();
         for length in (0..bytes.len()).step_by(61) {
-            let cut = decode_frame(&bytes[..length], "cut", FrameChoice::default());
+            let cut = decode_frame(&bytes[..length], FrameChoice::default());
             assert!(
                 cut.is_err(),
                 "{} cut at {length} of {}",
@@ -190,7 +190,7 @@ proptest! {
     fn any_header_over_any_pixels_is_an_image_or_a_refusal(object in any_object()) {
         let mut bytes = Vec::new();
         object.write_dataset_with_ts(&mut bytes, &EXPLICIT_VR_LITTLE_ENDIAN.erased()).unwrap();
-        match decode_frame(&bytes, "any", FrameChoice::default()) {
+        match decode_frame(&bytes, FrameChoice::default()) {
             Ok(image) => {
                 if let Some([x, y, width, height]) = image.metadata.region {
                     prop_assert!(x + width <= image.width && y + height <= image.height);

@@ -8,7 +8,7 @@ use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
-use medfocus::finding::{Channel, Refusal};
+use medfocus::case::{Channel, Refusal};
 use medfocus::image::dicom::stored_values;
 use medfocus::image::{FrameChoice, Image, Pixels, decode_frame};
 
@@ -46,7 +46,7 @@ fn written(object: &InMemDicomObject) -> Vec<u8> {
 }
 
 fn shown(object: &InMemDicomObject) -> Result<Image, Refusal> {
-    decode_frame(&written(object), "made", FrameChoice::default())
+    decode_frame(&written(object), FrameChoice::default())
 }
 
 fn luma(image: &Image) -> &[u8] {
@@ -251,7 +251,7 @@ fn values_with(file: &str, changes: &[(Tag, &str)]) -> Vec<i64> {
     }
     let mut changed = Vec::new();
     object.write_all(&mut changed).unwrap();
-    stored_values(&changed, file, 0).unwrap().values().collect()
+    stored_values(&changed, 0).unwrap().values().collect()
 }
 
 /// PS3.3, C.7.6.3.1.2, and each codec's own rules.

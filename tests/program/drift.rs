@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 
 /// A journal of findings of an exam, written as a device writes it.
 fn journal(clinic: &LabelledClinic, tuberculosis: f64) {
-    use medfocus::finding::BundleId;
-    use medfocus::journal::{Entry, Journal, Order};
+    use medfocus::case::{Order, Record};
+    use medfocus::journal::{Entry, Journal};
     let state = clinic.folder("state");
     let _ = std::fs::remove_file(state.join(medfocus::journal::FILE));
     let outline = medfocus::bundle::outline(&clinic.current()).unwrap();
-    let BundleId { sha256, .. } = &outline.id;
     let (mut journal, _) = Journal::open(&state).unwrap();
     for case in 1..=80 {
         let order: Order = serde_json::from_value(json!({
@@ -23,19 +22,20 @@ fn journal(clinic: &LabelledClinic, tuberculosis: f64) {
         .unwrap();
         let p = tuberculosis + 0.001 * f64::from(case as u8 % 9);
         let record = json!({
-            "status": "finding", "exam": "lung_tb2",
-            "probabilities": { "normal": 1.0 - p, "tuberculosis": p },
-            "guard_distance": 0.95,
-            "bundle": { "sha256": sha256 },
+            "status": "finding", "case": case.to_string(), "source": "x.png", "exam": "lung_tb2",
+            "class": "normal", "probabilities": { "normal": 1.0 - p, "tuberculosis": p },
+            "triage_level": "routine",
+            "mask": {
+                "bbox": [0, 0, 0, 0], "area_fraction": 0.0, "predicted_iou": 0.5,
+                "rle": { "size": [1, 1], "counts": [1] },
+            },
+            "focus": "crop", "gate": "passed", "guard": "passed", "guard_distance": 0.95,
+            "reasons": [], "intended_use": "demonstration", "software": "medfocus",
+            "bundle": outline.id, "timings_ms": {},
         });
+        let record: Record = serde_json::from_value(record).unwrap();
         journal.append(Entry::Accepted { case, order }).unwrap();
-        journal
-            .append(Entry::Answered {
-                case,
-                image: None,
-                record,
-            })
-            .unwrap();
+        journal.append(Entry::answered(case, &record)).unwrap();
     }
 }
 

@@ -316,7 +316,8 @@ fn a_new_exam_is_made_from_images_or_from_prototypes_alone() {
 /// What a person says of cases that the device answered, whose images it keeps.
 #[test]
 fn cases_of_the_journal_are_labelled_by_their_numbers() {
-    use medfocus::journal::{Entry, Journal, Order};
+    use medfocus::case::Order;
+    use medfocus::journal::{Entry, Journal};
     use sha2::Digest;
     let clinic = LabelledClinic::new(0..7);
     let (state, mut list) = (clinic.folder("state"), String::from("case,label\n"));
@@ -335,7 +336,8 @@ fn cases_of_the_journal_are_labelled_by_their_numbers() {
             }
             let order = json!({ "source": "gone.png", "exam": null, "region": null });
             let order: Order = serde_json::from_value(order).unwrap();
-            let (image, record) = (Some(sha256), json!({}));
+            let record = serde_json::from_value(json!({})).unwrap();
+            let image = Some(sha256.parse().unwrap());
             journal.append(Entry::Accepted { case, order }).unwrap();
             journal
                 .append(Entry::Answered {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{assert_valid, classify, medfocus, phantom, root};
 use image::{DynamicImage, ImageFormat};
-use medfocus::finding::Channel;
+use medfocus::case::Channel;
 use medfocus::image::{FrameChoice, Image, Pixels, decode_frame};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ fn luma(image: &Image) -> &[u8] {
 }
 
 fn code(bytes: &[u8], frame: FrameChoice) -> &'static str {
-    match decode_frame(bytes, "file", frame) {
+    match decode_frame(bytes, frame) {
         Ok(_) => "read",
         Err(refusal) => refusal.code.word(),
     }
@@ -47,7 +47,7 @@ fn every_picture_that_other_programs_wrote_is_read_by_its_number() {
         let what = format!("{row:?}");
         let bytes = std::fs::read(vectors().join(&row[0])).unwrap();
         let (number, count): (u32, u32) = (row[1].parse().unwrap(), row[2].parse().unwrap());
-        let image = decode_frame(&bytes, "file", FrameChoice::Number(number)).expect(&what);
+        let image = decode_frame(&bytes, FrameChoice::Number(number)).expect(&what);
         assert_eq!(image.metadata.frame, Some((number, count)), "{what}");
         let hash: String = Sha256::digest(luma(&image))
             .iter()
@@ -56,7 +56,7 @@ fn every_picture_that_other_programs_wrote_is_read_by_its_number() {
         // A lossy one is another picture than the others, at least.
         if row[3].is_empty() {
             let other = FrameChoice::Number(number % count + 1);
-            let other = decode_frame(&bytes, "file", other).expect(&what);
+            let other = decode_frame(&bytes, other).expect(&what);
             assert_eq!(count == 1, luma(&other) == luma(&image), "{what}");
         } else {
             assert_eq!(hash, row[3], "{what}");
@@ -101,7 +101,7 @@ fn pictures_one_behind_the_other_are_several() {
             "{format:?}"
         );
         for (number, alone) in [(1, &chest), (2, &brain)] {
-            let read = |bytes: &[u8], frame| decode_frame(bytes, "file", frame).unwrap();
+            let read = |bytes: &[u8], frame| decode_frame(bytes, frame).unwrap();
             let one = read(&both, FrameChoice::Number(number));
             let alone = read(alone, FrameChoice::Unsaid);
             assert_eq!(one.pixels, alone.pixels, "{format:?} {number}");
@@ -132,7 +132,7 @@ fn a_tiff_whose_directories_lead_nowhere_is_refused() {
     let next = first + 2 + 12 * fields;
     for (place, why) in [(first as u32, "circle"), (u32::MAX, "too early")] {
         bytes[next..next + 4].copy_from_slice(&place.to_le_bytes());
-        let refusal = decode_frame(&bytes, "file", FrameChoice::Number(1)).unwrap_err();
+        let refusal = decode_frame(&bytes, FrameChoice::Number(1)).unwrap_err();
         assert_eq!(refusal.code.word(), "unreadable");
         assert!(refusal.message.contains(why), "{refusal}");
     }
@@ -352,7 +352,6 @@ fn what_is_no_file_is_refused_at_once() {
 fn help_says_what_the_channel_can() {
     let refusal = decode_frame(
         &std::fs::read(vectors().join("pages.tif")).unwrap(),
-        "file",
         FrameChoice::Unsaid,
     )
     .unwrap_err();

@@ -5,10 +5,11 @@
 
 use crate::common::{phantom, root, starter};
 use medfocus::bundle::Bundle;
+use medfocus::case::Timings;
 use medfocus::engine::{Arithmetic, Engine, Graph, Tensor};
 use medfocus::focus::Style;
 use medfocus::image::{Image, UnitBox, read};
-use medfocus::pipeline::{Overrides, Timings, read as read_image};
+use medfocus::pipeline::{Overrides, read as read_image};
 use medfocus::triage::unit;
 use serde_json::Value;
 

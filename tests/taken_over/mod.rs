@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use attempts::{Case, Fate, LEAKED, QUIT, Target, all};
-use medfocus::finding::{Refusal, RefusalCode};
+use medfocus::case::{Refusal, RefusalCode};
 use medfocus::image::{self, decode_as_child_by};
 use medfocus::sandbox::{self, Part};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};

@@ -2,8 +2,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
-use crate::bundle::IntendedUse;
-use crate::finding::BundleId;
+use crate::case::{BundleId, IntendedUse};
 
 /// A state folder, and a bundle that nobody reads but these tests.
 struct Bench(tempfile::TempDir);

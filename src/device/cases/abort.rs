@@ -5,9 +5,10 @@
 use firmware_host::fault::Fault;
 
 use super::{Cases, Ending, Event, lock};
-use crate::device::run::Ran;
-use crate::journal::{Entry, Giver, Order};
-use crate::pipeline::Timings;
+use crate::case::{Giver, Order, RefusalCode, Timings};
+use crate::device::run::Conclusion;
+use crate::journal::{Entry, Gist};
+use std::sync::Arc;
 
 /// Whose cases a console drops.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -57,22 +58,21 @@ impl Cases {
 
     /// Its giver was told that it is accepted, and may wait for an answer.
     fn drop_of_another(&self, case: u64, order: Order, by: &Giver) -> Result<(), Fault> {
-        let ran = Ran::dropped(case, &order, by).held_to(&order);
-        let record = ran.record(&self.bundle(), case, &order, &Timings::new());
-        let image = ran.image.clone();
-        let entry = Entry::Answered {
-            case,
-            image: image.clone(),
-            record: record.clone(),
-        };
+        let (bundle, none) = (self.bundle(), Timings::new());
+        let dropped = Conclusion::dropped(case, by);
+        let answer = dropped.answer(case, &order, bundle.provenance(), none);
+        let (image, code) = (answer.record.image, answer.record.code());
+        let ending = Gist::of(&answer.record);
+        let entry = Entry::answered(case, &answer.record);
         let span = self.append_or_put_back(entry, case, &order)?;
         log::warn!("case {case}: dropped by {by} before it ran");
         let mut board = lock(&self.board);
-        board.end(case, Ending::answered(&record, span));
+        board.end(case, Ending::answered(&ending, span));
         board
             .counts
-            .answered_without_run(case, record["code"].as_str());
-        self.events.tell(&ran.event(case));
+            .answered_without_run(case, code.map(RefusalCode::word));
+        let answer = Arc::new(answer);
+        self.events.tell(&Event::Answered { case, answer });
         drop(board);
         self.spent(case, &order, image);
         self.owing.notify_all();

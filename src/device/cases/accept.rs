@@ -15,8 +15,9 @@ use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 
 use super::{Cases, Event, State, lock};
+use crate::case::{Asker, Bound, Claim, Giver, Order, RequestId};
 use crate::device::images::Copied;
-use crate::journal::{Asker, Bound, Claim, Entry, Giver, Line, Order, RequestId};
+use crate::journal::{Entry, Line};
 use crate::sha256::Sha256;
 
 /// How long a file may take to be copied, before whoever asked is told that it does.
@@ -220,7 +221,7 @@ impl Cases {
         }
         let before = self.order(case)?;
         // An old order names no hash; its answer does.
-        let answered = || self.ended(case).ok()?.image?.parse().ok();
+        let answered = || self.ended(case).ok()?.image;
         // What lies at the path of a case that had no image is another's by now.
         let sha256 = before.sha256().or_else(answered);
         let sha256 = sha256.ok_or(Fault::NoSuchImage)?;

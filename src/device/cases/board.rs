@@ -7,19 +7,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::queue::Queue;
 use super::standings::{Standing, Standings};
 use super::work::Wanted;
+use crate::case::{Asker, Order, RefusalCode, RequestId};
 use crate::device::counts::CaseCounts;
 use crate::device::device_fault::DeviceFault;
 use crate::device::images::place;
 use crate::device::sinks::{Outbox, Spec};
 use crate::device::status::{Warned, Warning};
-use crate::finding::RefusalCode;
-use crate::journal::{Asker, Because, Doubt, Order, RequestId, SelfCheck, Span, Verdict};
+use crate::journal::{Because, Doubt, Gist, SelfCheck, Span, Verdict};
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,17 +46,16 @@ pub(in crate::device) struct Ending {
 
 impl Ending {
     /// In a record, which lies there.
-    pub fn answered(record: &Value, span: Span) -> Self {
-        let state = if record["status"] == "finding" {
+    pub fn answered(record: &Gist, span: Span) -> Self {
+        let state = if record.is_finding {
             State::Finding
         } else {
             State::Refusal
         };
-        let code = RefusalCode::deserialize(&record["code"]);
         Self {
             state,
             answer: Some(span),
-            lies_in_device: code.is_ok_and(RefusalCode::lies_in_device),
+            lies_in_device: record.code.is_some_and(RefusalCode::lies_in_device),
         }
     }
 

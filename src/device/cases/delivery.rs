@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use firmware_host::fault::Fault;
 
 use super::{Cases, lock};
-use crate::device::sinks::{Account, Ended, Spec};
-use crate::journal::{Entry, Journal, JournalError, Line};
+use crate::device::sinks::{Account, AnsweredCase, Spec};
+use crate::journal::{Entry, Journal, JournalError, Recorded};
 
 /// Writes down which sinks are chosen, where it is not what was chosen `before`.
 pub(super) fn note_chosen(
@@ -51,32 +51,35 @@ impl Cases {
     /// An answered case, for sinks.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`].
-    pub fn ended(&self, case: u64) -> Result<Ended<'_>, Fault> {
+    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`], and
+    /// [`Fault::OtherVersion`] where another version of the program answered, in a form that is
+    /// not understood here.
+    pub fn ended(&self, case: u64) -> Result<AnsweredCase<'_>, Fault> {
         let standing = lock(&self.board).standings.get(case).copied();
         let span = standing.ok_or(Fault::NoSuchCase)?.answer;
         let read = self.reader.read_signed(span.ok_or(Fault::NotFinished)?);
-        match read {
-            Ok((
-                Line {
-                    time,
-                    entry: Entry::Answered { image, record, .. },
-                    ..
-                },
-                point,
-            )) => Ok(Ended {
+        let (line, point) = read.map_err(|error| {
+            self.storage_failed(&error);
+            Fault::Storage
+        })?;
+        let Entry::Answered {
+            case: number,
+            image,
+            record,
+        } = line.entry
+        else {
+            return Err(Fault::Storage);
+        };
+        match record {
+            _ if number != case => Err(Fault::Storage),
+            Recorded::Record(record) => Ok(AnsweredCase {
                 cases: self,
-                number: case,
-                time,
+                number,
+                time: line.time,
                 image,
-                record: self.told(record, point.as_ref()),
-                point,
+                told: self.told(*record, point),
             }),
-            Ok(_) => Err(Fault::Storage),
-            Err(error) => {
-                self.storage_failed(&error);
-                Err(Fault::Storage)
-            }
+            Recorded::Foreign(_) | Recorded::Gist(_) => Err(Fault::OtherVersion),
         }
     }
 

@@ -14,10 +14,11 @@ use firmware_host::message::Digest;
 use jiff::Timestamp;
 
 use super::{Cases, lock};
+use crate::case::{Giver, Order};
 use crate::device::images::{self, Begun, Copied, Pin, is_whole, place};
 use crate::device::kept::{Evicted, Kept};
 use crate::files;
-use crate::journal::{Entry, Giver, JournalError, Order};
+use crate::journal::{Entry, JournalError};
 use crate::sha256::Sha256;
 
 /// Folders in the state folder that images are given into. Entries of before there was one
@@ -100,12 +101,12 @@ impl Cases {
     }
 
     /// A case ended, and does not need its image where it lies.
-    pub(super) fn spent(&self, case: u64, order: &Order, sha256: Option<String>) {
+    pub(super) fn spent(&self, case: u64, order: &Order, sha256: Option<Sha256>) {
         let since = self.steady_now();
         self.release(&EndedImage {
             case,
             place: place(&self.state, order),
-            image: sha256.map(|sha256| (sha256, since)),
+            image: sha256.map(|sha256| (sha256.to_string(), since)),
         });
     }
 
@@ -123,7 +124,7 @@ impl Cases {
     pub(super) fn release_again(&self, case: u64, image_place: &Path) {
         let ended = self.ended(case).ok();
         let image = ended.and_then(|ended| ended.image);
-        let image = image.map(|sha256| (sha256, self.steady_now()));
+        let image = image.map(|sha256| (sha256.to_string(), self.steady_now()));
         self.release(&EndedImage {
             case,
             place: image_place.to_owned(),
@@ -298,9 +299,10 @@ impl Cases {
     }
 
     /// Where the image of an answered case lies.
-    pub(in crate::device) fn image_of(&self, sha256: Option<&str>, source: &Path) -> PathBuf {
-        let kept = sha256.map(|sha256| lock(&self.kept).path(sha256));
-        let stored = sha256.map(|sha256| images::path(&self.state, sha256));
+    pub(in crate::device) fn image_of(&self, sha256: Option<Sha256>, source: &Path) -> PathBuf {
+        let sha256 = sha256.map(|sha256| sha256.to_string());
+        let kept = sha256.as_ref().map(|sha256| lock(&self.kept).path(sha256));
+        let stored = sha256.map(|sha256| images::path(&self.state, &sha256));
         let mut own = kept.into_iter().chain(stored);
         let own = own.find(|path| path.exists());
         own.unwrap_or_else(|| source.to_owned())

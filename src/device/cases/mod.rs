@@ -24,7 +24,6 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
 use firmware_host::fault::Fault;
-use serde_json::{Value, json};
 
 pub use abort::Reach;
 use board::Board;
@@ -49,10 +48,9 @@ use super::share::Shares;
 use super::sinks::Spec;
 use super::{config, lock};
 use crate::bundle::Outline;
+use crate::case::{Giver, Order, Priority, Record};
 use crate::device_key::PublicKey;
-use crate::journal::{
-    Checkpoint, Entry, Giver, Journal, JournalError, LINK, Line, Order, Priority, Reader,
-};
+use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Told};
 use crate::sha256::Sha256;
 
 #[derive(Debug)]
@@ -294,11 +292,12 @@ impl Cases {
         Ok(standing.state)
     }
 
-    /// The answer of a case, as `--format json` writes it; `None` where it was dropped.
+    /// The answer of a case; `None` where it was dropped.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`].
-    pub fn answer(&self, case: u64) -> Result<Option<Value>, Fault> {
+    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`],
+    /// [`Fault::OtherVersion`].
+    pub fn answer(&self, case: u64) -> Result<Option<Told>, Fault> {
         let standing = *lock(&self.board)
             .standings
             .get(case)
@@ -306,39 +305,22 @@ impl Cases {
         if !standing.is_ended() {
             return Err(Fault::NotFinished);
         }
-        let Some(span) = standing.answer else {
-            return Ok(None);
-        };
-        match self.reader.read_signed(span) {
-            Ok((
-                Line {
-                    entry:
-                        Entry::Answered {
-                            record, case: read, ..
-                        },
-                    ..
-                },
-                point,
-            )) if read == case => Ok(Some(self.told(record, point.as_ref()))),
-            Ok(_) => Err(Fault::Storage),
-            Err(error) => {
-                self.storage_failed(&error);
-                Err(Fault::Storage)
-            }
+        match standing.answer {
+            Some(_) => self.ended(case).map(|ended| Some(ended.told)),
+            None => Ok(None),
         }
     }
 
     /// A record as it is told: with the point of the journal that it stands at, and where
     /// another bundle is in use by now, it says so.
-    fn told(&self, mut record: Value, point: Option<&Checkpoint>) -> Value {
-        if let Some(point) = point {
-            record["journal"] = json!(point);
-        }
+    fn told(&self, record: Record, point: Option<Checkpoint>) -> Told {
         let in_use = &self.bundle().id;
-        if record["bundle"]["sha256"] != in_use.sha256.as_str() {
-            record["bundle_in_use"] = json!(in_use);
+        let is_other = record.provenance.bundle.sha256 != in_use.sha256;
+        Told {
+            record,
+            journal: point,
+            bundle_in_use: is_other.then(|| in_use.clone()),
         }
-        record
     }
 
     /// SHA-256 of the image that a case is about; `None` where none could be read.
@@ -349,10 +331,7 @@ impl Cases {
         match self.order(case)?.sha256() {
             Some(sha256) => Ok(Some(sha256)),
             // An old order names none; its answer does.
-            None => Ok(self
-                .ended(case)
-                .ok()
-                .and_then(|ended| ended.image?.parse().ok())),
+            None => Ok(self.ended(case).ok().and_then(|ended| ended.image)),
         }
     }
 

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use super::board::{Board, Ending};
 use super::keeping::EndedImage;
 use crate::bundle::Outline;
+use crate::case::{Order, Timings};
+use crate::device::events::Answer;
 use crate::device::images::place;
-use crate::device::run::Ran;
+use crate::device::run::Conclusion;
 use crate::journal::{
-    Acceptance, CaseHistory, End, Entry, Journal, JournalError, LINK, Order, Span,
+    Acceptance, CaseHistory, End, Entry, Gist, Journal, JournalError, LINK, Span,
 };
-use crate::pipeline::Timings;
 
 /// A case may begin so often without an end, as when the power fails, before it is taken for
 /// what ends the device.
@@ -48,10 +49,11 @@ impl EndedImage {
                 record,
                 ..
             } => {
-                let image = image.clone().filter(|_| !history.is_purged);
+                let image = image.filter(|_| !history.is_purged);
                 // Where the order is damaged, the answer says where the image lay.
-                let said = || record["source"].as_str().map(PathBuf::from);
-                (ordered.or_else(said)?, image.zip(Some(*steady)))
+                let told = || PathBuf::from(record.gist().source);
+                let image = image.map(|sha256| sha256.to_string());
+                (ordered.unwrap_or_else(told), image.zip(Some(*steady)))
             }
             End::Aborted { .. } => (ordered?, None),
         };
@@ -85,7 +87,8 @@ impl Past {
                     past.open.extend(open.map(|open| (number, open)));
                 }
                 Some(End::Answered { span, record, .. }) => {
-                    past.board.end(number, Ending::answered(&record, span));
+                    past.board
+                        .end(number, Ending::answered(&record.gist(), span));
                 }
                 Some(End::Aborted { .. }) => past.board.end(number, Ending::aborted()),
             }
@@ -104,15 +107,11 @@ impl Past {
         let hopeless = |_: &u64, open: &mut Open| open.starts >= MOST_STARTS;
         for (case, Open { order, .. }) in self.open.extract_if(.., hopeless) {
             log::error!("case {case}: the device ended {MOST_STARTS} times while it ran; refused");
-            let ran = Ran::given_up(&order);
-            let record = ran.record(bundle, case, &order, &Timings::new());
-            let entry = Entry::Answered {
-                case,
-                image: ran.image,
-                record: record.clone(),
-            };
-            let span = journal.append(entry)?;
-            self.board.end(case, Ending::answered(&record, span));
+            let (by, none) = (bundle.provenance(), Timings::new());
+            let Answer { record, .. } = Conclusion::given_up().answer(case, &order, by, none);
+            let span = journal.append(Entry::answered(case, &record))?;
+            self.board
+                .end(case, Ending::answered(&Gist::of(&record), span));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::journal::{Giver, Order, Priority};
+use crate::case::{Giver, Order, Priority};
 
 /// So many cases in a row may go before an older one.
 const PASSED: usize = 4;

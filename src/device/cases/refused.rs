@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::journal::Giver;
+use crate::case::Giver;
 
 /// An hour, in which so many may.
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -10,13 +10,11 @@ use jiff::Timestamp;
 
 use super::{Cases, Ending};
 use crate::bundle::{ClockBack, Older, Outline, Trust};
+use crate::case::{BundleId, Giver, Order, RefusalCode};
 use crate::device::device_fault::DeviceFault;
-use crate::device::events::{Event, Health};
+use crate::device::events::{Answer, Event, Health};
 use crate::device::lock;
-use crate::device::run::Ran;
-use crate::finding::{BundleId, RefusalCode};
-use crate::journal::{Because, Entry, Giver, Order, SelfCheck, Span, Verdict};
-use crate::pipeline::Timings;
+use crate::journal::{Because, Entry, Gist, SelfCheck, Span, Verdict};
 use crate::sha256::Sha256;
 
 /// By what the account of a giver is known.
@@ -113,37 +111,24 @@ impl Cases {
         }
     }
 
-    /// A case has run with this bundle: what came of it is written, then told.
-    pub(in crate::device) fn end(
-        &self,
-        case: u64,
-        order: &Order,
-        ran: Ran,
-        timings: &Timings,
-        bundle: &Outline,
-    ) {
-        let ran = ran.held_to(order);
-        let record = ran.record(bundle, case, order, timings);
-        let image = ran.image.clone();
-        let code = record["code"].as_str().map(str::to_owned);
-        let Some(span) = self.store(&Entry::Answered {
-            case,
-            image: image.clone(),
-            record: record.clone(),
-        }) else {
+    /// A case has run: its answer is written, then told.
+    pub(in crate::device) fn end(&self, case: u64, order: &Order, answer: Answer) {
+        let (image, code) = (answer.record.image, answer.record.code());
+        let Some(span) = self.store(&Entry::answered(case, &answer.record)) else {
             return;
         };
-        let ending = Ending::answered(&record, span);
+        let ending = Ending::answered(&Gist::of(&answer.record), span);
         if ending.is_of_image() {
             self.note_failed(order.giver.as_ref());
         }
         let mut board = lock(&self.board);
         board.end(case, ending);
-        board.counts.answered(case, code.as_deref());
-        self.events.tell(&ran.event(case));
+        board.counts.answered(case, code.map(RefusalCode::word));
+        let answer = Arc::new(answer);
+        self.events.tell(&Event::Answered { case, answer });
         drop(board);
         // What lies there is not the image where it was changed.
-        let is_changed = code.as_deref() == Some(RefusalCode::ImageChanged.word());
+        let is_changed = code == Some(RefusalCode::ImageChanged);
         self.spent(case, order, image.filter(|_| !is_changed));
         self.owing.notify_all();
     }

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::read::Section;
 use super::sections::texts;
+use crate::case::Priority;
 use crate::device::Reach;
 use crate::device::dicom::{Deadlines, Peer, title_of};
-use crate::journal::Priority;
 
 /// A serial port.
 #[derive(Debug, Clone, PartialEq, Serialize)]

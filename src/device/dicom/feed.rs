@@ -19,11 +19,11 @@ use firmware_host::fault::Fault;
 use super::Options;
 use super::complaints::{Kind, say};
 use super::inbox::{Inbox, Name};
+use crate::case::{Asker, Bound, Claim, Giver, Order, Priority, RequestId};
 use crate::device::Cases;
 use crate::device::status::Warning;
 use crate::files;
 use crate::image;
-use crate::journal::{Asker, Bound, Claim, Giver, Order, Priority, RequestId};
 use crate::sha256::Sha256;
 
 /// Between two looks at the inbox.

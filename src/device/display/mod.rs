@@ -316,9 +316,9 @@ mod tests {
 
     use firmware_host::screens::Language;
 
-    use super::super::events::Event;
+    use super::super::events::{Answer, Event};
     use super::*;
-    use crate::finding::{Refusal, RefusalCode};
+    use crate::case::RefusalCode;
 
     /// A display of pictures, once it shows the refusal of a case.
     fn displays(folder: &Path) -> Displays {
@@ -332,8 +332,8 @@ mod tests {
             },
         };
         let displays = Displays::start(vec![asked], &events);
-        let refusal = Arc::new(Refusal::new(RefusalCode::Blank, "a", "b"));
-        events.tell(&Event::Refusal { case: 7, refusal });
+        let answer = Arc::new(Answer::refused(RefusalCode::Blank, "every pixel is black"));
+        events.tell(&Event::Answered { case: 7, answer });
         let begin = Instant::now();
         while !folder.join("refusal.png").exists() {
             assert!(

@@ -8,11 +8,11 @@ use firmware_host::screens::{
     self, Class, Finding, Frame, Language, Level, Page, Panel, Screen, Thumbnail, lay_out, words,
 };
 
-use crate::bundle::IntendedUse;
+use crate::case::{self, IntendedUse, Outcome, RefusalCode, TriageLevel};
 use crate::device::device_fault::DeviceFault;
-use crate::device::events::{Event, Found, Health};
+use crate::device::events::{Answer, Event, Health, Preview};
 use crate::device::status::{DeviceStatus, Warning};
-use crate::finding::{Refusal, TriageLevel};
+use crate::focus::Mask;
 use crate::patient::{Patient, Sex};
 use crate::pipeline::Stage;
 
@@ -52,7 +52,7 @@ enum Doing {
     Ready,
     Working { case: u64, stage: Stage },
     Found { case: u64, shown: Box<Shown> },
-    Refused { case: u64, refusal: Arc<Refusal> },
+    Refused { case: u64, code: RefusalCode },
     Fault(Arc<DeviceFault>),
     Off,
 }
@@ -60,32 +60,36 @@ enum Doing {
 /// A finding, as a screen borrows it.
 #[derive(Debug)]
 struct Shown {
-    found: Arc<Found>,
+    finding: case::Finding,
     exam: String,
     patient: String,
     labels: Vec<String>,
+    size: [u32; 2],
     luma: Vec<u8>,
+    region: Mask,
 }
 
 impl Shown {
-    fn new(found: Arc<Found>, manner: Manner) -> Self {
+    fn new(finding: &case::Finding, preview: &Preview, manner: Manner) -> Self {
         let language = manner.language;
-        let patient = &found.finding.patient;
         let patient = manner
             .shows_patient
-            .then(|| patient_words(patient, language));
-        let exam = words::exam(&found.finding.exam, language);
-        let classes = found.finding.probabilities.iter();
-        let label = |p: &crate::finding::ClassProbability| {
+            .then(|| patient_words(&finding.patient, language));
+        let exam = words::exam(&finding.exam, language);
+        let classes = finding.probabilities.iter();
+        let label = |p: &case::ClassProbability| {
             let known = words::class(&p.class, language);
             known.map_or_else(|| p.label.clone(), str::to_owned)
         };
+        let thumbnail = &preview.thumbnail;
         Self {
-            exam: exam.unwrap_or(&found.short_title).to_owned(),
+            exam: exam.unwrap_or(&preview.short_title).to_owned(),
             patient: patient.unwrap_or_default(),
             labels: classes.map(label).collect(),
-            luma: luma(&found.thumbnail),
-            found,
+            size: [thumbnail.width, thumbnail.height],
+            luma: luma(thumbnail),
+            region: preview.region.clone(),
+            finding: finding.clone(),
         }
     }
 }
@@ -168,7 +172,7 @@ impl View {
     /// Takes note of an event that comes now.
     pub fn hear(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Finding { .. } | Event::Refusal { .. } | Event::Page(_) => self.touched = now,
+            Event::Answered { .. } | Event::Page(_) => self.touched = now,
             _ => {}
         }
         match event {
@@ -179,17 +183,28 @@ impl View {
                 self.doing = Doing::Working { case, stage };
             }
             Event::Stage { case, stage } => self.doing = Doing::Working { case, stage },
-            Event::Finding { case, found } => {
-                let shown = Box::new(Shown::new(found, self.manner));
-                self.doing = Doing::Found { case, shown };
-            }
-            Event::Refusal { case, refusal } => self.doing = Doing::Refused { case, refusal },
+            Event::Answered { case, answer } => self.hear_answer(case, &answer),
             // Counted by the cases themselves.
             Event::Accepted { .. } | Event::Aborted { .. } => {}
             Event::Page(number) => {
                 if let Some(page) = Page::of_number(number) {
                     self.page = page;
                 }
+            }
+        }
+    }
+
+    fn hear_answer(&mut self, case: u64, answer: &Answer) {
+        match (&answer.record.outcome, &answer.preview) {
+            (Outcome::Finding(finding), Some(preview)) => {
+                let shown = Box::new(Shown::new(finding, preview, self.manner));
+                self.doing = Doing::Found { case, shown };
+            }
+            // A finding comes from the worker, with its picture.
+            (Outcome::Finding(_), None) => self.doing = Doing::Ready,
+            (Outcome::Refusal(refused), _) => {
+                let code = refused.refusal.code;
+                self.doing = Doing::Refused { case, code };
             }
         }
     }
@@ -266,9 +281,9 @@ impl View {
                 case: *case,
                 stage: stage_of(*stage),
             },
-            Doing::Refused { case, refusal } => Screen::Refusal {
+            Doing::Refused { case, code } => Screen::Refusal {
                 case: *case,
-                help: words::help(refusal.code.word(), self.manner.language).unwrap_or("-"),
+                help: words::help(code.word(), self.manner.language).unwrap_or("-"),
             },
             Doing::Found { case, shown } => Screen::Finding(finding(*case, shown, classes)),
         }
@@ -301,7 +316,7 @@ impl View {
 }
 
 fn classes(shown: &Shown) -> Vec<Class<'_>> {
-    let probabilities = &shown.found.finding.probabilities;
+    let probabilities = &shown.finding.probabilities;
     let labels = shown.labels.iter();
     labels
         .zip(probabilities)
@@ -313,10 +328,9 @@ fn classes(shown: &Shown) -> Vec<Class<'_>> {
 }
 
 fn finding<'a>(case: u64, shown: &'a Shown, classes: &'a [Class<'a>]) -> Finding<'a> {
-    let found = &shown.found;
-    let finding = &found.finding;
+    let finding = &shown.finding;
     let side = |pixels: u32| u16::try_from(pixels).unwrap_or(0);
-    let (width, height) = (side(found.thumbnail.width), side(found.thumbnail.height));
+    let [width, height] = shown.size.map(side);
     let area = finding.mask.area_fraction;
     Finding {
         case,
@@ -326,7 +340,7 @@ fn finding<'a>(case: u64, shown: &'a Shown, classes: &'a [Class<'a>]) -> Finding
         answer: finding.answer,
         level: level_of(finding.triage_level),
         region: (area > 0.0).then_some(area as f32),
-        thumbnail: Thumbnail::new(width, height, &shown.luma, found.region.bits()),
+        thumbnail: Thumbnail::new(width, height, &shown.luma, shown.region.bits()),
     }
 }
 

@@ -21,11 +21,11 @@ pub use cpu::Processor;
 use super::config::Config;
 use super::self_test::{self, Environment, machine};
 use crate::bundle::{self, BundleError, Store};
+use crate::case::SOFTWARE;
 use crate::device_key::{KeyFacts, PublicKey};
 use crate::engine::{self, Engine};
 use crate::files::Folder;
 use crate::journal::{SelfCheck, Verdict};
-use crate::report::SOFTWARE;
 
 /// What is examined.
 #[derive(Debug)]

@@ -25,13 +25,11 @@ use super::self_test::machine;
 use super::sinks::Account;
 pub use super::status::Condition;
 use super::status::{DeviceStatus, Warning};
-use crate::bundle::IntendedUse;
+use crate::case::{BundleId, IntendedUse, SOFTWARE};
 use crate::device_key::KeyFacts;
 use crate::engine;
 use crate::files::Folder;
-use crate::finding::BundleId;
 use crate::journal::{Because, SelfCheck};
-use crate::report::SOFTWARE;
 
 /// The name of the snapshot's file.
 pub const FILE: &str = "health.json";

@@ -18,9 +18,9 @@ use firmware_host::message::Digest;
 use sha2::Digest as _;
 
 use super::{Coming, Images, LARGEST, Or, Pin, failed, name_of};
+use crate::case::{Bound, Giver};
 use crate::files::{FileError, Folder, OPEN_TO_ALL};
 use crate::image::open::NoFile;
-use crate::journal::{Bound, Giver};
 use crate::sha256::Sha256;
 
 /// What a copy's name ends in until it is whole.
@@ -61,11 +61,11 @@ impl Images {
         let name = path.display().to_string();
         let mut file = match opened {
             Ok(file) => file,
-            Err(error) => return unreadable(error.refusal(&name)),
+            Err(error) => return unreadable(error.refusal().about(&name)),
         };
         match self.copy(&mut file, giver) {
             Ok(copied) => copied,
-            Err(error) => unreadable(NoFile::Io(error).refusal(&name)),
+            Err(error) => unreadable(NoFile::Io(error).refusal().about(&name)),
         }
     }
 

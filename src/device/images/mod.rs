@@ -25,9 +25,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::disk_space::DiskSpace;
 use super::lock;
+use crate::case::{Bound, Giver, Order};
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::MAX_FILE_BYTES;
-use crate::journal::{Bound, Giver, Order};
 use shares::{Lying, STORE, Shares, Short};
 
 /// The largest image that is taken, in bytes: as large a file as is ever read.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::journal::Giver;
+use crate::case::Giver;
 
 /// What the store may hold, in bytes.
 pub(super) const STORE: u64 = 512 << 20;

@@ -3,16 +3,16 @@
 //! Says nothing that a record does not say.
 
 use firmware_host::message::{self, CLASSES, Finding, Report, Step};
-use serde_json::Value;
 
-use crate::device::cases::State;
+use crate::case::{self, Outcome, Priority, Record};
 use crate::device::events::{Event, Health};
-use crate::journal::Priority;
 use crate::patient::Sex;
 use crate::pipeline::Stage;
 
 /// The longest name that is sent whole.
 pub(super) const NAME: usize = 64;
+/// The longest sentence that is sent whole.
+pub(super) const SENTENCE: usize = 256;
 
 pub(super) fn progress(event: &Event) -> Option<Report<'static>> {
     let (case, step) = match event {
@@ -32,16 +32,6 @@ pub(super) fn progress(event: &Event) -> Option<Report<'static>> {
     Some(Report::Progress { case, step })
 }
 
-/// The codes of a finding's reasons.
-pub(in crate::device) fn notes(record: &Value) -> Vec<&str> {
-    let reasons = record["reasons"].as_array().into_iter().flatten();
-    let sentences = reasons.filter_map(Value::as_str);
-    sentences
-        .filter_map(|sentence| sentence.split_once(": "))
-        .map(|(code, _)| code)
-        .collect()
-}
-
 pub(super) fn priority_of(priority: message::Priority) -> Priority {
     match priority {
         message::Priority::Routine => Priority::Routine,
@@ -58,33 +48,38 @@ pub(super) fn sex_of(sex: message::Sex) -> Sex {
     }
 }
 
-pub(super) fn word<'r>(record: &'r Value, key: &str) -> &'r str {
-    record[key].as_str().unwrap_or("")
+/// The answer of a case; a refusal's help is worded for the line.
+pub(super) fn answer<'r>(case: u64, record: &'r Record, help: &'r str) -> Report<'r> {
+    let intended_use = record.provenance.intended_use.word();
+    match &record.outcome {
+        Outcome::Finding(found) => Report::Finding {
+            case,
+            finding: finding(found, intended_use),
+        },
+        Outcome::Refusal(refused) => Report::Refusal {
+            case,
+            code: refused.refusal.code.word(),
+            help: short(help, SENTENCE),
+            intended_use,
+        },
+    }
 }
 
-pub(super) fn finding(record: &Value) -> Option<Finding<'_>> {
-    if word(record, "status") != State::Finding.word() {
-        return None;
-    }
-    let probabilities = record["probabilities"].as_object()?;
-    let mut classes: Vec<(&str, f64)> = probabilities
-        .iter()
-        .map(|(class, p)| (short(class, NAME), p.as_f64().unwrap_or(f64::NAN)))
+fn finding<'r>(found: &'r case::Finding, intended_use: &'r str) -> Finding<'r> {
+    let classes = found.probabilities.iter();
+    let mut classes: Vec<(&str, f64)> = classes
+        .map(|of| (short(&of.class, NAME), of.probability))
         .collect();
     classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let mut region = [0; 4];
-    for (side, value) in region.iter_mut().zip(record["mask"]["bbox"].as_array()?) {
-        *side = value.as_u64().and_then(|v| u32::try_from(v).ok())?;
-    }
-    Some(Finding {
-        exam: short(word(record, "exam"), NAME),
-        class: short(word(record, "class"), NAME),
-        level: word(record, "triage_level"),
+    Finding {
+        exam: short(&found.exam, NAME),
+        class: short(&found.class().class, NAME),
+        level: found.triage_level.word(),
         probabilities: classes.into_iter().take(CLASSES).collect(),
-        region,
-        area_fraction: record["mask"]["area_fraction"].as_f64()?,
-        intended_use: word(record, "intended_use"),
-    })
+        region: found.mask.bbox,
+        area_fraction: found.mask.area_fraction,
+        intended_use,
+    }
 }
 
 /// The beginning of a text, at most so many bytes of it.

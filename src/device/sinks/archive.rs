@@ -14,7 +14,7 @@ use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
 use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
 use dicom_ul::{ClientAssociation, ClientAssociationOptions};
 
-use super::{DeliveryError, Ended, NotDelivered, Sink, Spec};
+use super::{AnsweredCase, DeliveryError, NotDelivered, Sink, Spec};
 use crate::device::dicom::{Pacs, message};
 use crate::report::{Case, NotWritten, secondary_capture, segmentation, structured_report};
 
@@ -76,9 +76,9 @@ impl Sink for Archive {
         }
     }
 
-    fn deliver(&mut self, ended: &Ended<'_>) -> Result<(), NotDelivered> {
-        let material = ended.material()?;
-        let case = material.case(self.0.deidentify);
+    fn deliver(&mut self, answered: &AnsweredCase<'_>) -> Result<(), NotDelivered> {
+        let drawn = answered.drawn()?;
+        let case = drawn.case(self.0.deidentify);
         if case.image.origin.is_none() {
             // An archive has no place for what belongs to no patient and no study.
             return Err(NotDelivered::Never("not_dicom"));
@@ -100,7 +100,7 @@ fn objects(case: &Case<'_>) -> Result<Vec<Vec<u8>>, NotWritten> {
             Ok(object) => objects.push(object),
             Err(error @ NotWritten::Encoding(_)) => return Err(error),
             Err(error) => {
-                let case = &case.finding.case;
+                let case = case.id();
                 log::warn!("case {case}: sent to the archive without its {what}: {error}");
             }
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{DeliveryError, Ended, NotDelivered, Sink, Spec, mllp};
+use super::{AnsweredCase, DeliveryError, NotDelivered, Sink, Spec, mllp};
 use crate::report;
 
 /// How long a receiver may be silent.
@@ -41,8 +41,8 @@ impl Sink for Hl7 {
         }
     }
 
-    fn deliver(&mut self, ended: &Ended<'_>) -> Result<(), NotDelivered> {
-        let message = report::hl7(&ended.material()?.case(self.0.deidentify));
+    fn deliver(&mut self, answered: &AnsweredCase<'_>) -> Result<(), NotDelivered> {
+        let message = report::hl7(&answered.drawn()?.case(self.0.deidentify));
         let control = message.split('|').nth(9).unwrap_or_default();
         let answer = mllp::exchange(&self.0.address, &message, PATIENCE).map_err(|error| {
             let code = match error.kind() {

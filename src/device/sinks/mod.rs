@@ -19,7 +19,7 @@ mod runner;
 use std::fmt;
 
 pub use archive::{Archive, ArchiveOptions};
-pub use ended::{Ended, Material};
+pub use ended::{AnsweredCase, Drawn};
 pub use hl7::{Hl7, Hl7Options};
 pub use outbox::Account;
 pub(super) use outbox::Outbox;
@@ -59,7 +59,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// [`NotDelivered`] says whether it is tried again.
-    fn deliver(&mut self, ended: &Ended<'_>) -> Result<(), NotDelivered>;
+    fn deliver(&mut self, answered: &AnsweredCase<'_>) -> Result<(), NotDelivered>;
 }
 
 /// Why an answer is not with a sink.

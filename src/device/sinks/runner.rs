@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use firmware_host::fault::Fault;
+
 use super::backoff::Backoff;
 use super::{DeliveryError, NotDelivered, Sink};
 use crate::device::{Cases, in_hand};
@@ -74,8 +76,14 @@ impl Runner<'_> {
                 Err(NotDelivered::Refused(DeliveryError::new("fault", why)))
             })
         });
-        // A journal that cannot be read is told by the cases themselves.
-        let unreadable = |_| NotDelivered::Away(DeliveryError::new("storage", "the journal"));
+        let unreadable = |fault| match fault {
+            Fault::OtherVersion => {
+                let why = "another version wrote the answer";
+                NotDelivered::Refused(DeliveryError::new("record", why))
+            }
+            // A journal that cannot be read is told by the cases themselves.
+            _ => NotDelivered::Away(DeliveryError::new("storage", "the journal")),
+        };
         match tried.map_err(unreadable).and_then(|done| done) {
             Ok(()) => self.delivered(case),
             Err(NotDelivered::Never(code)) => self.declined(case, code),

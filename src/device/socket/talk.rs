@@ -13,6 +13,7 @@ use sha2::Digest as _;
 
 use super::Reload;
 use super::bytes::{Incoming, send};
+use crate::case::{Asker, Bound, Giver, Order, RequestId, SOFTWARE};
 use crate::control::{
     Accepted, Health, LONGEST_REQUEST, Notice, Refused, Request, Status, Submit, Waited, Words,
     pack,
@@ -22,9 +23,7 @@ use crate::device::health::Snapshot;
 use crate::device::images::{Begun, LARGEST, Pin, Upload};
 use crate::device::seats::{Doing, Seat};
 use crate::device::status::DeviceStatus;
-use crate::journal::{Asker, Bound, Giver, Order, RequestId};
 use crate::patient::Patient;
-use crate::report::SOFTWARE;
 use crate::sha256::Sha256;
 
 /// The word of the request that bytes follow.
@@ -304,19 +303,18 @@ impl Client<'_> {
     }
 
     fn waited(&self, case: u64, state: State) -> Answer<Waited> {
-        let record = match self.cases.answer(case) {
-            Ok(record) => record,
+        let told = match self.cases.answer(case) {
+            Ok(told) => told,
             Err(Fault::NotFinished) => None,
             Err(fault) => return Err(refused(fault)),
         };
-        let exam = record.as_ref().and_then(|record| record["exam"].as_str());
-        let words = exam.and_then(|exam| words(self.cases, exam));
+        let exam = told.as_ref().and_then(|told| told.record.exam());
         Ok(Waited {
             case,
             state: state.word().to_owned(),
+            words: exam.and_then(|exam| words(self.cases, exam)),
+            record: told,
             notices: notices(&self.cases.status()),
-            words,
-            record,
         })
     }
 
@@ -436,6 +434,11 @@ fn refused(fault: Fault) -> Refused {
             "no_such_case",
             None,
             "medfocus journal list names the last ones",
+        ),
+        Fault::OtherVersion => (
+            "other_version",
+            None,
+            "medfocus journal show says what stands in it",
         ),
         Fault::NotFinished => ("not_finished", again, "wait for the case to end"),
         Fault::RequestReused { .. } => (

@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use super::message::{Inbox, Report, Request, write};
 use crate::bundle::{self, Bundle, Trust};
+use crate::case::SOFTWARE;
 use crate::device::run;
 use crate::device::self_test::{of_worker, useless};
 use crate::engine::{Engine, PreparedKey, Settings};
-use crate::journal::Order;
 use crate::pipeline::{Observer, Stage};
-use crate::report::SOFTWARE;
 use crate::sandbox;
 
 /// Serves requests on standard input until it is closed.
@@ -55,12 +54,15 @@ pub fn work_as_child(folder: &Path, trust: &Trust, settings: &Settings) -> Resul
             None => return Ok(()),
             Some(Request::SelfTest) => tested(),
             Some(Request::Begin { .. }) => return Err(ErrorKind::InvalidData.into()),
-            Some(Request::Case { case, order, image }) => {
-                let order: Order = serde_json::from_str(&order)?;
+            Some(Request::Case {
+                case,
+                question,
+                image,
+            }) => {
                 let mut progress = Progress { out: &mut out };
                 let image = image.into_image()?;
-                let ran = run::case(&bundle, case, &order, image, &mut progress);
-                Report::Ran(Box::new(ran.into()))
+                let answered = run::answer(&bundle, case, &question, image, &mut progress);
+                Report::Answered(Box::new(answered.into()))
             }
         };
     }

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Outline;
-use crate::device::events::Found;
-use crate::device::run::Ran;
-use crate::finding::{Finding, Refusal};
+use crate::case::{Finding, Question, Refusal};
+use crate::device::events::Preview;
+use crate::device::run::Answered;
 use crate::focus::Mask;
 use crate::image::{Image, ImageMetadata, Pixels};
 use crate::journal::SelfCheck;
@@ -28,10 +28,10 @@ pub enum Request {
     /// What comes first: the key of the prepared graphs that the device made. Not on the command
     /// line, which others can read.
     Begin { prepared: Option<[u8; 32]> },
-    /// A case; its order is written as the journal writes it.
+    /// A case.
     Case {
         case: u64,
-        order: String,
+        question: Question,
         image: Box<Picture>,
     },
     /// Its checks once more.
@@ -54,7 +54,7 @@ pub enum Report {
     /// A stage of the case ended after so many milliseconds.
     Ended(Stage, f64),
     /// The case ended.
-    Ran(Box<Outcome>),
+    Answered(Box<Answer>),
 }
 
 /// A decoded image: what the pipeline looks at, and nothing that names a patient.
@@ -127,63 +127,62 @@ impl Raster {
     }
 }
 
-/// What came of a case, without anything that says whose image it is.
+/// A finding and what a display shows beside it, or why there is none. Neither says whose image it
+/// is.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Outcome {
-    image: Option<String>,
-    answer: std::result::Result<(Finding, Shown), Refusal>,
-}
+pub struct Answer(std::result::Result<(Finding, Sight), Refusal>);
 
-/// What a display shows beside a finding: pixels, and as many truths of the region.
+/// A [`Preview`]: pixels, and as many truths of the region.
 #[derive(Debug, Serialize, Deserialize)]
-struct Shown {
+struct Sight {
     title: String,
     short_title: String,
     pixels: Raster,
     region: Vec<bool>,
 }
 
-impl From<Ran> for Outcome {
-    fn from(ran: Ran) -> Self {
-        let answer = ran.outcome.map(|found| {
-            let thumbnail = found.thumbnail;
-            let shown = Shown {
-                title: found.title,
-                short_title: found.short_title,
-                pixels: Raster::of(thumbnail.width, thumbnail.height, thumbnail.pixels),
-                region: found.region.bits().to_vec(),
-            };
-            (found.finding, shown)
-        });
-        let image = ran.image;
-        Self { image, answer }
+impl From<Answered> for Answer {
+    fn from(answered: Answered) -> Self {
+        Self(answered.map(|(finding, preview)| (finding, preview.into())))
     }
 }
 
-impl Outcome {
+impl Answer {
     /// What came of the case; an error where the parts do not fit together.
-    pub fn into_ran(self) -> Result<Ran> {
-        let outcome = match self.answer {
-            Ok((finding, shown)) => Ok(shown.beside(finding)?),
-            Err(refusal) => Err(refusal),
-        };
-        let image = self.image;
-        Ok(Ran { image, outcome })
+    pub fn into_answered(self) -> Result<Answered> {
+        match self.0 {
+            Ok((finding, _)) if finding.answer >= finding.probabilities.len() => {
+                Err(ErrorKind::InvalidData.into())
+            }
+            Ok((finding, sight)) => Ok(Ok((finding, sight.into_preview()?))),
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 }
 
-impl Shown {
-    fn beside(self, finding: Finding) -> Result<Found> {
+impl From<Preview> for Sight {
+    fn from(preview: Preview) -> Self {
+        let thumbnail = preview.thumbnail;
+        Self {
+            title: preview.title,
+            short_title: preview.short_title,
+            pixels: Raster::of(thumbnail.width, thumbnail.height, thumbnail.pixels),
+            region: preview.region.bits().to_vec(),
+        }
+    }
+}
+
+impl Sight {
+    fn into_preview(self) -> Result<Preview> {
         let thumbnail = self
             .pixels
             .into_image(ImageMetadata::default(), String::new())?;
         let (width, height) = (thumbnail.width, thumbnail.height);
         let area = u64::from(width) * u64::from(height);
-        if self.region.len() as u64 != area || finding.answer >= finding.probabilities.len() {
+        if self.region.len() as u64 != area {
             return Err(ErrorKind::InvalidData.into());
         }
-        Ok(Found {
-            finding,
+        Ok(Preview {
             title: self.title,
             short_title: self.short_title,
             thumbnail,
@@ -316,12 +315,11 @@ fn wait_for(from: &impl AsFd, deadline: Option<Instant>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
+    use crate::case::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
     use crate::patient::Patient;
 
-    fn found() -> Found {
+    fn found() -> (Finding, Preview) {
         let finding = Finding {
-            case: "7".to_owned(),
             exam: "brain4".to_owned(),
             answer: 0,
             patient: Patient::default(),
@@ -356,47 +354,35 @@ mod tests {
             sha256: String::new(),
             origin: None,
         };
-        Found {
-            finding,
+        let preview = Preview {
             title: "Brain".to_owned(),
             short_title: "Head".to_owned(),
             thumbnail,
             region: Mask::new(2, 1, vec![true, false]),
-        }
-    }
-
-    fn outcome(outcome: std::result::Result<Found, Refusal>) -> Outcome {
-        let image = Some("00".to_owned());
-        Outcome::from(Ran { image, outcome })
+        };
+        (finding, preview)
     }
 
     /// What another process hears of this.
-    fn heard(outcome: Outcome) -> Result<Ran> {
+    fn heard(answered: Answered) -> Result<Answered> {
         let (read, mut written) = std::io::pipe()?;
         write(&mut written, &Report::Begun(crate::pipeline::Stage::Head))?;
-        write(&mut written, &Report::Ran(Box::new(outcome)))?;
+        write(&mut written, &Report::Answered(Box::new(answered.into())))?;
         drop(written);
         let mut inbox = Inbox::new(read);
         assert!(matches!(inbox.next(None)?, Some(Report::Begun(_))));
-        let Some(Report::Ran(outcome)) = inbox.next(None)? else {
+        let Some(Report::Answered(answer)) = inbox.next(None)? else {
             panic!("no answer");
         };
         assert!(inbox.next::<Report>(None)?.is_none(), "nothing else");
-        outcome.into_ran()
+        answer.into_answered()
     }
 
     #[test]
     fn an_answer_crosses_to_the_bit() {
-        let (sent, ran) = (found(), heard(outcome(Ok(found()))).unwrap());
-        assert_eq!(ran.image.as_deref(), Some("00"));
-        let came = ran.outcome.unwrap();
-        assert_eq!(came.finding, sent.finding);
-        assert_eq!((came.title, came.region), (sent.title, sent.region));
-        assert_eq!(came.short_title, sent.short_title);
-        assert_eq!(came.thumbnail, sent.thumbnail);
+        assert_eq!(heard(Ok(found())).unwrap(), Ok(found()));
         let refusal = Refusal::new(RefusalCode::Deadline, "a", "b");
-        let ran = heard(outcome(Err(refusal.clone()))).unwrap();
-        assert_eq!(ran.outcome.unwrap_err(), refusal);
+        assert_eq!(heard(Err(refusal.clone())).unwrap(), Err(refusal));
     }
 
     #[test]
@@ -408,18 +394,29 @@ mod tests {
                 ..ImageMetadata::default()
             },
             sha256: "00".to_owned(),
-            ..found().thumbnail
+            ..found().1.thumbnail
+        };
+        let question = Question {
+            exam: Some("brain4".to_owned()),
+            region: Some([0, 0, 1, 1]),
+            patient: Patient::default(),
         };
         let request = Request::Case {
             case: 7,
-            order: "{}".to_owned(),
+            question: question.clone(),
             image: Box::new(image.clone().into()),
         };
         let (read, mut written) = std::io::pipe().unwrap();
         write(&mut written, &request).unwrap();
-        let Some(Request::Case { image: came, .. }) = Inbox::new(read).next(None).unwrap() else {
+        let Some(Request::Case {
+            image: came,
+            question: asked,
+            ..
+        }) = Inbox::new(read).next(None).unwrap()
+        else {
             panic!("no case");
         };
+        assert_eq!(asked, question);
         assert_eq!(came.into_image().unwrap(), image);
         let mut short = Picture::from(image);
         short.pixels.bytes.pop();
@@ -428,15 +425,15 @@ mod tests {
 
     #[test]
     fn parts_that_do_not_fit_are_an_error() {
-        let spoil: [fn(&mut Found); 3] = [
-            |found| found.thumbnail.width = 3,
-            |found| found.finding.answer = 1,
-            |found| found.region = Mask::new(1, 1, vec![true]),
+        let spoil: [fn(&mut Finding, &mut Preview); 3] = [
+            |_, preview| preview.thumbnail.width = 3,
+            |finding, _| finding.answer = 1,
+            |_, preview| preview.region = Mask::new(1, 1, vec![true]),
         ];
         for spoil in spoil {
-            let mut found = found();
-            spoil(&mut found);
-            assert!(heard(outcome(Ok(found))).is_err());
+            let (mut finding, mut preview) = found();
+            spoil(&mut finding, &mut preview);
+            assert!(heard(Ok((finding, preview))).is_err());
         }
     }
 

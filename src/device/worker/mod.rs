@@ -23,12 +23,12 @@ use std::time::{Duration, Instant};
 
 use super::events::Health;
 use super::lifecycle::Lifecycle;
-use super::run::Ran;
+use super::run::Conclusion;
 use crate::bundle::{Outline, Trust};
+use crate::case::{Question, Refusal};
 use crate::engine::PreparedKey;
-use crate::finding::Refusal;
 use crate::image::{self, Image};
-use crate::journal::{Order, SelfCheck};
+use crate::journal::SelfCheck;
 use crate::pipeline::{self, Observer, Stage};
 pub use child::work_as_child;
 use message::{Report, Request};
@@ -185,7 +185,7 @@ impl Worker {
     }
 
     /// Has a case's image decoded, by a process of its own; the case's deadline begins.
-    pub fn decode(&self, order: &Order, path: &Path, observer: &mut dyn Observer) -> Decoded {
+    pub fn decode(&self, path: &Path, observer: &mut dyn Observer) -> Decoded {
         let by = Deadline::of_case(self.settings.case);
         let lifecycle = &self.settings.lifecycle;
         let mut waits = || {
@@ -194,7 +194,7 @@ impl Worker {
         };
         let program = &self.settings.program;
         let decoded = pipeline::observe(observer, Stage::Decode, || {
-            image::read_by(program, path, &order.source, &mut waits)
+            image::read_by(program, path, &mut waits)
         });
         Decoded {
             image: decoded.said,
@@ -207,29 +207,38 @@ impl Worker {
     ///
     /// # Errors
     /// [`Lost`]: this worker is gone.
-    pub fn run(
+    pub(super) fn run(
         &mut self,
         case: u64,
-        order: &Order,
+        question: Question,
         decoded: Decoded,
         observer: &mut dyn Observer,
-    ) -> Result<Ran, Lost> {
+    ) -> Result<Conclusion, Lost> {
         let by = decoded.by;
         let image = match decoded.image {
-            Some(Ok(image)) => Box::new(image.into()),
-            Some(Err(refusal)) => return Ok(Ran::refused(refusal)),
+            Some(Ok(image)) => image,
+            Some(Err(refusal)) => return Ok(Conclusion::refused(refusal)),
             None if by.is_cut(&self.settings.lifecycle) => return Err(Lost::Cut),
             // The worker had no part in it.
-            None => return Ok(Ran::lost(order, &Lost::Deadline(by.length()))),
+            None => return Ok(Conclusion::lost(&Lost::Deadline(by.length()))),
         };
-        let order = serde_json::to_string(order).map_err(|error| Lost::Pipe(error.into()))?;
-        self.process
-            .ask(&Request::Case { case, order, image }, by)?;
+        let sha256 = image.sha256.parse().ok();
+        let request = Request::Case {
+            case,
+            question,
+            image: Box::new(image.into()),
+        };
+        self.process.ask(&request, by)?;
         loop {
             match self.process.hear(by)? {
                 Report::Begun(stage) => observer.begun(stage),
                 Report::Ended(stage, ms) => observer.ended(stage, ms),
-                Report::Ran(outcome) => return outcome.into_ran().map_err(Lost::Pipe),
+                Report::Answered(answer) => {
+                    return Ok(Conclusion {
+                        image: sha256,
+                        outcome: answer.into_answered().map_err(Lost::Pipe)?,
+                    });
+                }
                 other => return Err(self.process.unexpected(&other)),
             }
         }

@@ -8,8 +8,8 @@ use super::message::Report;
 use super::process::{Deadline, Process};
 use super::{CHECK, NotStarted, Settings, Started, Worker};
 use crate::bundle::Outline;
+use crate::case::SOFTWARE;
 use crate::journal::SelfCheck;
-use crate::report::SOFTWARE;
 
 /// A worker that is not there yet.
 #[derive(Debug)]

@@ -31,21 +31,15 @@ pub use stored::{Photometric, Stored};
 use super::pages::no_such_frame;
 use super::read::{SMALLER, check_size, unreadable};
 use super::{FrameChoice, Image, ImageMetadata};
-use crate::finding::{Refusal, RefusalCode};
+use crate::case::{Refusal, RefusalCode};
 
 /// Reads the chosen frame; `sha256` is the file's.
-pub(super) fn read(
-    bytes: &[u8],
-    name: &str,
-    choice: FrameChoice,
-    sha256: String,
-) -> Result<Image, Refusal> {
-    let object = open(bytes, name)?;
+pub(super) fn read(bytes: &[u8], choice: FrameChoice, sha256: String) -> Result<Image, Refusal> {
+    let object = open(bytes)?;
     let header = Header::new(bytes, &object);
-    let frame = chosen(&header, name, choice)?;
-    let stored = values(&header, name, frame)?;
+    let frame = chosen(&header, choice)?;
+    let stored = values(&header, frame)?;
     check_size(
-        name,
         stored.columns as u32,
         stored.rows as u32,
         stored.samples as u64,
@@ -56,8 +50,8 @@ pub(super) fn read(
         f64::from(stored.rows as u32) * stretch[1],
     ]
     .map(|side| side.round() as u32);
-    check_size(name, width, height, 3)?;
-    let shown = rendering::show(&header, &stored, frame).map_err(|why| unreadable(name, &why))?;
+    check_size(width, height, 3)?;
+    let shown = rendering::show(&header, &stored, frame).map_err(|why| unreadable(&why))?;
     let size = [stored.columns as u32, stored.rows as u32];
     let (mut said, origin) = (header.said(frame), header.origin(frame, size));
     said.window = shown.window;
@@ -84,9 +78,9 @@ pub(super) fn read(
 ///
 /// # Errors
 /// As `image::decode`.
-pub fn stored_values(bytes: &[u8], name: &str, frame: usize) -> Result<Stored, Refusal> {
-    let object = open(bytes, name)?;
-    values(&Header::new(bytes, &object), name, frame)
+pub fn stored_values(bytes: &[u8], frame: usize) -> Result<Stored, Refusal> {
+    let object = open(bytes)?;
+    values(&Header::new(bytes, &object), frame)
 }
 
 /// What a file of DICOM with these first bytes is, where it is no picture.
@@ -100,11 +94,11 @@ pub(super) fn priority(bytes: &[u8]) -> Option<String> {
     Header::new(bytes, &object).priority()
 }
 
-fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
+fn open(bytes: &[u8]) -> Result<DefaultDicomObject, Refusal> {
     file_meta::open(bytes).map_err(|why| match why {
         Unopened::TooMuch(why) => Refusal::new(
             RefusalCode::TooLarge,
-            format!("{name}: {why}, which is the most that is read"),
+            format!("{why}, which is the most that is read"),
             SMALLER,
         ),
         Unopened::Read(error) => {
@@ -113,13 +107,13 @@ fn open(bytes: &[u8], name: &str) -> Result<DefaultDicomObject, Refusal> {
             while let Some(inner) = cause.source() {
                 cause = inner;
             }
-            unreadable(name, &format!("DICOM: {cause}"))
+            unreadable(&format!("DICOM: {cause}"))
         }
     })
 }
 
 /// Unlike the pictures of other files, the frames of an object are one study's.
-fn chosen(header: &Header<'_>, name: &str, choice: FrameChoice) -> Result<usize, Refusal> {
+fn chosen(header: &Header<'_>, choice: FrameChoice) -> Result<usize, Refusal> {
     let frames = header.frames();
     let choice = match choice {
         FrameChoice::Unsaid => FrameChoice::Middle,
@@ -127,57 +121,57 @@ fn chosen(header: &Header<'_>, name: &str, choice: FrameChoice) -> Result<usize,
     };
     choice
         .of(frames)
-        .ok_or_else(|| no_such_frame(name, choice, frames))
+        .ok_or_else(|| no_such_frame(choice, frames))
 }
 
-fn values(header: &Header<'_>, name: &str, frame: usize) -> Result<Stored, Refusal> {
+fn values(header: &Header<'_>, frame: usize) -> Result<Stored, Refusal> {
     if let Some(what) = header.no_picture() {
-        return Err(not_a_picture(name, what));
+        return Err(not_a_picture(what));
     }
     stored::read(header, frame).map_err(|error| match error {
-        NoValues::Unsupported(why) => unsupported(name, &why),
-        NoValues::TooMany(what) => too_many(name, what),
-        NoValues::Contradicted(why) => contradicted(
-            name,
-            &format!("{why}; {}", codecs::name_of(header.transfer_syntax)),
-        ),
-        NoValues::Broken(why) => unreadable(
-            name,
-            &format!("{why}; {}", codecs::name_of(header.transfer_syntax)),
-        ),
+        NoValues::Unsupported(why) => unsupported(&why),
+        NoValues::TooMany(what) => too_many(what),
+        NoValues::Contradicted(why) => contradicted(&format!(
+            "{why}; {}",
+            codecs::name_of(header.transfer_syntax)
+        )),
+        NoValues::Broken(why) => unreadable(&format!(
+            "{why}; {}",
+            codecs::name_of(header.transfer_syntax)
+        )),
     })
 }
 
 /// A header that says another thing than the pixel data is: another copy of it would as well.
-fn contradicted(name: &str, why: &str) -> Refusal {
+fn contradicted(why: &str) -> Refusal {
     Refusal::new(
         RefusalCode::Unreadable,
-        format!("{name}: header and pixel data contradict each other: {why}"),
+        format!("header and pixel data contradict each other: {why}"),
         "export the image anew from the unit that made it; another copy of this file will not help",
     )
 }
 
-fn too_many(name: &str, what: String) -> Refusal {
+fn too_many(what: String) -> Refusal {
     Refusal::new(
         RefusalCode::TooLarge,
-        format!("{name}: {what}"),
+        what,
         "export the image with fewer rows and columns",
     )
 }
 
 /// An object of a class that holds no picture.
-pub(super) fn not_a_picture(name: &str, what: &str) -> Refusal {
+pub(super) fn not_a_picture(what: &str) -> Refusal {
     Refusal::new(
         RefusalCode::UnsupportedFormat,
-        format!("{name}: the object is {what}, no picture"),
+        format!("the object is {what}, no picture"),
         "give an object of the same study that is an image",
     )
 }
 
-fn unsupported(name: &str, why: &str) -> Refusal {
+fn unsupported(why: &str) -> Refusal {
     Refusal::new(
         RefusalCode::UnsupportedFormat,
-        format!("{name}: {why}"),
+        why,
         "export the image uncompressed or as JPEG, JPEG-LS, JPEG 2000 or RLE, 8 to 16 bits",
     )
 }

@@ -3,8 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::NAME;
-use crate::finding::Refusal;
+use crate::case::Refusal;
 use crate::image::read::{MAX_SIDE, MIN_SIDE};
 use crate::image::{Image, ImageMetadata, Origin, Pixels};
 
@@ -23,17 +22,17 @@ pub(super) enum Head {
 }
 
 /// The child's answer; `None` where it did not finish its sentence, or says what cannot be.
-pub(super) fn understand(mut bytes: Vec<u8>, name: &str) -> Option<Result<Image, Refusal>> {
+pub(super) fn understand(mut bytes: Vec<u8>) -> Option<Result<Image, Refusal>> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     let head = serde_json::from_slice(&bytes[..end]).ok()?;
     match head {
         Head::Refusal(refusal) => {
-            let message = refusal
-                .message
-                .strip_prefix(NAME)
-                .map_or_else(|| refusal.message.clone(), |rest| format!("{name}{rest}"));
-            let message = message.chars().take(LONGEST_MESSAGE).collect();
-            Some(Err(Refusal { message, ..refusal }))
+            // The child was not told what the file is called.
+            Some(Err(Refusal {
+                message: refusal.message.chars().take(LONGEST_MESSAGE).collect(),
+                file: None,
+                ..refusal
+            }))
         }
         Head::Image {
             width,

@@ -3,8 +3,8 @@
 
 use std::io::{Result, Write};
 
-use super::{Head, NAME, Wanted};
-use crate::finding::Refusal;
+use super::{Head, Wanted};
+use crate::case::Refusal;
 use crate::image::read::decode_frame;
 use crate::image::{FrameChoice, Image, Pixels, dicom, open};
 use crate::sandbox;
@@ -14,7 +14,7 @@ use crate::sandbox;
 /// # Errors
 /// Where the parent has gone.
 pub fn decode_as_child(wanted: Wanted) -> Result<()> {
-    decode_as_child_by(wanted, |bytes, frame| decode_frame(bytes, NAME, frame))
+    decode_as_child_by(wanted, decode_frame)
 }
 
 /// The same with another decoder: a test gives one that is hostile.
@@ -43,7 +43,7 @@ pub fn decode_as_child_by(
             return out.flush();
         }
     };
-    let bytes = open::bytes_of(std::io::stdin().lock()).map_err(|why| why.refusal(NAME));
+    let bytes = open::bytes_of(std::io::stdin().lock()).map_err(|why| why.refusal());
     let (head, pixels) = match bytes.and_then(|bytes| decode(&bytes, frame)) {
         Ok(image) => told(image),
         Err(refusal) => (Head::Refusal(refusal), Vec::new()),

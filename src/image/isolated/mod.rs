@@ -26,7 +26,7 @@ use rustix::process::Signal;
 
 use super::read::{MAX_DECODED_BYTES, too_hard};
 use super::{FrameChoice, Image};
-use crate::finding::{Refusal, RefusalCode};
+use crate::case::{Refusal, RefusalCode};
 use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
 
 use answer::{Head, understand};
@@ -41,8 +41,6 @@ const PRIORITY_DEADLINE: Duration = Duration::from_secs(3);
 const TURN: Duration = Duration::from_millis(500);
 /// Most bytes of the line that comes before the pixels.
 const MOST_HEAD: usize = 1 << 20;
-/// What a child calls its image.
-const NAME: &str = "image";
 const PRIORITY: &str = "priority";
 const SANDBOX: &str = "sandbox";
 
@@ -105,7 +103,6 @@ pub(super) fn decode(
     program: &Path,
     file: File,
     frame: FrameChoice,
-    name: &str,
     waits: &mut dyn FnMut() -> bool,
 ) -> Decoded<Result<Image, Refusal>> {
     let Ended {
@@ -114,14 +111,14 @@ pub(super) fn decode(
         processor,
     } = ask(program, file.into(), Wanted::Picture(frame), waits);
     let said = match said {
-        Ok(bytes) => understand(bytes, name).unwrap_or_else(|| Err(ended(name, status))),
+        Ok(bytes) => understand(bytes).unwrap_or_else(|| Err(ended(status))),
         Err(Unheard::Stopped) => {
             return Decoded {
                 said: None,
                 processor,
             };
         }
-        Err(why) => Err(why.refusal(name)),
+        Err(why) => Err(why.refusal()),
     };
     Decoded {
         said: Some(said),
@@ -158,16 +155,13 @@ enum Unheard {
 }
 
 impl Unheard {
-    fn refusal(&self, name: &str) -> Refusal {
+    fn refusal(&self) -> Refusal {
         match self {
             Self::Late | Self::Stopped => {
                 let seconds = DEADLINE.as_secs();
-                too_hard(
-                    name,
-                    &format!("it was not decoded within {seconds} seconds"),
-                )
+                too_hard(&format!("it was not decoded within {seconds} seconds"))
             }
-            Self::Failed(why) => fault(name, why),
+            Self::Failed(why) => fault(why),
         }
     }
 }
@@ -288,7 +282,7 @@ fn hear(
 }
 
 /// Why a child ended without an answer.
-fn ended(name: &str, status: Option<ExitStatus>) -> Refusal {
+fn ended(status: Option<ExitStatus>) -> Refusal {
     let signal = status.and_then(|status| status.signal());
     let why = match signal {
         Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
@@ -308,13 +302,13 @@ fn ended(name: &str, status: Option<ExitStatus>) -> Refusal {
         }
         _ => "the decoder failed".to_owned(),
     };
-    too_hard(name, &why)
+    too_hard(&why)
 }
 
-fn fault(name: &str, why: &str) -> Refusal {
+fn fault(why: &str) -> Refusal {
     Refusal::new(
         RefusalCode::DeviceFault,
-        format!("{name}: {why}"),
+        why,
         "check memory and processes of this device, and try again",
     )
 }

@@ -14,10 +14,11 @@ use super::super::chain::{self, START};
 use super::*;
 
 fn answered(case: u64) -> Entry {
+    let record = json!({ "status": "finding", "class": "normal", "case": case.to_string() });
     Entry::Answered {
         case,
         image: None,
-        record: json!({ "status": "finding", "class": "normal", "case": case.to_string() }),
+        record: serde_json::from_value(record).unwrap(),
     }
 }
 

@@ -1,19 +1,19 @@
 //! What a display shows of what it is told.
 
 use super::*;
-use crate::finding::{Check, ClassProbability, Finding as Answer, MaskReport, RefusalCode, Rle};
+use crate::case::{Check, ClassProbability, MaskReport, Rle};
 use crate::focus::Mask;
 use crate::image::{Image, ImageMetadata, Pixels};
 use crate::patient::Age;
 
-fn found() -> Arc<Found> {
+/// A case that ended in a finding.
+fn found(case: u64) -> Event {
     let class = |class: &str, label: &str, probability| ClassProbability {
         class: class.to_owned(),
         label: label.to_owned(),
         probability,
     };
-    let finding = Answer {
-        case: "7".to_owned(),
+    let finding = case::Finding {
         exam: "head".to_owned(),
         answer: 0,
         patient: Patient {
@@ -51,13 +51,23 @@ fn found() -> Arc<Found> {
         origin: None,
     };
     let mask = Mask::new(2, 2, vec![true, false, false, false]);
-    Arc::new(Found {
-        finding,
+    let preview = Preview {
         title: String::new(),
         short_title: "Head scan".to_owned(),
         thumbnail: image,
         region: mask,
-    })
+    };
+    let answer = Arc::new(Answer::of(
+        Outcome::Finding(Box::new(finding)),
+        Some(preview),
+    ));
+    Event::Answered { case, answer }
+}
+
+/// A case that ended in a refusal.
+fn refused(case: u64, code: RefusalCode) -> Event {
+    let answer = Arc::new(Answer::refused(code, "gone"));
+    Event::Answered { case, answer }
 }
 
 fn view(language: Language) -> View {
@@ -95,7 +105,7 @@ fn a_case_is_followed_from_its_start_to_its_finding() {
     tell(
         &mut view,
         Event::Health(Health::Ready {
-            bundle: crate::finding::BundleId {
+            bundle: crate::case::BundleId {
                 name: "starter".to_owned(),
                 version: "0.1.0".to_owned(),
                 sha256: String::new(),
@@ -112,13 +122,7 @@ fn a_case_is_followed_from_its_start_to_its_finding() {
     tell(&mut view, Event::Stage { case: 7, stage });
     assert_eq!(view.name(), "working");
     assert!(text(&view).contains("Lecture de la zone"));
-    tell(
-        &mut view,
-        Event::Finding {
-            case: 7,
-            found: found(),
-        },
-    );
+    tell(&mut view, found(7));
     assert_eq!(view.name(), "finding");
     let shown = text(&view);
     for part in [
@@ -142,11 +146,7 @@ fn a_case_is_followed_from_its_start_to_its_finding() {
 #[test]
 fn a_refusal_says_the_way_out_and_never_the_path() {
     let mut view = view(Language::Spanish);
-    let refusal = |code| Event::Refusal {
-        case: 9,
-        refusal: Arc::new(Refusal::new(code, "/images/maria.png: gone", "look again")),
-    };
-    tell(&mut view, refusal(RefusalCode::Blank));
+    tell(&mut view, refused(9, RefusalCode::Blank));
     let shown = text(&view);
     assert!(shown.contains("La imagen está vacía"), "{shown}");
     assert!(!shown.contains("maria"), "{shown}");
@@ -155,13 +155,7 @@ fn a_refusal_says_the_way_out_and_never_the_path() {
 #[test]
 fn a_storage_fault_covers_everything_until_it_is_over() {
     let mut view = view(Language::English);
-    tell(
-        &mut view,
-        Event::Finding {
-            case: 7,
-            found: found(),
-        },
-    );
+    tell(&mut view, found(7));
     tell(&mut view, Event::Health(Health::StorageFault(true)));
     assert_eq!(view.name(), "fault");
     assert!(text(&view).contains("Storage cannot be written"));
@@ -193,8 +187,7 @@ fn age_and_sex_are_shown_where_that_is_allowed() {
         shows_patient: true,
         ..view(Language::English).manner
     });
-    let (case, found) = (7, found());
-    tell(&mut view, Event::Finding { case, found });
+    tell(&mut view, found(7));
     assert!(text(&view).contains("34 years, female\n"));
 }
 
@@ -206,8 +199,7 @@ fn an_answer_leaves_when_nobody_looks_and_comes_back_when_someone_does() {
         ..view(Language::English).manner
     });
     let begin = Instant::now();
-    let (case, found) = (7, found());
-    view.hear(Event::Finding { case, found }, begin);
+    view.hear(found(7), begin);
     view.rest(begin + idle - Duration::from_millis(1));
     assert_eq!(view.name(), "finding");
     view.rest(begin + idle);
@@ -227,8 +219,7 @@ fn an_answer_leaves_when_nobody_looks_and_comes_back_when_someone_does() {
     view.hear(Event::Started { case: 8 }, begin + 4 * idle);
     view.rest(begin + 9 * idle);
     assert_eq!(view.name(), "working", "a case that runs stays");
-    let refusal = Arc::new(Refusal::new(RefusalCode::Blank, "x", "y"));
-    view.hear(Event::Refusal { case: 8, refusal }, begin + 9 * idle);
+    view.hear(refused(8, RefusalCode::Blank), begin + 9 * idle);
     view.rest(begin + 9 * idle);
     assert_eq!(view.name(), "refusal");
     view.rest(begin + 10 * idle);
@@ -239,8 +230,7 @@ fn an_answer_leaves_when_nobody_looks_and_comes_back_when_someone_does() {
 fn at_the_end_nothing_of_a_case_is_left() {
     let mut view = view(Language::English);
     tell(&mut view, Event::Health(Health::StorageFault(true)));
-    let (case, found) = (7, found());
-    tell(&mut view, Event::Finding { case, found });
+    tell(&mut view, found(7));
     tell(&mut view, Event::Page(3));
     view.end(None);
     assert_eq!(view.name(), "off");

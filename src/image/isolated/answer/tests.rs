@@ -4,7 +4,7 @@ use super::*;
 fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
     let mut bytes = format!("{head}\n").into_bytes();
     bytes.resize(bytes.len() + pixels, 7);
-    understand(bytes, "a.png")
+    understand(bytes)
 }
 
 fn image(width: u64, height: u64, is_rgb: bool, region: &str) -> String {
@@ -83,9 +83,10 @@ fn what_does_not_fit_together_is_not_believed() {
 }
 
 #[test]
-fn a_refusal_names_the_file_that_the_child_was_not_told() {
-    let refusal = fault(NAME, "why");
+fn a_child_cannot_name_the_file_and_says_no_more_than_a_sentence() {
+    let long = "why ".repeat(LONGEST_MESSAGE);
+    let refusal = fault(&long).about("/etc/other.png");
     let head = serde_json::to_string(&Head::Refusal(refusal)).unwrap();
     let said = heard(&head, 0).unwrap().unwrap_err();
-    assert_eq!(said.message, "a.png: why");
+    assert_eq!(said.sentence(), long[..LONGEST_MESSAGE]);
 }

@@ -1,17 +1,12 @@
-//! What a case is asked, and of which image: the part of the journal that binds an answer to
-//! the bytes that were given.
+//! What a case is asked, and of which image: what binds an answer to the bytes that were given.
 //!
-//! Every source fills in an [`Order`]; the device's cases write it down before they tell the
-//! case's number, and an answer that is not about [`Order::image`] is never given. Nothing
-//! here reads a file.
+//! Every source fills in an [`Order`]; the device writes it to the journal before it tells the
+//! case's number, and an answer that is not about [`Order::image`] is never given. Whoever runs
+//! the case is told no more of it than the [`Question`]. Nothing here reads a file.
 
-use std::fmt;
-use std::str::FromStr;
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::{Giver, Priority};
-use crate::finding::Refusal;
+use super::{Giver, Priority, Refusal, RequestId};
 use crate::patient::Patient;
 use crate::sha256::Sha256;
 
@@ -70,10 +65,16 @@ impl Order {
             (Some(one), None) => before.hash_of_name() == one.sha256(),
             (None, _) => self.source == before.source,
         };
-        is_same_image
-            && self.exam == before.exam
-            && self.region == before.region
-            && self.patient == before.patient
+        is_same_image && self.question() == before.question()
+    }
+
+    /// What is asked of the image.
+    pub fn question(&self) -> Question {
+        Question {
+            exam: self.exam.clone(),
+            region: self.region,
+            patient: self.patient,
+        }
     }
 
     /// Whether both are of the same DICOM object as it was received.
@@ -104,7 +105,7 @@ pub enum Bound {
     /// much as the store takes and of the file's length.
     TooLarge(Sha256),
     /// There was nothing to store, and this is why.
-    Unreadable(Box<Refusal>),
+    Unreadable(#[serde(with = "in_one_sentence")] Box<Refusal>),
 }
 
 impl Bound {
@@ -115,6 +116,49 @@ impl Bound {
             Self::Unreadable(_) => None,
         }
     }
+}
+
+/// A refusal as journals have it: the file's name stands in the sentence.
+mod in_one_sentence {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::case::{Help, Refusal, RefusalCode};
+
+    #[derive(Serialize, Deserialize)]
+    struct Form {
+        code: RefusalCode,
+        message: String,
+        help: Help,
+    }
+
+    pub fn serialize<S: Serializer>(refusal: &Refusal, to: S) -> Result<S::Ok, S::Error> {
+        let form = Form {
+            code: refusal.code,
+            message: refusal.sentence(),
+            help: refusal.help.clone(),
+        };
+        form.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Box<Refusal>, D::Error> {
+        let Form {
+            code,
+            message,
+            help,
+        } = Form::deserialize(from)?;
+        Ok(Box::new(Refusal::new(code, message, help)))
+    }
+}
+
+/// All that changes the answer about an image: what whoever runs a case is told of its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The exam; `None` for what the image itself asks for.
+    pub exam: Option<String>,
+    /// Where to look: `[x, y, width, height]` in the image's own pixels.
+    pub region: Option<[u32; 4]>,
+    /// What whoever asks says of the patient.
+    pub patient: Patient,
 }
 
 /// A SOP Instance UID is a claim of its sender: what an image is, its bytes say.
@@ -135,110 +179,10 @@ pub struct FileId {
     pub changed_ns: i64,
 }
 
-/// By what a request is known: who asked, and by which number of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "RequestForm")]
-pub struct RequestId {
-    /// Who asked.
-    pub asker: Asker,
-    /// Its number.
-    pub number: u64,
-}
-
-/// Who asks for cases. A number of one asker says nothing of another's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Asker {
-    /// A host on a serial link, by the identity that it drew.
-    Host(Identity),
-    /// A host that told no identity, by the line that it is on.
-    Line(String),
-    /// A program on the control socket, by the identity that it drew.
-    Program(Identity),
-    /// A program that told no identity, by the user that runs it.
-    User(u32),
-    /// A watched folder; its numbers are made from the image and the exam.
-    Folder,
-    /// DICOM senders; their numbers are made from the object and the exam.
-    Dicom,
-    /// Someone, in an entry of before askers were told apart.
-    Unknown,
-}
-
-impl Asker {
-    /// A number for tables in memory. Should two askers ever share one, what they ask is
-    /// still compared, so that neither gets the other's answer.
-    pub fn key(&self) -> u64 {
-        let words = match self {
-            Self::Host(identity) => format!("host {identity}"),
-            Self::Line(line) => format!("line {line}"),
-            Self::Program(identity) => format!("program {identity}"),
-            Self::User(user) => format!("user {user}"),
-            Self::Folder => "folder".to_owned(),
-            Self::Dicom => "dicom".to_owned(),
-            Self::Unknown => "unknown".to_owned(),
-        };
-        Sha256::of(words.as_bytes()).short()
-    }
-}
-
-/// What a client drew by chance to be told from others: 16 hexadecimal digits in text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity(pub u64);
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl FromStr for Identity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let is_hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = u64::from_str_radix(text, 16).ok().filter(|_| is_hex);
-        let wrong = || format!("'{text}' is not an identity: give 16 hexadecimal digits");
-        number.map(Self).ok_or_else(wrong)
-    }
-}
-
-impl Serialize for Identity {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Identity {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// A request as entries have it: old ones are a number alone.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RequestForm {
-    Number(u64),
-    Known { asker: Asker, number: u64 },
-}
-
-impl From<RequestForm> for RequestId {
-    fn from(form: RequestForm) -> Self {
-        match form {
-            RequestForm::Number(number) => Self {
-                asker: Asker::Unknown,
-                number,
-            },
-            RequestForm::Known { asker, number } => Self { asker, number },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::{Asker, Identity};
 
     fn claim(content: &[u8]) -> Option<Claim> {
         Some(Claim {
@@ -330,14 +274,6 @@ mod tests {
             };
             let text = serde_json::to_string(&now).unwrap();
             assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), now, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_identity_is_sixteen_digits() {
-        assert_eq!("00000000000000ff".parse(), Ok(Identity(255)));
-        for wrong in ["", "ff", "+0000000000000ff", "00000000000000fg"] {
-            assert!(wrong.parse::<Identity>().is_err(), "{wrong}");
         }
     }
 }

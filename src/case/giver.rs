@@ -6,6 +6,7 @@
 //! patient and no image.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,5 +33,43 @@ impl fmt::Display for Giver {
             Self::Folder(path) => write!(f, "folder {path}"),
             Self::Dicom(peer) => write!(f, "DICOM peer {peer}"),
         }
+    }
+}
+
+/// How much a case hurries: a higher one is answered before a lower one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// In its turn.
+    #[default]
+    Routine,
+    /// Before what is routine.
+    Urgent,
+    /// At once.
+    Stat,
+}
+
+impl Priority {
+    /// All of them, lowest first.
+    pub const ALL: [Self; 3] = [Self::Routine, Self::Urgent, Self::Stat];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Routine => "routine",
+            Self::Urgent => "urgent",
+            Self::Stat => "stat",
+        }
+    }
+}
+
+impl FromStr for Priority {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|priority| priority.word().eq_ignore_ascii_case(word))
+            .ok_or_else(|| format!("'{word}' is not a priority: give routine, urgent or stat"))
     }
 }

@@ -1,0 +1,165 @@
+//! A state folder as the program of commit 39cdd1b left it, and what that program told of it:
+//! records were untyped then, and a refusal's sentence began with the image's path. Whatever was
+//! written must be read, and told as it was. The key in it was made for this and signs nothing else.
+//!
+//! `journal.ndjson`, `device-*`: the folder. `list.txt`, `export.csv`: what `medfocus journal` said.
+//! `console.txt`: what the console answered to `CASE:RES? N` and `CASE:RES? N,JSON`, case by case.
+
+use std::path::PathBuf;
+
+use medfocus::case::Order;
+use medfocus::journal::{Entry, Journal, Line, Recorded};
+use serde_json::{Map, Value, json};
+
+use super::journal::journal;
+use crate::common::bench::Bench;
+use crate::common::root;
+
+fn of_before(name: &str) -> PathBuf {
+    root()
+        .join("tests/device/written_before/39cdd1b")
+        .join(name)
+}
+
+fn text_of_before(name: &str) -> String {
+    std::fs::read_to_string(of_before(name)).unwrap()
+}
+
+/// A copy of the state folder: a device may only be started on its own.
+fn copied() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    for name in [
+        "journal.ndjson",
+        "device-id",
+        "device-key",
+        "device-key.pub",
+        "device-mark",
+    ] {
+        std::fs::copy(of_before(name), state.join(name)).unwrap();
+    }
+    folder
+}
+
+/// A line of the journal without its hash.
+fn said(line: &str) -> &str {
+    &line[..line.rfind(",\"chain\"").unwrap()]
+}
+
+#[test]
+fn every_line_is_understood_and_written_back_to_the_byte() {
+    let text = text_of_before("journal.ndjson");
+    let mut records = 0;
+    for line in text.lines() {
+        let typed: Line = serde_json::from_str(line).unwrap();
+        if let Entry::Answered { record, .. } = &typed.entry {
+            assert!(matches!(record, Recorded::Record(_)), "{line}");
+            records += 1;
+        }
+        let again = serde_json::to_string(&typed).unwrap();
+        assert_eq!(again.strip_suffix('}').unwrap(), said(line));
+    }
+    assert_eq!(records, 9, "one of ten cases was dropped");
+}
+
+#[test]
+fn the_journal_is_told_as_it_was() {
+    let folder = copied();
+    for (arguments, expected) in [
+        (&["list"][..], "list.txt"),
+        (&["export", "--format", "csv"], "export.csv"),
+    ] {
+        let (told, error, code) = journal(folder.path(), arguments);
+        assert_eq!(
+            (told.as_str(), code),
+            (&*text_of_before(expected), Some(0)),
+            "{error}"
+        );
+    }
+    let text = text_of_before("journal.ndjson");
+    let lines: Vec<Map<String, Value>> = text
+        .lines()
+        .map(|line| serde_json::from_str(&(said(line).to_owned() + "}")).unwrap())
+        .collect();
+    for case in 1..=10 {
+        let about = lines
+            .iter()
+            .filter(|line| line.get("case") == Some(&json!(case)));
+        let expected: Vec<String> = about
+            .map(|line| serde_json::to_string_pretty(line).unwrap() + "\n")
+            .collect();
+        let (told, _, _) = journal(folder.path(), &["show", &case.to_string()]);
+        assert_eq!(told, expected.concat());
+    }
+}
+
+/// What the bundle that is in use by now adds, once it is another one.
+fn without_bundle_in_use(told: &str) -> String {
+    if let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(told) {
+        record.remove("bundle_in_use");
+        return serde_json::to_string(&record).unwrap();
+    }
+    let words = told.split(' ');
+    let words: Vec<&str> = words.filter(|w| !w.starts_with("bundle_in_use=")).collect();
+    words.join(" ")
+}
+
+#[test]
+fn a_device_goes_on_with_it_and_tells_every_answer_as_it_was() {
+    let mut bench = Bench::on(copied(), &[], |_| ());
+    let told = text_of_before("console.txt");
+    let mut expected = told.lines();
+    for case in 1..=10 {
+        for form in ["", ",JSON"] {
+            let question = format!("CASE:RES? {case}{form}");
+            let answer = without_bundle_in_use(&bench.cable.ask(&question));
+            assert_eq!(Some(&*answer), expected.next(), "{question}");
+        }
+    }
+    let log = bench.device.log();
+    assert!(!log.contains("damaged"), "{log}");
+}
+
+#[test]
+fn what_a_later_version_wrote_is_told_on_or_refused_by_name() {
+    let folder = copied();
+    let text = text_of_before("journal.ndjson");
+    let first = text
+        .lines()
+        .find(|line| line.contains("\"answered\""))
+        .unwrap();
+    let first: Value = serde_json::from_str(first).unwrap();
+    // A key that may limit the answer, and an answer of another kind.
+    let mut more = first["record"].clone();
+    more["case"] = json!("11");
+    more["withdrawn"] = json!({ "because": "the detector was out of order" });
+    let other = json!({ "status": "deferred", "case": "12", "source": "a.png", "until": "noon" });
+    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    for (case, record) in [(11, &more), (12, &other)] {
+        let (image, record) = (None, serde_json::from_value(record.clone()).unwrap());
+        let order = Order::default();
+        held.append(Entry::Accepted { case, order }).unwrap();
+        let answered = Entry::Answered {
+            case,
+            image,
+            record,
+        };
+        held.append(answered).unwrap();
+    }
+    drop(held);
+    let mut bench = Bench::on(folder, &[], |_| ());
+    let told = bench.cable.ask("CASE:RES? 11,JSON");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["withdrawn"], more["withdrawn"]);
+    assert_eq!(told["probabilities"], more["probabilities"]);
+    for form in ["", ",JSON"] {
+        let answer = bench.cable.ask(&format!("CASE:RES? 12{form}"));
+        assert!(
+            answer.starts_with("ERR 16,\"Answer of another version"),
+            "{answer}"
+        );
+    }
+    let (shown, _, _) = journal(bench.folder.path(), &["show", "12"]);
+    assert!(shown.contains("\"until\": \"noon\""), "{shown}");
+}
