@@ -54,6 +54,7 @@ class Architecture(unittest.TestCase):
             ("src/journal/a.rs", "fn f() { crate::triage::x() }", ":1: journal uses triage"),
             ("src/report/mod.rs", "use crate::{hex, device::D};", "report uses device"),
             ("src/triage.rs", "use super::image as i;", "triage uses image"),
+            ("src/hex.rs", "use crate::image;", "hex uses image: what everything uses"),
             ("firmware-host/src/wire.rs", "use medfocus::hex;", "firmware-host uses hex"),
             ("src/device/b.rs", "use super::Shared;", "src/device/b takes from its parent"),
             ("src/device/b.rs", "use crate::device::a;", "a circle: a -> b -> a"),

@@ -2,7 +2,7 @@
 //!
 //! One binary, as linking the program takes longer than most of its tests:
 //! `cargo test --release --test device folder` runs those of `folder.rs`. Nothing here may
-//! set what belongs to the process: that is for `tests/process`.
+//! set what belongs to the process, as `tests/isolated.rs` does.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -2,13 +2,14 @@
 //!
 //! One binary, as linking the program takes longer than most of its tests:
 //! `cargo test --release --test program classify` runs those of `classify.rs`. Nothing here
-//! may set what belongs to the process: that is for `tests/process`.
+//! may set what belongs to the process, as `tests/isolated.rs` does.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod as_root;
 mod bad_images;
+mod budget;
 mod bundle;
 mod bundle_mutations;
 mod calibrate;

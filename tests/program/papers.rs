@@ -1,6 +1,6 @@
-//! The papers name tests and scripts: each is there.
+//! The papers name tests, scripts and each other: each is there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::common::root;
 
@@ -119,4 +119,116 @@ fn the_security_policy_says_how_and_what() {
     for script in quoted(&text).filter(|word| word.starts_with("scripts/")) {
         assert!(root().join(script).is_file(), "{script}");
     }
+}
+
+/// What people read here, each page with its folder.
+fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+    ]
+    .iter()
+    .chain(&[
+        "scripts/README.md",
+        "firmware-host/README.md",
+        "src/engine/README.md",
+    ])
+    .chain(&["models/starter/model-card.md"])
+    .map(|page| root().join(page))
+    .collect();
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    pages.extend(docs.filter(|page| page.extension().is_some_and(|ending| ending == "md")));
+    pages
+}
+
+/// Where the links of a page lead to, but for those that leave the repository.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1);
+    let targets = targets.filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+}
+
+/// The name by which a heading is linked to, as forges make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        letter if letter.is_alphanumeric() => Some(letter.to_ascii_lowercase()),
+        _ => None,
+    });
+    kept.collect()
+}
+
+/// The headings of a page, but for what looks like one in a listing.
+fn headings(text: &str) -> Vec<String> {
+    let mut is_listing = false;
+    let lines = text.lines().filter(|line| {
+        is_listing ^= line.trim_start().starts_with("```");
+        !is_listing && line.starts_with('#')
+    });
+    lines
+        .map(|line| anchor(line.trim_start_matches('#').trim()))
+        .collect()
+}
+
+#[test]
+fn every_link_within_the_repository_leads_somewhere() {
+    let mut count = 0;
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            count += 1;
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            let is_there = match place {
+                "" => target.exists(),
+                // In code a place is a line, which nobody can hold.
+                place => {
+                    let text = std::fs::read_to_string(&target).unwrap_or_default();
+                    headings(&text).iter().any(|heading| heading == place)
+                }
+            };
+            if !is_there {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(count > 100, "only {count} links");
+}
+
+/// A recipe that names a file which is not there sends a newcomer astray.
+#[test]
+fn every_file_that_the_recipes_name_is_there() {
+    let mut missing = Vec::new();
+    for page in ["CONTRIBUTING.md", "docs/architecture.md", "docs/README.md"] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        for word in quoted(&text) {
+            let begins = [
+                "src/",
+                "tests/",
+                "scripts/",
+                "docs/",
+                "models/",
+                "examples/",
+            ]
+            .iter()
+            .any(|folder| word.starts_with(folder));
+            let is_pattern = word.contains(['*', ' ']) || word.contains("NAME");
+            if (begins || word.starts_with("firmware-host/")) && !is_pattern {
+                let path = word.split_once('#').map_or(word, |(path, _)| path);
+                if !root().join(path).exists() {
+                    missing.push(format!("{page}: {word}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }

@@ -1,9 +1,12 @@
-//! Images that a child process decodes, as the program reads every file.
+//! Images that a child process decodes, as the program reads every file. A binary of its own: who
+//! decodes is said once for the whole process.
+
+mod common;
 
 use std::path::Path;
 
-use crate::common::dicom::rows;
-use crate::common::{root, spoilt};
+use common::dicom::rows;
+use common::{root, spoilt};
 use medfocus::image::{FrameChoice, decode_frame, isolate, read};
 
 /// As the program reads every file: in a child.
