@@ -1,5 +1,7 @@
-//! `medfocus engine audit|compare|digest`: what each matrix product really runs in, what that
-//! costs in accuracy, and whether this processor comes to what others do.
+//! `medfocus engine audit|compare|digest|run`: what each matrix product really runs in, what that
+//! costs in accuracy, whether this processor comes to what others do, and any graph by itself.
+
+mod run;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -25,6 +27,8 @@ enum Action {
     Compare(Compare),
     /// Print a digest of each int8 product, on made-up rows: the same on every processor
     Digest(Digest),
+    /// Run one ONNX graph on inputs from a file, and print its outputs
+    Run(run::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +84,7 @@ pub fn run(arguments: &EngineArguments) -> Result<(), Failure> {
         Action::Audit(arguments) => audit(arguments),
         Action::Compare(arguments) => compare(arguments),
         Action::Digest(arguments) => digest(arguments),
+        Action::Run(arguments) => run::run(arguments),
     }
 }
 

@@ -77,7 +77,11 @@ fn every_form_runs_in_int8_and_as_onnxruntime_runs_it() {
             }
         }
         let products = graph.audit(vec![vec![2, 3, 16, 16]]).unwrap();
-        let weighted = products.iter().filter(|p| p.operator != "attention");
+        // Products of two activations have no weights. In forms that bound the scores by codes
+        // they stand apart from the softmax between them.
+        let of_activations = ["attention", "matmul"];
+        let weighted = products.iter();
+        let weighted = weighted.filter(|p| !of_activations.contains(&p.operator));
         let in_float: Vec<&str> = weighted
             .filter(|p| p.arithmetic != "int8")
             .map(|p| p.node.as_str())

@@ -21,6 +21,7 @@ mod dicom_outputs;
 mod dicom_pixels;
 mod digests;
 mod drift;
+mod engine_run;
 mod enroll;
 mod files;
 mod focus_styles;

@@ -293,6 +293,12 @@ impl Graph {
             .collect()
     }
 
+    /// The outputs' names, in the order of [`Graph::run`].
+    #[must_use]
+    pub fn outputs(&self) -> &[String] {
+        &self.source.outputs
+    }
+
     /// Memory for one run, unless it would need more than the budget allows.
     fn arena(&self, plan: &Plan) -> Result<Arena<'_>, EngineError> {
         let arena = self.engine.arena(plan.arena_floats(), plan.bytes());

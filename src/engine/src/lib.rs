@@ -43,3 +43,7 @@ pub use memory::available_memory;
 pub use prepared::{Origin, PreparedFile, PreparedKey};
 pub use reference::{Compared, ReferenceError, compare_with_reference};
 pub use tensor::{Expected, Side, Tensor};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -36,7 +36,7 @@ use super::onnx::{Constant, Source, Values};
 use super::plan::Weights;
 
 /// Raised whenever the bytes or the rewriting change.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const MAGIC: &[u8; 8] = b"medfocus";
 const LENGTHS: Range<usize> = 16..48;
 const ORIGIN: Range<usize> = 48..80;
@@ -286,7 +286,8 @@ pub(super) fn read(
         };
         constants.insert(entry.name, constant);
     }
-    let source = Source::read_beside(&(*held).as_ref()[nodes], constants);
+    let model = Source::decode(&(*held).as_ref()[nodes]);
+    let source = model.and_then(|model| Source::from_model(model, constants));
     let source = source.map_err(|error| error.to_string())?;
     let mut weights = Weights::new();
     for entry in index.weights {

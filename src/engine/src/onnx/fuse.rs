@@ -121,7 +121,7 @@ fn activations(graph: &Graph<'_>) -> Merge {
         let output = &node.output[0];
         let found = match node.op_type.as_str() {
             "Mul" => gelu(graph, node).or_else(|| quick_gelu(graph, node)),
-            "Gelu" if node.text("approximate") != "tanh" => {
+            "Gelu" if matches!(node.text("approximate"), "" | "none") => {
                 Some(("Gelu", node.input[0].as_str(), vec![]))
             }
             "QuickGelu" if (node.float("alpha", QUICK) - QUICK).abs() < 1e-6 => {

@@ -1,11 +1,14 @@
-//! ONNX in, our own operators out: decoding ([`proto`], [`source`]), every int8 form to the one
+//! ONNX in, our own operators out: decoding ([`proto`], [`source`]), a look at whether all that
+//! the file says is understood ([`check`]), old forms to new ones ([`older`]), every int8 form to the one
 //! that we run ([`int8`]), products to ours ([`weights`]), chains to one node ([`fuse`]).
 //!
 //! All of it knows no input shape: it is done once a graph, or never where a prepared
 //! file holds the result. Nothing here computes on activations.
 
+mod check;
 mod fuse;
 mod int8;
+mod older;
 mod proto;
 mod source;
 mod weights;
@@ -22,6 +25,8 @@ use super::Arithmetic;
 
 /// The domain of our own operators.
 pub(super) const DOMAIN: &str = "medfocus";
+/// The domain of onnxruntime's own operators, which its quantisers and optimisers write.
+const MICROSOFT: &str = "com.microsoft";
 
 /// Why a graph cannot be run, and which node or value of it is to blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +72,12 @@ pub(super) fn read(
     bytes: &[u8],
     arithmetic: Arithmetic,
 ) -> Result<(Source, BTreeMap<String, Matrix>), Refused> {
-    let mut source = Source::read(bytes)?;
+    let model = Source::decode(bytes)?;
+    let graph = model.graph.as_ref();
+    let graph = graph.ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
+    let opset = check::check(&model, graph)?;
+    let mut source = Source::from_model(model, BTreeMap::new())?;
+    older::renew(&mut source, opset)?;
     let quantised = int8::rewrite(&mut source)?;
     let weights = weights::take_weights(&mut source, quantised, arithmetic)?;
     fuse::fuse(&mut source);

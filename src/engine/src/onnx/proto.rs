@@ -9,6 +9,17 @@ use prost::{Enumeration, Message, Oneof};
 pub struct ModelProto {
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSetIdProto>,
+}
+
+/// Which version of a domain's operators a file means.
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSetIdProto {
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    #[prost(int64, tag = "2")]
+    pub version: i64,
 }
 
 /// What is done, with what, in which order.
@@ -22,7 +33,13 @@ pub struct GraphProto {
     pub input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "15")]
+    pub sparse_initializer: Vec<SparseTensorProto>,
 }
+
+/// Constants of mostly zeros; refused, so nothing of one is read.
+#[derive(Clone, PartialEq, Message)]
+pub struct SparseTensorProto {}
 
 /// One operator.
 #[derive(Clone, PartialEq, Message)]
@@ -70,6 +87,8 @@ pub enum AttributeType {
     Undefined = 0,
     /// `f`
     Float = 1,
+    /// `i`
+    Int = 2,
     /// `s`
     String = 3,
     /// `ints`
@@ -113,10 +132,16 @@ pub enum DataType {
     Int32 = 6,
     /// 64 bits, signed.
     Int64 = 7,
+    /// Text.
+    String = 8,
     /// A byte each.
     Bool = 9,
+    /// 16 bits.
+    Float16 = 10,
     /// 64 bits.
     Double = 11,
+    /// 16 bits, with the exponent of 32.
+    Bfloat16 = 16,
 }
 
 /// Where values outside the file lie; refused.

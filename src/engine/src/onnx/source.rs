@@ -89,35 +89,26 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Decodes an ONNX file.
+    /// The messages of an ONNX file.
     ///
     /// # Errors
-    /// [`Refused`]: no ONNX file, data outside the file, a type or an order that is
-    /// not ONNX's.
-    pub fn read(bytes: &[u8]) -> Result<Self, Refused> {
-        Self::read_beside(bytes, BTreeMap::new())
+    /// [`Refused`]: no ONNX file.
+    pub fn decode(bytes: &[u8]) -> Result<ModelProto, Refused> {
+        let model = ModelProto::decode(bytes);
+        model.map_err(|error| Refused::file(format!("no ONNX file: {error}")))
     }
 
-    /// Decodes an ONNX file some of whose constants lie elsewhere.
+    /// The graph of an ONNX file, some of whose constants may lie elsewhere.
     ///
     /// # Errors
-    /// As [`Source::read`].
-    pub fn read_beside(
-        bytes: &[u8],
-        constants: BTreeMap<String, Constant>,
-    ) -> Result<Self, Refused> {
-        let proto = ModelProto::decode(bytes);
-        let proto = proto.map_err(|error| Refused::file(format!("no ONNX file: {error}")))?;
-        let graph = proto
-            .graph
-            .ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
-        Self::from_graph(graph, constants)
-    }
-
-    fn from_graph(
-        graph: GraphProto,
+    /// [`Refused`]: no graph, data outside the file, a type or an order that is not ONNX's.
+    pub fn from_model(
+        model: ModelProto,
         mut constants: BTreeMap<String, Constant>,
     ) -> Result<Self, Refused> {
+        let graph = model
+            .graph
+            .ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
         for tensor in graph.initializer {
             let name = tensor.name.clone();
             let constant = constant(tensor).map_err(|why| Refused::value(&name, why))?;
@@ -178,7 +169,7 @@ impl Source {
         self
     }
 
-    /// The graph as an ONNX model again, for [`Source::read`] to read back.
+    /// The graph as an ONNX model again, for [`Source::from_model`] to read back.
     pub fn to_model(&self) -> ModelProto {
         let inputs = self.inputs.iter().map(|input| ValueInfoProto {
             name: input.name.clone(),
@@ -194,7 +185,9 @@ impl Source {
                 output: outputs.collect(),
                 node: self.nodes.clone(),
                 initializer: self.constants.iter().map(tensor).collect(),
+                ..GraphProto::default()
             }),
+            ..ModelProto::default()
         }
     }
 

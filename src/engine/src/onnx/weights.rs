@@ -318,7 +318,7 @@ fn gemm(
     };
     let fits = constants
         .get(bias)
-        .is_some_and(|b| b.shape.iter().product::<usize>() == matrix.channels);
+        .is_some_and(|b| b.shape == [matrix.channels] || b.shape == [1, matrix.channels]);
     if bias.is_empty() || fits {
         return Ok((ours("Linear", bias), matrix, None));
     }

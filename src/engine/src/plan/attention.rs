@@ -34,6 +34,12 @@ pub(super) struct Scores {
 }
 
 impl Scores {
+    /// How many axes they have.
+    fn rank(&self) -> usize {
+        let sides = [&self.queries, &self.keys].map(|side| side.shape().len());
+        sides[0].max(sides[1]).max(1)
+    }
+
     /// The same scores times a number.
     pub fn scaled(mut self, factor: f32) -> Self {
         self.factor *= factor;
@@ -149,7 +155,7 @@ impl<'a> Lowering<'a> {
     pub fn softmax(&mut self, node: &'a NodeProto) -> Lower<()> {
         let output = &node.output[0];
         if let Ok(Value::Scores(mut scores)) = self.value(&node.input[0])
-            && node.int("axis", -1) == -1
+            && super::known::axis(node.int("axis", -1), scores.rank()) == Some(scores.rank() - 1)
             && self.read_once(output)
             && !scores.is_softmax
         {

@@ -14,6 +14,7 @@ impl<'a> Lowering<'a> {
         let [batch, channels, height, width] = x.shape()[..] else {
             return Err(format!("convolves {:?}; images are needed", x.shape()));
         };
+        self.bias_fits(node, 4, 2)?;
         let (_, weight) = self.weight(node)?;
         let (inputs, outputs) = (weight.inputs(), weight.outputs());
         let kernel = pair(node, "kernel", 1)?;
@@ -77,6 +78,7 @@ impl<'a> Lowering<'a> {
         let [batch, channels, height, width] = x.shape()[..] else {
             return Err(format!("convolves {:?}; images are needed", x.shape()));
         };
+        self.bias_fits(node, 4, 2)?;
         let (_, weight) = self.weight(node)?;
         let [down, right] = pair(node, "kernel", 1)?;
         let outputs = weight.outputs();

@@ -21,6 +21,8 @@ pub(crate) enum Binary {
     Equal,
     Greater,
     Less,
+    GreaterOrEqual,
+    LessOrEqual,
 }
 
 /// An operator of one operand.
@@ -42,10 +44,12 @@ pub(crate) enum Unary {
     Sigmoid,
     Relu,
     Erf,
-    /// `x * (1 + erf(x / sqrt 2)) / 2`
-    Gelu,
-    /// `x * sigmoid(1.702 x)`
-    QuickGelu,
+    /// GELU by its approximation with `tanh`.
+    TanhGelu,
+    Floor,
+    Ceil,
+    /// To the nearest, halves to even.
+    Round,
     /// 1 where the value is 0, else 0.
     Not,
     /// Towards zero, as a cast to a whole number does.
@@ -67,6 +71,8 @@ impl Binary {
             "Equal" => Self::Equal,
             "Greater" => Self::Greater,
             "Less" => Self::Less,
+            "GreaterOrEqual" => Self::GreaterOrEqual,
+            "LessOrEqual" => Self::LessOrEqual,
             _ => return None,
         })
     }
@@ -79,11 +85,15 @@ impl Binary {
             Self::Mul => a * b,
             Self::Div => a / b,
             Self::Pow => a.powf(b),
+            // What is no number is not hidden.
+            Self::Min | Self::Max if a.is_nan() || b.is_nan() => f32::NAN,
             Self::Min => a.min(b),
             Self::Max => a.max(b),
             Self::Equal => truth(a == b),
             Self::Greater => truth(a > b),
             Self::Less => truth(a < b),
+            Self::GreaterOrEqual => truth(a >= b),
+            Self::LessOrEqual => truth(a <= b),
         }
     }
 }
@@ -104,9 +114,10 @@ impl Unary {
             "Sigmoid" => Self::Sigmoid,
             "Relu" => Self::Relu,
             "Erf" => Self::Erf,
-            "Gelu" => Self::Gelu,
-            "QuickGelu" => Self::QuickGelu,
             "Not" => Self::Not,
+            "Floor" => Self::Floor,
+            "Ceil" => Self::Ceil,
+            "Round" => Self::Round,
             _ => return None,
         })
     }
@@ -130,10 +141,16 @@ impl Unary {
             Self::Relu if x.is_nan() => x,
             Self::Relu => x.max(0.0),
             Self::Erf => libm::erff(x),
-            Self::Gelu => 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
-            Self::QuickGelu => x * sigmoid(1.702 * x),
+            Self::TanhGelu => {
+                let root = (2.0 / std::f32::consts::PI).sqrt();
+                0.5 * x * (1.0 + (root * (x + 0.044_715 * x * x * x)).tanh())
+            }
+            Self::Floor => x.floor(),
+            Self::Ceil => x.ceil(),
+            Self::Round => x.round_ties_even(),
             Self::Not => f32::from(u8::from(x == 0.0)),
             Self::Truncate => x.trunc(),
+            Self::Clip(..) if x.is_nan() => x,
             Self::Clip(low, high) => x.max(low).min(high),
         }
     }

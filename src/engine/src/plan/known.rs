@@ -1,7 +1,16 @@
 //! Whole numbers known while planning: shapes, axes, indices, and what exporters compute
 //! from them. With the input shapes fixed, all of it folds away here.
+//!
+//! What is not worked out here exactly as ONNX says is left alone: lowering then refuses it, since
+//! nothing else may compute with whole numbers.
 
+use super::moves::broadcast_shape;
 use crate::onnx::{Attributes, NodeProto};
+
+/// ONNX's numbers of the types of whole numbers.
+const INT32: i64 = 6;
+const INT64: i64 = 7;
+const BOOL: i64 = 9;
 
 /// A tensor of whole numbers that the plan knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,50 +28,69 @@ impl Known {
         }
     }
 
-    /// What this node makes of known inputs; `None` where it is no operator on shapes.
+    /// What this node makes of known inputs; `None` where it is no operator on shapes, or not
+    /// one that is worked out here.
     pub fn of(node: &NodeProto, inputs: &[Option<&Self>]) -> Option<Self> {
         let input = |i: usize| inputs.get(i).copied().flatten();
         let first = input(0);
         match node.op_type.as_str() {
-            "Cast" | "Identity" => first.cloned(),
-            "Gather" if node.int("axis", 0) == 0 => first?.gathered(input(1)?),
-            "Concat" => concatenated(inputs),
-            "Unsqueeze" | "Squeeze" | "Reshape" | "Flatten" => first?.reshaped(node, input(1)),
-            "Slice" => first?.sliced(input(1)?, input(2)?, input(4)),
+            "Identity" => first.cloned(),
+            "Cast" => first?.cast(node.int("to", 0)),
+            "Gather" => first?.gathered(node.int("axis", 0), input(1)?),
+            "Concat" => concatenated(node.int("axis", 0), inputs),
+            "Unsqueeze" | "Squeeze" | "Reshape" => first?.reshaped(node, inputs),
+            "Slice" => first?.sliced(inputs),
             "Add" => first?.zip(input(1)?, i64::checked_add),
             "Sub" => first?.zip(input(1)?, i64::checked_sub),
             "Mul" => first?.zip(input(1)?, i64::checked_mul),
+            // Towards zero, as ONNX's runtimes divide whole numbers.
             "Div" => first?.zip(input(1)?, i64::checked_div),
             "Equal" => first?.zip(input(1)?, |a, b| Some(i64::from(a == b))),
             "Where" => chosen(first?, input(1)?, input(2)?),
             "ConstantOfShape" => first?.filled(node),
             "Expand" => first?.expanded(input(1)?),
-            "ReduceProd" => Some(Self::vector(vec![product(&first?.values)?])),
+            "ReduceProd" => first?.reduced(node, inputs),
             "Range" => range(first?, input(1)?, input(2)?),
             _ => None,
         }
     }
 
-    fn gathered(&self, indices: &Self) -> Option<Self> {
-        let at = |index: &i64| {
-            let length = self.values.len() as i64;
-            let index = if *index < 0 { index + length } else { *index };
-            self.values.get(usize::try_from(index).ok()?).copied()
+    /// As another type of whole numbers; as floats it is no [`Known`] any more.
+    fn cast(&self, to: i64) -> Option<Self> {
+        let value = |v: &i64| match to {
+            INT64 => Some(*v),
+            INT32 => i32::try_from(*v).ok().map(i64::from),
+            BOOL => Some(i64::from(*v != 0)),
+            _ => None,
         };
-        (self.shape.len() == 1).then_some(())?;
+        Some(Self {
+            shape: self.shape.clone(),
+            values: self.values.iter().map(value).collect::<Option<_>>()?,
+        })
+    }
+
+    fn gathered(&self, along: i64, indices: &Self) -> Option<Self> {
+        let [length] = self.shape[..] else {
+            return None;
+        };
+        axis(along, 1)?;
+        let at = |index: &i64| Some(self.values[axis(*index, length)?]);
         Some(Self {
             shape: indices.shape.clone(),
             values: indices.values.iter().map(at).collect::<Option<_>>()?,
         })
     }
 
-    fn reshaped(&self, node: &NodeProto, second: Option<&Self>) -> Option<Self> {
-        let given = || second.map_or_else(|| node.ints("axes").to_vec(), |s| s.values.clone());
+    fn reshaped(&self, node: &NodeProto, inputs: &[Option<&Self>]) -> Option<Self> {
+        let given = match inputs.get(1) {
+            Some(given) => given.as_ref()?.values.clone(),
+            None => node.ints("axes").to_vec(),
+        };
         let shape = match node.op_type.as_str() {
-            "Reshape" => resolve_shape(&self.shape, &second?.values)?,
-            "Unsqueeze" => unsqueezed(&self.shape, &given())?,
-            "Squeeze" => squeezed(&self.shape, &given())?,
-            _ => vec![1, self.values.len()],
+            "Reshape" if node.int("allowzero", 0) != 0 && given.contains(&0) => return None,
+            "Reshape" => resolve_shape(&self.shape, &given)?,
+            "Unsqueeze" => unsqueezed(&self.shape, &given)?,
+            _ => squeezed(&self.shape, &given)?,
         };
         Some(Self {
             shape,
@@ -70,61 +98,103 @@ impl Known {
         })
     }
 
-    fn sliced(&self, starts: &Self, ends: &Self, steps: Option<&Self>) -> Option<Self> {
-        let plain = steps.is_none_or(|steps| steps.values == [1]);
-        let ([start], [end], 1, true) = (
-            &starts.values[..],
-            &ends.values[..],
-            self.shape.len(),
-            plain,
-        ) else {
+    fn sliced(&self, inputs: &[Option<&Self>]) -> Option<Self> {
+        let one = |i: usize| match inputs.get(i).copied().flatten()?.values[..] {
+            [value] => Some(value),
+            _ => None,
+        };
+        let [length] = self.shape[..] else {
             return None;
         };
-        let range = clamped(*start, *end, self.values.len());
+        if inputs.len() > 3 {
+            axis(one(3)?, 1)?;
+        }
+        if inputs.len() > 4 && one(4)? != 1 {
+            return None;
+        }
+        let range = clamped(one(1)?, one(2)?, length);
         Some(Self::vector(self.values[range].to_vec()))
     }
 
+    /// Value by value, each side stretched to the other's shape.
     fn zip(&self, other: &Self, of: impl Fn(i64, i64) -> Option<i64>) -> Option<Self> {
-        let count = self.values.len().max(other.values.len());
-        let fits = |known: &Self| known.values.len() == count || known.values.len() == 1;
-        if !fits(self) || !fits(other) {
-            return None;
-        }
-        let at = |known: &Self, i: usize| known.values[i % known.values.len()];
-        let values = (0..count).map(|i| of(at(self, i), at(other, i)));
-        let shape = if self.shape.len() >= other.shape.len() && self.values.len() == count {
-            &self.shape
-        } else {
-            &other.shape
-        };
+        let shape = broadcast_shape(&self.shape, &other.shape).ok()?;
+        let (a, b) = (self.stretched(&shape)?, other.stretched(&shape)?);
+        let values = a.into_iter().zip(b).map(|(a, b)| of(a, b));
         Some(Self {
-            shape: shape.clone(),
             values: values.collect::<Option<_>>()?,
+            shape,
         })
     }
 
-    fn filled(&self, node: &NodeProto) -> Option<Self> {
-        let value = match node.attribute("value").and_then(|a| a.t.as_ref()) {
-            Some(tensor) => i64::from_le_bytes(tensor.raw_data.as_slice().try_into().ok()?),
-            None => 0,
+    /// The values of this, stretched to a shape that it broadcasts to.
+    fn stretched(&self, shape: &[usize]) -> Option<Vec<i64>> {
+        let count: usize = shape.iter().try_fold(1_usize, |n, s| n.checked_mul(*s))?;
+        // A shape has far fewer axes, and an index far fewer values, than this.
+        if count > 1 << 24 {
+            return None;
+        }
+        let missing = shape.len().checked_sub(self.shape.len())?;
+        let at = |mut index: usize| {
+            let (mut offset, mut stride) = (0, 1);
+            for axis in (0..shape.len()).rev() {
+                let (along, side) = (index % shape[axis], shape[axis]);
+                index /= side;
+                if let Some(axis) = axis.checked_sub(missing) {
+                    if self.shape[axis] == side {
+                        offset += along * stride;
+                    }
+                    stride *= self.shape[axis];
+                }
+            }
+            self.values.get(offset).copied()
         };
-        let shape = self.sides()?;
-        let count = shape.iter().product();
-        Some(Self {
-            shape,
-            values: vec![value; count],
-        })
+        (0..count).map(at).collect()
+    }
+
+    /// A shape filled with one whole number; floats are not worked out here.
+    fn filled(&self, node: &NodeProto) -> Option<Self> {
+        let tensor = node.attribute("value")?.t.as_ref()?;
+        let raw = tensor.raw_data.as_slice();
+        let value = match i64::from(tensor.data_type) {
+            INT64 if raw.is_empty() => *tensor.int64_data.first()?,
+            INT64 => i64::from_le_bytes(raw.try_into().ok()?),
+            INT32 | BOOL if raw.is_empty() => i64::from(*tensor.int32_data.first()?),
+            INT32 => i64::from(i32::from_le_bytes(raw.try_into().ok()?)),
+            BOOL => i64::from(*raw.first()?),
+            _ => return None,
+        };
+        Self {
+            shape: Vec::new(),
+            values: vec![value],
+        }
+        .expanded(self)
     }
 
     fn expanded(&self, shape: &Self) -> Option<Self> {
-        let [value] = self.values[..] else {
-            return None;
-        };
-        let shape = shape.sides()?;
-        let count = shape.iter().product();
+        let shape = broadcast_shape(&self.shape, &shape.sides()?).ok()?;
         Some(Self {
+            values: self.stretched(&shape)?,
             shape,
-            values: vec![value; count],
+        })
+    }
+
+    /// The product over all axes.
+    fn reduced(&self, node: &NodeProto, inputs: &[Option<&Self>]) -> Option<Self> {
+        let rank = self.shape.len();
+        let given = match inputs.get(1) {
+            Some(given) => given.as_ref()?.values.clone(),
+            None => node.ints("axes").to_vec(),
+        };
+        let axes: Option<Vec<usize>> = given.iter().map(|a| axis(*a, rank)).collect();
+        let axes = axes?;
+        if !axes.is_empty() && (0..rank).any(|i| !axes.contains(&i)) {
+            return None;
+        }
+        let keeps = node.int("keepdims", 1) == 1;
+        Some(Self {
+            shape: if keeps { vec![1; rank] } else { Vec::new() },
+            values: vec![product(&self.values)?],
         })
     }
 
@@ -141,31 +211,44 @@ fn product(values: &[i64]) -> Option<i64> {
     values.iter().try_fold(1_i64, |all, v| all.checked_mul(*v))
 }
 
-fn concatenated(inputs: &[Option<&Known>]) -> Option<Known> {
-    let parts: Option<Vec<&Known>> = inputs.iter().copied().collect();
-    let values = parts?.iter().flat_map(|part| part.values.clone()).collect();
+fn concatenated(along: i64, inputs: &[Option<&Known>]) -> Option<Known> {
+    axis(along, 1)?;
+    let mut values = Vec::new();
+    for part in inputs {
+        let part = part.as_ref().filter(|part| part.shape.len() == 1)?;
+        values.extend(&part.values);
+    }
     Some(Known::vector(values))
 }
 
 fn chosen(condition: &Known, a: &Known, b: &Known) -> Option<Known> {
-    let mask = condition.zip(a, |c, a| Some(if c != 0 { a } else { 0 }))?;
-    let rest = condition.zip(b, |c, b| Some(if c != 0 { 0 } else { b }))?;
-    mask.zip(&rest, i64::checked_add)
+    let shape = broadcast_shape(&condition.shape, &a.shape).ok()?;
+    let shape = broadcast_shape(&shape, &b.shape).ok()?;
+    let parts = [condition, a, b].map(|part| part.stretched(&shape));
+    let [Some(condition), Some(a), Some(b)] = parts else {
+        return None;
+    };
+    let pairs = condition.into_iter().zip(a.into_iter().zip(b));
+    Some(Known {
+        values: pairs
+            .map(|(c, (a, b))| if c != 0 { a } else { b })
+            .collect(),
+        shape,
+    })
 }
 
 fn range(start: &Known, end: &Known, step: &Known) -> Option<Known> {
-    let (start, end, step) = (
-        *start.values.first()?,
-        *end.values.first()?,
-        *step.values.first()?,
-    );
-    let count = end.checked_sub(start)?;
-    // A shape has far fewer axes, and an index far fewer values, than this.
-    if step < 1 || count > 1 << 24 {
+    let one = |known: &Known| match known.values[..] {
+        [value] => Some(value),
+        _ => None,
+    };
+    let (start, end, step) = (one(start)?, one(end)?, one(step)?);
+    let length = end.checked_sub(start)?;
+    if step < 1 || length > 1 << 24 {
         return None;
     }
-    let values = (0..).map(|i| start + i * step).take_while(|v| *v < end);
-    Some(Known::vector(values.collect()))
+    let values = (0..length.max(0)).step_by(usize::try_from(step).ok()?);
+    Some(Known::vector(values.map(|i| start + i).collect()))
 }
 
 /// An axis of a shape of `rank` axes; negative ones count from the last.

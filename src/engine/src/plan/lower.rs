@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::attention::Scores;
 use super::elementwise::Unary;
-use super::known::Known;
+use super::kinds::{Kind, LARGEST};
+use super::known::{Known, clamped};
 use super::step::{Place, Step, Weights};
 use super::tensor::{Layout, Tensor, Value};
 use super::view::View;
 use crate::Arithmetic;
 use crate::floats::Floats;
 use crate::kernels::Cpu;
-use crate::onnx::{DOMAIN, NodeProto, Refused, Source, Values};
+use crate::onnx::{Attributes, DOMAIN, NodeProto, Refused, Source, Values};
 
 /// What lowering gives: steps in order, and where the outputs are.
 pub(super) struct Lowered {
@@ -38,6 +39,7 @@ pub(super) struct Lowering<'a> {
     pub arithmetic: Arithmetic,
     uses: HashMap<&'a str, usize>,
     pub(super) values: HashMap<&'a str, Value>,
+    pub(super) kinds: HashMap<&'a str, Kind>,
     pub(super) constants: Vec<Floats>,
     named: BTreeMap<&'a str, usize>,
     folded: BTreeMap<usize, (String, Vec<usize>)>,
@@ -71,6 +73,7 @@ pub(super) fn lower(
         arithmetic,
         uses: source.uses(),
         values: HashMap::new(),
+        kinds: HashMap::new(),
         constants: Vec::new(),
         named: BTreeMap::new(),
         folded: BTreeMap::new(),
@@ -96,6 +99,9 @@ pub(super) fn lower(
     let mut outputs = Vec::new();
     for name in &source.outputs {
         let output = lowering.value(name).and_then(|value| {
+            if lowering.kind(name) != Kind::Float {
+                return Err("an output that holds no floats".to_owned());
+            }
             let tensor = lowering.settled(value)?;
             lowering.dense(tensor)
         });
@@ -115,18 +121,24 @@ pub(super) fn lower(
 impl<'a> Lowering<'a> {
     fn node(&mut self, node: &'a NodeProto) -> Lower<()> {
         if let Some(known) = self.known(node) {
-            self.values.insert(&node.output[0], Value::Known(known));
+            self.bind_known(&node.output[0], known);
             return Ok(());
+        }
+        let kind = self.kind_made(node)?;
+        for output in &node.output {
+            self.kinds.insert(output, kind);
         }
         let made = match (node.domain.as_str(), node.op_type.as_str()) {
             (DOMAIN, "Linear") => self.linear(node)?,
             (DOMAIN, "Convolution") => self.convolution(node)?,
             (DOMAIN, "TransposedConvolution") => self.transposed_convolution(node)?,
             (DOMAIN, "Gelu" | "QuickGelu") | ("", "Relu" | "Sigmoid") => self.activation(node)?,
+            ("", "Gelu") => self.tanh_gelu(node)?,
             ("", "LayerNormalization") => self.layer_norm(node)?,
             ("", "MatMul") => return self.matmul(node),
             ("", "Softmax") => return self.softmax(node),
             ("", "Split") => return self.split(node),
+            ("", "Cast") => return self.cast(node),
             ("", "Mul" | "Div") => return self.scale(node),
             ("", "Add") => self.add(node)?,
             ("", "MaxPool") => self.max_pool(node)?,
@@ -134,8 +146,8 @@ impl<'a> Lowering<'a> {
             ("", "ReduceMean") => self.mean(node)?,
             ("", "Where") => self.choose(node)?,
             ("", "Concat") => self.concat(node)?,
-            ("", "Cast") => self.cast(node)?,
             ("", "Clip") => self.clip(node)?,
+            ("", "ConstantOfShape") => self.constant_of_shape(node)?,
             (
                 "",
                 "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
@@ -146,6 +158,12 @@ impl<'a> Lowering<'a> {
         };
         self.bind(&node.output[0], made);
         Ok(())
+    }
+
+    /// Names whole numbers that are known.
+    pub fn bind_known(&mut self, name: &'a str, known: Known) {
+        self.kinds.insert(name, Kind::Whole);
+        self.values.insert(name, Value::Known(known));
     }
 
     /// Names a value; it stays the sole way to its buffer only if one node reads it.
@@ -186,7 +204,8 @@ impl<'a> Lowering<'a> {
                 return None;
             };
             let shape: Vec<i64> = tensor.shape().iter().map(|side| *side as i64).collect();
-            return Some(Known::vector(shape));
+            let range = clamped(node.int("start", 0), node.int("end", i64::MAX), shape.len());
+            return Some(Known::vector(shape[range].to_vec()));
         }
         let inputs: Vec<Option<Known>> = node
             .input
@@ -225,6 +244,17 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The same of an input that may be left out.
+    pub fn numbers_if_any(&self, node: &NodeProto, i: usize) -> Lower<Option<Vec<i64>>> {
+        match node.input.get(i).filter(|name| !name.is_empty()) {
+            None => Ok(None),
+            Some(name) => match self.numbers(node, i) {
+                Some(numbers) => Ok(Some(numbers)),
+                None => Err(format!("reads `{name}`, which is not known beforehand")),
+            },
+        }
+    }
+
     /// Input `i` of a node as floats, whatever its factor.
     pub fn tensor(&mut self, node: &'a NodeProto, i: usize) -> Lower<Tensor> {
         let name = node.input.get(i).filter(|name| !name.is_empty());
@@ -248,6 +278,15 @@ impl<'a> Lowering<'a> {
             Value::Tensor(tensor) => Ok(tensor),
             Value::Scores(scores) => self.materialise(*scores),
             Value::Known(known) => {
+                if known
+                    .values
+                    .iter()
+                    .any(|v| v.unsigned_abs() > LARGEST as u64)
+                {
+                    return Err(format!(
+                        "`{name}` holds whole numbers that no float can hold"
+                    ));
+                }
                 let floats: Vec<f32> = known.values.iter().map(|v| *v as f32).collect();
                 Ok(self.new_constant(floats, &known.shape))
             }

@@ -7,7 +7,7 @@
 //! | `products.rs`, `convolutions.rs`, `residual.rs`, `attention.rs`, `resample.rs`, `values.rs`, `moves.rs` | what the walk makes of its operators |
 //! | `emit.rs`, `tensor.rs` | what the walk writes; what it knows of a value |
 //! | `groups.rs` | windowed attention, group of windows by group |
-//! | `known.rs` | whole numbers that fold away |
+//! | `known.rs`, `kinds.rs` | whole numbers that fold away; what may be done with others |
 //! | `view.rs` | where a value's elements lie |
 //! | `step.rs`, `elementwise.rs` | what a step does |
 //! | `arena.rs` | where each buffer lies |
@@ -21,6 +21,7 @@ mod convolutions;
 mod elementwise;
 mod emit;
 mod groups;
+mod kinds;
 mod known;
 mod lower;
 mod moves;

@@ -27,13 +27,16 @@ impl<'a> Lowering<'a> {
     }
 
     fn new_shape(&self, node: &NodeProto, from: &[usize]) -> Lower<Vec<usize>> {
-        let given = self.numbers(node, 1);
+        let given = self.numbers_if_any(node, 1)?;
         let axes = || given.clone().unwrap_or_else(|| node.ints("axes").to_vec());
         let shape = match node.op_type.as_str() {
             "Reshape" => {
                 let asked = given
                     .clone()
                     .ok_or("has a shape that is not known beforehand")?;
+                if node.int("allowzero", 0) != 0 && asked.contains(&0) {
+                    return Err("makes a tensor without values".to_owned());
+                }
                 resolve_shape(from, &asked).ok_or_else(|| format!("makes {asked:?} of {from:?}"))?
             }
             "Unsqueeze" => unsqueezed(from, &axes()).ok_or("has axes that are not there")?,
@@ -43,7 +46,7 @@ impl<'a> Lowering<'a> {
                 let at = if at == from.len() as i64 {
                     from.len()
                 } else {
-                    axis(at, from.len()).unwrap_or(0)
+                    axis(at, from.len()).ok_or("flattens at an axis that is not there")?
                 };
                 vec![from[..at].iter().product(), from[at..].iter().product()]
             }
@@ -113,8 +116,13 @@ impl<'a> Lowering<'a> {
         let (Some(starts), Some(ends)) = (numbers(1), numbers(2)) else {
             return Err("slices between places that are not known beforehand".to_owned());
         };
-        let axes = numbers(3).unwrap_or_else(|| (0..starts.len() as i64).collect());
-        if numbers(4).is_some_and(|steps| steps.iter().any(|s| *s != 1)) {
+        let axes = self.numbers_if_any(node, 3)?;
+        let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        if starts.len() != ends.len() || starts.len() != axes.len() {
+            return Err("slices between places that do not fit each other".to_owned());
+        }
+        let steps = self.numbers_if_any(node, 4)?;
+        if steps.is_some_and(|steps| steps.iter().any(|s| *s != 1)) {
             return Err("slices in steps".to_owned());
         }
         for ((start, end), at) in starts.iter().zip(&ends).zip(&axes) {
@@ -240,12 +248,16 @@ impl<'a> Lowering<'a> {
             axis(node.int("axis", 0), shape.len()).ok_or("splits an axis that is not there")?;
         let count = node.output.len();
         let even = || vec![(shape[at].div_ceil(count)) as i64; count];
-        let given = self.numbers(node, 1);
+        let given = self.numbers_if_any(node, 1)?;
         let attribute = || Some(node.ints("split").to_vec()).filter(|s| !s.is_empty());
         let mut sizes = given.or_else(attribute).unwrap_or_else(even);
         if let [others @ .., last] = sizes.as_mut_slice() {
             // Where the axis does not split evenly, ONNX makes the last part smaller.
             *last = (*last).min(shape[at] as i64 - others.iter().sum::<i64>());
+        }
+        let whole: i64 = sizes.iter().sum();
+        if sizes.len() != count || whole != shape[at] as i64 {
+            return Err(format!("splits {} into {sizes:?}", shape[at]));
         }
         let mut start = 0;
         for (output, size) in node.output.iter().zip(&sizes) {

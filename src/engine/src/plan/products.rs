@@ -64,6 +64,7 @@ impl<'a> Lowering<'a> {
         let (inputs, outputs) = (weight.inputs(), weight.outputs());
         let x = self.input(node, 0)?;
         let mut shape = x.shape();
+        self.bias_fits(node, shape.len(), 0)?;
         if shape.last() != Some(&inputs) {
             return Err(format!("takes rows of {inputs}; its input is {shape:?}"));
         }
@@ -72,6 +73,25 @@ impl<'a> Lowering<'a> {
         }
         let place = self.product(node, x, outputs)?;
         Ok(Self::fresh(place, &shape))
+    }
+
+    /// A bias with more axes than the product would give the sum more, which is no bias; nor is
+    /// one that lies along another axis than the outputs, which stand before `behind` others.
+    pub fn bias_fits(&self, node: &NodeProto, rank: usize, behind: usize) -> Lower<()> {
+        let constant = node
+            .input
+            .get(1)
+            .and_then(|name| self.source.constants.get(name));
+        let Some(shape) = constant.map(|constant| &constant.shape) else {
+            return Ok(());
+        };
+        let channel = shape.len().checked_sub(1 + behind);
+        let others =
+            |(i, side): (usize, &usize)| *side == 1 || Some(i) == channel || shape.len() == 1;
+        if shape.len() <= rank && shape.iter().enumerate().all(others) {
+            return Ok(());
+        }
+        Err(format!("adds {shape:?} to a product of {rank} axes"))
     }
 
     /// A product over the rows of `x`, with whatever comes before folded in.

@@ -92,17 +92,18 @@ impl<'a> Lowering<'a> {
             return Err(format!("resizes {:?}; images are needed", x.shape()));
         };
         let [new_height, new_width] = self.new_size(node, [batch, channels, height, width])?;
-        let coordinates = node.text("coordinate_transformation_mode");
-        match (node.text("mode"), coordinates) {
-            ("" | "nearest", "asymmetric" | "half_pixel" | "") => {
-                let floor = node.text("nearest_mode") == "floor" || coordinates != "asymmetric";
+        match (
+            node.text("mode"),
+            node.text("coordinate_transformation_mode"),
+        ) {
+            ("" | "nearest", coordinates) => {
                 let even = new_height % height == 0 && new_width % width == 0;
-                if !even || !(floor || new_height == 2 * height && new_width == 2 * width) {
-                    return Err(
-                        "resizes to the nearest pixel by another rule than floor".to_owned()
-                    );
+                let factors = [new_height / height, new_width / width];
+                if !even || !repeats_pixels(coordinates, node.text("nearest_mode"), factors) {
+                    let why = "resizes to the nearest pixel by a rule that does not repeat each";
+                    return Err(why.to_owned());
                 }
-                let (down, right) = (new_height / height, new_width / width);
+                let [down, right] = factors;
                 let x = self.reshaped(x, &[batch, channels, height, 1, width, 1])?;
                 let view = x
                     .view()
@@ -120,7 +121,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn new_size(&mut self, node: &'a NodeProto, shape: [usize; 4]) -> Lower<[usize; 2]> {
-        if let Some(sizes) = self.numbers(node, 3) {
+        if let Some(sizes) = self.numbers_if_any(node, 3)? {
             return match sizes[..] {
                 [b, c, h, w] if b == shape[0] as i64 && c == shape[1] as i64 && h > 0 && w > 0 => {
                     Ok([h as usize, w as usize])
@@ -134,8 +135,15 @@ impl<'a> Lowering<'a> {
             .and_then(|name| self.source.constants.get(name));
         match scales.and_then(|c| c.floats()).map(|floats| &**floats) {
             Some([b, c, h, w]) if *b == 1.0 && *c == 1.0 && *h > 0.0 && *w > 0.0 => {
-                let side = |side: usize, scale: f32| (side as f32 * scale) as usize;
-                Ok([side(shape[2], *h), side(shape[3], *w)])
+                // Places are counted by the scale: where that gives no whole number of pixels,
+                // it is another one than that of the sizes.
+                let side = |side: usize, scale: f32| {
+                    let length = side as f32 * scale;
+                    (length.fract() == 0.0).then_some(length as usize)
+                };
+                let sides = side(shape[2], *h).zip(side(shape[3], *w));
+                let (height, width) = sides.ok_or("resizes to a part of a pixel")?;
+                Ok([height, width])
             }
             _ => Err("resizes by scales that are not known".to_owned()),
         }
@@ -178,6 +186,18 @@ impl<'a> Lowering<'a> {
             to.iter().product(),
         )?;
         Ok(Self::fresh_view(place, view))
+    }
+}
+
+/// Whether a resize to the nearest pixel by whole factors gives each pixel so many times.
+fn repeats_pixels(coordinates: &str, rounding: &str, factors: [usize; 2]) -> bool {
+    match (coordinates, rounding) {
+        // New pixel `i` lies at `(i + 0.5) / factor - 0.5`: less than half a pixel from the old one.
+        ("" | "half_pixel", "" | "round_prefer_floor" | "round_prefer_ceil") => true,
+        // At `i / factor`.
+        ("asymmetric", "floor") => true,
+        ("asymmetric", "" | "round_prefer_floor") => factors.iter().all(|factor| *factor <= 2),
+        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Nodes that work value by value or row by row: sums, activations, norms, means.
 
 use super::elementwise::{Binary, Shared, Unary};
-use super::known::axis;
+use super::known::{Known, axis};
 use super::lower::{Lower, Lowering};
 use super::moves::broadcast_shape;
 use super::step::{Place, Work};
@@ -42,6 +42,10 @@ impl<'a> Lowering<'a> {
                 return Ok(());
             }
             let mut x = self.tensor_named(x)?;
+            // A product of factors may leave the reach of floats where the values would not.
+            if !(x.factor * factor).is_normal() {
+                x = self.settled(Value::Tensor(x))?;
+            }
             x.factor *= factor;
             // Read twice, it is better multiplied once.
             if !self.read_once(output) {
@@ -92,6 +96,15 @@ impl<'a> Lowering<'a> {
         let work = Work::Activate(activation);
         let place = self.push(&node.output[0], work, vec![x.place], length)?;
         Ok(Self::fresh_view(place, packed))
+    }
+
+    /// The GELU that an exporter names, where it is no other's: that by `erf` is ours by now.
+    pub fn tanh_gelu(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        if node.text("approximate") != "tanh" {
+            return Err("is a Gelu of an approximation that is not known".to_owned());
+        }
+        let x = self.input(node, 0)?;
+        self.unary(&node.output[0], Unary::TanhGelu, &x)
     }
 
     /// The tensor's view, where it covers the whole buffer in any order.
@@ -231,9 +244,8 @@ impl<'a> Lowering<'a> {
         let x = self.input(node, 0)?;
         let x = self.viewed(x)?;
         let shape = x.shape();
-        let given = self
-            .numbers(node, 1)
-            .unwrap_or_else(|| node.ints("axes").to_vec());
+        let given = self.numbers_if_any(node, 1)?;
+        let given = given.unwrap_or_else(|| node.ints("axes").to_vec());
         let axes: Option<Vec<usize>> = given.iter().map(|a| axis(*a, shape.len())).collect();
         let mut axes = axes.ok_or("averages an axis that is not there")?;
         if axes.is_empty() {
@@ -291,20 +303,76 @@ impl<'a> Lowering<'a> {
     }
 
     /// A cast: floats and truths stay as they are, whole numbers are cut.
-    pub fn cast(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn cast(&mut self, node: &'a NodeProto) -> Lower<()> {
         const FLOAT: i64 = 1;
         const BOOL: i64 = 9;
-        const WHOLE: [i64; 2] = [6, 7];
+        const INT32: i64 = 6;
+        const INT64: i64 = 7;
+        let output = &node.output[0];
         let x = self.input(node, 0)?;
-        match node.int("to", 0) {
-            FLOAT => Ok(x),
+        let made = match node.int("to", 0) {
+            FLOAT => x,
             BOOL => {
-                let none = self.unary(&node.output[0], Unary::Not, &x)?;
-                self.unary(&node.output[0], Unary::Not, &none)
+                let none = self.unary(output, Unary::Not, &x)?;
+                self.unary(output, Unary::Not, &none)?
             }
-            to if WHOLE.contains(&to) => self.unary(&node.output[0], Unary::Truncate, &x),
-            other => Err(format!("casts to type {other}, which is not known")),
+            to @ (INT32 | INT64) => {
+                let cut = self.unary(output, Unary::Truncate, &x)?;
+                if let Place::Constant(_) = cut.place {
+                    let known = self.known_of(cut, to == INT32)?;
+                    self.bind_known(output, known);
+                    return Ok(());
+                }
+                cut
+            }
+            other => return Err(format!("casts to type {other}, which is not known")),
+        };
+        self.bind(output, made);
+        Ok(())
+    }
+
+    /// Whole numbers that were computed from constants alone: shapes, by way of floats.
+    fn known_of(&mut self, constant: Tensor, narrow: bool) -> Lower<Known> {
+        let dense = self.dense(constant)?;
+        let Place::Constant(id) = dense.place else {
+            return Err("is no constant".to_owned());
+        };
+        let reach = if narrow { 31 } else { 63 };
+        let fits = |v: &&f32| v.is_finite() && v.abs() < 2.0_f32.powi(reach);
+        let values = self.constants[id].iter();
+        let values: Vec<i64> = values.clone().filter(fits).map(|v| *v as i64).collect();
+        if values.len() != self.constants[id].len() {
+            return Err("casts what is no whole number".to_owned());
         }
+        Ok(Known {
+            shape: dense.shape(),
+            values,
+        })
+    }
+
+    /// A shape filled with one float; whole numbers are known beforehand.
+    pub fn constant_of_shape(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        const FLOAT: i32 = 1;
+        let shape = self.numbers(node, 0);
+        let shape = shape.ok_or("fills a shape that is not known beforehand")?;
+        let shape: Option<Vec<usize>> = shape.iter().map(|s| usize::try_from(*s).ok()).collect();
+        let shape = shape.ok_or("fills a shape of negative length")?;
+        let value = match node.attribute("value").map(|a| a.t.as_ref()) {
+            None => 0.0,
+            Some(Some(tensor)) if tensor.data_type == FLOAT => {
+                let raw = tensor.raw_data.as_slice().try_into();
+                let raw = raw.ok().map(f32::from_le_bytes);
+                let value = raw.or_else(|| tensor.float_data.first().copied());
+                value.ok_or("fills a shape with nothing")?
+            }
+            Some(_) => return Err("fills a shape with a type that is not known".to_owned()),
+        };
+        let count = shape
+            .iter()
+            .try_fold(1_usize, |n, side| n.checked_mul(*side));
+        let count = count.filter(|count| *count <= 1 << 28);
+        let count = count.ok_or("fills a shape that is too large")?;
+        Ok(self.new_constant(vec![value; count], &shape))
     }
 
     /// A clip between two constants.

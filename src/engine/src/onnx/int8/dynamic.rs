@@ -1,7 +1,8 @@
 //! `MatMulInteger` and `ConvInteger`: integer products whose scale comes later, as a `Mul`.
 
+use super::codes::By;
 use super::quantised::times;
-use super::{Constants, Rewriting, plain};
+use super::{Constants, OTHER_SCALE, Rewriting, plain};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{Constant, Refused};
 
@@ -22,8 +23,14 @@ impl Rewriting {
         op: &'static str,
         constants: &Constants,
     ) -> Result<(), Refused> {
-        let x = self.real.get(&node.input[0]).cloned();
-        let x = x.ok_or_else(|| Refused::node(&node, "reads codes that nothing here made"))?;
+        let real = self.real.get(&node.input[0]).cloned();
+        let real =
+            real.ok_or_else(|| Refused::node(&node, "reads codes that nothing here made"))?;
+        let made = matches!(&real.by, By::Dynamic { zero, .. } if node.input.get(2) == Some(zero));
+        if !made {
+            return Err(Refused::node(&node, OTHER_SCALE));
+        }
+        let x = real.value;
         let weight = self.weight(&node, 1, vec![1.0], node.input.get(3), constants)?;
         let product = Product {
             op,
@@ -54,7 +61,7 @@ impl Rewriting {
             if let (Some(product), Some((x, scales))) =
                 (self.products.get(one), self.scales.get(other))
             {
-                if product.x != *x && self.real.get(&product.x) != Some(x) {
+                if product.x != *x {
                     return Err(Refused::node(&node, "scales a product by another's scale"));
                 }
                 let (product, scales) = (product.clone(), scales.clone());

@@ -4,13 +4,15 @@
 //! `DequantizeLinear` around each node (QDQ); `QLinearMatMul`, `QLinearConv`, `QGemm` and
 //! their kin; `DynamicQuantizeLinear` with `MatMulInteger` or `ConvInteger`. What they
 //! say of weights is kept to the bit where it is symmetric. What they say of
-//! activations is dropped: our operators quantise each row by what stands in it, which
-//! is never coarser than a range fixed beforehand. One thing of it has a meaning of
-//! its own: a range that begins at zero also clamps there, as `Relu` does.
+//! activations is dropped but for its bounds: our operators quantise each row by what stands
+//! in it, which is never coarser than a range fixed beforehand, and what codes cannot hold is
+//! cut off, as quantisers rely on in place of a `Relu` or a `Clip`. Codes that are read by
+//! another scale than they were made by are refused.
 //!
 //! Nothing of an int8 form is left when this is done, or the graph is refused by node:
 //! no product that the file wants in int8 runs in float unnoticed.
 
+mod codes;
 mod dynamic;
 mod qdq;
 mod qlinear;
@@ -19,7 +21,8 @@ mod quantised;
 use std::collections::HashMap;
 
 use super::proto::NodeProto;
-use super::{Attributes, Constant, Refused, Source, Values};
+use super::{Attributes, Constant, Refused, Source};
+use codes::{By, Real};
 use dynamic::Product;
 use qlinear::{QGEMM, QLINEAR};
 pub(crate) use quantised::Quantised;
@@ -46,6 +49,11 @@ pub(crate) fn rewrite(source: &mut Source) -> Result<HashMap<String, Quantised>,
     Ok(rewriting.quantised)
 }
 
+/// ONNX's number of the type.
+const FLOAT: i64 = 1;
+
+const OTHER_SCALE: &str = "reads codes by another scale or zero point than they were made by";
+
 type Constants = std::collections::BTreeMap<String, Constant>;
 
 #[derive(Default)]
@@ -54,15 +62,15 @@ struct Rewriting {
     outputs: Vec<String>,
     nodes: Vec<NodeProto>,
     /// Integer activation to the float one that it stands for.
-    real: HashMap<String, String>,
+    real: HashMap<String, Real>,
+    /// The least and the largest value, where they are known.
+    bounds: HashMap<String, (f32, f32)>,
     /// Value to the one that takes its place.
     renamed: HashMap<String, String>,
     quantised: HashMap<String, Quantised>,
     products: HashMap<String, Product>,
     /// Run-time scale: of which activation, times which constant scales.
     scales: HashMap<String, (String, Vec<f32>)>,
-    /// Operator that makes each value.
-    makers: HashMap<String, String>,
 }
 
 /// Operators that move values about and so may work on codes.
@@ -72,13 +80,13 @@ const MOVERS: [&str; 12] = [
     "Flatten",
     "Gather",
     "MaxPool",
-    "Pad",
     "Reshape",
     "Resize",
     "Slice",
     "Split",
     "Squeeze",
     "Transpose",
+    "Unsqueeze",
 ];
 
 impl Rewriting {
@@ -91,16 +99,23 @@ impl Rewriting {
         match node.op_type.as_str() {
             "QuantizeLinear" => self.quantize(&node, constants),
             "DynamicQuantizeLinear" => {
-                let [codes, scale, _] = outputs(&node)?;
+                let [codes, scale, zero] = outputs(&node)?;
                 let x = node.input[0].clone();
                 self.scales.insert(scale.clone(), (x.clone(), vec![1.0]));
-                self.real.insert(codes.clone(), x);
+                let by = By::Dynamic {
+                    scale: scale.clone(),
+                    zero: zero.clone(),
+                };
+                self.real.insert(codes.clone(), Real { value: x, by });
                 Ok(())
             }
             "DequantizeLinear" => self.dequantize(&node, constants),
             "MatMulInteger" => self.product(node, "MatMul", constants),
             "ConvInteger" => self.product(node, "Conv", constants),
             "Cast" if self.products.contains_key(&node.input[0]) => {
+                if node.int("to", 0) != FLOAT {
+                    return Err(Refused::node(&node, "casts an integer product to no float"));
+                }
                 let product = self.products[&node.input[0]].clone();
                 self.products.insert(node.output[0].clone(), product);
                 Ok(())
@@ -132,11 +147,11 @@ impl Rewriting {
     /// A node of no int8 form; it may still carry codes from one place to another, or
     /// read an int8 constant as floats.
     fn other(&mut self, mut node: NodeProto, constants: &mut Constants) -> Result<(), Refused> {
-        let mut carries = false;
+        let mut carried = Vec::new();
         for name in &mut node.input {
             if let Some(real) = self.real.get(name) {
-                carries = true;
-                name.clone_from(real);
+                carried.push(real.by.clone());
+                name.clone_from(&real.value);
             }
             if self.products.contains_key(name) || self.scales.contains_key(name) {
                 return Err(Refused::node(
@@ -145,15 +160,19 @@ impl Rewriting {
                 ));
             }
         }
-        if carries {
-            if !MOVERS.contains(&node.op_type.as_str()) && node.op_type != "Unsqueeze" {
+        if let Some(by) = carried.first().cloned() {
+            if !MOVERS.contains(&node.op_type.as_str()) {
                 return Err(Refused::node(
                     &node,
                     "an int8 operator that is not known here",
                 ));
             }
+            let all = node.op_type != "Concat" || carried.len() == node.input.len();
+            if !all || carried.iter().any(|other| *other != by) {
+                return Err(Refused::node(&node, "joins codes of different scales"));
+            }
             for output in &mut node.output {
-                *output = self.stands_for(output);
+                *output = self.stands_for(output, by.clone());
             }
         }
         let reads_weight = matches!(
@@ -173,16 +192,18 @@ impl Rewriting {
     }
 
     /// The name of the float value that these codes stand for.
-    fn stands_for(&mut self, codes: &str) -> String {
-        let real = format!("{codes}.real");
-        self.real.insert(codes.to_owned(), real.clone());
-        real
+    fn stands_for(&mut self, codes: &str, by: By) -> String {
+        let value = format!("{codes}.real");
+        let real = Real {
+            value: value.clone(),
+            by,
+        };
+        self.real.insert(codes.to_owned(), real);
+        value
     }
 
     fn push(&mut self, node: NodeProto) {
-        for output in &node.output {
-            self.makers.insert(output.clone(), node.op_type.clone());
-        }
+        self.note_bounds(&node);
         self.nodes.push(node);
     }
 
@@ -234,17 +255,6 @@ pub(super) fn plain(op: &str, inputs: &[&str], output: &str) -> NodeProto {
         output: vec![output.to_owned()],
         name: output.to_owned(),
         ..NodeProto::default()
-    }
-}
-
-/// Whether codes of this zero point cannot stand for a value under zero.
-fn clamps(zero: Option<&String>, constants: &Constants) -> bool {
-    match zero.and_then(|name| constants.get(name)).map(|c| &c.values) {
-        Some(Values::U8(values)) => values.iter().all(|v| *v == 0),
-        Some(Values::I8(values)) => values.iter().all(|v| *v == i8::MIN),
-        // Left out, it is an unsigned zero.
-        None => zero.is_none_or(String::is_empty),
-        Some(_) => false,
     }
 }
 

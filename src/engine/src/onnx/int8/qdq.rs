@@ -1,7 +1,8 @@
 //! `QuantizeLinear` and `DequantizeLinear`: around nodes, or reading weights back.
 
+use super::codes::{By, Range, Real};
 use super::quantised::{UNEVEN, read_back, symmetric};
-use super::{Constants, Rewriting, clamps, floats, plain, zero_points};
+use super::{Constants, OTHER_SCALE, Rewriting, floats, plain, zero_points};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{Attributes, Constant, Refused, Values};
 
@@ -9,24 +10,17 @@ impl Rewriting {
     pub(super) fn quantize(
         &mut self,
         node: &NodeProto,
-        constants: &Constants,
+        constants: &mut Constants,
     ) -> Result<(), Refused> {
         let (x, codes) = (&node.input[0], &node.output[0]);
         if constants.contains_key(x) {
             return Err(Refused::node(node, "quantises a constant at run time"));
         }
-        let mut real = x.clone();
-        if clamps(node.input.get(2), constants) && !self.is_positive(x) {
-            real = format!("{codes}.clamped");
-            self.push(plain("Relu", &[x], &real));
-        }
-        self.real.insert(codes.clone(), real);
+        let range = Range::of(node, 1, constants)?;
+        let value = self.bounded(x, range, &format!("{codes}.bounded"), constants);
+        let by = By::Fixed(range);
+        self.real.insert(codes.clone(), Real { value, by });
         Ok(())
-    }
-
-    fn is_positive(&self, name: &str) -> bool {
-        let maker = self.makers.get(name).map(String::as_str);
-        matches!(maker, Some("Relu" | "Sigmoid" | "Softmax"))
     }
 
     pub(super) fn dequantize(
@@ -35,7 +29,10 @@ impl Rewriting {
         constants: &mut Constants,
     ) -> Result<(), Refused> {
         let (x, y) = (&node.input[0], &node.output[0]);
-        if let Some(real) = self.real.get(x).cloned() {
+        if let Some(Real { value: real, by }) = self.real.get(x).cloned() {
+            if !by.is(&node.input[1], node.input.get(2), constants) {
+                return Err(Refused::node(node, OTHER_SCALE));
+            }
             if self.outputs.contains(y) {
                 self.push(plain("Identity", &[&real], y));
             } else {

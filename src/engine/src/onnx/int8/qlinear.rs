@@ -1,8 +1,9 @@
 //! `QLinearMatMul`, `QLinearConv`, `QGemm` and their kin: scales and zero points stand among
 //! a node's inputs.
 
-use super::quantised::{UNEVEN, read_back, symmetric, times};
-use super::{Constants, Rewriting, clamps, floats, plain, zero_points};
+use super::codes::{By, Range, Real};
+use super::quantised::{UNEVEN, read_back, times};
+use super::{Constants, OTHER_SCALE, Rewriting, floats, plain, zero_points};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{Constant, Refused};
 
@@ -24,18 +25,22 @@ impl Rewriting {
         constants: &mut Constants,
     ) -> Result<String, Refused> {
         let name = &node.input[i];
-        if let Some(real) = self.real.get(name) {
-            return Ok(real.clone());
+        if let Some(Real { value, by }) = self.real.get(name) {
+            if !by.is(&node.input[i + 1], node.input.get(i + 2), constants) {
+                return Err(Refused::node(node, OTHER_SCALE));
+            }
+            return Ok(value.clone());
         }
         let Some(codes) = constants.get(name) else {
             return Err(Refused::node(node, "reads codes that nothing here made"));
         };
         let zero = zero_points(node.input.get(i + 2), constants);
         let scales = floats(node, i + 1, constants)?;
-        let quantised =
-            symmetric(codes, scales, &zero, 0).ok_or_else(|| Refused::node(node, UNEVEN))?;
+        let values = codes.ints().unwrap_or_default();
+        let read = read_back(&codes.shape, &values, &scales, &zero, 0);
+        let read = read.ok_or_else(|| Refused::node(node, UNEVEN))?;
         let own = format!("{name}.of.{}", node.output[0]);
-        let floats = Constant::float(&quantised.shape, quantised.floats());
+        let floats = Constant::float(&codes.shape.clone(), read);
         constants.insert(own.clone(), floats);
         Ok(own)
     }
@@ -68,8 +73,7 @@ impl Rewriting {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let mut plain = plain(op, &inputs, &node.output[0]);
         plain.attribute.clone_from(&node.attribute);
-        self.push_clamped(plain, node.input.get(slots.zero), constants);
-        Ok(())
+        self.push_bounded(node, plain, slots.zero, constants)
     }
 
     pub(super) fn qlinear_float(
@@ -87,24 +91,27 @@ impl Rewriting {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let mut plain = plain(op, &inputs, &node.output[0]);
         plain.attribute.clone_from(&node.attribute);
-        self.push_clamped(plain, node.input.get(zero), constants);
-        Ok(())
+        self.push_bounded(node, plain, zero, constants)
     }
 
-    /// Pushes a node that once gave codes with this zero point.
-    fn push_clamped(&mut self, mut node: NodeProto, zero: Option<&String>, constants: &Constants) {
-        let codes = node.output[0].clone();
-        let real = self.stands_for(&codes);
-        let positive = matches!(node.op_type.as_str(), "Sigmoid" | "Softmax");
-        if clamps(zero, constants) && !positive {
-            node.output[0] = format!("{codes}.unclamped");
-            let relu = plain("Relu", &[&node.output[0]], &real);
-            self.push(node);
-            self.push(relu);
-        } else {
-            node.output[0] = real;
-            self.push(node);
-        }
+    /// Pushes the float node that takes the place of one that gave codes, by the scale and zero
+    /// point among its inputs.
+    fn push_bounded(
+        &mut self,
+        node: &NodeProto,
+        mut plain: NodeProto,
+        zero: usize,
+        constants: &mut Constants,
+    ) -> Result<(), Refused> {
+        let range = Range::of(node, zero - 1, constants)?;
+        let codes = &node.output[0];
+        plain.output[0] = format!("{codes}.real");
+        let unbounded = plain.output[0].clone();
+        self.push(plain);
+        let value = self.bounded(&unbounded, range, &format!("{codes}.bounded"), constants);
+        let by = By::Fixed(range);
+        self.real.insert(codes.clone(), Real { value, by });
+        Ok(())
     }
 }
 

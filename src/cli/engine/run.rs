@@ -1,0 +1,150 @@
+//! `medfocus engine run`: one ONNX graph on inputs from a JSON file.
+//!
+//! The graph may be anybody's: once both files are read, this process gives up what it does not
+//! need to compute, as a device's worker does, and only then looks at what is in them.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use medfocus::engine::{Engine, Graph, Tensor};
+use medfocus::{sandbox, shown};
+use serde::{Deserialize, Serialize};
+
+use super::super::{Failure, put, put_json};
+use super::arithmetic;
+
+/// Bytes of the largest file that is read: protobuf allows no more.
+const MOST: u64 = 2 << 30;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The inputs are as `{\"inputs\": [{\"name\": \"x\", \"type\": \"float32\", \"shape\": [1, 3],
+\"values\": [0, 1, 2]}]}`, the outputs the same under `outputs`.
+
+Example:
+  medfocus engine run model.onnx --inputs in.json --json")]
+pub struct Arguments {
+    /// The ONNX graph
+    model: PathBuf,
+    /// JSON file of the graph's inputs
+    #[arg(long, value_name = "FILE")]
+    inputs: PathBuf,
+    /// Quantise float weights too
+    #[arg(long)]
+    int8: bool,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the file of inputs holds; anything else in it is passed over.
+#[derive(Deserialize)]
+struct Inputs {
+    inputs: Vec<Named>,
+}
+
+#[derive(Serialize)]
+struct Outputs {
+    outputs: Vec<Named>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Named {
+    name: String,
+    r#type: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let model = read(&arguments.model)?;
+    let inputs = read(&arguments.inputs)?;
+    let engine = Engine::default();
+    for held in sandbox::begin().worker(&[]).lacking() {
+        log::info!("the graph is not confined in full: {}", held.what);
+    }
+    let graph = Graph::read(
+        &engine,
+        &arguments.model,
+        &model,
+        arithmetic(arguments.int8),
+    )?;
+    let given: Inputs = serde_json::from_slice(&inputs)
+        .map_err(|error| wrong(&arguments.inputs, &error.to_string()))?;
+    let inputs = in_order(&graph, given.inputs).map_err(|why| wrong(&arguments.inputs, &why))?;
+    let outputs = graph.outputs().iter().zip(graph.run(&inputs)?);
+    let outputs: Vec<Named> = outputs.map(named).collect();
+    if arguments.json {
+        let text = serde_json::to_string(&Outputs { outputs });
+        return put_json(&format!("{}\n", text.unwrap_or_default()));
+    }
+    put(&outputs.iter().map(line).collect::<String>())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let length = std::fs::metadata(path).map(|about| about.len());
+    match length {
+        Ok(length) if length > MOST => Err(wrong(path, "is larger than any graph")),
+        _ => std::fs::read(path).map_err(|error| wrong(path, &format!("cannot be read: {error}"))),
+    }
+}
+
+fn wrong(path: &Path, why: &str) -> Failure {
+    Failure::Usage(format!("{}: {why}", shown::name(path)))
+}
+
+/// The inputs in the graph's own order, by their names.
+fn in_order(graph: &Graph, mut given: Vec<Named>) -> Result<Vec<Tensor>, String> {
+    let tensors = graph.inputs(1).into_iter().map(|(name, _)| {
+        let at = given.iter().position(|input| input.name == name);
+        let at = at.ok_or_else(|| format!("has no input {}", shown::name(&name)))?;
+        let input = given.swap_remove(at);
+        let count = input
+            .shape
+            .iter()
+            .try_fold(1_usize, |n, s| n.checked_mul(*s));
+        if input.r#type != "float32" || count != Some(input.values.len()) {
+            let name = shown::name(&name);
+            return Err(format!(
+                "input {name} is not as many float32 as its shape says"
+            ));
+        }
+        Ok(Tensor::new(&input.shape, input.values))
+    });
+    tensors.collect()
+}
+
+fn named((name, tensor): (&String, Tensor)) -> Named {
+    Named {
+        name: name.clone(),
+        r#type: "float32".to_owned(),
+        shape: tensor.shape,
+        values: tensor.data,
+    }
+}
+
+/// An output for people: its shape, its first values, its largest.
+fn line(output: &Named) -> String {
+    const FIRST: usize = 4;
+    let first: Vec<String> = output
+        .values
+        .iter()
+        .take(FIRST)
+        .map(f32::to_string)
+        .collect();
+    let more = if output.values.len() > FIRST {
+        ", ..."
+    } else {
+        ""
+    };
+    let largest = output
+        .values
+        .iter()
+        .fold(0.0_f32, |most, v| most.max(v.abs()));
+    format!(
+        "{} {:?}: {}{more}; largest magnitude {largest}\n",
+        shown::name(&output.name),
+        output.shape,
+        first.join(", ")
+    )
+}
