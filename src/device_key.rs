@@ -87,6 +87,8 @@ pub enum KeyError {
     },
 }
 
+crate::coded::coded!(KeyError);
+
 impl KeyError {
     /// Stable code.
     pub fn code(&self) -> &'static str {

@@ -42,6 +42,7 @@
 pub mod bundle;
 pub mod case;
 pub mod client;
+mod coded;
 pub mod control;
 pub mod device;
 pub mod device_key;
@@ -63,4 +64,5 @@ pub mod sha256;
 pub mod shown;
 pub mod triage;
 
+pub use coded::Coded;
 pub use medfocus_engine as engine;

@@ -48,6 +48,8 @@ pub enum SelfTestError {
     },
 }
 
+crate::coded::coded!(SelfTestError);
+
 impl SelfTestError {
     /// Stable code for scripts.
     pub fn code(&self) -> &'static str {

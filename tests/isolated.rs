@@ -2,6 +2,8 @@
 //! decodes is said once for the whole process.
 
 mod common;
+#[path = "isolated/examples.rs"]
+mod examples;
 
 use std::path::Path;
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pty
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 import serial
 
 from . import messages, wire
-from .client import Client, OtherImage, RefusedError
+from .client import Client, OtherImage, RefusedError, TimeIsUp
 from .postcard import Damage
 
 ROOT = Path(__file__).parents[2]
@@ -185,9 +186,10 @@ def cable() -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def device(port: str) -> Iterator[None]:
+def device(port: str, *options: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as state:
         command = [str(PROGRAM), "serve", "--serial", port, "--baud", str(BAUD), "--state", state]
+        command += options
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         assert process.stderr
         try:
@@ -247,6 +249,23 @@ class RealDevice(unittest.TestCase):
                         client.classify(second, "brain4")
                     self.assertEqual(refused.exception.number, 34)
                     self.assertIn("the highest in use is 1", str(refused.exception))
+
+    def test_the_safe_state_is_told_and_waiting_comes_to_an_end(self) -> None:
+        image = (ROOT / "tests/phantoms/brain.png").read_bytes()
+        with tempfile.TemporaryDirectory() as folder, cable() as (ours, theirs):
+            bundle = Path(folder) / "bundle"
+            shutil.copytree(ROOT / "models/starter", bundle)
+            (bundle / "heads/brain4.safetensors").write_text("spoilt")
+            heard: list[messages.SafeState | messages.Warnings] = []
+            with device(theirs, "--bundle", str(bundle), "--folder", str(bundle / "missing")):
+                port = serial.Serial(ours, BAUD, timeout=0.005)
+                client = Client(port, BAUD, timeout=3.0, on_status=heard.append)
+                with port, client, self.assertRaises(TimeIsUp):
+                    client.classify(image, "brain4")
+            codes = {told.code for told in heard if isinstance(told, messages.SafeState)}
+            self.assertEqual(codes, {"bundle_hash"})
+            warned = ",".join(told.codes for told in heard if isinstance(told, messages.Warnings))
+            self.assertIn("folder_away", warned)
 
     def test_an_answer_about_another_image_is_none(self) -> None:
         client = Client.__new__(Client)

@@ -211,6 +211,8 @@ pub enum BundleError {
     },
 }
 
+crate::coded::coded!(BundleError);
+
 impl BundleError {
     /// Stable code for scripts.
     pub fn code(&self) -> &'static str {

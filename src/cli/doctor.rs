@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use medfocus::device::bundle_folder;
 use medfocus::device::config::{Config, Problem};
 use medfocus::device::doctor::{Facts, Subject, checks, verdict};
 use medfocus::journal::{SelfCheck, Verdict};
 use medfocus::shown;
 use serde_json::json;
 
-use super::serve::bundle_folder;
 use super::state::StateFolder;
 use super::{Failure, put, put_json, state};
 

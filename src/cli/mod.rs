@@ -33,10 +33,12 @@ mod state;
 mod submit;
 mod trust;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use medfocus::Coded;
 use medfocus::bundle::{Bundle, BundleError, Exam};
 use medfocus::client::ClientError;
 use medfocus::device::config::ConfigError;
@@ -137,39 +139,28 @@ impl From<DeviceFault> for Failure {
     }
 }
 
-impl From<BundleError> for Failure {
-    fn from(error: BundleError) -> Self {
-        Self::Device {
-            code: error.code(),
-            help: error.help(),
-            message: error.to_string(),
-        }
-    }
+/// Errors that have a code and the way out.
+macro_rules! failures {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::of(&error)
+            }
+        })*
+    };
 }
+
+failures!(
+    BundleError,
+    EngineError,
+    JournalError,
+    KeyError,
+    SelfTestError
+);
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
-    }
-}
-
-impl From<SelfTestError> for Failure {
-    fn from(error: SelfTestError) -> Self {
-        Self::Device {
-            code: error.code(),
-            help: error.help(),
-            message: error.to_string(),
-        }
-    }
-}
-
-impl From<JournalError> for Failure {
-    fn from(error: JournalError) -> Self {
-        Self::Device {
-            code: error.code(),
-            help: error.help(),
-            message: error.to_string(),
-        }
     }
 }
 
@@ -178,40 +169,21 @@ const TIME_IS_UP: u8 = 4;
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        if let ClientError::TimeIsUp { .. } = error {
-            let device_fault = DeviceFault::new(error.code(), &error, error.help());
-            let exit = TIME_IS_UP;
-            return Self::Declined { device_fault, exit };
-        }
-        Self::Device {
-            code: error.code(),
-            help: error.help(),
-            message: error.to_string(),
-        }
-    }
-}
-
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Self {
-        Self::Device {
-            code: error.code(),
-            help: error.help(),
-            message: error.to_string(),
-        }
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        Self::Device {
-            code: error.code(),
-            help: error.help(),
-            message: error.to_string(),
+        match error {
+            ClientError::TimeIsUp { .. } => Self::Declined {
+                device_fault: DeviceFault::of(&error),
+                exit: TIME_IS_UP,
+            },
+            error => Self::of(&error),
         }
     }
 }
 
 impl Failure {
+    fn of(error: &(impl Coded + Display)) -> Self {
+        Self::DeviceFault(DeviceFault::of(error))
+    }
+
     /// Why the device cannot work, where it is that.
     fn device_fault(&self) -> Option<DeviceFault> {
         match self {
@@ -242,6 +214,10 @@ impl Failure {
                 message: message.replace(&from, &to),
                 help,
             },
+            Self::DeviceFault(mut device_fault) => {
+                device_fault.what = device_fault.what.replace(&from, &to);
+                Self::DeviceFault(device_fault)
+            }
             other => other,
         }
     }

@@ -93,8 +93,12 @@ impl Control {
                 Ok(_) => None,
             };
             match again {
-                Some(wait) if Instant::now() + wait < until => {
-                    std::thread::sleep(wait.min(self.left()?));
+                // Where the time is up first, why it was refused says more.
+                Some(wait)
+                    if Instant::now() + wait < until
+                        && self.left().is_ok_and(|left| wait < left) =>
+                {
+                    std::thread::sleep(wait);
                 }
                 _ => return Ok(answer),
             }

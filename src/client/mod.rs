@@ -106,6 +106,8 @@ pub enum ClientError {
     },
 }
 
+crate::coded::coded!(ClientError);
+
 impl ClientError {
     /// A stable word for scripts.
     pub fn code(&self) -> &'static str {

@@ -1,7 +1,7 @@
 //! What happens on the device, told to whoever listens: the display, framed links.
 //!
 //! Telling never waits. A listener that does not keep up loses its oldest events, so no
-//! promise may rest on them: what stands is asked of [`super::Cases`].
+//! promise may rest on them: what stands is asked of [`crate::device::Cases`].
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,12 +9,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use firmware_host::fault::Fault;
-
-use super::device_fault::DeviceFault;
-use super::lock;
 use crate::bundle::ExamSpec;
 use crate::case::{BundleId, IntendedUse, Record};
+use crate::device::device_fault::DeviceFault;
+use crate::device::lock::lock;
 use crate::focus::Mask;
 use crate::image::Image;
 use crate::pipeline::Stage;
@@ -155,6 +153,17 @@ impl Preview {
     }
 }
 
+/// Why no page is turned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PageError {
+    /// There is none.
+    #[error("the device has no display")]
+    NoDisplay,
+    /// It has fewer pages.
+    #[error("a display has no such page")]
+    NoSuchPage,
+}
+
 /// Where events are told.
 #[derive(Debug, Default)]
 pub struct Events {
@@ -203,11 +212,11 @@ impl Events {
     /// Asks the display for a page, counted from 0.
     ///
     /// # Errors
-    /// [`Fault::HardwareMissing`] without a display, [`Fault::OutOfRange`].
-    pub fn turn_to(&self, page: u8) -> Result<(), Fault> {
+    /// [`PageError`].
+    pub fn turn_to(&self, page: u8) -> Result<(), PageError> {
         match self.pages.load(Ordering::Relaxed) {
-            0 => Err(Fault::HardwareMissing),
-            pages if page >= pages => Err(Fault::OutOfRange),
+            0 => Err(PageError::NoDisplay),
+            pages if page >= pages => Err(PageError::NoSuchPage),
             _ => {
                 self.tell(&Event::Page(page));
                 Ok(())
@@ -298,9 +307,9 @@ mod tests {
     fn pages_are_turned_only_where_there_are_some() {
         let events = Events::default();
         let listener = events.subscribe();
-        assert_eq!(events.turn_to(0), Err(Fault::HardwareMissing));
+        assert_eq!(events.turn_to(0), Err(PageError::NoDisplay));
         events.set_pages(3);
-        assert_eq!(events.turn_to(3), Err(Fault::OutOfRange));
+        assert_eq!(events.turn_to(3), Err(PageError::NoSuchPage));
         assert_eq!(events.turn_to(2), Ok(()));
         assert!(matches!(
             listener.next(Duration::ZERO),

@@ -5,19 +5,21 @@
 //! every other loop that was named turns as well. No thread of its own feeds it: where the
 //! work stands still, so does the watchdog.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-use super::lock;
+use crate::device::lock::lock;
 
 /// The device's switch, and its line to the service manager.
 #[derive(Debug)]
 pub struct Lifecycle {
     /// How often it was switched off.
     off: AtomicU8,
+    /// Its work was put down: whatever goes on for ever ends.
+    ended: AtomicBool,
     since: Instant,
     feeding: Option<Feeding>,
     loops: Mutex<Vec<Weak<Heartbeat>>>,
@@ -57,6 +59,7 @@ impl Lifecycle {
         let since = Instant::now();
         Self {
             off: AtomicU8::new(0),
+            ended: AtomicBool::new(false),
             since,
             feeding: every.map(|every| Feeding {
                 every,
@@ -82,6 +85,16 @@ impl Lifecycle {
     /// Whether somebody does not even wait for the case that runs.
     pub fn is_cut(&self) -> bool {
         self.off.load(Ordering::Relaxed) > 1
+    }
+
+    /// The work is put down, and nothing more is written.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the work is put down: to be asked by whoever goes on for ever.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// The device does what it is for.

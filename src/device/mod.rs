@@ -1,66 +1,60 @@
 //! The running device: cases come in on a serial line, by DICOM or from a folder, are run one
-//! after the other, and their answers can be asked for.
+//! after the other, and their answers can be asked for. [`Device::start`] puts it together.
 //!
 //! `serial -> line -> console or link -> cases -> supervisor -> worker -> run -> pipeline`, and
 //! back by the journal. The worker is a process of its own, so that the device outlives it. A
 //! finding is durable before anyone can see it, and a case that was accepted is answered,
 //! whatever happens in between. What happens is told to displays and links as [`Event`]s.
+//!
+//! From the top to the bottom; what stands lower never names what stands higher:
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`running`] | a device is started, waits, reads its configuration again, ends |
+//! | [`intake`] | where cases come from: lines, socket, folders, DICOM |
+//! | [`delivery`] | where answers go: result folders, archives, HL7 |
+//! | [`doctor`] | what stands in a device's way on this machine |
+//! | [`health`] | the state file and the metrics |
+//! | [`config`] | everything that the device is told before it starts |
+//! | [`work`] | supervisor and worker: who answers the cases |
+//! | [`display`] | what people see |
+//! | [`self_test`] | whether this device, as it stands here, may answer |
+//! | [`cases`] | all cases: accepted, waiting, answered; their images |
+//! | [`status`] | how the device is: the one status that every channel shows |
+//! | [`events`], [`lifecycle`], [`dicom`] and smaller ones | what all of them share |
 
+mod case_error;
 mod cases;
 pub mod config;
-mod console;
 mod counts;
+pub mod delivery;
 mod device_fault;
 pub mod dicom;
 mod disk_space;
 mod display;
 pub mod doctor;
 mod events;
-pub mod folder;
 pub mod health;
-mod images;
-mod in_hand;
-mod kept;
+mod intake;
 mod lifecycle;
-mod line;
-mod link;
-mod nameable;
+mod lock;
 mod now_and_then;
-mod run;
-mod seats;
+mod running;
 mod self_test;
-mod serial;
-mod share;
-pub mod sinks;
-pub mod socket;
 pub mod status;
-mod supervisor;
-mod worker;
+mod work;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-pub use cases::{Afterwards, Bounds, Cases, Reach, State, Wanted};
-pub use console::Console;
+pub use case_error::CaseError;
+pub use cases::images::path as stored;
+pub use cases::kept::path as kept;
+pub use cases::{Reach, State};
 pub use device_fault::DeviceFault;
-pub use display::{Asked, Displays, Manner, PanelError, place};
-pub use events::{Answer, Event, Events, Health, Listener, Preview};
+pub use events::{Answer, Event, Health, Listener, Preview};
 pub use health::boot_id;
-pub use images::path as stored;
-pub use in_hand::case as case_in_hand;
-pub use kept::{Keeping, path as kept};
 pub use lifecycle::Lifecycle;
-pub use nameable::Nameable;
-pub use run::case_of_file as run_case;
-pub use self_test::Environment;
-pub use serial::{Port, talk};
-pub use supervisor::Supervisor;
-pub use worker::{
-    Lost, NotStarted, SUBCOMMAND as WORKER, Settings as WorkerSettings, Started, Starting, Step,
-    Worker, work_as_child,
-};
-
-/// Every change under this module's locks is whole at each step, so a lock that a panic left
-/// behind still guards good data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub use running::reload::{Reload, Reread, bundle_folder};
+pub use running::start::{DeviceError, Setup};
+pub use running::{Device, Ended};
+pub use work::in_hand::case as case_in_hand;
+pub use work::run::case_of_file as run_case;
+pub use work::worker::{SUBCOMMAND as WORKER, work_as_child};

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::lock;
+use crate::device::lock::lock;
 
 /// Between two lines of one kind.
 const BETWEEN: Duration = Duration::from_secs(60);

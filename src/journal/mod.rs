@@ -136,6 +136,8 @@ pub enum JournalError {
     },
 }
 
+crate::coded::coded!(JournalError);
+
 impl JournalError {
     /// Stable code.
     pub fn code(&self) -> &'static str {

@@ -2,11 +2,10 @@
 //! was anybody else's. A console that may drop those of others gives each of them an end that
 //! its giver hears of: a refusal that says who dropped it. Its image stays, to be run again.
 
-use firmware_host::fault::Fault;
-
+use super::conclusion::Conclusion;
 use super::{Cases, Ending, Event, lock};
 use crate::case::{Giver, Order, RefusalCode, Timings};
-use crate::device::run::Conclusion;
+use crate::device::case_error::CaseError;
 use crate::journal::{Entry, Gist};
 use std::sync::Arc;
 
@@ -25,8 +24,8 @@ impl Cases {
     /// Drops the cases that wait and are in this giver's reach; gives how many.
     ///
     /// # Errors
-    /// [`Fault::Storage`]; those that were dropped before stay dropped.
-    pub fn abort(&self, giver: &Giver, reach: Reach) -> Result<usize, Fault> {
+    /// [`CaseError::Storage`]; those that were dropped before stay dropped.
+    pub fn abort(&self, giver: &Giver, reach: Reach) -> Result<usize, CaseError> {
         let is_own = |order: &Order| order.giver.as_ref() == Some(giver);
         let is_in_reach = |order: &Order| reach == Reach::Any || is_own(order);
         let mut dropped = 0;
@@ -45,7 +44,7 @@ impl Cases {
         }
     }
 
-    fn drop_own(&self, case: u64, order: Order) -> Result<(), Fault> {
+    fn drop_own(&self, case: u64, order: Order) -> Result<(), CaseError> {
         self.append_or_put_back(Entry::Aborted { case }, case, &order)?;
         let mut board = lock(&self.board);
         board.end(case, Ending::aborted());
@@ -57,7 +56,7 @@ impl Cases {
     }
 
     /// Its giver was told that it is accepted, and may wait for an answer.
-    fn drop_of_another(&self, case: u64, order: Order, by: &Giver) -> Result<(), Fault> {
+    fn drop_of_another(&self, case: u64, order: Order, by: &Giver) -> Result<(), CaseError> {
         let (bundle, none) = (self.bundle(), Timings::new());
         let dropped = Conclusion::dropped(case, by);
         let answer = dropped.answer(case, &order, bundle.provenance(), none);
@@ -84,12 +83,12 @@ impl Cases {
         entry: Entry,
         case: u64,
         order: &Order,
-    ) -> Result<crate::journal::Span, Fault> {
+    ) -> Result<crate::journal::Span, CaseError> {
         let written = lock(&self.ledger).journal.append(entry);
         written.map_err(|error| {
             lock(&self.board).waiting.push(case, order.clone());
             self.storage_failed(&error);
-            Fault::Storage
+            CaseError::Storage
         })
     }
 }

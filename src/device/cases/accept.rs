@@ -11,12 +11,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 
 use super::{Cases, Event, State, lock};
 use crate::case::{Asker, Bound, Claim, Giver, Order, RequestId};
-use crate::device::images::Copied;
+use crate::device::case_error::CaseError;
+use crate::device::cases::images::Copied;
 use crate::journal::{Entry, Line};
 use crate::sha256::Sha256;
 
@@ -29,9 +29,9 @@ impl Cases {
     /// The case that was accepted for this request.
     ///
     /// # Errors
-    /// [`Fault::RequestReused`] where its number was used for another image, exam or option;
-    /// [`Fault::Storage`].
-    pub fn requested(&self, order: &Order) -> Result<Option<u64>, Fault> {
+    /// [`CaseError::RequestReused`] where its number was used for another image, exam or option;
+    /// [`CaseError::Storage`].
+    pub fn requested(&self, order: &Order) -> Result<Option<u64>, CaseError> {
         let Some(RequestId { asker, number }) = &order.request else {
             return Ok(None);
         };
@@ -48,14 +48,14 @@ impl Cases {
             }
         }
         match own {
-            Some(_) => Err(Fault::RequestReused { highest }),
+            Some(_) => Err(CaseError::RequestReused { highest }),
             None => Ok(None),
         }
     }
 
     /// The case of a number and a file that a program of before told by both, while it has not
     /// ended.
-    pub(in crate::device) fn open_old_case(&self, number: u64, source: &Path) -> Option<u64> {
+    pub(crate) fn open_old_case(&self, number: u64, source: &Path) -> Option<u64> {
         let key = (Asker::Unknown.key(), number);
         let case = lock(&self.board).requests.get(&key).copied()?;
         let is_it = Path::new(&self.order(case).ok()?.source) == source;
@@ -65,20 +65,20 @@ impl Cases {
     /// What a case was asked, as the journal has it.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`], also where the entry is damaged; [`Fault::Storage`].
-    pub fn order(&self, case: u64) -> Result<Order, Fault> {
+    /// [`CaseError::NoSuchCase`], also where the entry is damaged; [`CaseError::Storage`].
+    pub fn order(&self, case: u64) -> Result<Order, CaseError> {
         let accepted = lock(&self.board).standings.get(case).map(|s| s.accepted);
-        let span = accepted.flatten().ok_or(Fault::NoSuchCase)?;
+        let span = accepted.flatten().ok_or(CaseError::NoSuchCase)?;
         let read = self.reader.read(span);
         match read {
             Ok(Line {
                 entry: Entry::Accepted { case: read, order },
                 ..
             }) if read == case => Ok(order),
-            Ok(_) => Err(Fault::Storage),
+            Ok(_) => Err(CaseError::Storage),
             Err(error) => {
                 self.storage_failed(&error);
-                Err(Fault::Storage)
+                Err(CaseError::Storage)
             }
         }
     }
@@ -87,9 +87,9 @@ impl Cases {
     /// the same case.
     ///
     /// # Errors
-    /// [`Fault::IllegalParameter`] for an exam that there is not, [`Fault::NoSuchImage`],
+    /// [`CaseError::NoSuchExam`] for an exam that there is not, [`CaseError::NoSuchImage`],
     /// and those of [`Cases::accept`].
-    pub fn run_stored(&self, order: Order, image: &Digest) -> Result<u64, Fault> {
+    pub fn run_stored(&self, order: Order, image: &Digest) -> Result<u64, CaseError> {
         let order = Order {
             image: Some(Bound::Stored(Sha256(*image))),
             ..order
@@ -99,7 +99,7 @@ impl Cases {
         }
         let exam = order.exam.as_deref();
         if exam.is_some_and(|name| self.bundle().exam(name).is_none()) {
-            return Err(Fault::IllegalParameter);
+            return Err(CaseError::NoSuchExam);
         }
         self.accept(order)
     }
@@ -108,13 +108,13 @@ impl Cases {
     /// that cannot be read becomes a case as well, which ends in a refusal that says so.
     ///
     /// # Errors
-    /// [`Fault::NotNameable`], [`Fault::ImageUnsteady`], [`Fault::ImageTimeout`], [`Fault::StoreFull`],
-    /// [`Fault::ImageBusy`] where too many files are being copied, and those of
+    /// [`CaseError::NotNameable`], [`CaseError::ImageUnsteady`], [`CaseError::ImageTimeout`], [`CaseError::StoreFull`],
+    /// [`CaseError::ImageBusy`] where too many files are being copied, and those of
     /// [`Cases::accept`].
-    pub fn run_file(&self, order: Order) -> Result<u64, Fault> {
+    pub fn run_file(&self, order: Order) -> Result<u64, CaseError> {
         // Said before a large file is copied for nothing.
         if !self.lifecycle.is_on() {
-            return Err(Fault::Stopping);
+            return Err(CaseError::Stopping);
         }
         self.may_wait(order.priority, order.giver.as_ref())?;
         self.has_room(0)?;
@@ -132,10 +132,10 @@ impl Cases {
     }
 
     /// On a thread of its own: a share that does not answer must not keep a line from talking.
-    fn copy(&self, path: &Path, giver: Option<&Giver>) -> Result<Copied, Fault> {
+    fn copy(&self, path: &Path, giver: Option<&Giver>) -> Result<Copied, CaseError> {
         if self.copying.fetch_add(1, Ordering::SeqCst) >= MOST_COPIES {
             self.copying.fetch_sub(1, Ordering::SeqCst);
-            return Err(Fault::ImageBusy);
+            return Err(CaseError::ImageBusy);
         }
         let (sender, copied) = channel();
         let (images, giver) = (Arc::clone(&self.images), giver.cloned());
@@ -150,17 +150,17 @@ impl Cases {
             let _ = sender.send(copied);
         });
         let copied = copied.recv_timeout(COPY_PATIENCE);
-        self.told_full(copied.unwrap_or(Err(Fault::ImageTimeout)))
+        self.told_full(copied.unwrap_or(Err(CaseError::ImageTimeout)))
     }
 
     /// Accepts a case; its number is durable when this returns. A request that was accepted
     /// before is the same case.
     ///
     /// # Errors
-    /// [`Fault::RequestReused`], [`Fault::TooManyWaiting`], [`Fault::TooManyRefused`],
-    /// [`Fault::NoSuchImage`], [`Fault::Stopping`], [`Fault::StorageFull`] or [`Fault::Storage`]; then nothing was
+    /// [`CaseError::RequestReused`], [`CaseError::TooManyWaiting`], [`CaseError::TooManyRefused`],
+    /// [`CaseError::NoSuchImage`], [`CaseError::Stopping`], [`CaseError::StorageFull`] or [`CaseError::Storage`]; then nothing was
     /// accepted.
-    pub fn accept(&self, order: Order) -> Result<u64, Fault> {
+    pub fn accept(&self, order: Order) -> Result<u64, CaseError> {
         self.take_on(order, |cases, order| cases.requested(order))
     }
 
@@ -168,10 +168,10 @@ impl Cases {
     fn take_on(
         &self,
         order: Order,
-        known: impl FnOnce(&Self, &Order) -> Result<Option<u64>, Fault>,
-    ) -> Result<u64, Fault> {
+        known: impl FnOnce(&Self, &Order) -> Result<Option<u64>, CaseError>,
+    ) -> Result<u64, CaseError> {
         if !self.lifecycle.is_on() {
-            return Err(Fault::Stopping);
+            return Err(CaseError::Stopping);
         }
         let mut ledger = lock(&self.ledger);
         if let Some(case) = known(self, &order)? {
@@ -182,7 +182,7 @@ impl Cases {
         // An image that was given to the device may have been taken away meanwhile.
         let image = self.place(&order);
         if self.owns(&image) && !image.is_file() {
-            return Err(Fault::NoSuchImage);
+            return Err(CaseError::NoSuchImage);
         }
         let case = ledger.next;
         let written = ledger.journal.append(Entry::Accepted {
@@ -194,7 +194,7 @@ impl Cases {
             Err(error) => {
                 drop(ledger);
                 self.storage_failed(&error);
-                return Err(Fault::Storage);
+                return Err(CaseError::Storage);
             }
         };
         ledger.next = ledger.journal.next_case();
@@ -213,18 +213,18 @@ impl Cases {
     /// that names the old one.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::NoSuchImage`] where the image
+    /// [`CaseError::NoSuchCase`], [`CaseError::NotFinished`], [`CaseError::NoSuchImage`] where the image
     /// is kept no longer or there was none, and those of [`Cases::accept`].
-    pub fn rerun(&self, case: u64, giver: Giver) -> Result<u64, Fault> {
+    pub fn rerun(&self, case: u64, giver: Giver) -> Result<u64, CaseError> {
         if !self.state(case)?.has_ended() {
-            return Err(Fault::NotFinished);
+            return Err(CaseError::NotFinished);
         }
         let before = self.order(case)?;
         // An old order names no hash; its answer does.
         let answered = || self.ended(case).ok()?.image;
         // What lies at the path of a case that had no image is another's by now.
         let sha256 = before.sha256().or_else(answered);
-        let sha256 = sha256.ok_or(Fault::NoSuchImage)?;
+        let sha256 = sha256.ok_or(CaseError::NoSuchImage)?;
         let again = Order {
             request: None,
             rerun_of: Some(case),
@@ -245,13 +245,13 @@ impl Cases {
     ///
     /// # Errors
     /// Those of [`Cases::accept`].
-    pub(in crate::device) fn came_again(&self, case: u64, order: Order) -> Result<u64, Fault> {
+    pub(crate) fn came_again(&self, case: u64, order: Order) -> Result<u64, CaseError> {
         let (case, standing) = {
             let board = lock(&self.board);
             let case = board.last_try(case);
             (case, board.standings.get(case).copied())
         };
-        let standing = standing.ok_or(Fault::NoSuchCase)?;
+        let standing = standing.ok_or(CaseError::NoSuchCase)?;
         if !standing.is_ended() {
             return Ok(case);
         }
@@ -276,7 +276,7 @@ impl Cases {
     }
 
     /// The older case of other content that this order's sender gave the same SOP Instance UID.
-    pub(in crate::device) fn same_claim(&self, claim: &Claim) -> Option<u64> {
+    pub(crate) fn same_claim(&self, claim: &Claim) -> Option<u64> {
         let board = lock(&self.board);
         let &(case, content) = board.claims.get(&claim.uid.short())?;
         (content != claim.content.short()).then_some(case)

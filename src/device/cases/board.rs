@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::outbox::{Outbox, Spec};
 use super::queue::Queue;
 use super::standings::{Standing, Standings};
 use super::work::Wanted;
 use crate::case::{Asker, Order, RefusalCode, RequestId};
+use crate::device::cases::images::place;
 use crate::device::counts::CaseCounts;
 use crate::device::device_fault::DeviceFault;
-use crate::device::images::place;
-use crate::device::sinks::{Outbox, Spec};
 use crate::device::status::{Warned, Warning};
 use crate::journal::{Because, Doubt, Gist, SelfCheck, Span, Verdict};
 
@@ -36,7 +36,7 @@ pub enum State {
 
 /// How a case ended, as far as the board needs to know.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::device) struct Ending {
+pub(crate) struct Ending {
     pub state: State,
     /// Where the answer lies.
     answer: Option<Span>,

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use firmware_host::fault::Fault;
-
+use super::answered::AnsweredCase;
+use super::outbox::Spec;
 use super::{Cases, lock};
-use crate::device::sinks::{Account, AnsweredCase, Spec};
+use crate::device::case_error::CaseError;
+use crate::device::status::Account;
 use crate::journal::{Entry, Journal, JournalError, Recorded};
 
 /// Writes down which sinks are chosen, where it is not what was chosen `before`.
@@ -27,7 +28,7 @@ pub(super) fn note_chosen(
 
 impl Cases {
     /// The oldest case that this sink owes, but for some; waits for one for so long.
-    pub(in crate::device) fn next_due(
+    pub(crate) fn next_due(
         &self,
         sink: &str,
         not_yet: &BTreeSet<u64>,
@@ -51,16 +52,16 @@ impl Cases {
     /// An answered case, for sinks.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`], and
-    /// [`Fault::OtherVersion`] where another version of the program answered, in a form that is
+    /// [`CaseError::NoSuchCase`], [`CaseError::NotFinished`], [`CaseError::Storage`], and
+    /// [`CaseError::OtherVersion`] where another version of the program answered, in a form that is
     /// not understood here.
-    pub fn ended(&self, case: u64) -> Result<AnsweredCase<'_>, Fault> {
+    pub fn ended(&self, case: u64) -> Result<AnsweredCase<'_>, CaseError> {
         let standing = lock(&self.board).standings.get(case).copied();
-        let span = standing.ok_or(Fault::NoSuchCase)?.answer;
-        let read = self.reader.read_signed(span.ok_or(Fault::NotFinished)?);
+        let span = standing.ok_or(CaseError::NoSuchCase)?.answer;
+        let read = self.reader.read_signed(span.ok_or(CaseError::NotFinished)?);
         let (line, point) = read.map_err(|error| {
             self.storage_failed(&error);
-            Fault::Storage
+            CaseError::Storage
         })?;
         let Entry::Answered {
             case: number,
@@ -68,10 +69,10 @@ impl Cases {
             record,
         } = line.entry
         else {
-            return Err(Fault::Storage);
+            return Err(CaseError::Storage);
         };
         match record {
-            _ if number != case => Err(Fault::Storage),
+            _ if number != case => Err(CaseError::Storage),
             Recorded::Record(record) => Ok(AnsweredCase {
                 cases: self,
                 number,
@@ -79,15 +80,15 @@ impl Cases {
                 image,
                 told: self.told(*record, point),
             }),
-            Recorded::Foreign(_) | Recorded::Gist(_) => Err(Fault::OtherVersion),
+            Recorded::Foreign(_) | Recorded::Gist(_) => Err(CaseError::OtherVersion),
         }
     }
 
     /// A sink has this answer safe; durable when this returns.
     ///
     /// # Errors
-    /// [`Fault::Storage`]; then it will be delivered again.
-    pub(in crate::device) fn delivered_to(&self, case: u64, sink: &str) -> Result<(), Fault> {
+    /// [`CaseError::Storage`]; then it will be delivered again.
+    pub(crate) fn delivered_to(&self, case: u64, sink: &str) -> Result<(), CaseError> {
         let sink = sink.to_owned();
         self.settle(case, Entry::Delivered { case, sink })
     }
@@ -95,22 +96,17 @@ impl Cases {
     /// A sink will never have this answer; durable when this returns.
     ///
     /// # Errors
-    /// [`Fault::Storage`]; then it will be tried again.
-    pub(in crate::device) fn decline(
-        &self,
-        case: u64,
-        sink: &str,
-        code: &str,
-    ) -> Result<(), Fault> {
+    /// [`CaseError::Storage`]; then it will be tried again.
+    pub(crate) fn decline(&self, case: u64, sink: &str, code: &str) -> Result<(), CaseError> {
         let (sink, code) = (sink.to_owned(), code.to_owned());
         self.settle(case, Entry::Declined { case, sink, code })
     }
 
-    fn settle(&self, case: u64, entry: Entry) -> Result<(), Fault> {
+    fn settle(&self, case: u64, entry: Entry) -> Result<(), CaseError> {
         let written = lock(&self.ledger).journal.append(entry.clone());
         if let Err(error) = written {
             self.storage_failed(&error);
-            return Err(Fault::Storage);
+            return Err(CaseError::Storage);
         }
         let is_delivered = matches!(entry, Entry::Delivered { .. });
         if let Entry::Delivered { sink, .. } | Entry::Declined { sink, .. } = &entry {
@@ -124,12 +120,12 @@ impl Cases {
     /// more; durable when this returns.
     ///
     /// # Errors
-    /// [`Fault::Storage`]; then nothing is owed again.
-    pub(super) fn owe_again(&self, case: u64) -> Result<(), Fault> {
+    /// [`CaseError::Storage`]; then nothing is owed again.
+    pub(super) fn owe_again(&self, case: u64) -> Result<(), CaseError> {
         let written = lock(&self.ledger).journal.append(Entry::CameAgain { case });
         if let Err(error) = written {
             self.storage_failed(&error);
-            return Err(Fault::Storage);
+            return Err(CaseError::Storage);
         }
         let mut board = lock(&self.board);
         if let Some(state) = board.standings.get(case).map(|standing| standing.state) {
@@ -141,7 +137,7 @@ impl Cases {
     }
 
     /// What a sink's last try came to, for whoever asks after the device's health.
-    pub(in crate::device) fn note_error(&self, sink: &str, code: Option<&'static str>) {
+    pub(crate) fn note_error(&self, sink: &str, code: Option<&'static str>) {
         lock(&self.board).outbox.note_error(sink, code);
     }
 

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use firmware_host::fault::Fault;
 use firmware_host::message::Digest;
 use jiff::Timestamp;
 
 use super::{Cases, lock};
 use crate::case::{Giver, Order};
-use crate::device::images::{self, Begun, Copied, Pin, is_whole, place};
-use crate::device::kept::{Evicted, Kept};
+use crate::device::case_error::CaseError;
+use crate::device::cases::images::{self, Begun, Copied, Pin, is_whole, place};
+use crate::device::cases::kept::{Evicted, Kept};
 use crate::files;
 use crate::journal::{Entry, JournalError};
 use crate::sha256::Sha256;
@@ -30,7 +30,7 @@ const ROUND: Duration = Duration::from_secs(5);
 
 /// An ended case's image, as it lay before.
 #[derive(Debug)]
-pub(in crate::device) struct EndedImage {
+pub(crate) struct EndedImage {
     pub case: u64,
     /// Where it lies.
     pub place: PathBuf,
@@ -76,9 +76,10 @@ fn owns(state: &Path, image: &Path) -> bool {
 }
 
 impl Cases {
-    /// Looks after the images of answered cases, for ever. To be called on one thread.
-    pub fn keep(&self) -> ! {
-        loop {
+    /// Looks after the images of answered cases until the device has ended. To be called on one
+    /// thread.
+    pub fn keep(&self) {
+        while !self.lifecycle.has_ended() {
             self.purge();
             self.set_storage_full(!self.disk.takes(0));
             if let Err(error) = self.images.sweep() {
@@ -135,12 +136,12 @@ impl Cases {
     /// Copies an open file into the store. The outer error is the file's.
     ///
     /// # Errors
-    /// Those of [`Images::copy`](crate::device::images::Images::copy).
-    pub(in crate::device) fn copy_image(
+    /// Those of [`Images::copy`](crate::device::cases::images::Images::copy).
+    pub(crate) fn copy_image(
         &self,
         file: &mut File,
         giver: Option<&Giver>,
-    ) -> std::io::Result<Result<Copied, Fault>> {
+    ) -> std::io::Result<Result<Copied, CaseError>> {
         let copied = self.images.copy(file, giver)?;
         Ok(self.told_full(copied))
     }
@@ -148,21 +149,21 @@ impl Cases {
     /// Gives a received file a name in the store.
     ///
     /// # Errors
-    /// Those of [`Images::link`](crate::device::images::Images::link).
-    pub(in crate::device) fn link_image(
+    /// Those of [`Images::link`](crate::device::cases::images::Images::link).
+    pub(crate) fn link_image(
         &self,
         path: &Path,
         giver: Option<&Giver>,
-    ) -> Result<(Sha256, Pin), Fault> {
+    ) -> Result<(Sha256, Pin), CaseError> {
         self.told_full(self.images.link(path, giver))
     }
 
     /// Where an image found no room, it is told.
-    pub(super) fn told_full<T>(&self, done: Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn told_full<T>(&self, done: Result<T, CaseError>) -> Result<T, CaseError> {
         match &done {
             // A giver that has its share, and keeps what waits for it, is nobody's worry.
-            Err(Fault::StoreFull) => self.set_store_full(self.images.is_full()),
-            Err(Fault::StorageFull) => {
+            Err(CaseError::StoreFull) => self.set_store_full(self.images.is_full()),
+            Err(CaseError::StorageFull) => {
                 self.set_storage_full(true);
                 self.look_after_images();
             }
@@ -183,7 +184,7 @@ impl Cases {
     }
 
     /// An image was stored: where no case waits for it, it goes again.
-    pub(in crate::device) fn forget_unwanted(&self, sha256: &Sha256) {
+    pub(crate) fn forget_unwanted(&self, sha256: &Sha256) {
         let image = self.images.path(&sha256.0);
         if !image.exists() {
             return;
@@ -205,26 +206,26 @@ impl Cases {
     /// Puts a kept image into the store, to be answered again.
     ///
     /// # Errors
-    /// [`Fault::NoSuchImage`] where it is kept no longer or damaged, [`Fault::Storage`].
+    /// [`CaseError::NoSuchImage`] where it is kept no longer or damaged, [`CaseError::Storage`].
     pub(super) fn bring_back(
         &self,
         kept: &Kept,
         sha256: &Sha256,
         giver: Option<&Giver>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CaseError> {
         let path = kept.path(&sha256.to_string());
         if self.images.holds_whole(&sha256.0) {
             return Ok(());
         }
         if !is_whole(&path, sha256) {
-            return Err(Fault::NoSuchImage);
+            return Err(CaseError::NoSuchImage);
         }
         self.told_full(self.images.link_as(&path, sha256, giver))
     }
 
     /// Keeps the image of an ended case, or removes it, unless another case waits for it
     /// where it lies. Images that were not given into the state folder are left alone.
-    pub(in crate::device) fn release(&self, spent: &EndedImage) {
+    pub(crate) fn release(&self, spent: &EndedImage) {
         let EndedImage { case, place, image } = spent;
         if !self.owns(place) || !place.exists() {
             return;
@@ -257,28 +258,28 @@ impl Cases {
     /// Begins to take an image into the device's own store, or goes on with it.
     ///
     /// # Errors
-    /// Those of [`Images::begin`](crate::device::images::Images::begin).
-    pub(in crate::device) fn begin_image(
+    /// Those of [`Images::begin`](crate::device::cases::images::Images::begin).
+    pub(crate) fn begin_image(
         &self,
         image: Digest,
         size: u32,
         giver: Option<&Giver>,
-    ) -> Result<Begun, Fault> {
+    ) -> Result<Begun, CaseError> {
         self.told_full(self.images.begin(image, size, giver))
     }
 
     /// Whether so many bytes can be taken without filling the disk.
     ///
     /// # Errors
-    /// [`Fault::StorageFull`].
-    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Fault> {
+    /// [`CaseError::StorageFull`].
+    pub(super) fn has_room(&self, bytes: u64) -> Result<(), CaseError> {
         let has_room = self.disk.takes(bytes);
         self.set_storage_full(!has_room);
         if has_room {
             return Ok(());
         }
         self.look_after_images();
-        Err(Fault::StorageFull)
+        Err(CaseError::StorageFull)
     }
 
     pub(super) fn set_storage_full(&self, full: bool) {
@@ -294,12 +295,12 @@ impl Cases {
     }
 
     /// Whether a file was given into the state folder, to be a case's image.
-    pub(in crate::device) fn owns(&self, source: &Path) -> bool {
+    pub(crate) fn owns(&self, source: &Path) -> bool {
         owns(&self.state, source)
     }
 
     /// Where the image of an answered case lies.
-    pub(in crate::device) fn image_of(&self, sha256: Option<Sha256>, source: &Path) -> PathBuf {
+    pub(crate) fn image_of(&self, sha256: Option<Sha256>, source: &Path) -> PathBuf {
         let sha256 = sha256.map(|sha256| sha256.to_string());
         let kept = sha256.as_ref().map(|sha256| lock(&self.kept).path(sha256));
         let stored = sha256.map(|sha256| images::path(&self.state, &sha256));

@@ -7,12 +7,19 @@
 
 mod abort;
 mod accept;
+mod answered;
 mod board;
+mod conclusion;
 mod delivery;
+pub(crate) mod images;
 mod keeping;
+pub(crate) mod kept;
+pub(crate) mod nameable;
+mod outbox;
 mod past;
 mod queue;
 mod refused;
+mod share;
 mod standings;
 mod status;
 mod work;
@@ -23,13 +30,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
-use firmware_host::fault::Fault;
-
 pub use abort::Reach;
+pub use answered::AnsweredCase;
 use board::Board;
 pub(super) use board::Ending;
 pub use board::State;
+pub(crate) use conclusion::{Answered, Conclusion};
 use keeping::RetentionScan;
+pub use outbox::Spec;
 use past::Past;
 pub use queue::Bounds;
 use refused::Refused;
@@ -37,21 +45,21 @@ use standings::Standing;
 pub(super) use work::Task;
 pub use work::Wanted;
 
-use super::disk_space::DiskSpace;
-use super::events::{Event, Events, Health};
-use super::images::{Images, place};
-use super::kept::{self, Keeping, Kept};
-use super::lifecycle::Lifecycle;
-use super::nameable::Nameable;
-use super::now_and_then::NowAndThen;
-use super::share::Shares;
-use super::sinks::Spec;
-use super::{config, lock};
 use crate::bundle::Outline;
 use crate::case::{Giver, Order, Priority, Record};
+use crate::device::case_error::CaseError;
+use crate::device::cases::images::{Images, place};
+use crate::device::cases::nameable::Nameable;
+use crate::device::cases::share::Shares;
+use crate::device::disk_space::DiskSpace;
+use crate::device::events::{Event, Events, Health};
+use crate::device::lifecycle::Lifecycle;
+use crate::device::lock::lock;
+use crate::device::now_and_then::NowAndThen;
 use crate::device_key::PublicKey;
 use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Told};
 use crate::sha256::Sha256;
+use kept::{Keeping, Kept};
 
 #[derive(Debug)]
 struct Ledger {
@@ -171,8 +179,8 @@ impl Cases {
             owing: Condvar::new(),
             events,
             lifecycle,
-            bounds: Mutex::new(config::Queue::default().bounds()),
-            refused: Mutex::new(Refused::new(config::Queue::MOST_REFUSED)),
+            bounds: Mutex::new(Bounds::default()),
+            refused: Mutex::new(Refused::new(Bounds::MOST_REFUSED)),
             shares: Mutex::default(),
             copying: Arc::default(),
             nameable: OnceLock::new(),
@@ -215,9 +223,9 @@ impl Cases {
 
     /// From now on so many cases may wait, and so many of one giver come to nothing in an
     /// hour; those that wait already do.
-    pub fn bound(&self, queue: &config::Queue) {
-        *lock(&self.bounds) = queue.bounds();
-        lock(&self.refused).most_an_hour(queue.most_refused);
+    pub fn bound(&self, bounds: Bounds) {
+        *lock(&self.bounds) = bounds;
+        lock(&self.refused).most_an_hour(bounds.most_refused);
     }
 
     /// The device's own number, chosen by chance when its state folder was made.
@@ -236,12 +244,12 @@ impl Cases {
     }
 
     /// Where the image of an order lies.
-    pub(in crate::device) fn place(&self, order: &Order) -> PathBuf {
+    pub(crate) fn place(&self, order: &Order) -> PathBuf {
         place(&self.state, order)
     }
 
     /// The disk that the state folder lies on.
-    pub(in crate::device) fn disk(&self) -> &DiskSpace {
+    pub(crate) fn disk(&self) -> &DiskSpace {
         &self.disk
     }
 
@@ -263,18 +271,18 @@ impl Cases {
     /// Whether another case of this priority and giver may wait now.
     ///
     /// # Errors
-    /// [`Fault::TooManyWaiting`], [`Fault::TooManyRefused`].
-    pub fn may_wait(&self, priority: Priority, giver: Option<&Giver>) -> Result<(), Fault> {
+    /// [`CaseError::TooManyWaiting`], [`CaseError::TooManyRefused`].
+    pub fn may_wait(&self, priority: Priority, giver: Option<&Giver>) -> Result<(), CaseError> {
         self.may_fail(giver)?;
         let bounds = *lock(&self.bounds);
         let has_room = lock(&self.board).waiting.has_room(priority, giver, bounds);
-        has_room.then_some(()).ok_or(Fault::TooManyWaiting)
+        has_room.then_some(()).ok_or(CaseError::TooManyWaiting)
     }
 
     /// Whether a case of this giver may come to nothing: each is written down for ever.
-    fn may_fail(&self, giver: Option<&Giver>) -> Result<(), Fault> {
+    fn may_fail(&self, giver: Option<&Giver>) -> Result<(), CaseError> {
         let may = lock(&self.refused).may(giver, Instant::now());
-        may.then_some(()).ok_or(Fault::TooManyRefused)
+        may.then_some(()).ok_or(CaseError::TooManyRefused)
     }
 
     /// A case of this giver came to nothing.
@@ -285,25 +293,25 @@ impl Cases {
     /// Where a case stands.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`].
-    pub fn state(&self, case: u64) -> Result<State, Fault> {
+    /// [`CaseError::NoSuchCase`].
+    pub fn state(&self, case: u64) -> Result<State, CaseError> {
         let board = lock(&self.board);
-        let standing = board.standings.get(case).ok_or(Fault::NoSuchCase)?;
+        let standing = board.standings.get(case).ok_or(CaseError::NoSuchCase)?;
         Ok(standing.state)
     }
 
     /// The answer of a case; `None` where it was dropped.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`], [`Fault::NotFinished`], [`Fault::Storage`],
-    /// [`Fault::OtherVersion`].
-    pub fn answer(&self, case: u64) -> Result<Option<Told>, Fault> {
+    /// [`CaseError::NoSuchCase`], [`CaseError::NotFinished`], [`CaseError::Storage`],
+    /// [`CaseError::OtherVersion`].
+    pub fn answer(&self, case: u64) -> Result<Option<Told>, CaseError> {
         let standing = *lock(&self.board)
             .standings
             .get(case)
-            .ok_or(Fault::NoSuchCase)?;
+            .ok_or(CaseError::NoSuchCase)?;
         if !standing.is_ended() {
-            return Err(Fault::NotFinished);
+            return Err(CaseError::NotFinished);
         }
         match standing.answer {
             Some(_) => self.ended(case).map(|ended| Some(ended.told)),
@@ -326,8 +334,8 @@ impl Cases {
     /// SHA-256 of the image that a case is about; `None` where none could be read.
     ///
     /// # Errors
-    /// [`Fault::NoSuchCase`], [`Fault::Storage`].
-    pub fn image_hash(&self, case: u64) -> Result<Option<Sha256>, Fault> {
+    /// [`CaseError::NoSuchCase`], [`CaseError::Storage`].
+    pub fn image_hash(&self, case: u64) -> Result<Option<Sha256>, CaseError> {
         match self.order(case)?.sha256() {
             Some(sha256) => Ok(Some(sha256)),
             // An old order names none; its answer does.
@@ -361,14 +369,14 @@ impl Cases {
     /// A host has this answer safe; durable when this returns.
     ///
     /// # Errors
-    /// [`Fault::Storage`]; then it will be offered again.
-    pub fn deliver(&self, case: u64) -> Result<(), Fault> {
+    /// [`CaseError::Storage`]; then it will be offered again.
+    pub fn deliver(&self, case: u64) -> Result<(), CaseError> {
         let sink = LINK.to_owned();
         let entry = Entry::Delivered { case, sink };
         let written = lock(&self.ledger).journal.append(entry);
         if let Err(error) = written {
             self.storage_failed(&error);
-            return Err(Fault::Storage);
+            return Err(CaseError::Storage);
         }
         let mut board = lock(&self.board);
         board.delivered += u64::from(board.standings.deliver(case));

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::board::{Board, Ending};
+use super::conclusion::Conclusion;
 use super::keeping::EndedImage;
 use crate::bundle::Outline;
 use crate::case::{Order, Timings};
+use crate::device::cases::images::place;
 use crate::device::events::Answer;
-use crate::device::images::place;
-use crate::device::run::Conclusion;
 use crate::journal::{
     Acceptance, CaseHistory, End, Entry, Gist, Journal, JournalError, LINK, Span,
 };

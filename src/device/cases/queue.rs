@@ -28,9 +28,27 @@ pub struct Bounds {
     pub most: usize,
     /// Of those, of one giver.
     pub most_per_giver: usize,
+    /// Of one giver that may come to nothing in an hour.
+    pub most_refused: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let most = Self::MOST_WAITING as usize;
+        Self {
+            most,
+            most_per_giver: (most * 3).div_ceil(4),
+            most_refused: Self::MOST_REFUSED,
+        }
+    }
 }
 
 impl Bounds {
+    /// Cases of one priority that may wait, where nothing says otherwise.
+    pub const MOST_WAITING: u32 = 64;
+    /// Cases of one giver that may come to nothing in an hour, where nothing says otherwise.
+    pub const MOST_REFUSED: u32 = 1000;
+
     /// What a giver may always have waiting, however many others do.
     fn few(&self) -> usize {
         (self.most / FEW).clamp(1, self.most_per_giver.max(1))
@@ -161,6 +179,7 @@ mod tests {
             let bounds = Bounds {
                 most,
                 most_per_giver,
+                ..Bounds::default()
             };
             queue.has_room(priority, None, bounds)
         };
@@ -177,6 +196,7 @@ mod tests {
         let bounds = Bounds {
             most: 32,
             most_per_giver: 24,
+            ..Bounds::default()
         };
         let peer = |number: usize| Giver::Dicom(format!("UNIT{number}@10.0.0.{number}"));
         let flood = |queue: &mut Queue, giver: &Giver| {

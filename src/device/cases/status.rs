@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Cases;
-use crate::device::lock;
-use crate::device::sinks::Account;
+use crate::device::lock::lock;
+use crate::device::status::Account;
 use crate::device::status::{DeviceStatus, Standing, Warning};
 use crate::journal::LINK;
 
@@ -51,35 +51,50 @@ impl Cases {
     }
 
     /// From now on these are what `who` warns of.
-    pub(in crate::device) fn set_warnings(&self, who: &str, warnings: Vec<Warning>) {
+    pub(crate) fn set_warnings(&self, who: &str, warnings: Vec<Warning>) {
         lock(&self.board).warned.set(who, warnings);
     }
 
     /// A folder is being looked into, and something came of it just now: where nothing more
     /// comes of it for long, it is away.
-    pub(in crate::device) fn looks_into(&self, folder: &str) {
+    pub(crate) fn looks_into(&self, folder: &str) {
         lock(&self.board).warned.begin(folder, Instant::now());
     }
 
     /// A look into a folder came to its end, and these are what is to be warned of there.
-    pub(in crate::device) fn looked_into(&self, folder: &str, warnings: Vec<Warning>) {
+    pub(crate) fn looked_into(&self, folder: &str, warnings: Vec<Warning>) {
         let warned = &mut lock(&self.board).warned;
         warned.end(folder);
         warned.set(folder, warnings);
     }
 
+    /// Has everybody who waits look whether the device has ended.
+    pub(crate) fn wake_all(&self) {
+        for waiting in [&self.arrived, &self.tested, &self.owing] {
+            waiting.notify_all();
+        }
+    }
+
+    /// Waits so long, or until the device has ended.
+    pub(crate) fn rest(&self, patience: Duration) {
+        let board = lock(&self.board);
+        let goes_on = |_: &mut _| !self.lifecycle.has_ended();
+        // Whoever wakes this looks at nothing that is behind the lock.
+        drop(self.owing.wait_timeout_while(board, patience, goes_on));
+    }
+
     /// Looks at what fills by itself: the disk.
-    pub(in crate::device) fn look_at_disk(&self) {
+    pub(crate) fn look_at_disk(&self) {
         self.set_storage_full(!self.disk.takes(0));
     }
 
     /// Bytes that images of answered cases take.
-    pub(in crate::device) fn kept_bytes(&self) -> u64 {
+    pub(crate) fn kept_bytes(&self) -> u64 {
         latest(&self.kept, &self.kept_bytes, |kept| kept.bytes())
     }
 
     /// How often the clock was set since the device started.
-    pub(in crate::device) fn clock_sets(&self) -> u64 {
+    pub(crate) fn clock_sets(&self) -> u64 {
         latest(&self.ledger, &self.clock_sets, |ledger| {
             ledger.journal.clock_sets()
         })

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use firmware_host::fault::Fault;
 use jiff::Timestamp;
 
 use super::{Cases, Ending};
 use crate::bundle::{ClockBack, Older, Outline, Trust};
 use crate::case::{BundleId, Giver, Order, RefusalCode};
+use crate::device::case_error::CaseError;
 use crate::device::device_fault::DeviceFault;
 use crate::device::events::{Answer, Event, Health};
-use crate::device::lock;
+use crate::device::lock::lock;
 use crate::journal::{Because, Entry, Gist, SelfCheck, Span, Verdict};
 use crate::sha256::Sha256;
 
@@ -26,7 +26,7 @@ const STORAGE_RETRY: Duration = Duration::from_secs(1);
 
 /// Something to do.
 #[derive(Debug)]
-pub(in crate::device) enum Task {
+pub(crate) enum Task {
     /// A case, which counts as running from now on.
     Case(u64, Box<Order>),
     /// The self-test, for all who asked up to this number.
@@ -47,7 +47,7 @@ pub struct Wanted {
 impl Cases {
     /// The next thing to do; a case only where there is `someone` to run it. `None` where
     /// nothing came for so long.
-    pub(in crate::device) fn next(&self, someone: bool, patience: Duration) -> Option<Task> {
+    pub(crate) fn next(&self, someone: bool, patience: Duration) -> Option<Task> {
         let nothing = |board: &mut super::Board| {
             board.wanted.is_none()
                 && board.tests.asked == board.tests.done
@@ -78,7 +78,7 @@ impl Cases {
     }
 
     /// A decoder took so much of a processor for an image of this giver.
-    pub(in crate::device) fn note_decoded(&self, giver: Option<&Giver>, processor: Duration) {
+    pub(crate) fn note_decoded(&self, giver: Option<&Giver>, processor: Duration) {
         let mut shares = lock(&self.shares);
         let (sender, now) = (account(giver), Instant::now());
         let was_over = shares.is_over(sender, now);
@@ -92,14 +92,14 @@ impl Cases {
     }
 
     /// What decoders took since the start, and how many senders are held back.
-    pub(in crate::device) fn decoding(&self) -> (Duration, usize) {
+    pub(crate) fn decoding(&self) -> (Duration, usize) {
         let shares = lock(&self.shares);
         (shares.spent(), shares.over(Instant::now()))
     }
 
     /// A case that takes the device down with it must be known at the next start. Where the
     /// disk refuses, the case runs all the same: its answer waits for the disk.
-    pub(in crate::device) fn note_start(&self, case: u64) {
+    pub(crate) fn note_start(&self, case: u64) {
         self.note(Entry::Started { case });
     }
 
@@ -112,7 +112,7 @@ impl Cases {
     }
 
     /// A case has run: its answer is written, then told.
-    pub(in crate::device) fn end(&self, case: u64, order: &Order, answer: Answer) {
+    pub(crate) fn end(&self, case: u64, order: &Order, answer: Answer) {
         let (image, code) = (answer.record.image, answer.record.code());
         let Some(span) = self.store(&Entry::answered(case, &answer.record)) else {
             return;
@@ -154,14 +154,14 @@ impl Cases {
     }
 
     /// A case that began is not ended, since the device is switched off.
-    pub(in crate::device) fn put_back(&self, case: u64) {
+    pub(crate) fn put_back(&self, case: u64) {
         log::info!("case {case}: put back; it runs again after the next start");
         self.note(Entry::Returned { case });
     }
 
     /// The self-test was run. One that was only tried again is written where it came to
     /// something else than before.
-    pub(in crate::device) fn note_checks(&self, because: Because, checks: Vec<SelfCheck>) {
+    pub(crate) fn note_checks(&self, because: Because, checks: Vec<SelfCheck>) {
         for check in checks.iter().filter(|c| c.verdict == Verdict::Warned) {
             log::warn!("{}: {}; {}", check.name, check.what, check.help);
         }
@@ -188,7 +188,7 @@ impl Cases {
     }
 
     /// Cases are answered from now on, by this bundle.
-    pub(in crate::device) fn set_ready(&self, bundle: &Arc<Outline>) {
+    pub(crate) fn set_ready(&self, bundle: &Arc<Outline>) {
         let before = std::mem::replace(&mut *lock(&self.bundle), Arc::clone(bundle));
         if before.id != bundle.id {
             let bundle = bundle.id.clone();
@@ -237,7 +237,7 @@ impl Cases {
     }
 
     /// The safe state: cases are accepted and kept, none is answered, and this is why.
-    pub(in crate::device) fn set_trouble(&self, device_fault: DeviceFault) {
+    pub(crate) fn set_trouble(&self, device_fault: DeviceFault) {
         log::error!(
             "no case is answered now: {device_fault}; {}",
             device_fault.help
@@ -257,7 +257,7 @@ impl Cases {
     }
 
     /// A bundle that was to be loaded was not; the one before goes on.
-    pub(in crate::device) fn note_refused(&self, refused: &SelfCheck) {
+    pub(crate) fn note_refused(&self, refused: &SelfCheck) {
         self.note(Entry::BundleRefused {
             code: refused.code.clone(),
             what: refused.what.clone(),
@@ -273,12 +273,12 @@ impl Cases {
     /// wait: it takes as long as some cases.
     ///
     /// # Errors
-    /// [`Fault::Busy`] where cases are being answered.
-    pub fn self_test(&self) -> Result<Option<Arc<DeviceFault>>, Fault> {
+    /// [`CaseError::Busy`] where cases are being answered.
+    pub fn self_test(&self) -> Result<Option<Arc<DeviceFault>>, CaseError> {
         let mut board = lock(&self.board);
         let answers = board.device_fault.is_none() && !board.waiting.is_empty();
         if board.running.is_some() || answers {
-            return Err(Fault::Busy);
+            return Err(CaseError::Busy);
         }
         board.tests.asked += 1;
         let mine = board.tests.asked;
@@ -292,7 +292,7 @@ impl Cases {
 
     /// The self-test ended for all who asked up to this number: the device is ready or in
     /// trouble by now.
-    pub(in crate::device) fn note_tested(&self, up_to: u64) {
+    pub(crate) fn note_tested(&self, up_to: u64) {
         lock(&self.board).tests.done = up_to;
         self.tested.notify_all();
     }

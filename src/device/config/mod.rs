@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::images::hex;
+use crate::device::self_test::Environment;
 use crate::files;
+use crate::sha256::Sha256;
 
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
@@ -39,6 +39,9 @@ const WHILE_RUNNING: [&str; 7] = [
     "queue.most_of_one",
     "queue.most_refused",
 ];
+
+/// Reads the configuration of a running device again: what changed, or why it is not taken up.
+pub type Reload = dyn Fn() -> Result<Changes, String> + Send + Sync;
 
 /// The keys that two configurations differ in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,18 @@ pub struct Config {
 const MOST: u64 = 1 << 20;
 
 impl Config {
+    /// What the self-test of a device that runs from this looks at beside the worker.
+    pub(crate) fn environment(&self, state: &Path, root: &Path) -> Environment {
+        let ports = self.serial.iter().filter(|serial| serial.port != "-");
+        Environment {
+            state: state.to_owned(),
+            ports: ports.map(|serial| PathBuf::from(&serial.port)).collect(),
+            displays: self.display.iter().map(|d| d.at.place.clone()).collect(),
+            is_for_nobody: self.dicom.is_for_nobody(),
+            root: root.to_owned(),
+        }
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -210,7 +225,7 @@ impl Config {
     /// SHA-256, in hexadecimal, of all that was said; the same for another order or other
     /// comments.
     pub fn sha256(&self) -> String {
-        hex(&Sha256::digest(self.value().to_string()))
+        Sha256::of(self.value().to_string().as_bytes()).to_string()
     }
 
     /// What another configuration says otherwise; a section that may come several times

@@ -11,10 +11,11 @@ use serde::{Serialize, Serializer};
 
 use super::read::Section;
 use crate::bundle::{Key, Store, Trust};
+use crate::device::cases::Bounds;
+use crate::device::cases::kept::Keeping;
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::display::{Asked, Manner};
-use crate::device::worker;
-use crate::device::{Bounds, Keeping};
+use crate::device::work::worker;
 
 /// The device itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -110,18 +111,14 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Where nothing says otherwise.
-    pub const MOST_WAITING: u32 = 64;
-    /// Where nothing says otherwise.
-    pub const MOST_REFUSED: u32 = 1000;
-
-    /// How many cases may wait.
+    /// How many cases may wait, and how many of one source may come to nothing in an hour.
     pub fn bounds(&self) -> Bounds {
         let three_quarters = (self.most_waiting * 3).div_ceil(4);
         let of_one = self.most_of_one.unwrap_or(three_quarters);
         Bounds {
             most: self.most_waiting as usize,
             most_per_giver: of_one as usize,
+            most_refused: self.most_refused,
         }
     }
 
@@ -141,9 +138,9 @@ impl Queue {
 impl Default for Queue {
     fn default() -> Self {
         Self {
-            most_waiting: Self::MOST_WAITING,
+            most_waiting: Bounds::MOST_WAITING,
             most_of_one: None,
-            most_refused: Self::MOST_REFUSED,
+            most_refused: Bounds::MOST_REFUSED,
         }
     }
 }
@@ -258,9 +255,9 @@ impl Default for Keep {
     fn default() -> Self {
         Self {
             images_days: 0,
-            images_mib: 4096,
-            undelivered_days: 30,
-            free_mib: 64,
+            images_mib: Keeping::IMAGES_MIB,
+            undelivered_days: Keeping::UNDELIVERED_DAYS,
+            free_mib: Keeping::FREE_MIB,
         }
     }
 }

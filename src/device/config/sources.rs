@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::read::Section;
 use super::sections::texts;
 use crate::case::Priority;
-use crate::device::Reach;
+use crate::device::cases::Reach;
 use crate::device::dicom::{Deadlines, Peer, title_of};
 
 /// A serial port.

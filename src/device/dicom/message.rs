@@ -19,7 +19,7 @@ const REPLY: u16 = 0x8000;
 
 /// What a peer asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// C-ECHO.
     Echo,
     /// C-STORE of this instance; its data set follows.
@@ -30,7 +30,7 @@ pub(super) enum Ask {
 
 /// A command, and what its reply repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Command {
+pub(crate) struct Command {
     pub ask: Ask,
     field: u16,
     id: u16,
@@ -39,7 +39,7 @@ pub(super) struct Command {
 
 /// PS3.7, annex C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
+pub(crate) enum Status {
     Success = 0x0000,
     NoSuchOperation = 0x0211,
     OutOfResources = 0xa700,
@@ -48,7 +48,7 @@ pub(super) enum Status {
 
 impl Command {
     /// Reads a command set; `None` where it is none.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let set = read(bytes)?;
         let number = |tag: Tag| set.number(tag);
         let text = |tag: Tag| {
@@ -74,7 +74,7 @@ impl Command {
     }
 
     /// The reply's command set.
-    pub(super) fn reply(&self, status: Status) -> Vec<u8> {
+    pub(crate) fn reply(&self, status: Status) -> Vec<u8> {
         let mut elements = vec![
             uid(tags::AFFECTED_SOP_CLASS_UID, &self.class),
             number(tags::COMMAND_FIELD, self.field | REPLY),
@@ -90,7 +90,7 @@ impl Command {
 }
 
 /// A C-STORE request's command set.
-pub(in crate::device) fn store(class: &str, instance: &str) -> Vec<u8> {
+pub(crate) fn store(class: &str, instance: &str) -> Vec<u8> {
     written(vec![
         uid(tags::AFFECTED_SOP_CLASS_UID, class),
         number(tags::COMMAND_FIELD, 0x0001),
@@ -102,7 +102,7 @@ pub(in crate::device) fn store(class: &str, instance: &str) -> Vec<u8> {
 }
 
 /// The status of a reply; `None` where it is none.
-pub(in crate::device) fn status(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn status(bytes: &[u8]) -> Option<u16> {
     read(bytes)?.number(tags::STATUS)
 }
 

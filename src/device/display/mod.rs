@@ -41,9 +41,9 @@ use firmware_host::screens::{self, Page, Painter, Panel};
 use self::place::Place;
 pub use self::view::Manner;
 use self::view::View;
-use super::cases::Cases;
-use super::device_fault::DeviceFault;
-use super::events::{Events, Listener};
+use crate::device::cases::Cases;
+use crate::device::device_fault::DeviceFault;
+use crate::device::events::{Events, Listener};
 
 /// Between two tries to open a display that is missing.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -136,7 +136,7 @@ type End = OnceLock<Option<Arc<DeviceFault>>>;
 #[derive(Debug)]
 pub struct Displays {
     end: Arc<End>,
-    cases: Arc<OnceLock<&'static Cases>>,
+    cases: Arc<OnceLock<Arc<Cases>>>,
     ended: mpsc::Receiver<()>,
     count: usize,
 }
@@ -173,9 +173,9 @@ impl Displays {
     }
 
     /// The displays may count the cases from now on.
-    pub fn watch(&self, cases: &'static Cases) {
+    pub fn watch(&self, cases: &Arc<Cases>) {
         // It is set once: there is one device.
-        let _ = self.cases.set(cases);
+        let _ = self.cases.set(Arc::clone(cases));
     }
 
     /// Lets the displays show what is in the device's way, or that it is switched off, then
@@ -203,7 +203,7 @@ struct Display {
     listener: Listener,
     view: View,
     end: Arc<End>,
-    cases: Arc<OnceLock<&'static Cases>>,
+    cases: Arc<OnceLock<Arc<Cases>>>,
 }
 
 impl Display {
@@ -316,9 +316,9 @@ mod tests {
 
     use firmware_host::screens::Language;
 
-    use super::super::events::{Answer, Event};
     use super::*;
     use crate::case::RefusalCode;
+    use crate::device::events::{Answer, Event};
 
     /// A display of pictures, once it shows the refusal of a case.
     fn displays(folder: &Path) -> Displays {

@@ -18,10 +18,10 @@ use serde::Serialize;
 pub use attached::Attached;
 pub use cpu::Processor;
 
-use super::config::Config;
-use super::self_test::{self, Environment, machine};
 use crate::bundle::{self, BundleError, Store};
 use crate::case::SOFTWARE;
+use crate::device::config::Config;
+use crate::device::self_test::{self, machine};
 use crate::device_key::{KeyFacts, PublicKey};
 use crate::engine::{self, Engine};
 use crate::files::Folder;
@@ -125,7 +125,7 @@ pub fn checks(subject: &Subject<'_>, facts: &Facts) -> Vec<SelfCheck> {
 /// What the self-test would look at beside the worker, as far as it is there.
 fn environment(subject: &Subject<'_>) -> Vec<SelfCheck> {
     let nearest = state::nearest(subject.state);
-    let environment = Environment::of(subject.config, nearest, subject.root);
+    let environment = subject.config.environment(nearest, subject.root);
     // A device that was started has a key, and had a journal.
     let has_journal = subject.state.join(crate::journal::FILE).is_file()
         || subject.state.join(crate::device_key::PUBLIC_FILE).is_file();

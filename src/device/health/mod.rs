@@ -18,14 +18,14 @@ use place::Standing;
 pub use place::{Places, file_of};
 pub use process::boot_id;
 
-use super::cases::Cases;
-use super::counts::Ends;
-use super::device_fault::DeviceFault;
-use super::self_test::machine;
-use super::sinks::Account;
-pub use super::status::Condition;
-use super::status::{DeviceStatus, Warning};
 use crate::case::{BundleId, IntendedUse, SOFTWARE};
+use crate::device::cases::Cases;
+use crate::device::counts::Ends;
+use crate::device::device_fault::DeviceFault;
+use crate::device::self_test::machine;
+use crate::device::status::Account;
+pub use crate::device::status::Condition;
+use crate::device::status::{DeviceStatus, Warning};
 use crate::device_key::KeyFacts;
 use crate::engine;
 use crate::files::Folder;
@@ -219,7 +219,7 @@ impl Snapshot {
             }),
             memory: Memory {
                 device_bytes: process::resident(std::process::id()),
-                worker_bytes: super::worker::resident(),
+                worker_bytes: crate::device::work::worker::resident(),
                 available_bytes: engine::available_memory(),
             },
             temperature_c: machine::hottest(Path::new("/")),

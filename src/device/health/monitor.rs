@@ -3,13 +3,13 @@
 //! it is not waited for until it is on the disk, since nobody needs it after the power failed.
 //! One that cannot be renewed is taken away: an old word is worse than none.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Snapshot, metrics};
 use crate::device::cases::Cases;
-use crate::device::lock;
+use crate::device::lock::lock;
 use crate::device::status::TICK;
 use crate::files::{self, Folder};
 
@@ -19,33 +19,51 @@ const PULSE: Duration = Duration::from_secs(15);
 /// Who writes it, and where.
 #[derive(Debug)]
 pub struct Monitor {
-    cases: &'static Cases,
-    health: PathBuf,
-    metrics: Option<PathBuf>,
+    cases: Arc<Cases>,
+    files: Files,
     written: Option<(Instant, Snapshot)>,
     /// The last write failed: said once.
     failed: bool,
     last_word: LastWord,
 }
 
+/// Where it is written.
+#[derive(Debug, Clone)]
+struct Files {
+    health: PathBuf,
+    metrics: Option<PathBuf>,
+}
+
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.health).chain(&self.metrics)
+    }
+}
+
 /// Ends the writing.
-#[derive(Debug, Clone, Default)]
-pub struct LastWord(Arc<Mutex<bool>>);
+#[derive(Debug, Clone)]
+pub struct LastWord {
+    is_said: Arc<Mutex<bool>>,
+    files: Files,
+}
 
 impl Monitor {
     /// Writes it to one file, and as metrics to another.
-    pub fn new(cases: &'static Cases, health: PathBuf, metrics: Option<PathBuf>) -> Self {
-        for file in std::iter::once(&health).chain(&metrics) {
+    pub fn new(cases: Arc<Cases>, health: PathBuf, metrics: Option<PathBuf>) -> Self {
+        let files = Files { health, metrics };
+        for file in files.all() {
             // What a device that was killed left half written; where a folder is away, later.
             let _ = Folder::above(file).and_then(|(folder, _)| folder.sweep());
         }
         Self {
             cases,
-            health,
-            metrics,
+            last_word: LastWord {
+                is_said: Arc::default(),
+                files: files.clone(),
+            },
+            files,
             written: None,
             failed: false,
-            last_word: LastWord::default(),
         }
     }
 
@@ -54,10 +72,10 @@ impl Monitor {
         self.last_word.clone()
     }
 
-    /// Watches, for ever.
-    pub fn work(mut self) -> ! {
+    /// Watches until the device has ended.
+    pub fn work(mut self) {
         let listener = self.cases.events().subscribe();
-        loop {
+        while !self.cases.lifecycle().has_ended() {
             self.look();
             // Many events at once are one change.
             std::thread::sleep(TICK / 4);
@@ -69,13 +87,13 @@ impl Monitor {
     /// Writes where something changed, or the last time is long ago.
     fn look(&mut self) {
         self.cases.look_at_disk();
-        let now = Snapshot::of(self.cases);
+        let now = Snapshot::of(&self.cases);
         let is_due = self
             .written
             .as_ref()
             .is_none_or(|(time, before)| time.elapsed() >= PULSE || now.differs_from(before));
         let last_word = self.last_word.clone();
-        let is_said = lock(&last_word.0);
+        let is_said = lock(&last_word.is_said);
         if !is_due || *is_said {
             return;
         }
@@ -91,12 +109,12 @@ impl Monitor {
 
     fn write(&self, snapshot: &Snapshot) -> std::io::Result<()> {
         let json = serde_json::to_string_pretty(snapshot)?;
-        let health = files::swap(&self.health, format!("{json}\n").as_bytes());
+        let health = files::swap(&self.files.health, format!("{json}\n").as_bytes());
         if health.is_err() {
             // Where it cannot be removed either, it is old before long.
-            let _ = files::remove(&self.health);
+            let _ = files::remove(&self.files.health);
         }
-        if let Some(file) = &self.metrics {
+        if let Some(file) = &self.files.metrics {
             files::swap(file, metrics::text(snapshot).as_bytes())?;
         }
         Ok(health?)
@@ -105,9 +123,9 @@ impl Monitor {
 
 impl LastWord {
     /// Removes the health of a device that has ended: nothing is written any more.
-    pub fn say(&self, health: &Path, metrics: Option<&Path>) {
-        *lock(&self.0) = true;
-        for file in std::iter::once(health).chain(metrics) {
+    pub fn say(&self) {
+        *lock(&self.is_said) = true;
+        for file in self.files.all() {
             // What stays is old before long.
             let _ = files::remove(file);
         }

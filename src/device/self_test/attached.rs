@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::device::place::Place;
+use crate::device::display::place::Place;
 use crate::journal::SelfCheck;
 
 /// The check of the serial ports.

@@ -27,9 +27,8 @@ use std::path::{Path, PathBuf};
 pub use attached::{DISPLAYS, PORTS};
 pub use compute::{kernel, of_worker, useless};
 
-use super::config::Config;
-use super::device_fault::DeviceFault;
-use super::place::Place;
+use crate::device::device_fault::DeviceFault;
+use crate::device::display::place::Place;
 use crate::journal::{self, SelfCheck, Verdict};
 
 /// What the self-test looks at beside the worker.
@@ -48,18 +47,6 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Those of a device that runs from this configuration.
-    pub fn of(config: &Config, state: &Path, root: &Path) -> Self {
-        let ports = config.serial.iter().filter(|serial| serial.port != "-");
-        Self {
-            state: state.to_owned(),
-            ports: ports.map(|serial| PathBuf::from(&serial.port)).collect(),
-            displays: config.display.iter().map(|d| d.at.place.clone()).collect(),
-            is_for_nobody: config.dicom.is_for_nobody(),
-            root: root.to_owned(),
-        }
-    }
-
     /// Looks at everything once.
     pub fn checks(&self) -> Vec<SelfCheck> {
         let mut checks = vec![

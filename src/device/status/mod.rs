@@ -14,10 +14,9 @@ use serde::{Deserialize, Serialize};
 pub(super) use warning::Warned;
 pub use warning::Warning;
 
-use super::counts::Ends;
-use super::device_fault::DeviceFault;
-use super::sinks::Account;
 use crate::bundle::Outline;
+use crate::device::counts::Ends;
+use crate::device::device_fault::DeviceFault;
 use crate::device_key::PublicKey;
 use crate::journal::{Because, SelfCheck, Verdict};
 
@@ -62,6 +61,19 @@ impl Condition {
             Self::Stopping => "stopping",
         }
     }
+}
+
+/// How one sink stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The sink.
+    pub name: String,
+    /// Cases that it still owes.
+    pub owed: usize,
+    /// Cases that it has delivered since the device started.
+    pub delivered: u64,
+    /// What its last try failed of, as a stable word; `None` where it did not.
+    pub delivery_error: Option<&'static str>,
 }
 
 /// How the device is.

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::clock_is_set;
-use crate::device::sinks::Account;
+use crate::coded::Coded;
+use crate::device::status::Account;
 use crate::journal::{self, SelfCheck};
 
 /// What does not come to an end for so long is away: a share whose server is gone answers
@@ -39,7 +40,7 @@ impl Warning {
     }
 
     /// The disk has hardly any space left.
-    pub(in crate::device) fn disk_full() -> Self {
+    pub(crate) fn disk_full() -> Self {
         Self::new(
             "disk_full",
             "the disk of the state folder is nearly full: no new case is accepted",
@@ -48,7 +49,7 @@ impl Warning {
     }
 
     /// The last write to the journal failed.
-    pub(in crate::device) fn journal_unwritable() -> Self {
+    pub(crate) fn journal_unwritable() -> Self {
         Self::new(
             "journal_unwritable",
             "the journal could not be written or read",
@@ -65,7 +66,7 @@ impl Warning {
     }
 
     /// A folder of images is not there, or does not answer.
-    pub(in crate::device) fn folder_away(folder: &str, why: &str) -> Self {
+    pub(crate) fn folder_away(folder: &str, why: &str) -> Self {
         Self::new(
             "folder_away",
             format!("{folder}: {why}"),
@@ -74,7 +75,7 @@ impl Warning {
     }
 
     /// A folder of images, or a file in it, cannot be read.
-    pub(in crate::device) fn folder_unreadable(folder: &str, why: &str) -> Self {
+    pub(crate) fn folder_unreadable(folder: &str, why: &str) -> Self {
         Self::new(
             "folder_unreadable",
             format!("{folder}: {why}"),
@@ -83,7 +84,7 @@ impl Warning {
     }
 
     /// What was answered cannot be moved out of a folder of images.
-    pub(in crate::device) fn folder_unwritable(folder: &str, why: &str) -> Self {
+    pub(crate) fn folder_unwritable(folder: &str, why: &str) -> Self {
         Self::new(
             "folder_unwritable",
             format!("{folder}: {why}"),
@@ -92,12 +93,12 @@ impl Warning {
     }
 
     /// The journal is not as the device left it.
-    pub(in crate::device) fn of_journal(how: journal::How) -> Self {
+    pub(crate) fn of_journal(how: journal::How) -> Self {
         Self::new(how.code(), how.what(), journal::CURE)
     }
 
     /// Images that sinks need will have to go before long.
-    pub(in crate::device) fn images_short() -> Self {
+    pub(crate) fn images_short() -> Self {
         Self::new(
             "images_short",
             "images that sinks need will have to go before long",
@@ -106,7 +107,7 @@ impl Warning {
     }
 
     /// An image found no space in the store of late.
-    pub(in crate::device) fn store_full() -> Self {
+    pub(crate) fn store_full() -> Self {
         Self::new(
             "store_full",
             "the store of images is full",
@@ -115,7 +116,7 @@ impl Warning {
     }
 
     /// A DICOM sender found no space in the inbox of late.
-    pub(in crate::device) fn inbox_full() -> Self {
+    pub(crate) fn inbox_full() -> Self {
         Self::new(
             "inbox_full",
             "the inbox of DICOM images is full",
@@ -124,7 +125,7 @@ impl Warning {
     }
 
     /// A received image cannot become a case.
-    pub(in crate::device) fn inbox_held() -> Self {
+    pub(crate) fn inbox_held() -> Self {
         Self::new(
             "inbox_held",
             "a received DICOM image cannot become a case",
@@ -133,7 +134,7 @@ impl Warning {
     }
 
     /// The last try of a sink failed.
-    pub(in crate::device) fn of_sink(account: &Account) -> Option<Self> {
+    pub(crate) fn of_sink(account: &Account) -> Option<Self> {
         let error = account.delivery_error?;
         let name = &account.name;
         Some(Self::new(
@@ -141,6 +142,16 @@ impl Warning {
             format!("{name} owes {} cases: {error}", account.owed),
             "see in the log what is at the other end; what it owes is kept and tried again",
         ))
+    }
+}
+
+impl Coded for Warning {
+    fn code(&self) -> &str {
+        &self.code
+    }
+
+    fn help(&self) -> &str {
+        &self.help
     }
 }
 
@@ -152,7 +163,7 @@ impl From<&SelfCheck> for Warning {
 
 /// Warnings by who set them.
 #[derive(Debug, Default)]
-pub(in crate::device) struct Warned {
+pub(crate) struct Warned {
     set: BTreeMap<String, Vec<Warning>>,
     /// Folders that are being looked into, and since when nothing came of it.
     busy: BTreeMap<String, Instant>,

@@ -1,0 +1,355 @@
+//! Images of answered cases, each under its SHA-256: for sinks that need them, and to run a
+//! case again. They are kept by age and space; what the journal says of a case is kept for
+//! ever. Nothing here looks into an image or decides what a sink owes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::device::cases::images::is_whole;
+use crate::files::{Folder, OPEN_TO_ALL};
+
+/// What a second name of an image ends in, until it has its own.
+const FRESH: &str = "new";
+
+/// The folder in the state folder.
+pub const FOLDER: &str = "kept";
+
+/// How long images of answered cases are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// Once every sink that needs it has the answer.
+    pub images_for: Duration,
+    /// All together, in bytes.
+    pub images_up_to: u64,
+    /// Where a sink that needs it has not.
+    pub undelivered_for: Duration,
+    /// Bytes that must be left free on the state folder's disk.
+    pub least_free: u64,
+}
+
+impl Keeping {
+    /// MiB that kept images may take, where nothing says otherwise.
+    pub const IMAGES_MIB: u32 = 4096;
+    /// Days that one is kept for a sink, where nothing says otherwise.
+    pub const UNDELIVERED_DAYS: u32 = 30;
+    /// MiB that must be left free, where nothing says otherwise.
+    pub const FREE_MIB: u32 = 64;
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        let mib = |mib: u32| u64::from(mib) << 20;
+        Self {
+            images_for: Duration::ZERO,
+            images_up_to: mib(Self::IMAGES_MIB),
+            undelivered_for: Duration::from_secs(u64::from(Self::UNDELIVERED_DAYS) * 86_400),
+            least_free: mib(Self::FREE_MIB),
+        }
+    }
+}
+
+/// One image that is kept.
+#[derive(Debug)]
+struct Image {
+    bytes: u64,
+    cases: BTreeSet<u64>,
+    /// When the last of them was answered.
+    since: Timestamp,
+}
+
+/// An image that is to be kept no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Evicted {
+    pub sha256: String,
+    pub cases: Vec<u64>,
+    /// Whether a sink goes without it.
+    pub is_awaited: bool,
+}
+
+/// The images that are kept.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    folder: PathBuf,
+    /// The same, held open: what is moved and removed, is so in this one.
+    held: Folder,
+    keeping: Keeping,
+    images: BTreeMap<String, Image>,
+}
+
+/// Where a state folder keeps the image of this hash, while it does.
+pub fn path(state: &Path, sha256: &str) -> PathBuf {
+    path_in(&state.join(FOLDER), sha256)
+}
+
+fn path_in(folder: &Path, sha256: &str) -> PathBuf {
+    folder.join(name(sha256))
+}
+
+fn name(sha256: &str) -> &OsStr {
+    // What the journal calls a hash is never a way out of the folder.
+    Path::new(sha256).file_name().unwrap_or(OsStr::new("none"))
+}
+
+impl Kept {
+    /// Opens the folder. Images are known only once they are [`remember`](Self::remember)ed.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made.
+    pub fn open(state: &Path, keeping: Keeping) -> std::io::Result<Self> {
+        let folder = state.join(FOLDER);
+        let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;
+        let images = BTreeMap::new();
+        Ok(Self {
+            folder,
+            held,
+            keeping,
+            images,
+        })
+    }
+
+    /// Whether images are kept that no sink needs.
+    pub fn keeps(&self) -> bool {
+        !self.keeping.images_for.is_zero()
+    }
+
+    /// The hashes of the files that lie in the folder.
+    pub fn files(&self) -> std::io::Result<BTreeSet<String>> {
+        let names = self.held.names()?.into_iter();
+        Ok(names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect())
+    }
+
+    /// Where an image lies, or would.
+    pub fn path(&self, sha256: &str) -> PathBuf {
+        path_in(&self.folder, sha256)
+    }
+
+    /// A case's image lies in the folder.
+    pub fn remember(&mut self, case: u64, sha256: &str, since: Timestamp) {
+        let about = self.held.about(name(sha256));
+        let bytes = about.map_or(0, |about| about.len());
+        let image = self.images.entry(sha256.to_owned()).or_insert(Image {
+            bytes,
+            cases: BTreeSet::new(),
+            since,
+        });
+        image.cases.insert(case);
+        image.since = image.since.max(since);
+    }
+
+    /// Moves a case's image into the folder, or links it there where others `want` it where
+    /// it lies. One that is there already stays, unless it is damaged.
+    ///
+    /// # Errors
+    /// What the system says; the image is then where it was.
+    pub fn adopt(&self, sha256: &str, source: &Path, is_wanted: bool) -> std::io::Result<()> {
+        let kept = self.path(sha256);
+        let is_here = sha256.parse().is_ok_and(|hash| is_whole(&kept, &hash));
+        let (from, given) = Folder::above(source)?;
+        let kept = name(sha256);
+        match (is_here, is_wanted) {
+            (true, true) => {}
+            (true, false) => from.remove(given)?,
+            (false, true) => {
+                let fresh = Path::new(kept).with_extension(FRESH);
+                // Left behind where power failed.
+                self.held.remove_if_there(&fresh)?;
+                from.link(given, &self.held, &fresh)?;
+                rename(&self.held, fresh.as_os_str(), &self.held, kept)?;
+            }
+            (false, false) => rename(&from, &given, &self.held, kept)?,
+        }
+        Ok(())
+    }
+
+    /// Forgets an image whose purge is in the journal.
+    ///
+    /// # Errors
+    /// What the system says; the next start removes it.
+    pub fn remove(&mut self, sha256: &str) -> std::io::Result<()> {
+        self.images.remove(sha256);
+        Ok(self.held.remove(name(sha256))?)
+    }
+
+    /// Removes what lies in the folder and belongs to no case that is known.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sweep(&self) -> std::io::Result<()> {
+        for name in self.files()? {
+            if !self.images.contains_key(&name) {
+                self.held.remove_if_there(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that are kept.
+    pub fn bytes(&self) -> u64 {
+        self.images.values().map(|image| image.bytes).sum()
+    }
+
+    /// The images that are to go now: those that are old enough, then, where all together
+    /// are too many bytes, the oldest, those that a sink needs last. Where the disk is
+    /// `lacking` bytes, the oldest that no sink needs.
+    pub fn evicted(
+        &self,
+        now: Timestamp,
+        mut lacking: u64,
+        is_awaited: impl Fn(u64) -> bool,
+    ) -> Vec<Evicted> {
+        let awaited = |image: &Image| image.cases.iter().any(|case| is_awaited(*case));
+        let images = self.images.iter();
+        let mut images: Vec<_> = images
+            .map(|(name, image)| (awaited(image), image, name))
+            .collect();
+        images.sort_by_key(|(is_awaited, image, _)| (*is_awaited, image.since));
+        let (mut left, mut evicted) = (self.bytes(), Vec::new());
+        for (is_awaited, image, sha256) in images {
+            let is_old = age(image.since, now) >= self.most_age(is_awaited);
+            let makes_room = lacking > 0 && !is_awaited;
+            if is_old || makes_room || left > self.keeping.images_up_to {
+                left -= image.bytes;
+                lacking = lacking.saturating_sub(image.bytes);
+                evicted.push(Evicted {
+                    sha256: sha256.clone(),
+                    cases: image.cases.iter().copied().collect(),
+                    is_awaited,
+                });
+            }
+        }
+        evicted
+    }
+
+    /// Whether images that a sink needs will have to go before long: they take nine tenths
+    /// of the space or of the time that there is for them.
+    pub fn is_short(&self, now: Timestamp, is_awaited: impl Fn(u64) -> bool) -> bool {
+        let awaited = |image: &&Image| image.cases.iter().any(|case| is_awaited(*case));
+        let awaited: Vec<&Image> = self.images.values().filter(awaited).collect();
+        let bytes: u64 = awaited.iter().map(|image| image.bytes).sum();
+        let oldest = awaited.iter().map(|image| age(image.since, now)).max();
+        bytes > self.keeping.images_up_to / 10 * 9
+            || oldest.is_some_and(|age| age > self.keeping.undelivered_for / 10 * 9)
+    }
+
+    fn most_age(&self, is_awaited: bool) -> Duration {
+        if is_awaited {
+            self.keeping.undelivered_for
+        } else {
+            self.keeping.images_for
+        }
+    }
+}
+
+/// Renames a file, also where both are names of one file: the system leaves both then.
+fn rename(from: &Folder, name: &OsStr, to: &Folder, new: &OsStr) -> std::io::Result<()> {
+    from.rename(name, to, new)?;
+    Ok(from.remove_if_there(name)?)
+}
+
+fn age(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since).max(SignedDuration::ZERO)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(hour * HOUR).unwrap()
+    }
+
+    /// Images `a`, `b`, `c` ... of the cases 1, 2, 3 ..., 100 bytes each, an hour apart.
+    fn kept(state: &Path, count: u8, keeping: Keeping) -> Kept {
+        let mut kept = Kept::open(state, keeping).unwrap();
+        for (name, case) in (b'a'..).zip(1..=count) {
+            let (name, source) = (char::from(name).to_string(), state.join("source"));
+            std::fs::write(&source, [case; 100]).unwrap();
+            kept.adopt(&name, &source, false).unwrap();
+            kept.remember(u64::from(case), &name, at(i64::from(case)));
+        }
+        kept
+    }
+
+    fn names(evicted: Vec<Evicted>) -> String {
+        evicted.into_iter().map(|evicted| evicted.sha256).collect()
+    }
+
+    #[test]
+    fn images_go_by_age_and_those_that_a_sink_needs_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeping = Keeping {
+            images_for: Duration::from_secs(2 * 3600),
+            undelivered_for: Duration::from_secs(10 * 3600),
+            ..Keeping::default()
+        };
+        let kept = kept(folder.path(), 4, keeping);
+        let needs_a = |case| case == 1;
+        assert_eq!(names(kept.evicted(at(2), 0, needs_a)), "");
+        assert_eq!(names(kept.evicted(at(5), 0, needs_a)), "bc");
+        assert_eq!(names(kept.evicted(at(11), 0, needs_a)), "bcda");
+        assert!(!kept.is_short(at(10), needs_a) && kept.is_short(at(11), needs_a));
+        // A clock set back makes nothing old.
+        assert_eq!(names(kept.evicted(at(0), 0, needs_a)), "");
+    }
+
+    #[test]
+    fn the_oldest_go_where_there_is_no_room_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeping = Keeping {
+            images_for: Duration::MAX,
+            images_up_to: 250,
+            undelivered_for: Duration::MAX,
+            least_free: 0,
+        };
+        let mut kept = kept(folder.path(), 4, keeping);
+        assert_eq!(names(kept.evicted(at(9), 0, |_| false)), "ab");
+        assert_eq!(names(kept.evicted(at(9), 0, |case| case < 3)), "cd");
+        assert_eq!(names(kept.evicted(at(9), 0, |_| true)), "ab");
+        assert!(kept.is_short(at(9), |_| true) && !kept.is_short(at(9), |case| case < 3));
+        assert_eq!(names(kept.evicted(at(9), 300, |case| case != 3)), "ca");
+        kept.remove("a").unwrap();
+        assert_eq!(
+            (kept.bytes(), names(kept.evicted(at(9), 0, |_| false))),
+            (300, "b".into())
+        );
+    }
+
+    #[test]
+    fn an_image_that_others_want_stays_where_it_is_and_strays_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut kept = Kept::open(folder.path(), Keeping::default()).unwrap();
+        let source = folder.path().join("source");
+        std::fs::write(&source, b"image").unwrap();
+        kept.adopt("a", &source, true).unwrap();
+        kept.remember(1, "a", at(1));
+        assert!(source.exists() && kept.path("a").exists());
+        kept.adopt("a", &source, false).unwrap();
+        kept.remember(2, "a", at(2));
+        assert!(!source.exists());
+        assert_eq!(kept.evicted(at(3), 0, |_| false)[0].cases, [1, 2]);
+        std::fs::write(kept.path("b"), b"stray").unwrap();
+        kept.sweep().unwrap();
+        assert_eq!(kept.files().unwrap(), BTreeSet::from(["a".to_owned()]));
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::open(folder.path(), Keeping::default()).unwrap();
+        for name in ["../../etc/passwd", "/etc/passwd", "..", "", "a/b"] {
+            assert_eq!(
+                kept.path(name).parent(),
+                Some(folder.path().join(FOLDER).as_path()),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One sink at work: the oldest case that it owes, again and again until it has it.
+//!
+//! A sink that is away is left alone for a while with all its cases; a case that it refuses
+//! is set aside alone, so that those after it go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::{DeliveryError, NotDelivered, Sink};
+use crate::device::case_error::CaseError;
+use crate::device::cases::Cases;
+use crate::device::work::in_hand;
+
+/// Longest sleep: what is missed by a hair is seen then.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Works until the device has ended.
+pub(crate) fn work(mut sink: Box<dyn Sink>, cases: &Cases) {
+    let name = sink.spec().name;
+    let mut runner = Runner {
+        name: &name,
+        cases,
+        away: Backoff::default(),
+        aside: BTreeMap::new(),
+        said: None,
+    };
+    while !cases.lifecycle().has_ended() {
+        let now = Instant::now();
+        let wait = runner.away.left(now);
+        if !wait.is_zero() {
+            cases.rest(wait);
+            continue;
+        }
+        let (not_yet, patience) = runner.not_yet(now);
+        if let Some(case) = cases.next_due(&name, &not_yet, patience) {
+            runner.deliver(sink.as_mut(), case);
+        }
+    }
+}
+
+struct Runner<'a> {
+    name: &'a str,
+    cases: &'a Cases,
+    /// The whole sink failed.
+    away: Backoff,
+    /// Cases that it refused.
+    aside: BTreeMap<u64, Backoff>,
+    /// The error that was logged last: said once, not at every try.
+    said: Option<&'static str>,
+}
+
+impl Runner<'_> {
+    /// Cases that are left alone now, and how long until the first of them is tried again.
+    fn not_yet(&mut self, now: Instant) -> (BTreeSet<u64>, Duration) {
+        let waits = self
+            .aside
+            .iter()
+            .map(|(case, wait)| (*case, wait.left(now)));
+        let waits = waits.filter(|(_, left)| !left.is_zero());
+        waits.fold(
+            (BTreeSet::new(), LONGEST),
+            |(mut cases, first), (case, left)| {
+                cases.insert(case);
+                (cases, first.min(left))
+            },
+        )
+    }
+
+    fn deliver(&mut self, sink: &mut dyn Sink, case: u64) {
+        let _in_hand = in_hand::take(case);
+        let tried = self.cases.ended(case).map(|ended| {
+            let deliver = AssertUnwindSafe(|| sink.deliver(&ended));
+            catch_unwind(deliver).unwrap_or_else(|_| {
+                let why = "the program failed on this case";
+                Err(NotDelivered::Refused(DeliveryError::new("fault", why)))
+            })
+        });
+        let unreadable = |fault| match fault {
+            CaseError::OtherVersion => {
+                let why = "another version wrote the answer";
+                NotDelivered::Refused(DeliveryError::new("record", why))
+            }
+            // A journal that cannot be read is told by the cases themselves.
+            _ => NotDelivered::Away(DeliveryError::new("storage", "the journal")),
+        };
+        match tried.map_err(unreadable).and_then(|done| done) {
+            Ok(()) => self.delivered(case),
+            Err(NotDelivered::Never(code)) => self.declined(case, code),
+            Err(NotDelivered::Away(delivery_error)) => {
+                let wait = self.away.failed(Instant::now());
+                self.say(case, &delivery_error, wait);
+            }
+            Err(NotDelivered::Refused(delivery_error)) => {
+                self.away = Backoff::default();
+                let wait = self.aside.entry(case).or_default().failed(Instant::now());
+                self.say(case, &delivery_error, wait);
+            }
+        }
+    }
+
+    fn delivered(&mut self, case: u64) {
+        let name = self.name;
+        if self.cases.delivered_to(case, name).is_err() {
+            // It is there, and will be there again: under the same name.
+            self.away.failed(Instant::now());
+            return;
+        }
+        self.settled(case);
+        self.cases.note_error(name, None);
+        self.said = None;
+        log::info!("case {case}: {name} has it");
+    }
+
+    fn declined(&mut self, case: u64, code: &'static str) {
+        let name = self.name;
+        if self.cases.decline(case, name, code).is_err() {
+            self.away.failed(Instant::now());
+            return;
+        }
+        self.settled(case);
+        log::info!("case {case}: not for {name} ({code})");
+    }
+
+    fn settled(&mut self, case: u64) {
+        self.away = Backoff::default();
+        self.aside.remove(&case);
+    }
+
+    fn say(&mut self, case: u64, delivery_error: &DeliveryError, wait: Duration) {
+        let name = self.name;
+        self.cases.note_error(name, Some(delivery_error.code));
+        let level = match self.said.replace(delivery_error.code) {
+            Some(code) if code == delivery_error.code => log::Level::Debug,
+            _ => log::Level::Warn,
+        };
+        log::log!(
+            level,
+            "case {case}: {name} has it not, again in {wait:?}: {delivery_error}"
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! The door: connections come in, associations that may be there go on to [`receive`].
+//!
+//! An address that nobody on the list has is turned away before a byte of it is read. Every
+//! other one takes a seat, of which each address has so many; one that is slow, idle or silent
+//! loses it to whoever comes. Says of each kind of trouble only now and then that there is
+//! some: whoever makes it must not fill the log.
+
+use std::io::Error;
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::{SendFlags, send};
+
+use super::complaints::{Kind, say};
+use super::inbox::Inbox;
+use super::{Options, receive};
+use crate::device::dicom::Deadlines;
+use crate::device::intake::seats::{Bounds, Seats};
+use crate::device::lifecycle::Lifecycle;
+
+/// Associations at once, of all addresses.
+const MOST: usize = 64;
+/// For the association to be asked for, from the first byte to the last.
+const ARRIVING: Duration = Duration::from_secs(15);
+/// An association that was idle for less is not ended because others want its seat.
+const SPARED: Duration = Duration::from_secs(10);
+/// Associations that only addresses of the lists may have, where the lists name one.
+const KEPT: usize = 8;
+
+/// A-ASSOCIATE-RJ (PS3.8, 9.3.4): for now, by the provider, since its local limit is reached.
+const FULL: [u8; 10] = [3, 0, 0, 0, 0, 4, 0, 2, 3, 2];
+/// The same: for ever, by the user, who does not know the calling title.
+const UNKNOWN: [u8; 10] = [3, 0, 0, 0, 0, 4, 0, 1, 1, 3];
+/// A-ABORT (PS3.8, 9.3.8) by the provider, who gives no reason.
+const ABORT: [u8; 10] = [7, 0, 0, 0, 0, 4, 0, 0, 2, 0];
+
+/// Takes up associations until the device has ended.
+pub(super) fn listen(
+    listener: &TcpListener,
+    options: &Arc<Options>,
+    inbox: &Arc<Inbox>,
+    lifecycle: &Lifecycle,
+) {
+    let seats = Seats::new(bounds(options));
+    for socket in listener.incoming() {
+        if lifecycle.has_ended() {
+            return seats.hang_up_all();
+        }
+        let arrived = socket.and_then(|socket| Ok((socket.peer_addr()?, socket)));
+        let Ok((peer, socket)) = arrived else {
+            // The system has no more sockets to give: later it may.
+            std::thread::sleep(Duration::from_millis(100));
+            continue;
+        };
+        let address = peer.ip().to_canonical();
+        if !options.lets_address_in(address) {
+            say(Kind::Stranger, &format!("{address} may not send"));
+            turn_away(&socket, &UNKNOWN);
+            continue;
+        }
+        let ended = socket
+            .try_clone()
+            .map(|socket| move || turn_away(&socket, &ABORT));
+        let is_known = options.names_address(address);
+        let seat = ended
+            .ok()
+            .and_then(|ended| seats.take(address, is_known, ended));
+        let Some(seat) = seat else {
+            say(Kind::NoSeat, &format!("no seat is free for {address}"));
+            turn_away(&socket, &FULL);
+            continue;
+        };
+        let (options, inbox) = (Arc::clone(options), Arc::clone(inbox));
+        let began = std::thread::Builder::new().spawn(move || {
+            if let Err(error) = receive::serve(socket, address, &seat, &options, &inbox) {
+                say(Kind::Ended, &format!("an association ended: {error}"));
+            }
+        });
+        if let Err(error) = began {
+            say(
+                Kind::NoSeat,
+                &format!("no thread for an association: {error}"),
+            );
+        }
+    }
+}
+
+fn bounds(options: &Options) -> Bounds {
+    let Deadlines {
+        idle,
+        instance,
+        association,
+    } = options.deadlines;
+    Bounds {
+        most: MOST,
+        most_of_one: options.most_per_address.min(MOST),
+        arriving: ARRIVING.min(idle),
+        idle,
+        busy: instance,
+        whole: association,
+        spared: SPARED.min(idle),
+        kept: if options.names_addresses() { KEPT } else { 0 },
+    }
+}
+
+/// Says why, where that can be said at once, and ends the connection.
+fn turn_away(socket: &TcpStream, why: &[u8]) {
+    // Whether the peer hears it is its own affair; it is never waited for.
+    let _ = send(socket, why, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map_err(Error::from);
+    let _ = socket.shutdown(Shutdown::Both);
+}
+
+/// Whether this is an address of this computer.
+pub(super) fn is_own(address: IpAddr) -> bool {
+    address.is_loopback()
+}

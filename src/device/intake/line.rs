@@ -1,0 +1,78 @@
+//! Everything that is said on one line: lines go to its console, frames to its link.
+
+use firmware_host::fault::Fault;
+use firmware_host::link::Millis;
+use firmware_host::wire::{Run, Splitter, WireBytes, pack};
+
+use crate::device::cases::{Cases, Reach};
+use crate::device::intake::console::Console;
+use crate::device::intake::link::Link;
+
+/// One line, from its bytes in to its bytes out. It waits for nothing.
+#[derive(Debug)]
+pub struct Line<'a> {
+    cases: &'a Cases,
+    splitter: Splitter,
+    console: Console,
+    link: Link<'a>,
+}
+
+impl<'a> Line<'a> {
+    /// A line of this name and of so many bits a second, on which nothing was said.
+    pub fn new(cases: &'a Cases, name: &str, baud: u32, reach: Reach) -> Self {
+        Self {
+            cases,
+            splitter: Splitter::default(),
+            console: Console::new(name, reach),
+            link: Link::new(cases, name, baud),
+        }
+    }
+
+    /// Takes bytes as they come; gives what the console answers.
+    pub fn take(&mut self, bytes: &[u8], now: Millis) -> Vec<u8> {
+        let mut out = Vec::new();
+        for &byte in bytes {
+            self.console.echo(byte, &mut out);
+            match self.splitter.push(byte) {
+                Some(Run::Line(Err(_))) if self.link.is_open() => {
+                    // What the line spoilt while programs talk is nobody's typing mistake.
+                }
+                Some(Run::Line(line)) => {
+                    let answer = self.console.line(line, self.cases);
+                    out.extend_from_slice(answer.as_bytes());
+                    out.extend_from_slice(b"\r\n");
+                }
+                Some(Run::Frame(frame)) => self.link.take(frame, &mut self.console, now),
+                None => {}
+            }
+        }
+        out
+    }
+
+    /// The next frame to send, to be asked until there is none.
+    pub fn next_frame(&mut self, now: Millis) -> Option<WireBytes> {
+        let packet = self.link.next_packet(&mut self.console, now)?;
+        pack(&packet)
+    }
+
+    /// Whether a program talks, so that frames may have to be sent at any time.
+    pub fn is_linked(&self) -> bool {
+        self.link.is_open()
+    }
+
+    /// The line went away: what was begun on it is forgotten, what was chosen is not.
+    pub fn forget(&mut self) {
+        self.splitter.forget();
+        self.link.abandon();
+    }
+}
+
+/// A console line that came in a message has no end and may hold anything.
+pub fn checked(line: &str) -> Result<&str, Fault> {
+    use firmware_host::console::LINE_LENGTH;
+    match line {
+        line if line.len() > LINE_LENGTH => Err(Fault::LineTooLong),
+        line if line.chars().any(|c| c.is_control() && c != '\t') => Err(Fault::InvalidCharacter),
+        line => Ok(line),
+    }
+}

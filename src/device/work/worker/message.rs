@@ -1,0 +1,453 @@
+//! What the device and its worker say to each other over pipes: postcard, each message
+//! behind its length in four bytes, little-endian.
+
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Outline;
+use crate::case::{Finding, Question, Refusal};
+use crate::device::cases::Answered;
+use crate::device::events::Preview;
+use crate::focus::Mask;
+use crate::image::{Image, ImageMetadata, Pixels};
+use crate::journal::SelfCheck;
+use crate::pipeline::Stage;
+
+/// The longest message: the runs of the largest image's region are far shorter.
+const LONGEST: u32 = 256 << 20;
+
+/// What the device asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// What comes first: the key of the prepared graphs that the device made. Not on the command
+    /// line, which others can read.
+    Begin { prepared: Option<[u8; 32]> },
+    /// A case.
+    Case {
+        case: u64,
+        question: Question,
+        image: Box<Picture>,
+    },
+    /// Its checks once more.
+    SelfTest,
+}
+
+/// What the worker says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The bundle is loaded, by this version of the program.
+    Loaded { software: String, bundle: Outline },
+    /// There is nothing to work with.
+    Useless(SelfCheck),
+    /// So many bytes of memory are in use.
+    Uses(u64),
+    /// What the checks came to.
+    Tested(Vec<SelfCheck>),
+    /// A stage of the case begins.
+    Begun(Stage),
+    /// A stage of the case ended after so many milliseconds.
+    Ended(Stage, f64),
+    /// The case ended.
+    Answered(Box<Answer>),
+}
+
+/// A decoded image: what the pipeline looks at, and nothing that names a patient.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Picture {
+    pixels: Raster,
+    metadata: ImageMetadata,
+    sha256: String,
+}
+
+/// Pixels, and their size.
+#[derive(Debug, Serialize, Deserialize)]
+struct Raster {
+    width: u32,
+    height: u32,
+    is_rgb: bool,
+    #[serde(with = "at_once")]
+    bytes: Vec<u8>,
+}
+
+impl From<Image> for Picture {
+    fn from(image: Image) -> Self {
+        Self {
+            pixels: Raster::of(image.width, image.height, image.pixels),
+            metadata: image.metadata,
+            sha256: image.sha256,
+        }
+    }
+}
+
+impl Picture {
+    /// The image; an error where its parts do not fit together.
+    pub fn into_image(self) -> Result<Image> {
+        self.pixels.into_image(self.metadata, self.sha256)
+    }
+}
+
+impl Raster {
+    fn of(width: u32, height: u32, pixels: Pixels) -> Self {
+        let (is_rgb, bytes) = match pixels {
+            Pixels::Luma(bytes) => (false, bytes),
+            Pixels::Rgb(bytes) => (true, bytes),
+        };
+        Self {
+            width,
+            height,
+            is_rgb,
+            bytes,
+        }
+    }
+
+    fn into_image(self, metadata: ImageMetadata, sha256: String) -> Result<Image> {
+        let area = u64::from(self.width) * u64::from(self.height);
+        let channels = if self.is_rgb { 3 } else { 1 };
+        if area.checked_mul(channels) != Some(self.bytes.len() as u64) {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        Ok(Image {
+            width: self.width,
+            height: self.height,
+            pixels: if self.is_rgb {
+                Pixels::Rgb(self.bytes)
+            } else {
+                Pixels::Luma(self.bytes)
+            },
+            metadata,
+            sha256,
+            origin: None,
+        })
+    }
+}
+
+/// A finding and what a display shows beside it, or why there is none. Neither says whose image it
+/// is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer(std::result::Result<(Finding, Sight), Refusal>);
+
+/// A [`Preview`]: pixels, and as many truths of the region.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sight {
+    title: String,
+    short_title: String,
+    pixels: Raster,
+    region: Vec<bool>,
+}
+
+impl From<Answered> for Answer {
+    fn from(answered: Answered) -> Self {
+        Self(answered.map(|(finding, preview)| (finding, preview.into())))
+    }
+}
+
+impl Answer {
+    /// What came of the case; an error where the parts do not fit together.
+    pub fn into_answered(self) -> Result<Answered> {
+        match self.0 {
+            Ok((finding, _)) if finding.answer >= finding.probabilities.len() => {
+                Err(ErrorKind::InvalidData.into())
+            }
+            Ok((finding, sight)) => Ok(Ok((finding, sight.into_preview()?))),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+}
+
+impl From<Preview> for Sight {
+    fn from(preview: Preview) -> Self {
+        let thumbnail = preview.thumbnail;
+        Self {
+            title: preview.title,
+            short_title: preview.short_title,
+            pixels: Raster::of(thumbnail.width, thumbnail.height, thumbnail.pixels),
+            region: preview.region.bits().to_vec(),
+        }
+    }
+}
+
+impl Sight {
+    fn into_preview(self) -> Result<Preview> {
+        let thumbnail = self
+            .pixels
+            .into_image(ImageMetadata::default(), String::new())?;
+        let (width, height) = (thumbnail.width, thumbnail.height);
+        let area = u64::from(width) * u64::from(height);
+        if self.region.len() as u64 != area {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        Ok(Preview {
+            title: self.title,
+            short_title: self.short_title,
+            thumbnail,
+            region: Mask::new(width, height, self.region),
+        })
+    }
+}
+
+/// Bytes as one piece: one by one, those of a large image would take as long as a stage.
+mod at_once {
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        from.deserialize_bytes(Bytes)
+    }
+}
+
+/// A message as it is said.
+///
+/// # Errors
+/// Where it is too long.
+pub fn bytes_of(message: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; size_of::<u32>()];
+    bytes = postcard::to_extend(message, bytes).map_err(invalid)?;
+    let length = bytes.len() - size_of::<u32>();
+    let length = u32::try_from(length).map_err(invalid)?;
+    bytes[..size_of::<u32>()].copy_from_slice(&length.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Says something.
+///
+/// # Errors
+/// Where the other end has gone.
+pub fn write(to: &mut impl Write, message: &impl Serialize) -> Result<()> {
+    // One write: a message is there whole or, where its writer ends, is none.
+    to.write_all(&bytes_of(message)?)?;
+    to.flush()
+}
+
+/// Hears messages from a pipe.
+#[derive(Debug)]
+pub struct Inbox<R> {
+    from: R,
+    bytes: Vec<u8>,
+}
+
+impl<R: Read + AsFd> Inbox<R> {
+    /// Nothing was heard yet.
+    pub fn new(from: R) -> Self {
+        let bytes = Vec::new();
+        Self { from, bytes }
+    }
+
+    /// The next message; `None` where the other end has gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] where none was whole by the deadline, and where what came is
+    /// no message.
+    pub fn next<M: DeserializeOwned>(&mut self, deadline: Option<Instant>) -> Result<Option<M>> {
+        let mut buffer = [0; 1 << 16];
+        loop {
+            if let Some(message) = self.whole()? {
+                return Ok(Some(message));
+            }
+            wait_for(&self.from, deadline)?;
+            match self.from.read(&mut buffer) {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.bytes.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn whole<M: DeserializeOwned>(&mut self) -> Result<Option<M>> {
+        let Some((length, rest)) = self.bytes.split_first_chunk() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*length);
+        if length > LONGEST {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let Some(body) = rest.get(..length as usize) else {
+            return Ok(None);
+        };
+        let message = postcard::from_bytes(body).map_err(invalid)?;
+        self.bytes.drain(..size_of::<u32>() + length as usize);
+        Ok(Some(message))
+    }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::InvalidData, error)
+}
+
+fn wait_for(from: &impl AsFd, deadline: Option<Instant>) -> Result<()> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.map(Timespec::try_from).transpose().map_err(invalid)?;
+        match poll(&mut [PollFd::new(from, PollFlags::IN)], left.as_ref()) {
+            Ok(0) => return Err(ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            // A signal came; how long there is left is looked at again.
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
+    use crate::patient::Patient;
+
+    fn found() -> (Finding, Preview) {
+        let finding = Finding {
+            exam: "brain4".to_owned(),
+            answer: 0,
+            patient: Patient::default(),
+            probabilities: vec![ClassProbability {
+                class: "glioma".to_owned(),
+                label: "Glioma".to_owned(),
+                probability: 0.1 + 0.2,
+            }],
+            film: None,
+            prediction_set: None,
+            triage_level: TriageLevel::Urgent,
+            mask: MaskReport {
+                bbox: [0, 0, 1, 1],
+                area_fraction: 1.0 / 3.0,
+                rle: Rle {
+                    size: [1, 2],
+                    counts: vec![0, 1, 1],
+                },
+                predicted_iou: 0.7,
+            },
+            focus: "crop".to_owned(),
+            gate: Check::Passed,
+            guard: Check::Forced,
+            guard_distance: Some(0.1 + 0.2),
+            reasons: vec!["unsure: a person decides".to_owned()],
+        };
+        let thumbnail = Image {
+            width: 2,
+            height: 1,
+            pixels: Pixels::Rgb(vec![1, 2, 3, 4, 5, 6]),
+            metadata: ImageMetadata::default(),
+            sha256: String::new(),
+            origin: None,
+        };
+        let preview = Preview {
+            title: "Brain".to_owned(),
+            short_title: "Head".to_owned(),
+            thumbnail,
+            region: Mask::new(2, 1, vec![true, false]),
+        };
+        (finding, preview)
+    }
+
+    /// What another process hears of this.
+    fn heard(answered: Answered) -> Result<Answered> {
+        let (read, mut written) = std::io::pipe()?;
+        write(&mut written, &Report::Begun(crate::pipeline::Stage::Head))?;
+        write(&mut written, &Report::Answered(Box::new(answered.into())))?;
+        drop(written);
+        let mut inbox = Inbox::new(read);
+        assert!(matches!(inbox.next(None)?, Some(Report::Begun(_))));
+        let Some(Report::Answered(answer)) = inbox.next(None)? else {
+            panic!("no answer");
+        };
+        assert!(inbox.next::<Report>(None)?.is_none(), "nothing else");
+        answer.into_answered()
+    }
+
+    #[test]
+    fn an_answer_crosses_to_the_bit() {
+        assert_eq!(heard(Ok(found())).unwrap(), Ok(found()));
+        let refusal = Refusal::new(RefusalCode::Deadline, "a", "b");
+        assert_eq!(heard(Err(refusal.clone())).unwrap(), Err(refusal));
+    }
+
+    #[test]
+    fn an_image_crosses_without_what_names_a_patient() {
+        let image = Image {
+            metadata: ImageMetadata {
+                modality: Some("DX".to_owned()),
+                region: Some([0, 0, 1, 1]),
+                ..ImageMetadata::default()
+            },
+            sha256: "00".to_owned(),
+            ..found().1.thumbnail
+        };
+        let question = Question {
+            exam: Some("brain4".to_owned()),
+            region: Some([0, 0, 1, 1]),
+            patient: Patient::default(),
+        };
+        let request = Request::Case {
+            case: 7,
+            question: question.clone(),
+            image: Box::new(image.clone().into()),
+        };
+        let (read, mut written) = std::io::pipe().unwrap();
+        write(&mut written, &request).unwrap();
+        let Some(Request::Case {
+            image: came,
+            question: asked,
+            ..
+        }) = Inbox::new(read).next(None).unwrap()
+        else {
+            panic!("no case");
+        };
+        assert_eq!(asked, question);
+        assert_eq!(came.into_image().unwrap(), image);
+        let mut short = Picture::from(image);
+        short.pixels.bytes.pop();
+        assert!(short.into_image().is_err());
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_an_error() {
+        let spoil: [fn(&mut Finding, &mut Preview); 3] = [
+            |_, preview| preview.thumbnail.width = 3,
+            |finding, _| finding.answer = 1,
+            |_, preview| preview.region = Mask::new(1, 1, vec![true]),
+        ];
+        for spoil in spoil {
+            let (mut finding, mut preview) = found();
+            spoil(&mut finding, &mut preview);
+            assert!(heard(Ok((finding, preview))).is_err());
+        }
+    }
+
+    #[test]
+    fn silence_and_noise_are_told_from_messages() {
+        let (read, mut written) = std::io::pipe().unwrap();
+        let mut inbox = Inbox::new(read);
+        written.write_all(&[4, 0, 0]).unwrap();
+        let error = inbox.next::<Report>(Some(Instant::now())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        written.write_all(&[0, 0xff, 0xff, 0xff, 0xff]).unwrap();
+        assert!(inbox.next::<Report>(None).is_err());
+        let (read, mut written) = std::io::pipe().unwrap();
+        written.write_all(&u32::MAX.to_le_bytes()).unwrap();
+        assert!(Inbox::new(read).next::<Report>(None).is_err());
+    }
+}
