@@ -26,7 +26,7 @@ class Architecture(unittest.TestCase):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
             architecture.ROOT = Path(folder)
-            architecture.FOLDERS = ["src", "src/device"]
+            architecture.FOLDERS = architecture.PUT_TOGETHER
             return [*architecture.faults(architecture.modules()), *architecture.long_files()]
 
     def test_what_may_be_is_no_fault(self) -> None:

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// How long something took, counted by the second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// How many took as long as each of [`Histogram::BOUNDS`] and no longer than the next
-    /// shorter one allows; the last took longer than all.
+    /// How many took no longer than each of [`Histogram::BOUNDS`], but longer than the bound
+    /// before it; the last count is of those that took longer than all bounds.
     pub counts: [u64; Histogram::BOUNDS.len() + 1],
     /// Seconds of all together.
     pub seconds: f64,
