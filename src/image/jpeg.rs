@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::kind::Unread;
+use super::unread::Unread;
 
 const START: &[u8] = b"\xff\xd8\xff";
 const APP0: u8 = 0xe0;

@@ -5,13 +5,12 @@
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush};
 
-use super::dicom;
+use super::{dicom, pnm};
+
+pub use super::unread::Unread;
 
 /// First bytes that are enough to tell a file's kind.
 pub const ENOUGH: usize = 4096;
-
-/// The formats that are read.
-pub const FORMATS: &str = "DICOM, PNG, JPEG, PGM/PPM, TIFF and BMP";
 
 /// A format that is read here, apart from DICOM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +25,6 @@ pub enum Format {
     Tiff,
     /// BMP.
     Bmp,
-}
-
-/// What holds images and is not read here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unread {
-    /// Its name, with its article.
-    pub what: &'static str,
-    /// How to get an image out of it that is read.
-    pub help: &'static str,
 }
 
 /// What a file is.
@@ -90,29 +80,9 @@ fn read_here(head: &[u8]) -> Option<Format> {
         _ if head.starts_with(PNG) => Some(Format::Png),
         _ if head.starts_with(JPEG) => Some(Format::Jpeg),
         _ if TIFF.iter().any(|magic| head.starts_with(magic)) => Some(Format::Tiff),
-        _ if is_pnm(head) => Some(Format::Pnm),
+        _ if pnm::is_pnm(head) => Some(Format::Pnm),
         _ if is_bmp(head) => Some(Format::Bmp),
         _ => None,
-    }
-}
-
-/// `P1` to `P6` and a number, or `P7` and a word; text that happens to begin so is none.
-pub(super) fn is_pnm(head: &[u8]) -> bool {
-    let [b'P', kind @ b'1'..=b'7', rest @ ..] = head else {
-        return false;
-    };
-    if !rest.first().is_some_and(u8::is_ascii_whitespace) {
-        return false;
-    }
-    let mut rest = rest.trim_ascii_start();
-    while let [b'#', comment @ ..] = rest {
-        let end = comment.iter().position(|&byte| byte == b'\n');
-        rest = end.map_or(&[][..], |end| comment[end..].trim_ascii_start());
-    }
-    match (kind, rest) {
-        (b'7', [b'A'..=b'Z', ..]) | (b'1'..=b'6', [b'0'..=b'9', ..]) => true,
-        // Cut within its head.
-        (_, rest) => rest.is_empty(),
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod apng;
 mod clean;
+mod decode;
 pub mod dicom;
 mod isolated;
 mod jpeg;
 pub mod kind;
+mod limits;
 pub mod open;
 mod pages;
 mod patient;
@@ -19,6 +21,7 @@ mod read;
 mod resize;
 mod tiff_pages;
 mod tiff_palette;
+mod unread;
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,14 +30,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::patient::PatientSaid;
 
+pub use decode::{decode, decode_frame};
 pub use dicom::Origin;
 pub use isolated::{
     Decoded, Wanted, decode_as_child, decode_as_child_by, isolate, sandbox_of_child,
 };
-pub use read::{
-    MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, MIN_SIDE, decode, decode_frame, priority, read,
-    read_by, read_frame, read_frame_as,
-};
+pub use limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, MIN_SIDE};
+pub use read::{priority, read, read_by, read_frame, read_frame_as};
 pub(crate) use resize::stretched_rgb;
 pub use resize::{Canvas, UnitBox};
 

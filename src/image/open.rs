@@ -13,7 +13,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::read::{MAX_FILE_BYTES, SMALLER, too_large};
+use super::limits::{MAX_FILE_BYTES, SMALLER, too_large};
 use crate::case::{Refusal, RefusalCode};
 
 /// Why there is no file to read an image from.

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::kind::{Format, Kind, RAW};
-use super::read::{unread, unreadable};
+use super::limits::{no_such_frame, unreadable};
+use super::unread::unread;
 use super::{FrameChoice, apng, jpeg, pnm, tiff_pages};
 use crate::case::{Help, Refusal, RefusalCode};
 
@@ -123,15 +124,6 @@ fn chosen(count: usize, choice: FrameChoice) -> Result<(usize, (u32, u32)), Refu
         None => return Err(no_such_frame(choice, count)),
     };
     Ok((index, (index as u32 + 1, count as u32)))
-}
-
-/// The file holds so many pictures, and not the one that was asked for.
-pub(super) fn no_such_frame(choice: FrameChoice, count: usize) -> Refusal {
-    Refusal::new(
-        RefusalCode::NoSuchFrame,
-        format!("there is no frame {choice}"),
-        Help::ChooseFrame(count as u32),
-    )
 }
 
 fn jpeg_refusal(fault: jpeg::Fault) -> Refusal {

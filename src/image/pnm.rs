@@ -3,8 +3,6 @@
 
 use std::ops::Range;
 
-use super::kind::is_pnm;
-
 /// Where the file's images lie; `None` where a head is not understood.
 pub(super) fn pictures(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut pictures = Vec::new();
@@ -115,6 +113,26 @@ impl Words<'_> {
             self.at += 1;
         }
         true
+    }
+}
+
+/// `P1` to `P6` and a number, or `P7` and a word; text that happens to begin so is none.
+pub(super) fn is_pnm(head: &[u8]) -> bool {
+    let [b'P', kind @ b'1'..=b'7', rest @ ..] = head else {
+        return false;
+    };
+    if !rest.first().is_some_and(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let mut rest = rest.trim_ascii_start();
+    while let [b'#', comment @ ..] = rest {
+        let end = comment.iter().position(|&byte| byte == b'\n');
+        rest = end.map_or(&[][..], |end| comment[end..].trim_ascii_start());
+    }
+    match (kind, rest) {
+        (b'7', [b'A'..=b'Z', ..]) | (b'1'..=b'6', [b'0'..=b'9', ..]) => true,
+        // Cut within its head.
+        (_, rest) => rest.is_empty(),
     }
 }
 

@@ -2,8 +2,8 @@
 //! query that is like a key adds that key's values to the logits.
 
 use super::HeadError;
-use super::head::dot;
 use super::tensors::{File, Writer};
+use super::vectors::dot;
 
 /// Keys `[N, D]` of unit length, and the values `[N, K]` that they stand for.
 #[derive(Debug, Clone, PartialEq)]

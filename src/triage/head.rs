@@ -20,6 +20,7 @@ use super::probe::Probe;
 use super::reference::Reference;
 use super::sets::{Members, PredictionSets};
 use super::tensors::{File, Writer};
+use super::vectors::{dot, unit};
 
 /// A head whose file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -366,20 +367,6 @@ pub(super) fn softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
     let powers: Vec<f64> = powers.collect();
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|p| p / sum).collect()
-}
-
-/// The vector of length 1 with this direction; a zero vector stays zero.
-pub fn unit(vector: &[f32]) -> Vec<f32> {
-    let length = dot(vector, vector).sqrt();
-    let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-    let scaled = vector.iter().map(|v| (f64::from(*v) * scale) as f32);
-    scaled.collect()
-}
-
-/// In double precision: two implementations of the formula must agree to 1e-5.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let products = a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y));
-    products.sum()
 }
 
 #[cfg(test)]

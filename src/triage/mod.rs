@@ -16,18 +16,20 @@ mod reference;
 mod select;
 mod sets;
 mod tensors;
+mod vectors;
 
 pub use calibrate::{Calibration, SetFigures, calibrate, calibration_needs};
 pub use folds::folds;
 pub use gain::Gain;
 pub use guard::Guard;
-pub use head::{FusionHead, HeadError, Steps, prototypes, unit};
+pub use head::{FusionHead, HeadError, Steps, prototypes};
 pub use measure::{Figures, Step, answered, figures, reliability, temperature};
 pub use probe::{Examples, Probe};
 pub use rates::{OneClass, OperatingPoint, Rate};
 pub use reference::{Glance, Moved, Reference};
 pub use select::{CASES_NEEDED, Choice, FOLDS, LabelledCase, Selected, Start, select};
 pub use sets::{COVERAGE, Members, PredictionSets, cases_needed, threshold};
+pub use vectors::unit;
 
 use crate::case::TriageLevel;
 

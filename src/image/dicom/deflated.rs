@@ -9,7 +9,7 @@ use miniz_oxide::inflate::stream::{InflateState, inflate as inflate_some};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
 use super::file_meta::{little, vr};
-use crate::image::read::MAX_FILE_BYTES;
+use crate::image::limits::MAX_FILE_BYTES;
 
 /// Most bytes of an inflated data set: no more than a file that is not deflated may have.
 const MOST_BYTES: usize = MAX_FILE_BYTES as usize;

@@ -28,8 +28,7 @@ pub use header::Origin;
 use stored::NoValues;
 pub use stored::{Photometric, Stored};
 
-use super::pages::no_such_frame;
-use super::read::{SMALLER, check_size, unreadable};
+use super::limits::{SMALLER, check_size, no_such_frame, unreadable};
 use super::{FrameChoice, Image, ImageMetadata};
 use crate::case::{Refusal, RefusalCode};
 

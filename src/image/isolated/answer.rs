@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::case::Refusal;
-use crate::image::read::{MAX_SIDE, MIN_SIDE};
+use crate::image::limits::{MAX_SIDE, MIN_SIDE};
 use crate::image::{Image, ImageMetadata, Origin, Pixels};
 
 /// The line that a child writes before the pixels.

@@ -5,7 +5,7 @@ use std::io::{Result, Write};
 
 use super::{Head, Wanted};
 use crate::case::Refusal;
-use crate::image::read::decode_frame;
+use crate::image::decode::decode_frame;
 use crate::image::{FrameChoice, Image, Pixels, dicom, open};
 use crate::sandbox;
 

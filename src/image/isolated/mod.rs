@@ -24,7 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::read::{MAX_DECODED_BYTES, too_hard};
+use super::limits::{MAX_DECODED_BYTES, too_hard};
 use super::{FrameChoice, Image};
 use crate::case::{Refusal, RefusalCode};
 use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
