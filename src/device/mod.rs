@@ -10,18 +10,18 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`running`] | a device is started, waits, reads its configuration again, ends |
-//! | [`intake`] | where cases come from: lines, socket, folders, DICOM |
+//! | `running` | a device is started, waits, reads its configuration again, ends |
+//! | `intake` | where cases come from: lines, socket, folders, DICOM |
 //! | [`delivery`] | where answers go: result folders, archives, HL7 |
 //! | [`doctor`] | what stands in a device's way on this machine |
 //! | [`health`] | the state file and the metrics |
 //! | [`config`] | everything that the device is told before it starts |
-//! | [`work`] | supervisor and worker: who answers the cases |
-//! | [`display`] | what people see |
-//! | [`self_test`] | whether this device, as it stands here, may answer |
-//! | [`cases`] | all cases: accepted, waiting, answered; their images |
+//! | `work` | supervisor and worker: who answers the cases |
+//! | `display` | what people see |
+//! | `self_test` | whether this device, as it stands here, may answer |
+//! | `cases` | all cases: accepted, waiting, answered; their images |
 //! | [`status`] | how the device is: the one status that every channel shows |
-//! | [`events`], [`lifecycle`], [`dicom`] and smaller ones | what all of them share |
+//! | `events`, `lifecycle`, [`dicom`] and smaller ones | what all of them share |
 
 mod case_error;
 mod cases;
