@@ -301,7 +301,7 @@ pub fn case_id(image: &Image, exam: &str) -> String {
         Some((frame, 2..)) => format!("f{frame}-"),
         _ => String::new(),
     };
-    format!("{}-{frame}{exam}", &image.sha256[..16])
+    format!("{}-{frame}{exam}", &image.sha256.to_string()[..16])
 }
 
 /// The encoder's batch `[B, 3, E, E]`: the whole image, and the focused one unless the

@@ -252,7 +252,7 @@ fn classify(
     let about = About {
         bundle,
         source,
-        image: image.sha256.parse().ok(),
+        image: Some(image.sha256),
         timings: &timings,
     };
     for (exam, outcome) in outcomes {
@@ -333,7 +333,7 @@ fn write_files(
             |error: &dyn std::fmt::Display| Failure::write(&path.display().to_string(), error);
         let picture = report::overlay(case).map_err(|error| failed(&error))?;
         let picture =
-            report::png(&picture, Some(&case.image.sha256)).map_err(|error| failed(&error))?;
+            report::png(&picture, Some(case.image.sha256)).map_err(|error| failed(&error))?;
         files::put(&path, &picture).map_err(|error| Failure::write_file(&error))?;
     }
     arguments.outputs.write(case)
@@ -409,7 +409,7 @@ fn decode<'a>(
             vec![exam.map_err(|refusal| {
                 Box::new(Undecided {
                     case: Some(pipeline::case_id(&image, "none")),
-                    image: image.sha256.parse().ok(),
+                    image: Some(image.sha256),
                     refused: refused(None, without_words(arguments, refusal), name),
                 })
             })?]

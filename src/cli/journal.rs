@@ -314,10 +314,7 @@ fn keys(record: &Recorded, without: &[&str]) -> Map<String, Value> {
 
 /// Where the image of an answered case lies: kept, in the store, or where it lay.
 pub(super) fn image_of(state: &Path, sha256: Option<Sha256>, order: &Order) -> PathBuf {
-    let own = |sha256: Sha256| {
-        let name = sha256.to_string();
-        [device::kept(state, &name), device::stored(state, &name)]
-    };
+    let own = |sha256: Sha256| [device::kept(state, &sha256), device::stored(state, &sha256)];
     let mut own = sha256.map(own).into_iter().flatten();
     let own = own.find(|path| path.exists());
     own.unwrap_or_else(|| PathBuf::from(&order.source))

@@ -39,7 +39,7 @@ impl Image {
             return Ok(Cow::Owned(Self {
                 pixels,
                 metadata: self.metadata.clone(),
-                sha256: self.sha256.clone(),
+                sha256: self.sha256,
                 origin: self.origin.clone(),
                 ..*self
             }));
@@ -126,6 +126,7 @@ impl Image {
 mod tests {
     use super::*;
     use crate::image::Origin;
+    use crate::sha256::Sha256;
 
     fn image(said: ImageMetadata) -> Image {
         Image {
@@ -133,7 +134,7 @@ mod tests {
             height: 3,
             pixels: Pixels::Luma((1..=12).collect()),
             metadata: said,
-            sha256: String::new(),
+            sha256: Sha256::of(b""),
             origin: Some(Box::new(Origin::default())),
         }
     }

@@ -8,13 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::{
     ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits,
 };
-use sha2::{Digest, Sha256};
 
 use super::kind::{Format, Kind};
 use super::limits::{MAX_DECODED_BYTES, check_size, too_hard, too_large, unreadable};
 use super::pages::{self, Page};
 use super::unread::{FORMATS, unread};
 use super::{FrameChoice, Image, ImageMetadata, Pixels, apng, dicom, png_text, tiff_palette};
+use crate::sha256::Sha256;
 use crate::case::{Refusal, RefusalCode};
 
 /// The way out where samples are of a kind that is not read.
@@ -47,7 +47,7 @@ pub fn decode_frame(bytes: &[u8], frame: FrameChoice) -> Result<Image, Refusal> 
 }
 
 fn decode_guarded(bytes: &[u8], frame: FrameChoice) -> Result<Image, Refusal> {
-    let sha256 = hex(&Sha256::digest(bytes));
+    let sha256 = Sha256::of(bytes);
     let format = match Kind::of(bytes) {
         Kind::Dicom => return dicom::read(bytes, frame, sha256),
         Kind::Read(format) => format,
@@ -267,10 +267,6 @@ fn refuse_blank(pixels: &Pixels) -> Result<(), Refusal> {
         format!("an image of 1 bit: every pixel has the value {first:?} or {second:?}"),
         "export the image with its shades of grey, 8 bits or more",
     ))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

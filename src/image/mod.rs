@@ -29,6 +29,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::patient::PatientSaid;
+use crate::sha256::Sha256;
 
 pub use decode::{decode, decode_frame};
 pub use dicom::Origin;
@@ -160,8 +161,8 @@ pub struct Image {
     pub pixels: Pixels,
     /// What the file said.
     pub metadata: ImageMetadata,
-    /// SHA-256 of the file's bytes, lower-case hexadecimal.
-    pub sha256: String,
+    /// SHA-256 of the file's bytes.
+    pub sha256: Sha256,
     /// What DICOM and HL7 outputs take over from the file's object; `None` where it was
     /// no DICOM file.
     pub origin: Option<Box<Origin>>,
@@ -191,7 +192,7 @@ impl Image {
                 region: self.metadata.region.and_then(shared),
                 ..self.metadata.clone()
             },
-            sha256: self.sha256.clone(),
+            sha256: self.sha256,
             origin: None,
         }
     }

@@ -73,6 +73,7 @@ fn disagree(code: RefusalCode, what: &str, image: &dyn Display, caller: &dyn Dis
 mod tests {
     use super::*;
     use crate::image::{ImageMetadata, Pixels};
+    use crate::sha256::Sha256;
 
     type Told = (&'static [u32], &'static [Sex]);
 
@@ -100,7 +101,7 @@ mod tests {
                 patient,
                 ..ImageMetadata::default()
             },
-            sha256: String::new(),
+            sha256: Sha256::of(b""),
             origin: None,
         }
     }

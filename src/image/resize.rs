@@ -114,7 +114,7 @@ impl Image {
             height: rows,
             pixels: self.pixels.stretched([width, height], [columns, rows]),
             metadata: self.metadata.clone(),
-            sha256: self.sha256.clone(),
+            sha256: self.sha256,
             // A small picture is for looking at: it takes no patient along.
             origin: None,
         }
@@ -212,6 +212,7 @@ fn weigh<'a>(tap: &Tap, source: impl Iterator<Item = &'a u8>) -> u8 {
 mod tests {
     use super::*;
     use crate::image::ImageMetadata;
+    use crate::sha256::Sha256;
 
     fn ramp(width: u32, height: u32) -> Image {
         let bytes = (0..width * height).map(|i| (i % 251) as u8).collect();
@@ -221,7 +222,7 @@ mod tests {
             height,
             pixels,
             metadata: said,
-            sha256: String::new(),
+            sha256: Sha256::of(b""),
             origin: None,
         }
     }

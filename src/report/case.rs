@@ -288,7 +288,7 @@ mod tests {
                 height: 8,
                 pixels: image::Pixels::Luma(vec![0; 72]),
                 metadata: image::ImageMetadata::default(),
-                sha256: "ab".repeat(32),
+                sha256: crate::sha256::Sha256([0xab; 32]),
                 origin: None,
             };
             let bundle = BundleId {

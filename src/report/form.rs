@@ -61,13 +61,13 @@ impl Form {
     pub fn bytes(self, case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
         match self {
             Self::Overlay => {
-                overlay(case).and_then(|picture| png(&picture, Some(&case.image.sha256)))
+                overlay(case).and_then(|picture| png(&picture, Some(case.image.sha256)))
             }
             Self::SecondaryCapture => secondary_capture(case),
             Self::StructuredReport => structured_report(case),
             Self::Segmentation => segmentation(case),
             Self::Hl7 => Ok(hl7(case).into_bytes()),
-            Self::Page => page(case).and_then(|page| png(&page, Some(&case.image.sha256))),
+            Self::Page => page(case).and_then(|page| png(&page, Some(case.image.sha256))),
             Self::Pdf => pdf(case),
         }
     }

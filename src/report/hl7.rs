@@ -78,7 +78,7 @@ pub fn hl7(case: &Case<'_>) -> String {
     observe(
         "TX",
         "image.sha256^SHA-256 of the image's file^99MEDFOCUS",
-        case.image.sha256.clone(),
+        case.image.sha256.to_string(),
     );
     if let Some(point) = case.point {
         let what = "journal^Point of the device's journal^99MEDFOCUS";

@@ -15,6 +15,7 @@ use super::overlay::{Picture, fill, overlay};
 use super::text::patient;
 use crate::case::SOFTWARE;
 use crate::image::stretched_rgb;
+use crate::sha256::Sha256;
 
 /// A page of A4 at 100 pixels an inch.
 const WIDTH: u32 = 827;
@@ -68,14 +69,14 @@ pub fn page(case: &Case<'_>) -> Result<RgbImage, NotWritten> {
 ///
 /// # Errors
 /// [`NotWritten::Encoding`].
-pub fn png(picture: &RgbImage, image: Option<&str>) -> Result<Vec<u8>, NotWritten> {
+pub fn png(picture: &RgbImage, image: Option<Sha256>) -> Result<Vec<u8>, NotWritten> {
     let failed = |error: png::EncodingError| NotWritten::Encoding(error.to_string());
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, picture.width(), picture.height());
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     if let Some(sha256) = image {
-        let (keyword, text) = ("image_sha256".to_owned(), sha256.to_owned());
+        let (keyword, text) = ("image_sha256".to_owned(), sha256.to_string());
         encoder.add_text_chunk(keyword, text).map_err(failed)?;
     }
     let mut writer = encoder.write_header().map_err(failed)?;

@@ -219,7 +219,7 @@ fn evaluations(case: &Case<'_>) -> InMemDicomObject {
         text_item(
             "CONTAINS",
             own("image.sha256", "SHA-256 of the image's file"),
-            &case.image.sha256,
+            &case.image.sha256.to_string(),
         ),
     ];
     let notes = case.finding.reasons.iter();

@@ -35,13 +35,13 @@ pub(crate) struct EndedImage {
     /// Where it lies.
     pub place: PathBuf,
     /// Its hash, and since when it is kept; `None` where there is nothing to keep.
-    pub image: Option<(String, Timestamp)>,
+    pub image: Option<(Sha256, Timestamp)>,
 }
 
 /// What there is of images of ended cases: of years of them, a few.
 pub(super) struct RetentionScan<'a> {
     state: &'a Path,
-    kept: BTreeSet<String>,
+    kept: BTreeSet<Sha256>,
 }
 
 impl<'a> RetentionScan<'a> {
@@ -107,7 +107,7 @@ impl Cases {
         self.release(&EndedImage {
             case,
             place: place(&self.state, order),
-            image: sha256.map(|sha256| (sha256.to_string(), since)),
+            image: sha256.map(|sha256| (sha256, since)),
         });
     }
 
@@ -125,7 +125,7 @@ impl Cases {
     pub(super) fn release_again(&self, case: u64, image_place: &Path) {
         let ended = self.ended(case).ok();
         let image = ended.and_then(|ended| ended.image);
-        let image = image.map(|sha256| (sha256.to_string(), self.steady_now()));
+        let image = image.map(|sha256| (sha256, self.steady_now()));
         self.release(&EndedImage {
             case,
             place: image_place.to_owned(),
@@ -213,7 +213,7 @@ impl Cases {
         sha256: &Sha256,
         giver: Option<&Giver>,
     ) -> Result<(), CaseError> {
-        let path = kept.path(&sha256.to_string());
+        let path = kept.path(sha256);
         if self.images.holds_whole(&sha256.0) {
             return Ok(());
         }
@@ -301,7 +301,6 @@ impl Cases {
 
     /// Where the image of an answered case lies.
     pub(crate) fn image_of(&self, sha256: Option<Sha256>, source: &Path) -> PathBuf {
-        let sha256 = sha256.map(|sha256| sha256.to_string());
         let kept = sha256.as_ref().map(|sha256| lock(&self.kept).path(sha256));
         let stored = sha256.map(|sha256| images::path(&self.state, &sha256));
         let mut own = kept.into_iter().chain(stored);

@@ -3,7 +3,7 @@
 //! ever. Nothing here looks into an image or decides what a sink owes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::device::cases::images::is_whole;
 use crate::files::{Folder, OPEN_TO_ALL};
+use crate::sha256::Sha256;
 
 /// What a second name of an image ends in, until it has its own.
 const FRESH: &str = "new";
@@ -64,7 +65,7 @@ struct Image {
 /// An image that is to be kept no longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Evicted {
-    pub sha256: String,
+    pub sha256: Sha256,
     pub cases: Vec<u64>,
     /// Whether a sink goes without it.
     pub is_awaited: bool,
@@ -77,21 +78,16 @@ pub(crate) struct Kept {
     /// The same, held open: what is moved and removed, is so in this one.
     held: Folder,
     keeping: Keeping,
-    images: BTreeMap<String, Image>,
+    images: BTreeMap<Sha256, Image>,
 }
 
 /// Where a state folder keeps the image of this hash, while it does.
-pub fn path(state: &Path, sha256: &str) -> PathBuf {
-    path_in(&state.join(FOLDER), sha256)
+pub fn path(state: &Path, sha256: &Sha256) -> PathBuf {
+    state.join(FOLDER).join(name(sha256))
 }
 
-fn path_in(folder: &Path, sha256: &str) -> PathBuf {
-    folder.join(name(sha256))
-}
-
-fn name(sha256: &str) -> &OsStr {
-    // What the journal calls a hash is never a way out of the folder.
-    Path::new(sha256).file_name().unwrap_or(OsStr::new("none"))
+fn name(sha256: &Sha256) -> OsString {
+    sha256.to_string().into()
 }
 
 impl Kept {
@@ -116,24 +112,22 @@ impl Kept {
         !self.keeping.images_for.is_zero()
     }
 
-    /// The hashes of the files that lie in the folder.
-    pub fn files(&self) -> std::io::Result<BTreeSet<String>> {
+    /// The hashes of the images that lie in the folder.
+    pub fn files(&self) -> std::io::Result<BTreeSet<Sha256>> {
         let names = self.held.names()?.into_iter();
-        Ok(names
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect())
+        Ok(names.filter_map(|name| hash(&name)).collect())
     }
 
     /// Where an image lies, or would.
-    pub fn path(&self, sha256: &str) -> PathBuf {
-        path_in(&self.folder, sha256)
+    pub fn path(&self, sha256: &Sha256) -> PathBuf {
+        self.folder.join(name(sha256))
     }
 
     /// A case's image lies in the folder.
-    pub fn remember(&mut self, case: u64, sha256: &str, since: Timestamp) {
+    pub fn remember(&mut self, case: u64, sha256: &Sha256, since: Timestamp) {
         let about = self.held.about(name(sha256));
         let bytes = about.map_or(0, |about| about.len());
-        let image = self.images.entry(sha256.to_owned()).or_insert(Image {
+        let image = self.images.entry(*sha256).or_insert(Image {
             bytes,
             cases: BTreeSet::new(),
             since,
@@ -147,11 +141,11 @@ impl Kept {
     ///
     /// # Errors
     /// What the system says; the image is then where it was.
-    pub fn adopt(&self, sha256: &str, source: &Path, is_wanted: bool) -> std::io::Result<()> {
+    pub fn adopt(&self, sha256: &Sha256, source: &Path, is_wanted: bool) -> std::io::Result<()> {
         let kept = self.path(sha256);
-        let is_here = sha256.parse().is_ok_and(|hash| is_whole(&kept, &hash));
+        let is_here = is_whole(&kept, sha256);
         let (from, given) = Folder::above(source)?;
-        let kept = name(sha256);
+        let kept = &name(sha256);
         match (is_here, is_wanted) {
             (true, true) => {}
             (true, false) => from.remove(given)?,
@@ -171,7 +165,7 @@ impl Kept {
     ///
     /// # Errors
     /// What the system says; the next start removes it.
-    pub fn remove(&mut self, sha256: &str) -> std::io::Result<()> {
+    pub fn remove(&mut self, sha256: &Sha256) -> std::io::Result<()> {
         self.images.remove(sha256);
         Ok(self.held.remove(name(sha256))?)
     }
@@ -181,8 +175,9 @@ impl Kept {
     /// # Errors
     /// What the system says.
     pub fn sweep(&self) -> std::io::Result<()> {
-        for name in self.files()? {
-            if !self.images.contains_key(&name) {
+        for name in self.held.names()? {
+            let is_known = hash(&name).is_some_and(|hash| self.images.contains_key(&hash));
+            if !is_known {
                 self.held.remove_if_there(name)?;
             }
         }
@@ -217,7 +212,7 @@ impl Kept {
                 left -= image.bytes;
                 lacking = lacking.saturating_sub(image.bytes);
                 evicted.push(Evicted {
-                    sha256: sha256.clone(),
+                    sha256: *sha256,
                     cases: image.cases.iter().copied().collect(),
                     is_awaited,
                 });
@@ -246,6 +241,11 @@ impl Kept {
     }
 }
 
+/// The hash that a file is named by.
+fn hash(name: &OsStr) -> Option<Sha256> {
+    name.to_str()?.parse().ok()
+}
+
 /// Renames a file, also where both are names of one file: the system leaves both then.
 fn rename(from: &Folder, name: &OsStr, to: &Folder, new: &OsStr) -> std::io::Result<()> {
     from.rename(name, to, new)?;
@@ -262,6 +262,11 @@ mod tests {
 
     const HOUR: i64 = 3600;
 
+    /// A hash that a letter stands for.
+    fn named(letter: char) -> Sha256 {
+        Sha256([letter as u8; 32])
+    }
+
     fn at(hour: i64) -> Timestamp {
         Timestamp::from_second(hour * HOUR).unwrap()
     }
@@ -270,7 +275,7 @@ mod tests {
     fn kept(state: &Path, count: u8, keeping: Keeping) -> Kept {
         let mut kept = Kept::open(state, keeping).unwrap();
         for (name, case) in (b'a'..).zip(1..=count) {
-            let (name, source) = (char::from(name).to_string(), state.join("source"));
+            let (name, source) = (named(char::from(name)), state.join("source"));
             std::fs::write(&source, [case; 100]).unwrap();
             kept.adopt(&name, &source, false).unwrap();
             kept.remember(u64::from(case), &name, at(i64::from(case)));
@@ -279,7 +284,8 @@ mod tests {
     }
 
     fn names(evicted: Vec<Evicted>) -> String {
-        evicted.into_iter().map(|evicted| evicted.sha256).collect()
+        let letter = |evicted: Evicted| char::from(evicted.sha256.0[0]);
+        evicted.into_iter().map(letter).collect()
     }
 
     #[test]
@@ -315,7 +321,7 @@ mod tests {
         assert_eq!(names(kept.evicted(at(9), 0, |_| true)), "ab");
         assert!(kept.is_short(at(9), |_| true) && !kept.is_short(at(9), |case| case < 3));
         assert_eq!(names(kept.evicted(at(9), 300, |case| case != 3)), "ca");
-        kept.remove("a").unwrap();
+        kept.remove(&named('a')).unwrap();
         assert_eq!(
             (kept.bytes(), names(kept.evicted(at(9), 0, |_| false))),
             (300, "b".into())
@@ -328,28 +334,26 @@ mod tests {
         let mut kept = Kept::open(folder.path(), Keeping::default()).unwrap();
         let source = folder.path().join("source");
         std::fs::write(&source, b"image").unwrap();
-        kept.adopt("a", &source, true).unwrap();
-        kept.remember(1, "a", at(1));
-        assert!(source.exists() && kept.path("a").exists());
-        kept.adopt("a", &source, false).unwrap();
-        kept.remember(2, "a", at(2));
+        kept.adopt(&named('a'), &source, true).unwrap();
+        kept.remember(1, &named('a'), at(1));
+        assert!(source.exists() && kept.path(&named('a')).exists());
+        kept.adopt(&named('a'), &source, false).unwrap();
+        kept.remember(2, &named('a'), at(2));
         assert!(!source.exists());
         assert_eq!(kept.evicted(at(3), 0, |_| false)[0].cases, [1, 2]);
-        std::fs::write(kept.path("b"), b"stray").unwrap();
+        std::fs::write(kept.path(&named('b')), b"stray").unwrap();
         kept.sweep().unwrap();
-        assert_eq!(kept.files().unwrap(), BTreeSet::from(["a".to_owned()]));
+        assert_eq!(kept.files().unwrap(), BTreeSet::from([named('a')]));
     }
 
     #[test]
-    fn no_name_leads_out_of_the_folder() {
+    fn what_no_image_is_called_is_swept() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::open(folder.path(), Keeping::default()).unwrap();
-        for name in ["../../etc/passwd", "/etc/passwd", "..", "", "a/b"] {
-            assert_eq!(
-                kept.path(name).parent(),
-                Some(folder.path().join(FOLDER).as_path()),
-                "{name}"
-            );
-        }
+        let stray = folder.path().join(FOLDER).join("stray.new");
+        std::fs::write(&stray, b"half").unwrap();
+        assert_eq!(kept.files().unwrap(), BTreeSet::new());
+        kept.sweep().unwrap();
+        assert!(!stray.exists());
     }
 }

@@ -52,7 +52,6 @@ impl EndedImage {
                 let image = image.filter(|_| !history.is_purged);
                 // Where the order is damaged, the answer says where the image lay.
                 let told = || PathBuf::from(record.gist().source);
-                let image = image.map(|sha256| sha256.to_string());
                 (ordered.unwrap_or_else(told), image.zip(Some(*steady)))
             }
             End::Aborted { .. } => (ordered?, None),

@@ -75,7 +75,7 @@ impl AnsweredCase<'_> {
             let why = "the image cannot be read";
             NotDelivered::Refused(DeliveryError::new(refusal.code.word(), why))
         })?;
-        let read = image.sha256.parse().ok();
+        let read = Some(image.sha256);
         if read.is_none() || read != self.image {
             return Err(NotDelivered::Never("image_changed"));
         }

@@ -96,7 +96,7 @@ pub fn case_of_file(bundle: &Bundle, case: u64, order: &Order, path: &Path) -> R
         });
         match image {
             Ok(image) => Conclusion {
-                image: image.sha256.parse().ok(),
+                image: Some(image.sha256),
                 outcome: answer(bundle, case, &order.question(), image, &mut timings),
             },
             Err(refusal) => Conclusion::refused(refusal),

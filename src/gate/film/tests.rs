@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::image::ImageMetadata;
+use crate::sha256::Sha256;
 
 const SPEC: FilmSpec = FilmSpec {
     rim: 0.1,
@@ -17,7 +18,7 @@ fn drawn([width, height]: [u32; 2], at: impl Fn(u32, u32) -> u8) -> Image {
         height,
         pixels: Pixels::Luma(pixels.map(|(x, y)| at(x, y)).collect()),
         metadata: ImageMetadata::default(),
-        sha256: String::new(),
+        sha256: Sha256::of(b""),
         origin: None,
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::case::Refusal;
 use crate::image::limits::{MAX_SIDE, MIN_SIDE};
 use crate::image::{Image, ImageMetadata, Origin, Pixels};
+use crate::sha256::Sha256;
 
 /// The line that a child writes before the pixels.
 #[derive(Serialize, Deserialize)]
@@ -15,7 +16,7 @@ pub(super) enum Head {
         height: u32,
         is_rgb: bool,
         said: Box<ImageMetadata>,
-        sha256: String,
+        sha256: Sha256,
         origin: Option<Box<Origin>>,
     },
     Refusal(Refusal),

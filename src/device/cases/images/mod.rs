@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use firmware_host::message::Digest;
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 
 use crate::case::{Bound, Giver, Order};
 use crate::device::case_error::CaseError;
@@ -28,6 +28,7 @@ use crate::device::disk_space::DiskSpace;
 use crate::device::lock::lock;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::MAX_FILE_BYTES;
+use crate::sha256::Sha256;
 use shares::{Lying, STORE, Shares, Short};
 
 /// The largest image that is taken, in bytes: as large a file as is ever read.
@@ -53,10 +54,8 @@ pub fn place(state: &Path, order: &Order) -> PathBuf {
 }
 
 /// Where the store of a state folder has the image of this hash, while it does.
-pub fn path(state: &Path, sha256: &str) -> PathBuf {
-    // What the journal calls a hash is never a way out of the folder.
-    let name = Path::new(sha256).file_name().unwrap_or(OsStr::new("none"));
-    state.join(FOLDER).join(name)
+pub fn path(state: &Path, sha256: &Sha256) -> PathBuf {
+    state.join(FOLDER).join(sha256.to_string())
 }
 
 /// What becomes of an image that finds no room.
@@ -129,7 +128,7 @@ pub struct Upload {
     pin: Option<Pin>,
     size: u32,
     have: u32,
-    hash: Sha256,
+    hash: sha2::Sha256,
     file: File,
     /// Another sender can go on from what has come.
     goes_on: bool,
@@ -210,7 +209,7 @@ impl Images {
 
     /// Where an image lies, or would.
     pub fn path(&self, image: &Digest) -> PathBuf {
-        self.folder.join(hex(image))
+        self.folder.join(Sha256(*image).to_string())
     }
 
     /// Does this with what is stored at a path, told whether it is pinned: nobody pins it
@@ -230,7 +229,7 @@ impl Images {
 
     /// Whether the image is here.
     pub fn holds(&self, image: &Digest) -> bool {
-        let about = self.held.about(hex(image));
+        let about = self.held.about(Sha256(*image).to_string());
         about.is_ok_and(|about| about.is_file())
     }
 
@@ -338,7 +337,7 @@ fn resume(coming: Coming, pin: Pin, size: u32) -> std::io::Result<Upload> {
     let image = pin.image;
     let held = &coming.images.held;
     let mut file = held.append(name_of(&coming.path), OPEN_TO_ALL)?;
-    let (mut hash, mut have) = (Sha256::new(), 0);
+    let (mut hash, mut have) = (sha2::Sha256::new(), 0);
     let mut bytes = [0; 16 << 10];
     loop {
         let count = match file.read(&mut bytes) {
@@ -354,7 +353,7 @@ fn resume(coming: Coming, pin: Pin, size: u32) -> std::io::Result<Upload> {
     let have = u32::try_from(have).ok().filter(|have| *have < size);
     if have.is_none() {
         file.set_len(0)?;
-        hash = Sha256::new();
+        hash = sha2::Sha256::new();
     }
     Ok(Upload {
         coming,
@@ -386,7 +385,7 @@ impl Upload {
     /// [`CaseError::Storage`].
     pub fn begin_anew(&mut self) -> Result<(), CaseError> {
         self.file.set_len(0).map_err(failed)?;
-        (self.have, self.hash) = (0, Sha256::new());
+        (self.have, self.hash) = (0, sha2::Sha256::new());
         self.goes_on = false;
         Ok(())
     }
@@ -469,11 +468,6 @@ fn is_own(path: &Path) -> bool {
         Some(copy::ENDING) => stem.bytes().all(|byte| byte.is_ascii_digit()),
         Some(_) => false,
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::case::{Check, ClassProbability, MaskReport, Rle};
 use crate::focus::Mask;
 use crate::image::{Image, ImageMetadata, Pixels};
 use crate::patient::Age;
+use crate::sha256::Sha256;
 
 /// A case that ended in a finding.
 fn found(case: u64) -> Event {
@@ -47,7 +48,7 @@ fn found(case: u64) -> Event {
         height: 2,
         pixels: Pixels::Luma(vec![0, 100, 200, 255]),
         metadata: ImageMetadata::default(),
-        sha256: String::new(),
+        sha256: Sha256::of(b""),
         origin: None,
     };
     let mask = Mask::new(2, 2, vec![true, false, false, false]);

@@ -18,6 +18,7 @@ use crate::focus::Mask;
 use crate::image::{Image, ImageMetadata, Pixels};
 use crate::journal::SelfCheck;
 use crate::pipeline::Stage;
+use crate::sha256::Sha256;
 
 /// The longest message: the runs of the largest image's region are far shorter.
 const LONGEST: u32 = 256 << 20;
@@ -62,7 +63,7 @@ pub enum Report {
 pub struct Picture {
     pixels: Raster,
     metadata: ImageMetadata,
-    sha256: String,
+    sha256: Sha256,
 }
 
 /// Pixels, and their size.
@@ -106,7 +107,7 @@ impl Raster {
         }
     }
 
-    fn into_image(self, metadata: ImageMetadata, sha256: String) -> Result<Image> {
+    fn into_image(self, metadata: ImageMetadata, sha256: Sha256) -> Result<Image> {
         let area = u64::from(self.width) * u64::from(self.height);
         let channels = if self.is_rgb { 3 } else { 1 };
         if area.checked_mul(channels) != Some(self.bytes.len() as u64) {
@@ -172,11 +173,12 @@ impl From<Preview> for Sight {
     }
 }
 
+/// A preview is no file's picture: its pixels were made here.
+const NO_FILE: Sha256 = Sha256([0; 32]);
+
 impl Sight {
     fn into_preview(self) -> Result<Preview> {
-        let thumbnail = self
-            .pixels
-            .into_image(ImageMetadata::default(), String::new())?;
+        let thumbnail = self.pixels.into_image(ImageMetadata::default(), NO_FILE)?;
         let (width, height) = (thumbnail.width, thumbnail.height);
         let area = u64::from(width) * u64::from(height);
         if self.region.len() as u64 != area {
@@ -351,7 +353,7 @@ mod tests {
             height: 1,
             pixels: Pixels::Rgb(vec![1, 2, 3, 4, 5, 6]),
             metadata: ImageMetadata::default(),
-            sha256: String::new(),
+            sha256: NO_FILE,
             origin: None,
         };
         let preview = Preview {
@@ -393,7 +395,7 @@ mod tests {
                 region: Some([0, 0, 1, 1]),
                 ..ImageMetadata::default()
             },
-            sha256: "00".to_owned(),
+            sha256: Sha256::of(b"00"),
             ..found().1.thumbnail
         };
         let question = Question {

@@ -223,7 +223,7 @@ impl Worker {
             // The worker had no part in it.
             None => return Ok(run::lost(&Lost::Deadline(by.length()))),
         };
-        let sha256 = image.sha256.parse().ok();
+        let sha256 = Some(image.sha256);
         let request = Request::Case {
             case,
             question,

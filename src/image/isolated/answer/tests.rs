@@ -7,11 +7,13 @@ fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
     understand(bytes)
 }
 
+const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
 fn image(width: u64, height: u64, is_rgb: bool, region: &str) -> String {
     let said = serde_json::to_string(&ImageMetadata::default()).unwrap();
     let said = said.replace(r#""region":null"#, &format!(r#""region":{region}"#));
     format!(
-        r#"{{"Image":{{"width":{width},"height":{height},"is_rgb":{is_rgb},"said":{said},"sha256":"","origin":null}}}}"#
+        r#"{{"Image":{{"width":{width},"height":{height},"is_rgb":{is_rgb},"said":{said},"sha256":"{HASH}","origin":null}}}}"#
     )
 }
 
@@ -30,6 +32,12 @@ fn what_does_not_fit_together_is_not_believed() {
             image(side, side, false, "[0,0,1,1]"),
             area,
             true,
+        ),
+        Case(
+            "what is no hash",
+            image(side, side, false, "null").replace(HASH, "../kept"),
+            area,
+            false,
         ),
         Case("too few", image(side, side, false, "null"), area - 1, false),
         Case(
