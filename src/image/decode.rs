@@ -14,8 +14,8 @@ use super::limits::{MAX_DECODED_BYTES, check_size, too_hard, too_large, unreadab
 use super::pages::{self, Page};
 use super::unread::{FORMATS, unread};
 use super::{FrameChoice, Image, ImageMetadata, Pixels, apng, dicom, png_text, tiff_palette};
-use crate::sha256::Sha256;
 use crate::case::{Refusal, RefusalCode};
+use crate::sha256::Sha256;
 
 /// The way out where samples are of a kind that is not read.
 const SAMPLES: &str = "save the image as PNG with 8 or 16 bits a sample, in grey: `magick FILE -colorspace Gray \

@@ -157,13 +157,20 @@ impl<'a> Sheet<'a> {
             let area = room.bottom(self.line_height(kit.small));
             self.counts(area, health);
         }
-        let area = room.top(self.line_height(kit.title));
-        self.left(area, kit.title, Role::Text, self.says(Word::Ready));
-        let mut row = Room(room.bottom(self.line_height(kit.small)));
+        let mut head = Room(room.top(self.line_height(kit.title)));
+        // Where room is short, beside the word: the way out has the rest.
+        let mut row = if kit.headings {
+            Room(room.bottom(self.line_height(kit.small)))
+        } else {
+            Room(head.right(head.width() * 3 / 5))
+        };
+        self.left(head.0, kit.title, Role::Text, self.says(Word::Ready));
         let mark = row.left(kit.gap.max(8));
         self.small(mark, Align::Left, Line::Plain("!"));
         self.small(row.0, Align::Left, Line::Plain(health.warning));
-        room.top(kit.gap);
+        if kit.headings {
+            room.top(kit.gap);
+        }
         if !health.warning_help.is_empty() {
             self.paragraph(room.0, kit.body, health.warning_help);
         }

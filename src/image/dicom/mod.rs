@@ -32,7 +32,6 @@ use super::limits::{SMALLER, check_size, no_such_frame, unreadable};
 use super::{FrameChoice, Image, ImageMetadata};
 use crate::case::{Refusal, RefusalCode};
 use crate::sha256::Sha256;
-use crate::sha256::Sha256;
 
 /// Reads the chosen frame; `sha256` is the file's.
 pub(super) fn read(bytes: &[u8], choice: FrameChoice, sha256: Sha256) -> Result<Image, Refusal> {
