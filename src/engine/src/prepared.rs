@@ -36,7 +36,7 @@ use super::onnx::{Constant, Source, Values};
 use super::plan::Weights;
 
 /// Raised whenever the bytes or the rewriting change.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const MAGIC: &[u8; 8] = b"medfocus";
 const LENGTHS: Range<usize> = 16..48;
 const ORIGIN: Range<usize> = 48..80;

@@ -2,6 +2,10 @@
 //!
 //! What it must never do: hand out memory that was not written.
 
+/// Plain values: every bit pattern is one, and there is no padding.
+pub(super) use bytemuck::Pod as Plain;
+use bytemuck::{cast_slice, cast_slice_mut};
+
 /// Bytes in a cache line, and the alignment of everything packed.
 pub(super) const LINE: usize = 64;
 
@@ -9,25 +13,10 @@ pub(super) const LINE: usize = 64;
 #[repr(C, align(64))]
 struct Line([u8; LINE]);
 
-/// Plain values of which every bit pattern is one, with no padding.
-///
-/// # Safety
-/// Only for such types, with an alignment that divides [`LINE`].
-pub(super) unsafe trait Plain: Copy {}
-// SAFETY: integers and floats are plain.
-unsafe impl Plain for i8 {}
-// SAFETY: as above.
-unsafe impl Plain for u8 {}
-// SAFETY: as above.
-unsafe impl Plain for i16 {}
-// SAFETY: as above.
-unsafe impl Plain for i32 {}
-// SAFETY: as above.
-unsafe impl Plain for u32 {}
-// SAFETY: as above.
-unsafe impl Plain for u64 {}
-// SAFETY: as above.
-unsafe impl Plain for f32 {}
+// SAFETY: bytes alone, with no padding: zeros are such a line.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: as above, and any other bytes are one, too.
+unsafe impl Plain for Line {}
 
 /// A buffer that grows and is kept from one use to the next.
 #[derive(Default)]
@@ -49,13 +38,11 @@ impl Aligned {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: lines are bytes without padding, all initialised.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * LINE) }
+        cast_slice(&self.0)
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and `self` is borrowed for as long.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LINE) }
+        cast_slice_mut(&mut self.0)
     }
 }
 
@@ -71,20 +58,17 @@ pub(super) const fn lines_of<T>(count: usize) -> usize {
 pub(super) fn take<'a, T: Plain>(buffer: &mut &'a mut [u8], count: usize) -> &'a mut [T] {
     let (front, rest) = std::mem::take(buffer).split_at_mut(lines_of::<T>(count));
     *buffer = rest;
-    assert!(front.as_ptr().addr().is_multiple_of(align_of::<T>()));
-    // SAFETY: `front` holds `count` values' bytes, aligned, and any bytes are a `T`.
-    unsafe { std::slice::from_raw_parts_mut(front.as_mut_ptr().cast(), count) }
+    cast_slice_mut(&mut front[..count * size_of::<T>()])
 }
 
-/// Values seen as others.
+/// Values seen as others; what does not fill a whole one is left out.
 ///
 /// # Panics
 /// Where they are not aligned for `T`: a fault of this module's.
 pub(super) fn view_as<F: Plain, T: Plain>(from: &[F]) -> &[T] {
-    assert!(from.as_ptr().addr().is_multiple_of(align_of::<T>()));
     let count = size_of_val(from) / size_of::<T>();
-    // SAFETY: aligned, in bounds, and any bytes are a `T`.
-    unsafe { std::slice::from_raw_parts(from.as_ptr().cast(), count) }
+    let bytes: &[u8] = cast_slice(from);
+    cast_slice(&bytes[..count * size_of::<T>()])
 }
 
 /// [`view_as`], to write to.
@@ -92,11 +76,9 @@ pub(super) fn view_as<F: Plain, T: Plain>(from: &[F]) -> &[T] {
 /// # Panics
 /// As [`view_as`].
 pub(super) fn view_as_mut<F: Plain, T: Plain>(from: &mut [F]) -> &mut [T] {
-    assert!(from.as_ptr().addr().is_multiple_of(align_of::<T>()));
     let count = size_of_val(from) / size_of::<T>();
-    // SAFETY: as in `view_as`; any `T` written is an `F` too, and `from` is borrowed
-    // for as long.
-    unsafe { std::slice::from_raw_parts_mut(from.as_mut_ptr().cast(), count) }
+    let bytes: &mut [u8] = cast_slice_mut(from);
+    cast_slice_mut(&mut bytes[..count * size_of::<T>()])
 }
 
 /// Bytes seen as values; what does not fill a whole value is left out.
@@ -109,9 +91,7 @@ pub(super) fn view<T: Plain>(bytes: &[u8]) -> &[T] {
 
 /// Bytes that are floats of this machine; `None` where they are not aligned or not whole.
 pub fn floats_of(bytes: &[u8]) -> Option<&[f32]> {
-    let fits = bytes.as_ptr().addr().is_multiple_of(align_of::<f32>())
-        && bytes.len().is_multiple_of(size_of::<f32>());
-    fits.then(|| view_as(bytes))
+    bytemuck::try_cast_slice(bytes).ok()
 }
 
 /// [`view`], to write to.

@@ -95,6 +95,16 @@ fn numbers(name: &str, values: Vec<i64>) -> AttributeProto {
     }
 }
 
+/// A whole number as an attribute.
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Int as i32,
+        i: value,
+        ..AttributeProto::default()
+    }
+}
+
 /// A number as an attribute.
 fn decimal(name: &str, value: f32) -> AttributeProto {
     AttributeProto {

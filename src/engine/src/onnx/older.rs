@@ -3,7 +3,7 @@
 //! In goes a checked graph and its opset; what cannot be said in today's form is refused.
 
 use super::proto::NodeProto;
-use super::{Attributes, Constant, Refused, Source, numbers};
+use super::{Attributes, Constant, Refused, Source, int};
 
 /// Rewrites the graph in place.
 ///
@@ -48,11 +48,4 @@ fn clip(node: &mut NodeProto, constants: &mut std::collections::BTreeMap<String,
         }
     }
     node.attribute.clear();
-}
-
-fn int(name: &str, value: i64) -> super::proto::AttributeProto {
-    let mut attribute = numbers(name, Vec::new());
-    attribute.r#type = super::proto::AttributeType::Int as i32;
-    attribute.i = value;
-    attribute
 }

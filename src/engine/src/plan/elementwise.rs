@@ -55,6 +55,25 @@ pub(crate) enum Unary {
     /// Towards zero, as a cast to a whole number does.
     Truncate,
     Clip(f32, f32),
+    /// To the nearest code of a quantiser and back.
+    Requantise(Codes),
+}
+
+/// 8-bit codes: their scale, their zero point, the least and the largest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Codes {
+    pub scale: f32,
+    pub zero: f32,
+    pub least: f32,
+    pub most: f32,
+}
+
+impl Codes {
+    fn of(self, x: f32) -> f32 {
+        // Whole numbers of this size are exact.
+        let code = (x / self.scale).round_ties_even() + self.zero;
+        (code.clamp(self.least, self.most) - self.zero) * self.scale
+    }
 }
 
 impl Binary {
@@ -150,7 +169,8 @@ impl Unary {
             Self::Round => x.round_ties_even(),
             Self::Not => f32::from(u8::from(x == 0.0)),
             Self::Truncate => x.trunc(),
-            Self::Clip(..) if x.is_nan() => x,
+            Self::Clip(..) | Self::Requantise(_) if x.is_nan() => x,
+            Self::Requantise(codes) => codes.of(x),
             Self::Clip(low, high) => x.max(low).min(high),
         }
     }

@@ -39,6 +39,7 @@ pub(super) struct Lowering<'a> {
     pub arithmetic: Arithmetic,
     uses: HashMap<&'a str, usize>,
     pub(super) values: HashMap<&'a str, Value>,
+    /// Of values that hold no floats.
     pub(super) kinds: HashMap<&'a str, Kind>,
     pub(super) constants: Vec<Floats>,
     named: BTreeMap<&'a str, usize>,
@@ -125,13 +126,16 @@ impl<'a> Lowering<'a> {
             return Ok(());
         }
         let kind = self.kind_made(node)?;
-        for output in &node.output {
-            self.kinds.insert(output, kind);
+        if kind != Kind::Float {
+            let outputs = node.output.iter();
+            self.kinds
+                .extend(outputs.map(|output| (output.as_str(), kind)));
         }
         let made = match (node.domain.as_str(), node.op_type.as_str()) {
             (DOMAIN, "Linear") => self.linear(node)?,
             (DOMAIN, "Convolution") => self.convolution(node)?,
             (DOMAIN, "TransposedConvolution") => self.transposed_convolution(node)?,
+            (DOMAIN, "Requantise") => self.requantise(node)?,
             (DOMAIN, "Gelu" | "QuickGelu") | ("", "Relu" | "Sigmoid") => self.activation(node)?,
             ("", "Gelu") => self.tanh_gelu(node)?,
             ("", "LayerNormalization") => self.layer_norm(node)?,

@@ -1,6 +1,6 @@
 //! Nodes that work value by value or row by row: sums, activations, norms, means.
 
-use super::elementwise::{Binary, Shared, Unary};
+use super::elementwise::{Binary, Codes, Shared, Unary};
 use super::known::{Known, axis};
 use super::lower::{Lower, Lowering};
 use super::moves::broadcast_shape;
@@ -373,6 +373,19 @@ impl<'a> Lowering<'a> {
         let count = count.filter(|count| *count <= 1 << 28);
         let count = count.ok_or("fills a shape that is too large")?;
         Ok(self.new_constant(vec![value; count], &shape))
+    }
+
+    /// Values as the codes of a file's quantiser hold them.
+    pub fn requantise(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+        let x = self.input(node, 0)?;
+        let [zero, least, most] = ["zero", "least", "most"].map(|name| node.int(name, 0) as f32);
+        let op = Unary::Requantise(Codes {
+            scale: node.float("scale", 1.0),
+            zero,
+            least,
+            most,
+        });
+        self.unary(&node.output[0], op, &x)
     }
 
     /// A clip between two constants.

@@ -1,12 +1,15 @@
 //! What codes of activations stand for: which float value, by which scale and zero point, and
 //! between which bounds codes can lie at all.
 //!
-//! Our operators take the float value itself, so the rounding to codes is left out; the bounds
-//! are not: quantisers rely on them in place of a `Relu` or a `Clip`.
+//! Our int8 products take the float value itself and quantise it row by row, so before them the
+//! rounding to codes is left out; the bounds are not: quantisers rely on them in place of a `Relu`
+//! or a `Clip`. Before anything else values are rounded as the file says (`Requantise`).
 
-use super::{Constants, Rewriting, floats, plain, zero_points};
+use std::collections::{HashMap, HashSet};
+
+use super::{Constants, MOVERS, Rewriting, floats, plain, zero_points};
 use crate::onnx::proto::NodeProto;
-use crate::onnx::{Constant, Refused, Values};
+use crate::onnx::{Constant, DOMAIN, Refused, Source, Values, decimal, int};
 
 /// The float value that codes stand for, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,10 +96,127 @@ impl By {
     }
 }
 
+/// Who reads each value.
+#[derive(Default)]
+pub(super) struct Readers(HashMap<String, Vec<Reader>>);
+
+/// What reads a value.
+#[derive(Clone)]
+enum Reader {
+    /// A product with int8 weights, which quantises what it reads.
+    Product,
+    /// What passes the value on, as these.
+    Passing(Vec<String>),
+    Other,
+}
+
+impl Reader {
+    fn of(node: &NodeProto, weights: &HashSet<&str>) -> Self {
+        match node.op_type.as_str() {
+            "MatMulInteger" | "ConvInteger" | "QLinearMatMul" | "QLinearConv" | "QGemm" => {
+                Self::Product
+            }
+            "MatMul" | "Gemm" | "Conv" | "ConvTranspose"
+                if node
+                    .input
+                    .get(1)
+                    .is_some_and(|name| weights.contains(name.as_str())) =>
+            {
+                Self::Product
+            }
+            "DequantizeLinear" | "QuantizeLinear" => Self::Passing(node.output.clone()),
+            // Of what the operators of images do, the rounding is a part.
+            "Resize" | "MaxPool" => Self::Other,
+            op if MOVERS.contains(&op) => Self::Passing(node.output.clone()),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Readers {
+    pub fn of(source: &Source) -> Self {
+        let mut readers: HashMap<String, Vec<Reader>> = HashMap::new();
+        // QuantizeLinear, QLinearAdd and their like, QGemm.
+        let quantises = |op: &str| op.starts_with('Q');
+        if !source.nodes.iter().any(|node| quantises(&node.op_type)) {
+            return Self::default();
+        }
+        let reads_back = source.nodes.iter().filter(|node| {
+            let constant = node
+                .input
+                .first()
+                .is_some_and(|x| source.constants.contains_key(x));
+            node.op_type == "DequantizeLinear" && constant
+        });
+        let weights = reads_back.flat_map(|node| node.output.iter().map(String::as_str));
+        let weights: HashSet<&str> = weights.collect();
+        for node in &source.nodes {
+            let reader = Reader::of(node, &weights);
+            for input in &node.input {
+                readers
+                    .entry(input.clone())
+                    .or_default()
+                    .push(reader.clone());
+            }
+        }
+        for output in &source.outputs {
+            readers
+                .entry(output.clone())
+                .or_default()
+                .push(Reader::Other);
+        }
+        Self(readers)
+    }
+
+    /// Whether nothing but products with int8 weights reads a value, moved or not.
+    fn are_products(&self, value: &str) -> bool {
+        let mut seen = HashSet::new();
+        let mut open = vec![value];
+        while let Some(value) = open.pop() {
+            for reader in self.0.get(value).into_iter().flatten() {
+                match reader {
+                    Reader::Product => {}
+                    Reader::Other => return false,
+                    Reader::Passing(outputs) => {
+                        let new = outputs.iter().map(String::as_str);
+                        open.extend(new.filter(|output| seen.insert(*output)));
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
 impl Rewriting {
-    /// The name of a value that is `value` within the bounds of this range: itself, where it
-    /// leaves them by no more than a code's step.
-    pub(super) fn bounded(
+    /// The name of what `value` is as codes of this range, which `codes` are: rounded and
+    /// bounded, or only bounded where products alone read it. It is the value itself where that
+    /// leaves the bounds by no more than a code's step.
+    pub(super) fn as_codes(
+        &mut self,
+        value: &str,
+        range: Range,
+        codes: &str,
+        constants: &mut Constants,
+    ) -> String {
+        let own = format!("{codes}.bounded");
+        if self.readers.are_products(codes) {
+            return self.bounded(value, range, &own, constants);
+        }
+        let mut node = plain("Requantise", &[value], &own);
+        DOMAIN.clone_into(&mut node.domain);
+        node.attribute = vec![
+            decimal("scale", range.scale),
+            int("zero", range.zero),
+            int("least", range.codes.0),
+            int("most", range.codes.1),
+        ];
+        self.push(node);
+        self.bounds.insert(own.clone(), range.bounds());
+        own
+    }
+
+    fn bounded(
         &mut self,
         value: &str,
         range: Range,

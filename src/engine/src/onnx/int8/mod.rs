@@ -4,10 +4,10 @@
 //! `DequantizeLinear` around each node (QDQ); `QLinearMatMul`, `QLinearConv`, `QGemm` and
 //! their kin; `DynamicQuantizeLinear` with `MatMulInteger` or `ConvInteger`. What they
 //! say of weights is kept to the bit where it is symmetric. What they say of
-//! activations is dropped but for its bounds: our operators quantise each row by what stands
-//! in it, which is never coarser than a range fixed beforehand, and what codes cannot hold is
-//! cut off, as quantisers rely on in place of a `Relu` or a `Clip`. Codes that are read by
-//! another scale than they were made by are refused.
+//! activations is kept but for the rounding before products: those quantise each row by what
+//! stands in it, which is never coarser than a range fixed beforehand. What codes cannot hold
+//! is cut off there too, as quantisers rely on in place of a `Relu` or a `Clip`. Codes that are
+//! read by another scale than they were made by are refused.
 //!
 //! Nothing of an int8 form is left when this is done, or the graph is refused by node:
 //! no product that the file wants in int8 runs in float unnoticed.
@@ -22,7 +22,7 @@ use std::collections::HashMap;
 
 use super::proto::NodeProto;
 use super::{Attributes, Constant, Refused, Source};
-use codes::{By, Real};
+use codes::{By, Readers, Real};
 use dynamic::Product;
 use qlinear::{QGEMM, QLINEAR};
 pub(crate) use quantised::Quantised;
@@ -35,6 +35,7 @@ use quantised::{UNEVEN, symmetric};
 pub(crate) fn rewrite(source: &mut Source) -> Result<HashMap<String, Quantised>, Refused> {
     let mut rewriting = Rewriting {
         outputs: source.outputs.clone(),
+        readers: Readers::of(source),
         ..Rewriting::default()
     };
     for node in std::mem::take(&mut source.nodes) {
@@ -60,6 +61,7 @@ type Constants = std::collections::BTreeMap<String, Constant>;
 struct Rewriting {
     /// The graph's outputs, which keep their names.
     outputs: Vec<String>,
+    readers: Readers,
     nodes: Vec<NodeProto>,
     /// Integer activation to the float one that it stands for.
     real: HashMap<String, Real>,

@@ -17,7 +17,7 @@ impl Rewriting {
             return Err(Refused::node(node, "quantises a constant at run time"));
         }
         let range = Range::of(node, 1, constants)?;
-        let value = self.bounded(x, range, &format!("{codes}.bounded"), constants);
+        let value = self.as_codes(x, range, codes, constants);
         let by = By::Fixed(range);
         self.real.insert(codes.clone(), Real { value, by });
         Ok(())

@@ -108,7 +108,7 @@ impl Rewriting {
         plain.output[0] = format!("{codes}.real");
         let unbounded = plain.output[0].clone();
         self.push(plain);
-        let value = self.bounded(&unbounded, range, &format!("{codes}.bounded"), constants);
+        let value = self.as_codes(&unbounded, range, codes, constants);
         let by = By::Fixed(range);
         self.real.insert(codes.clone(), Real { value, by });
         Ok(())
