@@ -77,8 +77,16 @@ impl<'a> Graph<'a> {
             .flatten()
     }
 
+    /// A constant of one value, which gives no other value more axes.
     fn scalar(&self, value: &str) -> Option<f32> {
-        self.source.constants.get(value)?.scalar()
+        let constant = self.source.constants.get(value)?;
+        (constant.shape.len() <= 1).then(|| constant.scalar())?
+    }
+
+    /// Whether this is a constant of one float for each value of a row.
+    fn is_row(&self, value: &str) -> bool {
+        let constant = self.source.constants.get(value);
+        constant.is_some_and(|c| c.floats().is_some() && c.shape.len() == 1)
     }
 
     fn is(&self, value: &str, number: f32) -> bool {
@@ -218,12 +226,12 @@ fn norm(graph: &Graph<'_>, last: &NodeProto) -> Option<(NodeProto, Vec<String>)>
         return None;
     }
     Graph::orders(last).into_iter().find_map(|(scaled, beta)| {
-        graph.source.constants.get(beta)?.floats()?;
+        graph.is_row(beta).then_some(())?;
         let product = graph.inner(scaled, "Mul")?;
         Graph::orders(product)
             .into_iter()
             .find_map(|(unit, gamma)| {
-                graph.source.constants.get(gamma)?.floats()?;
+                graph.is_row(gamma).then_some(())?;
                 let divide = graph.inner(unit, "Div")?;
                 let [centred, deviation] = divide.input.as_slice() else {
                     return None;

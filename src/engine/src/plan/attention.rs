@@ -35,7 +35,7 @@ pub(super) struct Scores {
 
 impl Scores {
     /// How many axes they have.
-    fn rank(&self) -> usize {
+    pub fn rank(&self) -> usize {
         let sides = [&self.queries, &self.keys].map(|side| side.shape().len());
         sides[0].max(sides[1]).max(1)
     }

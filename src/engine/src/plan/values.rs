@@ -28,8 +28,10 @@ impl<'a> Lowering<'a> {
         };
         let divides = node.op_type == "Div";
         let found = match (self.scalar(a), self.scalar(b)) {
-            (None, Some(by)) => Some((a, if divides { 1.0 / by } else { by })),
-            (Some(by), None) if !divides => Some((b, by)),
+            (None, Some(by)) if self.keeps_shape(a, b)? => {
+                Some((a, if divides { 1.0 / by } else { by }))
+            }
+            (Some(by), None) if !divides && self.keeps_shape(b, a)? => Some((b, by)),
             _ => None,
         };
         let output = &node.output[0];
@@ -57,6 +59,21 @@ impl<'a> Lowering<'a> {
         let made = self.pointwise(node, &node.op_type)?;
         self.bind(output, made);
         Ok(())
+    }
+
+    /// Whether `x` has as many axes as this constant of one value: with fewer it would get more.
+    fn keeps_shape(&mut self, x: &'a str, constant: &str) -> Lower<bool> {
+        let constant = self.source.constants.get(constant);
+        let added = constant.map_or(0, |constant| constant.shape.len());
+        // Most have none, and need no look at the other side.
+        if added == 0 {
+            return Ok(true);
+        }
+        let rank = match self.values.get(x) {
+            Some(Value::Scores(scores)) => scores.rank(),
+            _ => self.tensor_named(x)?.shape().len(),
+        };
+        Ok(added <= rank)
     }
 
     /// An operator of one or two operands, value by value.
