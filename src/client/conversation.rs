@@ -243,7 +243,10 @@ impl<'a> Conversation<'a> {
             if task.state == State::Done {
                 continue;
             }
-            task.speak(self.client, self.watcher);
+            let watcher = &mut *self.watcher;
+            task.speak(self.client, &mut |task, bytes, of| {
+                watcher.sent(task, bytes, of);
+            });
             // One image after the other: the line is full with one.
             if matches!(task.state, State::Waiting | State::Put | State::Sending(_)) {
                 return;

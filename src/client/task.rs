@@ -9,9 +9,11 @@ use firmware_host::message::{self, CHUNK_LENGTH, Digest, Request};
 use sha2::{Digest as _, Sha256};
 
 use super::Client;
-use super::conversation::Watcher;
 use crate::image::open::{self, NoFile};
 use crate::patient::{Age, Patient, Sex};
+
+/// Is told how many bytes of a task's image are on their way, and of how many.
+type Sent<'a> = &'a mut dyn FnMut(&Task, usize, usize);
 
 /// An image that is to be answered, and how far that has come on this link.
 #[derive(Debug)]
@@ -102,7 +104,7 @@ impl Task {
     }
 
     /// Says what can be said now.
-    pub(super) fn speak(&mut self, client: &mut Client, watcher: &mut dyn Watcher) {
+    pub(super) fn speak(&mut self, client: &mut Client, sent: Sent<'_>) {
         let may = self.not_before.is_none_or(|time| time <= Instant::now());
         if self.state == State::Waiting && may {
             let image = self.image;
@@ -113,7 +115,7 @@ impl Task {
             }
         }
         if let State::Sending(from) = self.state {
-            self.send_chunks(from as usize, client, watcher);
+            self.send_chunks(from as usize, client, sent);
         }
         if self.state == State::Sent && client.say(&self.run()) {
             self.state = State::Asked;
@@ -148,7 +150,7 @@ impl Task {
     }
 
     /// As many bytes as there is room for; the device says when it has all.
-    fn send_chunks(&mut self, from: usize, client: &mut Client, watcher: &mut dyn Watcher) {
+    fn send_chunks(&mut self, from: usize, client: &mut Client, sent: Sent<'_>) {
         let mut offset = from.min(self.bytes.len());
         while offset < self.bytes.len() {
             let end = self.bytes.len().min(offset + CHUNK_LENGTH);
@@ -163,7 +165,7 @@ impl Task {
         }
         if offset != from {
             self.state = State::Sending(offset as u32);
-            watcher.sent(self, offset, self.bytes.len());
+            sent(self, offset, self.bytes.len());
         }
     }
 }
