@@ -414,6 +414,11 @@ fn walk_to(mut file: &File, end: u64, take: &mut dyn FnMut(Step)) -> std::io::Re
                 history.highest = history.highest.max(line.entry.case().unwrap_or(0));
                 // A newline is no part of the chain, and the only byte that can be mended.
                 history.note_damage(if ends { line.seq - 1 } else { line.seq });
+                if unknown > 0 && line.seq == history.last + 1 {
+                    // The chain goes on behind a line that is there twice.
+                    let twice = history.last.max(1);
+                    history.damaged.push(twice..=twice);
+                }
                 (history.last, unknown) = (line.seq, 0);
                 line.seq
             }

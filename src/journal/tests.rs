@@ -183,6 +183,23 @@ fn what_is_no_line_of_ours_is_counted_and_kept() {
 }
 
 #[test]
+fn a_line_that_is_there_twice_is_found_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = made(folder.path(), 3);
+    let text = String::from_utf8(stored.journal).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for at in 0..lines.len() {
+        let mut twice = lines.clone();
+        twice.insert(at, lines[at]);
+        std::fs::write(folder.path().join(FILE), twice.concat()).unwrap();
+        let damaged = history(folder.path()).unwrap().damaged;
+        // Behind the last line, it stands in the place of another one.
+        let number = at as u64 + if at + 1 == lines.len() { 2 } else { 1 };
+        assert_eq!(damaged, [number..=number], "line {at}");
+    }
+}
+
+#[test]
 fn a_clock_set_back_is_written_and_changes_no_order() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = Journal::open(folder.path()).unwrap();
