@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::case::{BundleId, Identity, Priority};
 use crate::journal::Told;
@@ -204,17 +204,12 @@ pub struct Refused {
 
 /// An answer as its line.
 pub fn pack<T: Serialize>(answer: Result<&T, &Refused>) -> Vec<u8> {
-    let value = match answer {
-        Ok(answer) => serde_json::to_value(answer),
-        Err(refused) => serde_json::to_value(refused),
+    let line = match answer {
+        Ok(said) => serde_json::to_vec(&Said { ok: true, said }),
+        Err(said) => serde_json::to_vec(&Said { ok: false, said }),
     };
-    let mut object = Map::new();
-    object.insert("ok".to_owned(), answer.is_ok().into());
     // Texts, numbers and lists of them: there is nothing that JSON could not hold.
-    if let Ok(Value::Object(keys)) = value {
-        object.extend(keys);
-    }
-    let mut line = Value::Object(object).to_string().into_bytes();
+    let mut line = line.unwrap_or_default();
     line.push(b'\n');
     line
 }
@@ -224,12 +219,25 @@ pub fn pack<T: Serialize>(answer: Result<&T, &Refused>) -> Vec<u8> {
 /// # Errors
 /// Where it is none.
 pub fn unpack<T: DeserializeOwned>(line: &[u8]) -> serde_json::Result<Result<T, Refused>> {
-    let value: Value = serde_json::from_slice(line)?;
-    if value["ok"] == true {
-        serde_json::from_value(value).map(Ok)
-    } else {
-        serde_json::from_value(value).map(Err)
+    let IsOk { ok } = serde_json::from_slice(line)?;
+    match ok {
+        true => serde_json::from_slice(line).map(Ok),
+        false => serde_json::from_slice(line).map(Err),
     }
+}
+
+/// What is said, and whether what was asked was done.
+#[derive(Serialize)]
+struct Said<'a, T> {
+    ok: bool,
+    #[serde(flatten)]
+    said: &'a T,
+}
+
+#[derive(Deserialize)]
+struct IsOk {
+    #[serde(default)]
+    ok: bool,
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use medfocus::journal::{Entry, Journal};
 use serde_json::Value;
 
 /// A pseudo-terminal has no rate; the link's patience follows from this.
-const FAST: u32 = 4_000_000;
+pub const FAST: u32 = 4_000_000;
 
 /// One byte in ten vanishes, one in a hundred is spoilt.
 const BAD: Quality = Quality {
@@ -40,12 +40,12 @@ fn host(folder: &Path, baud: u32, arguments: &[&str]) -> Child {
         .expect("the program starts")
 }
 
-fn link(folder: &Path, arguments: &[&str]) -> Output {
+pub fn link(folder: &Path, arguments: &[&str]) -> Output {
     let host = host(folder, FAST, arguments);
     host.wait_with_output().expect("it ends")
 }
 
-fn records(bytes: &[u8]) -> Vec<Value> {
+pub fn records(bytes: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(bytes).expect("UTF-8");
     let objects = text.lines().map(serde_json::from_str);
     objects

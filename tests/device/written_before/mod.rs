@@ -12,7 +12,10 @@ use medfocus::journal::{Entry, Journal, Line, Recorded};
 use serde_json::{Map, Value, json};
 
 use super::journal::journal;
+use super::link::{FAST, link, records};
 use crate::common::bench::Bench;
+use crate::common::cable::{Cable, GOOD};
+use crate::common::device::Device;
 use crate::common::root;
 
 fn of_before(name: &str) -> PathBuf {
@@ -121,33 +124,34 @@ fn a_device_goes_on_with_it_and_tells_every_answer_as_it_was() {
     assert!(!log.contains("damaged"), "{log}");
 }
 
-#[test]
-fn what_a_later_version_wrote_is_told_on_or_refused_by_name() {
+/// A copy of the state folder to whose journal a later version added two cases: one with a key
+/// that may limit the answer, and one that came to something else than a finding or a refusal.
+fn gone_on_with() -> (tempfile::TempDir, Value) {
     let folder = copied();
     let text = text_of_before("journal.ndjson");
-    let first = text
-        .lines()
-        .find(|line| line.contains("\"answered\""))
-        .unwrap();
-    let first: Value = serde_json::from_str(first).unwrap();
-    // A key that may limit the answer, and an answer of another kind.
+    let first = text.lines().find(|line| line.contains("\"answered\""));
+    let first: Value = serde_json::from_str(first.unwrap()).unwrap();
     let mut more = first["record"].clone();
     more["case"] = json!("11");
     more["withdrawn"] = json!({ "because": "the detector was out of order" });
     let other = json!({ "status": "deferred", "case": "12", "source": "a.png", "until": "noon" });
     let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
     for (case, record) in [(11, &more), (12, &other)] {
-        let (image, record) = (None, serde_json::from_value(record.clone()).unwrap());
         let order = Order::default();
         held.append(Entry::Accepted { case, order }).unwrap();
         let answered = Entry::Answered {
             case,
-            image,
-            record,
+            image: None,
+            record: serde_json::from_value(record.clone()).unwrap(),
         };
         held.append(answered).unwrap();
     }
-    drop(held);
+    (folder, more)
+}
+
+#[test]
+fn what_a_later_version_wrote_is_told_on_or_refused_by_name() {
+    let (folder, more) = gone_on_with();
     let mut bench = Bench::on(folder, &[], |_| ());
     let told = bench.cable.ask("CASE:RES? 11,JSON");
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -162,4 +166,27 @@ fn what_a_later_version_wrote_is_told_on_or_refused_by_name() {
     }
     let (shown, _, _) = journal(bench.folder.path(), &["show", "12"]);
     assert!(shown.contains("\"until\": \"noon\""), "{shown}");
+}
+
+#[test]
+fn a_host_gets_every_answer_but_one_that_cannot_be_said() {
+    let (folder, _) = gone_on_with();
+    let _cable = Cable::lay(folder.path(), GOOD);
+    let _device = Device::start(folder.path(), &["right"], FAST);
+    let output = link(folder.path(), &["--fetch"]);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "some are refusals: {output:?}"
+    );
+    let (said, unsaid): (Vec<Value>, Vec<Value>) = records(&output.stdout)
+        .into_iter()
+        .partition(|record| record["case"].is_string());
+    let cases: Vec<&str> = said.iter().filter_map(|of| of["case"].as_str()).collect();
+    let expected: Vec<String> = (1..=11).map(|case: u64| case.to_string()).collect();
+    assert_eq!(cases, expected);
+    assert_eq!(unsaid.len(), 1, "{unsaid:?}");
+    assert_eq!(unsaid[0]["code"], 16);
+    let why = unsaid[0]["cure"].as_str().unwrap();
+    assert!(why.starts_with("Answer of another version"), "{why}");
 }
