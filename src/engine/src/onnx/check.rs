@@ -106,13 +106,13 @@ fn operator(domain: &str, name: &str) -> Option<(RangeInclusive<usize>, Attribut
             | "Not"
             | "DynamicQuantizeLinear",
         )
-        | (MICROSOFT, "Gelu") => (1..=1, NONE),
+        | (MICROSOFT, "Gelu" | "FastGelu") => (1..=1, NONE),
         (
             "",
             "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Equal" | "Greater" | "Less" | "GreaterOrEqual"
             | "LessOrEqual" | "And" | "Or" | "MatMul" | "Expand",
         ) => (2..=2, NONE),
-        ("", "Min" | "Max") => (1..=MANY, NONE),
+        ("", "Min" | "Max" | "Sum") => (1..=MANY, NONE),
         ("", "Where" | "Range") => (3..=3, NONE),
         ("", "Gelu") => (1..=1, &[("approximate", Word)]),
         (MICROSOFT, "QuickGelu") => (1..=1, &[("alpha", Float)]),

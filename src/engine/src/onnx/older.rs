@@ -3,7 +3,7 @@
 //! In goes a checked graph and its opset; what cannot be said in today's form is refused.
 
 use super::proto::NodeProto;
-use super::{Attributes, Constant, Refused, Source, int};
+use super::{Attributes, Constant, Refused, Source, int, word};
 
 /// Rewrites the graph in place.
 ///
@@ -17,9 +17,18 @@ pub(super) fn renew(source: &mut Source, opset: i64) -> Result<(), Refused> {
         }
         match node.op_type.as_str() {
             // Before, all axes from this one on were taken together: the same, where it is the
-            // last one, and lowering takes no other.
-            "Softmax" if opset < 13 && node.attribute("axis").is_none() => {
-                node.attribute.push(int("axis", 1));
+            // last one; lowering tells them apart by this attribute.
+            "Softmax" if opset < 13 => {
+                if node.attribute("axis").is_none() {
+                    node.attribute.push(int("axis", 1));
+                }
+                node.attribute.push(int("opset", opset));
+            }
+            // Another name of the same.
+            "FastGelu" => {
+                "Gelu".clone_into(&mut node.op_type);
+                node.domain.clear();
+                node.attribute = vec![word("approximate", "tanh")];
             }
             "Resize" if opset < 11 => {
                 let why = format!("is a Resize of opset {opset}, which names no coordinates");

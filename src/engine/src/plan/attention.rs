@@ -165,13 +165,32 @@ impl<'a> Lowering<'a> {
         }
         let x = self.input(node, 0)?;
         let shape = x.shape();
-        let axis = super::known::axis(node.int("axis", -1), shape.len());
-        if axis != shape.len().checked_sub(1) {
-            return Err("is a softmax over another axis than the last".to_owned());
-        }
-        let made = self.softmax_of(output, x)?;
+        let at = super::known::axis(node.int("axis", -1), shape.len());
+        let at = at.ok_or("is a softmax over an axis that is not there")?;
+        let made = if at + 1 == shape.len() {
+            self.softmax_of(output, x)?
+        } else if node.int("opset", 13) < 13 {
+            // From this axis on, all were taken together.
+            return Err("is a softmax of an old opset over another axis than the last".to_owned());
+        } else {
+            self.softmax_across(output, x, at)?
+        };
         self.bind(output, made);
         Ok(())
+    }
+
+    /// A softmax over an axis that is not the last: it is, in another order.
+    fn softmax_across(&mut self, node: &str, x: Tensor, at: usize) -> Lower<Tensor> {
+        let x = match x.layout {
+            Layout::View(_) => x,
+            Layout::Rows { .. } => self.dense(x)?,
+        };
+        let mut order: Vec<usize> = (0..x.shape().len()).collect();
+        order.swap(at, x.shape().len() - 1);
+        let turned = |x: &Tensor| Some(x.seen(x.view()?.transposed(&order)));
+        let last = turned(&x).ok_or("has no view")?;
+        let made = self.softmax_of(node, last)?;
+        turned(&made).ok_or_else(|| "has no view".to_owned())
     }
 
     fn softmax_of(&mut self, node: &str, x: Tensor) -> Lower<Tensor> {

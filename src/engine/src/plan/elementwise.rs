@@ -80,7 +80,7 @@ impl Binary {
     /// The operator of this ONNX name.
     pub fn named(op: &str) -> Option<Self> {
         Some(match op {
-            "Add" => Self::Add,
+            "Add" | "Sum" => Self::Add,
             "Sub" => Self::Sub,
             "Mul" | "And" => Self::Mul,
             "Div" => Self::Div,

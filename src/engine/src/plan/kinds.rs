@@ -55,7 +55,7 @@ impl Lowering<'_> {
             "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
             | "Slice" | "Gather" | "Expand" | "Pad" | "Split" | "Concat" => Ok(of(0)),
             "ConstantOfShape" => Ok(Kind::Float),
-            "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "MatMul" => {
+            "Add" | "Sum" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "MatMul" => {
                 let floats = (0..node.input.len()).all(|i| of(i) == Kind::Float);
                 if floats { Ok(Kind::Float) } else { refused() }
             }

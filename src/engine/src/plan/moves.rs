@@ -4,7 +4,7 @@ use super::elementwise::{Shared, Unary};
 use super::known::{axis, clamped, resolve_shape, squeezed, unsqueezed};
 use super::lower::{Lower, Lowering};
 use super::step::{Place, Work};
-use super::tensor::{Layout, Tensor};
+use super::tensor::{Layout, Tensor, Value};
 use super::view::View;
 use crate::onnx::{Attributes, NodeProto};
 
@@ -164,9 +164,7 @@ impl<'a> Lowering<'a> {
         let shape = x.shape();
         let at =
             axis(node.int("axis", 0), shape.len()).ok_or("gathers an axis that is not there")?;
-        let Some(super::tensor::Value::Known(indices)) =
-            node.input.get(1).and_then(|n| self.value(n).ok())
-        else {
+        let Some(Value::Known(indices)) = node.input.get(1).and_then(|n| self.value(n).ok()) else {
             return Err("gathers by indices that are not known beforehand".to_owned());
         };
         let index = |i: &i64| axis(*i, shape[at]).ok_or("gathers an index that is not there");
@@ -181,13 +179,53 @@ impl<'a> Lowering<'a> {
             .enumerate()
             .any(|(i, place)| *place != first + i)
         {
-            return Err("gathers indices that are not neighbours".to_owned());
+            let picked = self.picked(&node.output[0], x, at, &places)?;
+            return self.gathered(picked, &shape, at, &indices.shape);
         }
         let taken = self.sliced(x, at, first, places.len())?;
+        self.gathered(taken, &shape, at, &indices.shape)
+    }
+
+    /// What was taken of one axis of `shape`, with the indices' axes in its place.
+    fn gathered(
+        &mut self,
+        taken: Tensor,
+        shape: &[usize],
+        at: usize,
+        indices: &[usize],
+    ) -> Lower<Tensor> {
         let mut new = shape[..at].to_vec();
-        new.extend(&indices.shape);
+        new.extend(indices);
         new.extend(&shape[at + 1..]);
         self.reshaped(taken, &new)
+    }
+
+    /// These places of one axis, copied one by one.
+    fn picked(&mut self, node: &str, x: Tensor, at: usize, places: &[usize]) -> Lower<Tensor> {
+        const MOST: usize = 1 << 10;
+        if places.len() > MOST {
+            return Err(format!(
+                "gathers more than {MOST} indices that are not neighbours"
+            ));
+        }
+        let x = self.settled(Value::Tensor(x))?;
+        let x = match x.layout {
+            Layout::View(_) => x,
+            Layout::Rows { .. } => self.dense(x)?,
+        };
+        let mut shape = x.shape();
+        shape[at] = places.len();
+        let whole = View::contiguous(&shape);
+        let buffer = self.buffer(whole.len());
+        for (i, place) in places.iter().enumerate() {
+            let from = x.view().and_then(|view| view.sliced(at, *place, 1));
+            let pair = whole.sliced(at, i, 1).zip(from);
+            let shared = pair.and_then(|(to, from)| Shared::of([&to, &from]));
+            let shared = shared.ok_or("has a layout that cannot be copied")?;
+            let work = Work::Unary(Unary::Copy, shared);
+            self.push_into(node, work, vec![x.place], buffer);
+        }
+        Ok(Self::fresh(Place::Buffer(buffer), &shape))
     }
 
     fn expand(&mut self, node: &NodeProto, x: Tensor) -> Lower<Tensor> {
