@@ -43,6 +43,7 @@ mod running;
 mod self_test;
 pub mod status;
 mod work;
+mod worker_memory;
 
 pub use case_error::CaseError;
 pub use cases::images::path as stored;

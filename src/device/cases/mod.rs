@@ -56,6 +56,7 @@ use crate::device::events::{Event, Events, Health};
 use crate::device::lifecycle::Lifecycle;
 use crate::device::lock::lock;
 use crate::device::now_and_then::NowAndThen;
+use crate::device::worker_memory::WorkerMemory;
 use crate::device_key::PublicKey;
 use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Told};
 use crate::sha256::Sha256;
@@ -108,6 +109,10 @@ pub struct Cases {
     copying: Arc<AtomicUsize>,
     /// The files that a console may name.
     nameable: OnceLock<Nameable>,
+    /// How much memory the worker uses.
+    worker_memory: Arc<WorkerMemory>,
+    /// What was said of the journal in the log.
+    said: NowAndThen<std::mem::Discriminant<JournalError>>,
     /// How often the clock was set, as far as it was told last.
     clock_sets: AtomicU64,
     /// What kept images took, as far as it was told last.
@@ -184,6 +189,8 @@ impl Cases {
             shares: Mutex::default(),
             copying: Arc::default(),
             nameable: OnceLock::new(),
+            worker_memory: Arc::default(),
+            said: NowAndThen::new(),
             clock_sets: AtomicU64::new(0),
             kept_bytes: AtomicU64::new(0),
         };
@@ -398,8 +405,8 @@ impl Cases {
 
     fn storage_failed(&self, error: &JournalError) {
         // What is damaged or full is met again with every request.
-        static SAID: NowAndThen<std::mem::Discriminant<JournalError>> = NowAndThen::new();
-        if let Some(line) = SAID.line(std::mem::discriminant(error), error) {
+        let said = &self.said;
+        if let Some(line) = said.line(std::mem::discriminant(error), error) {
             log::error!("journal: {line}");
         }
         self.set_storage_fault(true);

@@ -9,6 +9,7 @@ use super::Cases;
 use crate::device::lock::lock;
 use crate::device::status::Account;
 use crate::device::status::{DeviceStatus, Standing, Warning};
+use crate::device::worker_memory::WorkerMemory;
 use crate::journal::LINK;
 
 impl Cases {
@@ -86,6 +87,11 @@ impl Cases {
     /// Looks at what fills by itself: the disk.
     pub(crate) fn look_at_disk(&self) {
         self.set_storage_full(!self.disk.takes(0));
+    }
+
+    /// How much memory the worker uses, as it says itself.
+    pub(crate) fn worker_memory(&self) -> &Arc<WorkerMemory> {
+        &self.worker_memory
     }
 
     /// Bytes that images of answered cases take.

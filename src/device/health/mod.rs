@@ -219,7 +219,7 @@ impl Snapshot {
             }),
             memory: Memory {
                 device_bytes: process::resident(std::process::id()),
-                worker_bytes: crate::device::work::worker::resident(),
+                worker_bytes: cases.worker_memory().bytes(),
                 available_bytes: engine::available_memory(),
             },
             temperature_c: machine::hottest(Path::new("/")),

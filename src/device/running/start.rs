@@ -26,6 +26,7 @@ use crate::device::running::reload::{Reload, Reread, bundle_folder};
 use crate::device::running::{Device, End, Part, Parts};
 use crate::device::work::supervisor::Supervisor;
 use crate::device::work::worker::{Settings, Worker};
+use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::image;
 use crate::journal::JournalError;
@@ -190,7 +191,7 @@ fn at_work(setup: Setup, events: &Arc<Events>, displays: &Displays) -> Result<Pa
     };
     parts.spawn(&tell, Part::Other, || monitor.work());
     displays.watch(&cases);
-    let settings = worker_settings(&config, &state, program, &lifecycle);
+    let settings = worker_settings(&config, &state, program, &lifecycle, cases.worker_memory());
     let environment = config.environment(&state, Path::new("/"));
     let (say, events) = (Arc::clone(&cases), Arc::clone(events));
     let (tested, is_tested) = mpsc::channel();
@@ -316,6 +317,7 @@ fn worker_settings(
     state: &Path,
     program: PathBuf,
     lifecycle: &Arc<Lifecycle>,
+    uses: &Arc<WorkerMemory>,
 ) -> Settings {
     let device = &config.device;
     Settings {
@@ -327,6 +329,7 @@ fn worker_settings(
         case: Duration::from_secs(device.deadline_s.into()),
         start: Settings::START,
         lifecycle: Arc::clone(lifecycle),
+        uses: Arc::clone(uses),
     }
 }
 

@@ -13,7 +13,6 @@
 mod child;
 mod message;
 mod process;
-mod resident;
 mod starting;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +26,7 @@ use crate::device::cases::Conclusion;
 use crate::device::events::Health;
 use crate::device::lifecycle::Lifecycle;
 use crate::device::work::run;
+use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::image::{self, Image};
 use crate::journal::SelfCheck;
@@ -35,7 +35,6 @@ pub use child::work_as_child;
 use message::{Report, Request};
 pub use process::SUBCOMMAND;
 use process::{Deadline, Process, TURN};
-pub use resident::resident;
 pub use starting::{Starting, Step};
 
 /// The check that a worker which cannot work fails.
@@ -60,6 +59,8 @@ pub struct Settings {
     pub start: Duration,
     /// Told while a worker is waited for.
     pub lifecycle: Arc<Lifecycle>,
+    /// Where it is noted how much memory the worker uses.
+    pub(crate) uses: Arc<WorkerMemory>,
 }
 
 impl Settings {

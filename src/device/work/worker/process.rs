@@ -11,8 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::message::{Inbox, Report, Request, bytes_of};
-use super::{Lost, Settings, resident};
+use super::{Lost, Settings};
 use crate::device::lifecycle::Lifecycle;
+use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::journal::SelfCheck;
 
@@ -74,6 +75,7 @@ pub struct Process {
     requests: ChildStdin,
     reports: Inbox<ChildStdout>,
     lifecycle: Arc<Lifecycle>,
+    uses: Arc<WorkerMemory>,
 }
 
 impl Process {
@@ -113,6 +115,7 @@ impl Process {
             child: Some(child),
             requests,
             reports: Inbox::new(reports),
+            uses: Arc::clone(&settings.uses),
             lifecycle: Arc::clone(&settings.lifecycle),
         };
         let prepared = settings.prepared.as_ref().map(PreparedKey::bytes);
@@ -173,7 +176,7 @@ impl Process {
         let gone = match self.reports.next(Some(soon)) {
             Ok(Some(Report::Uses(bytes))) => {
                 if let Some(child) = &self.child {
-                    resident::note(child.id(), bytes);
+                    self.uses.note(child.id(), bytes);
                 }
                 return Ok(None);
             }
@@ -225,7 +228,7 @@ impl Process {
     /// Ends it, and waits until it is gone.
     fn end(&mut self) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
-        resident::forget(child.id());
+        self.uses.forget(child.id());
         // One that has ended by itself keeps its own status.
         let _ = child.kill();
         let begun = Instant::now();
