@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::board::{Board, Ending};
 use super::conclusion::Conclusion;
-use super::keeping::EndedImage;
+use super::retention::EndedImage;
 use crate::bundle::Outline;
 use crate::case::{Order, Timings};
 use crate::device::cases::images::place;

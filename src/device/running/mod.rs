@@ -1,8 +1,8 @@
 //! A device at work: images go in, events and answers come out, until it is switched off. Made
 //! by [`Device::start`]; whoever holds it waits for its end, or ends it.
 
+mod chosen_sinks;
 pub(super) mod reload;
-mod sinks;
 pub(super) mod start;
 
 use std::os::fd::OwnedFd;

@@ -12,7 +12,6 @@ use crate::bundle::{self, BundleError};
 use crate::device::cases::nameable::Nameable;
 use crate::device::cases::{Afterwards, Cases};
 use crate::device::config::{Config, Serial};
-use crate::device::delivery::{self, Sink};
 use crate::device::device_fault::DeviceFault;
 use crate::device::display::Displays;
 use crate::device::events::{Event, Events};
@@ -24,6 +23,7 @@ use crate::device::intake::socket;
 use crate::device::lifecycle::Lifecycle;
 use crate::device::running::reload::{Reload, Reread, bundle_folder};
 use crate::device::running::{Device, End, Part, Parts};
+use crate::device::sinks::{self, Sink};
 use crate::device::work::supervisor::Supervisor;
 use crate::device::work::worker::{Settings, Worker};
 use crate::device::worker_memory::WorkerMemory;
@@ -167,9 +167,9 @@ fn at_work(setup: Setup, events: &Arc<Events>, displays: &Displays) -> Result<Pa
         reread,
         opened,
     } = setup;
-    let sinks = super::sinks::of(&config);
+    let chosen = super::chosen_sinks::of(&config);
     let folder = bundle_folder(&config, &state)?;
-    let cases = Arc::new(open(&config, &state, &folder, events, &sinks, &lifecycle)?);
+    let cases = Arc::new(open(&config, &state, &folder, events, &chosen, &lifecycle)?);
     if let Some(back) = bundle::Store::of(&state).clock_back() {
         cases.clock_believed(&back);
     }
@@ -213,7 +213,7 @@ fn at_work(setup: Setup, events: &Arc<Events>, displays: &Displays) -> Result<Pa
         &lifecycle,
         &mut parts,
         &tell,
-        sinks,
+        chosen,
     ) {
         Ok(()) => Ok(parts),
         Err(error) => {
@@ -238,7 +238,7 @@ fn open_all(
     parts.spawn(tell, Part::Other, move || keeper.keep());
     for sink in sinks {
         let cases = Arc::clone(&cases);
-        parts.spawn(tell, Part::Other, move || delivery::work(sink, &cases));
+        parts.spawn(tell, Part::Other, move || sinks::work(sink, &cases));
     }
     for folder in config.folder.clone() {
         let cases = Arc::clone(&cases);

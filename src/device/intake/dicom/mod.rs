@@ -1,6 +1,6 @@
 //! DICOM over the network: images come in by C-STORE.
 //!
-//! `door -> receive -> inbox -> feed -> cases`; the archive is one of the [`sinks`](crate::device::delivery). A
+//! `door -> receive -> inbox -> feed -> cases`; the archive is one of the [`sinks`](crate::device::sinks). A
 //! sender hears success only after the inbox has the instance on the disk; it stays there
 //! until its case has ended. So power may fail at any time. No name of a patient goes to a
 //! log here, and files are named by a hash.

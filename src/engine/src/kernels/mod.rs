@@ -7,7 +7,8 @@
 //! | threads that share one operator's work | `pool.rs` |
 //! | kernel, threads and scratch together | `cpu.rs`: [`Cpu`], which every operator takes |
 //! | tiles in registers, panels turned over | `tile.rs`, `dot.rs`, `turn.rs` |
-//! | elementary functions over lanes | `math.rs` |
+//! | activation functions over lanes, GELU among them | `activation.rs` |
+//! | exponentials over lanes | `math.rs` |
 //! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
 //! | rows in and out: strides, tables, patches | `rows.rs` |
 //! | linear layers, convolutions, both halves of an MLP | `layer/`, `quantize.rs` |
@@ -29,6 +30,7 @@
 //! each block says why it is sound.
 #![allow(unsafe_code)]
 
+mod activation;
 mod aligned;
 mod attention;
 #[cfg(target_arch = "x86_64")]

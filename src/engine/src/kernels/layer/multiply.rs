@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use super::left::LeftShape;
 use super::{Activation, Linear};
+use crate::kernels::activation;
 use crate::kernels::aligned::{lines_of, view};
 use crate::kernels::cpu::Cpu;
 use crate::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Strided, Valid};
-use crate::kernels::math;
 use crate::kernels::packed::Arithmetic;
 use crate::kernels::rows::Sink;
 
@@ -132,8 +132,8 @@ pub(in crate::kernels) fn activate<I: Isa>(isa: I, activation: Activation, out: 
     match activation {
         Activation::Identity => {}
         Activation::Relu => all!(x => isa.max(isa.splat(0.0), x)),
-        Activation::Gelu => all!(x => math::gelu(isa, x)),
-        Activation::QuickGelu => all!(x => math::quick_gelu(isa, x)),
-        Activation::Sigmoid => all!(x => math::sigmoid(isa, x)),
+        Activation::Gelu => all!(x => activation::gelu(isa, x)),
+        Activation::QuickGelu => all!(x => activation::quick_gelu(isa, x)),
+        Activation::Sigmoid => all!(x => activation::sigmoid(isa, x)),
     }
 }

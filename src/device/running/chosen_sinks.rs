@@ -1,7 +1,7 @@
 //! The sinks that a configuration asks for.
 
 use crate::device::config::Config;
-use crate::device::delivery::{
+use crate::device::sinks::{
     Archive, ArchiveOptions, Hl7, Hl7Options, Results, ResultsOptions, Sink,
 };
 
