@@ -1,7 +1,7 @@
 //! The whole method on one page: an [`Image`] and an exam become a [`Finding`].
 //!
 //! `Image -> gate -> segmenter (encode once, decode per prompt) -> mask -> focus -> image
-//! encoder (whole + focused as one batch) -> guard -> fusion head -> calibration ->
+//! encoder (whole + focused as one batch) -> fusion head -> calibration -> guard ->
 //! Finding`. [`run`] is all of it; `admission.rs` has gate and guard, `segment.rs` the
 //! segmenter, `triage_level.rs` the triage level, `progress.rs` the stages that an observer is told of.
 //!

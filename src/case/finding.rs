@@ -1,7 +1,7 @@
 //! A finding: the answer to one exam's question for one image, with the region that it rests on.
 //!
-//! Made by the pipeline, carried by every record. Holds no behaviour beyond naming things, and of
-//! the patient no more than age and sex.
+//! Made by the pipeline and part of the record. Decides nothing. Of the patient it holds no more
+//! than age and sex.
 
 use serde::{Deserialize, Serialize};
 

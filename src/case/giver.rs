@@ -1,9 +1,9 @@
-//! Who gives cases to a device: whose share of the queue and of the store a case takes, how
-//! much it may hurry, and who may drop it.
+//! Who gives cases to a device. It decides whose share of the queue and of the image store a case
+//! takes, how urgent it may be, and who may drop it.
 //!
-//! Every source fills one in; the device's cases count by it. It is written to the journal
-//! with the [`Order`](super::Order), so that it holds after a restart as well. It names no
-//! patient and no image.
+//! Every source fills one in, and the device counts cases by it. It is written to the journal with
+//! the [`Order`](super::Order), so that it is known after a restart as well. It names no patient
+//! and no image.
 
 use std::fmt;
 use std::str::FromStr;

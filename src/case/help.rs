@@ -1,6 +1,6 @@
-//! The way out of a refusal: what is to be done, and how each channel says it. A command
-//! line has options; a console has commands; a link sends the exam with its request; what
-//! lies in a record is read on all of them. None is told what it cannot say.
+//! The help of a refusal: what is to be done, and how each channel says it. The command line names
+//! an option, the console a command, the link a part of the request. The help in a record is read
+//! on all of them. No channel is told to do what it has no way to do.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
-//! A record's JSON, there and back; `docs/finding.schema.json` is its schema.
+//! A record's JSON, read and written; `docs/finding.schema.json` is its schema.
 //!
-//! Keys, their order and their numbers are those of every journal that was ever written: the
-//! journal hashes its lines, and a replay compares to the bit. Keys that were added over time may
-//! be absent. Keys of a later version are kept, in [`Record::more`].
+//! Keys, their order and the form of numbers must stay as they are in every journal that was ever
+//! written: the journal hashes its lines, and a replay compares to the bit. A key that was added
+//! later may be absent. Keys of a later version are kept, in [`Record::more`].
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
-//! One case, typed from its acceptance to everyone who is told of it: what it is asked
-//! ([`Order`]), what came of it ([`Outcome`]: a [`Finding`] or a [`Refusal`]) and the [`Record`]
-//! that is kept and told.
+//! The types of a case: what it is asked ([`Order`]), what came of it ([`Outcome`]: a [`Finding`]
+//! or a [`Refusal`]), and the [`Record`] that is kept and told.
 //!
-//! Every source makes orders, the pipeline and the modules below it make findings and refusals,
-//! the device makes the record. The journal keeps it, and every output takes it by reference:
-//! nobody parses it again. Its JSON (`docs/finding.schema.json`) stands in one place, `json.rs`.
+//! Every source makes orders. The pipeline makes findings; the gate and whatever else reads an
+//! image make refusals. The device makes the record, the journal keeps it, and every output reads
+//! the same value and never parses it again. `json.rs` is the only place that knows its JSON
+//! (`docs/finding.schema.json`).
 //!
 //! Nothing here opens a file, decides anything or tells anybody. Of the patient it holds no more
 //! than age and sex.

@@ -1,8 +1,9 @@
-//! What a case is asked, and of which image: what binds an answer to the bytes that were given.
+//! An order: what a case is asked, and of which image. It binds the answer to the bytes that were
+//! given.
 //!
-//! Every source fills in an [`Order`]; the device writes it to the journal before it tells the
-//! case's number, and an answer that is not about [`Order::image`] is never given. Whoever runs
-//! the case is told no more of it than the [`Question`]. Nothing here reads a file.
+//! Every source fills in an [`Order`]. The device writes it to the journal before it tells the
+//! case's number. An answer about another image than [`Order::image`] is never given. The worker
+//! is told only the [`Question`] of it. Nothing here reads a file.
 
 use serde::{Deserialize, Serialize};
 

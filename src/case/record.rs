@@ -1,7 +1,7 @@
 //! A record: all that is kept and told of a case that ended.
 //!
-//! Made where a case ends, for one audience: the way out of a refusal stands in it in the words
-//! of that audience ([`Refused::words`]).
+//! Made where a case ends, for the channel that reads it: the help of a refusal is written in the
+//! words of that channel ([`Refused::words`]).
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! A refusal: the named, coded reason why there is no finding, with the way out.
+//! A refusal: the reason why there is no finding, as a code, a sentence and help.
 //!
-//! Every module that looks at an image makes them: code, sentence and help, and never a path.
-//! Whoever knows what the file is called says so once ([`Refusal::about`]); the name is put in
-//! front of the sentence when it is shown, and left out where nothing may tell whose image it is.
+//! Every module that reads an image makes them, and never with a path in them. Whoever knows the
+//! file's name adds it once ([`Refusal::about`]). It is put in front of the sentence when that is
+//! shown, and left out where nothing may tell whose image it is.
 
 use std::fmt;
 

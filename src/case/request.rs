@@ -1,4 +1,4 @@
-//! By what a request is known, so that one that is made twice becomes one case.
+//! The identity of a request, so that a request that comes twice becomes one case.
 
 use std::fmt;
 use std::str::FromStr;

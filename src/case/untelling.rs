@@ -1,7 +1,8 @@
-//! A record as it may be told where nothing may tell whose image it is.
+//! A record without what may tell whose image it is, for outputs that must not tell it.
 //!
-//! A path may tell whose it is, and so may its last part, what somebody wrote into the header,
-//! an age of 90 or more, and keys of a later version, of which nobody knows here what they tell.
+//! Left out or changed: the path and its last part, what somebody wrote into the image's header,
+//! an age of 90 or more, and keys of a later version, since this version does not know what they
+//! tell.
 
 use std::path::Path;
 

@@ -1,26 +1,28 @@
-//! The running device: cases come in on a serial line, by DICOM or from a folder, are run one
-//! after the other, and their answers can be asked for. [`Device::start`] puts it together.
+//! The running device. Cases come in on a serial line, on the control socket, by DICOM or from a
+//! folder. They are run one after the other, and sinks, displays and whoever asks get the
+//! answers. [`Device::start`] puts it together.
 //!
 //! `serial -> line -> console or link -> cases -> supervisor -> worker -> run -> pipeline`, and
-//! back by the journal. The worker is a process of its own, so that the device outlives it. A
-//! finding is durable before anyone can see it, and a case that was accepted is answered,
-//! whatever happens in between. What happens is told to displays and links as [`Event`]s.
+//! the answer comes back to the cases, which write it to the journal. The worker is a process of
+//! its own, so that the device survives its end. An answer is durable before anyone can see it,
+//! and a case that was accepted is answered even after a restart. Displays and links hear of all
+//! this by [`Event`]s.
 //!
-//! From the top to the bottom; what stands lower never names what stands higher:
+//! The modules from the highest to the lowest; none names one above it:
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | `running` | a device is started, waits, reads its configuration again, ends |
+//! | `running` | a device from its start to its end; the configuration read again |
 //! | `intake` | where cases come from: lines, socket, folders, DICOM |
-//! | [`delivery`] | where answers go: result folders, archives, HL7 |
-//! | [`doctor`] | what stands in a device's way on this machine |
+//! | [`sinks`] | where answers go: result folders, archives, HL7 |
+//! | [`doctor`] | what on this machine would hinder a device |
 //! | [`health`] | the state file and the metrics |
 //! | [`config`] | everything that the device is told before it starts |
 //! | `work` | supervisor and worker: who answers the cases |
+//! | `self_test` | whether this device may answer on this machine |
 //! | `display` | what people see |
-//! | `self_test` | whether this device, as it stands here, may answer |
 //! | `cases` | all cases: accepted, waiting, answered; their images |
-//! | [`status`] | how the device is: the one status that every channel shows |
+//! | [`status`] | the state of the device: the one status that every channel shows |
 //! | `events`, `lifecycle`, [`dicom`] and smaller ones | what all of them share |
 
 mod case_error;

@@ -1,15 +1,16 @@
-//! The record of all that a device did: one JSON object a line in `journal.ndjson`, only
-//! ever appended to, chained by hashes, and durable (`fdatasync`) before the caller goes on.
+//! The record of all that a device did: one JSON object a line in `journal.ndjson`. Lines are only
+//! ever appended, chained by hashes, and on the disk (`fdatasync`) before the caller goes on.
 //!
-//! A case is written when it is accepted, when it begins, when it ends and when its answer is
-//! safe with a host. So power may fail at any time: what was accepted and has no end is run
-//! again, and a number is never given twice. Whatever is damaged stays in the file and is
-//! told by its number. Nothing here decides or tells anybody anything, and of its lines only
-//! signed points go to a log.
+//! There is an entry when a case is accepted, when it begins, when it ends, and when a sink has
+//! confirmed its answer. So power may fail at any time: a case that was accepted and has not ended
+//! is run again, and a number is never given twice. A damaged line stays in the file and is
+//! reported by its number. Nothing here decides anything about a case. Of the lines, only
+//! checkpoints go to the log.
 //!
-//! The chain finds accidents. Against a person, points of it are signed by the device's key
-//! ([`Checkpoint`]), a mark outside of the file says where it stands, and each write looks
-//! whether the file is as the last one left it; see `docs/journal.md` for what that proves.
+//! The chain finds accidents. Three things find changes that a person made: checkpoints of the
+//! chain are signed by the device's key ([`Checkpoint`]), a mark outside the file says where the
+//! journal ends, and before each write the file is compared with what the last write left.
+//! `docs/journal.md` says what that proves.
 
 mod chain;
 mod check;

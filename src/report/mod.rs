@@ -1,10 +1,11 @@
 //! A record, written for people and programs: text, the overlay picture, a page as picture or PDF,
-//! DICOM and HL7; its JSON is the record's own ([`case`](crate::case)). In goes a record with its
-//! image, out come bytes or text. Called by the command line, consoles, sinks and `submit`.
+//! DICOM and HL7. The JSON is the record's own ([`case`](crate::case)). In goes a record with its
+//! image, out come bytes or text. Called by the command line and by the sinks.
 //!
-//! Whose image it is stands in the DICOM and HL7 forms alone; age and sex, where they are known, in
-//! text, JSON and page as well. Every form names the bundle's intended use. Nothing here decides
-//! anything, and nothing here writes a file.
+//! The patient's name and number are in the DICOM and HL7 forms alone, and only if they are not
+//! de-identified. Age and sex, where they are known, are in text, JSON and page as well. Every form
+//! but the Segmentation names the bundle's intended use. Nothing here decides anything, and nothing
+//! here writes a file.
 
 mod case;
 mod curves;

@@ -1,8 +1,8 @@
 //! The cases of this device: accepted, run one after the other, answered.
 //!
-//! Three locks: the journal's is held while the disk works, the board's never for longer
-//! than a lookup, so that a console is answered while a case runs or the disk is slow.
-//! Events are told under the board's lock, so that they come in the order of what
+//! The journal's lock (`ledger`) is held while the disk works. The board's lock is never held for
+//! longer than a lookup, so that a console is answered while a case runs or the disk is slow.
+//! Events are told under the board's lock, so that they come in the order in which things
 //! happened.
 
 mod abort;

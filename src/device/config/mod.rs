@@ -1,8 +1,8 @@
-//! What the device runs from: a file in TOML, what the command line says over it, and what
-//! holds where neither says anything.
+//! The configuration of a device: a TOML file, options of the command line that win over it, and
+//! defaults for what neither says.
 //!
 //! A [`Config`] is data and does nothing. `docs/medfocus.toml` names and explains every key.
-//! A key that nobody knows is refused, so that a misspelt one is never passed over.
+//! An unknown key is refused, so that a misspelt one is never ignored.
 
 mod problem;
 mod read;

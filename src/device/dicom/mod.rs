@@ -1,5 +1,5 @@
-//! What both directions of DICOM share: who is at the other end, and the messages of the network.
-//! Images come in by `intake::dicom`, reports go out by the archive of `delivery`.
+//! What both directions of DICOM share: the peers' addresses and the messages of the network.
+//! Images come in by `intake::dicom`, reports go out by the archive of `sinks`.
 
 pub(super) mod message;
 mod peers;

@@ -1,10 +1,10 @@
-//! The display: what the device does and found, on a panel, a frame buffer or in pictures.
+//! Displays: what the device does and what it found, on a panel, a frame buffer or in pictures.
 //!
 //! `events -> View -> screens (firmware-host) -> Canvas -> PanelDriver`. Each display has its own
-//! thread: one that is slow, broken or gone delays nobody, and is opened again when it
-//! comes back. Events that came while it was busy are taken together; only the last state
-//! is painted. Nothing here decides anything, no path of an image is ever shown, and when the
-//! device ends, however it does, nothing of any case is left on a display.
+//! thread, so that one that is slow, broken or gone delays nobody. It is opened again when it
+//! comes back. Of several events that came while it was busy, only the last state is painted.
+//! Nothing here decides anything, and no path of an image is ever shown. When the device ends,
+//! even by a fault of its own, its displays are cleared of every case.
 //!
 //! | module | what it is for |
 //! |---|---|

@@ -1,6 +1,6 @@
-//! What whoever builds a device into something must know of the machine it stands on: what
-//! there is ([`Facts`]), and what is wrong with it ([`SelfCheck`]). Looks, and changes
-//! nothing but one file in the state folder that it removes again.
+//! What an integrator must know of the machine: what it has ([`Facts`]), and what on it would
+//! hinder a device ([`SelfCheck`]). It only looks; the one file that it writes in the state folder
+//! it removes again.
 
 mod attached;
 mod bundles;

@@ -1,6 +1,6 @@
-//! How the device is, for scripts: its [`DeviceStatus`] and figures of the machine, written to
-//! `health.json`, told as metrics, and judged by `medfocus health`. Tells of no case and no
-//! patient.
+//! The state of the device, for scripts: its [`DeviceStatus`] and figures of the machine are
+//! written to `health.json`, served as metrics, and judged by `medfocus health`. Tells of no case
+//! and no patient.
 
 mod metrics;
 mod monitor;

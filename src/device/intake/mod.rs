@@ -1,18 +1,18 @@
-//! Where cases come from and are asked after: lines, the control socket, watched folders and
-//! DICOM senders. Each source takes its images into the cases' store and asks for their cases;
-//! none of them knows another, or what becomes of a case.
+//! The sources of cases: lines, the control socket, watched folders and DICOM senders. Lines and
+//! socket answer questions about cases, too. Each source puts its images into the image store and
+//! has a case made of each. No source knows of another.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`serial`] | a port's bytes, in and out |
-//! | [`line`] | bytes become lines for the console and frames for the link |
-//! | [`console`] | a line is answered by a line |
-//! | [`link`] | images, progress and answers in frames |
-//! | [`scpi`] | errors of the device as numbers on a line |
+//! | [`serial`] | a serial port: bytes in and out, opened again when it comes back |
+//! | [`line`] | splits the bytes of a port into lines for the console and frames for the link |
+//! | [`console`] | commands of people, answered in text |
+//! | [`link`] | images, progress and answers, in frames |
+//! | [`scpi`] | the device's errors as SCPI error numbers |
 //! | [`socket`] | programs on this computer |
-//! | [`folder`] | files that are put into a folder |
+//! | [`folder`] | files in a watched folder |
 //! | [`dicom`] | images by C-STORE |
-//! | [`seats`] | how many connections there may be, and whose |
+//! | [`seats`] | limits on connections: in all and for each peer |
 
 pub(super) mod console;
 pub mod dicom;

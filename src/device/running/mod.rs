@@ -1,5 +1,5 @@
-//! A device at work: images go in, events and answers come out, until it is switched off. Made
-//! by [`Device::start`]; whoever holds it waits for its end, or ends it.
+//! A device at work: images go in, events and answers come out, until it is switched off.
+//! [`Device::start`] makes it. Whoever holds it waits until it ends, or switches it off.
 
 mod chosen_sinks;
 pub(super) mod reload;

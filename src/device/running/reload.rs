@@ -1,4 +1,6 @@
-//! The configuration, read again while the device runs.
+//! Reads the configuration again while the device runs, loads its bundle again and takes up the
+//! bounds of the queue. Other keys that changed wait for the next start. Called on a signal, by the
+//! control socket and by `Device::reload`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! A device is started: a configuration comes in, a [`Device`] at work comes out. Called by
-//! `medfocus serve` and by whoever builds a device into a program of their own. Knows no command
-//! line, no signal and no terminal.
+//! The start of a device: a configuration goes in, a [`Device`] at work comes out. Called by
+//! `medfocus serve` and by programs that have a device as a part. Knows no command line, no signal
+//! and no terminal.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

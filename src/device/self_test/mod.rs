@@ -1,22 +1,24 @@
-//! The self-test: whether this device, as it stands here, may answer.
+//! The self-test: whether this device may answer on this machine.
 //!
-//! Each check is one small function with a name. Those that compute run in the worker
-//! ([`of_worker`]), where cases run; the rest looks at what is around it ([`Environment`]).
-//! A check that fails latches the safe state; one that warns is told and changes nothing.
+//! Each check is one small function with a name. The checks that compute run in the worker
+//! ([`of_worker`]), as cases do; the others look at the machine around it ([`Environment`]).
+//! A check that fails puts the device in the safe state until a later self-test passes. A check
+//! that warns is told and changes nothing.
 //!
 //! | check | looks at | may |
 //! |---|---|---|
-//! | `worker` | whether what runs the cases starts | fail |
+//! | `worker` | whether the worker starts and answers | fail |
 //! | `bundle` | every file of the bundle, by its hash | fail |
+//! | `bundle_key` | whether the key that signed the bundle ends within 60 days | warn |
 //! | `kernel` | integer products against the scalar reference, to the bit | fail |
 //! | `known_answers` | the whole method on the bundle's own images | fail |
 //! | `journal` | the chain from the first entry on | fail where it cannot be read, else warn |
 //! | `space` | room for the state folder | warn |
-//! | `memory` | what is free | warn |
-//! | `temperature` | thermal zones against their own limits | warn |
+//! | `memory` | how much memory is free | warn |
+//! | `temperature` | thermal zones, compared with their own limits | warn |
 //! | `throttling` | what a Raspberry Pi's firmware says | warn |
-//! | `ports`, `displays` | whether those that were named are there | warn |
-//! | `dicom` | whether anybody may send, where the port is for others | warn |
+//! | `ports`, `displays` | whether the configured ones are there | warn |
+//! | `dicom` | an open port to which nobody else may send | warn |
 
 mod attached;
 mod compute;

@@ -1,11 +1,11 @@
-//! Where answers go: each sink has a thread, a queue and a patience of its own, so that one
-//! that is away delays nobody.
+//! Where answers go. Each sink has a thread, an outbox and a time limit of its own, so that a sink
+//! that is away delays no other.
 //!
-//! `cases -> runner -> sink`. What a sink owes stands in the journal before anyone works on
-//! it, and leaves it only by an entry of its own, so a sink goes on after any restart where
-//! it was. An answer may come twice, where power fails between its delivery and the entry,
-//! but always as the same thing under the same name: whoever takes it can drop the second.
-//! No path and no word of a patient goes to a log here.
+//! `cases -> runner -> sink`. What a sink is owed is in the journal before the sink is given it,
+//! and is owed until the journal has an entry of its delivery. So a sink goes on after a restart
+//! where it was. An answer may come twice, if power fails between its delivery and that entry. It
+//! then comes with the same content and the same name, so that the receiver can drop the second.
+//! No path and nothing about a patient goes to a log here.
 
 mod archive;
 mod backoff;

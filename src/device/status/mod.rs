@@ -1,7 +1,7 @@
-//! How the device is, at one moment: one [`DeviceStatus`], made by the cases. The state file,
-//! `medfocus health`, `STAT?`, the metrics, the displays, the link and the control socket are
-//! views of it; none of them finds out anything by itself, so that no two can disagree.
-//! Tells of no patient, no image and no path of one.
+//! The state of the device at one moment: one [`DeviceStatus`], made by the cases. The state file,
+//! `medfocus health`, `STAT?`, the metrics, the displays, the link and the control socket show
+//! parts of it. None of them measures anything by itself, so that no two can disagree. It tells of
+//! no patient, no image and no image's path.
 
 mod warning;
 

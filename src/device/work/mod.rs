@@ -1,12 +1,12 @@
-//! Who answers the cases: the supervisor hands one after the other to a worker, a process of its
-//! own that runs the graphs, and sees to it that there is one that may.
+//! Answers the cases. The supervisor hands one case after the other to the worker, a process of
+//! its own that runs the graphs. It starts workers, and uses only one that passed the self-test.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`supervisor`] | the next case, the self-test, another bundle; the safe state |
-//! | [`worker`] | the process, what is said to it and what it says |
-//! | [`run`] | what becomes of one case |
-//! | [`in_hand`] | the case that a thread works on, for the log |
+//! | [`worker`] | the worker process, and the messages to it and from it |
+//! | [`run`] | one case, from its question to a finding or a refusal |
+//! | [`in_hand`] | which case a thread works on, so that the log can name it |
 
 pub(super) mod in_hand;
 pub mod run;

@@ -1,20 +1,20 @@
-//! Graphs in, numbers out.
+//! Runs ONNX graphs in int8 on CPUs: a graph and tensors in, tensors out.
 //!
 //! | layer, lowest first | what for |
 //! |---|---|
 //! | [`kernels`] | arithmetic for this CPU, and the threads that share it |
-//! | `onnx` | a file becomes nodes of ours and int8 weights, whatever form it was in |
+//! | `onnx` | a file becomes our own nodes and int8 weights, whatever int8 form it has |
 //! | `plan` | nodes and input shapes become steps over one arena |
-//! | `prepared` | nodes and packed weights in a file that this device made |
+//! | `prepared` | nodes and packed weights, in a file that this device made |
 //! | [`Engine`], `memory` | what graphs share: kernel, threads, and the memory of runs |
-//! | [`Graph`] | all of it together, checked on the way in and out |
-//! | `audit` | what runs in what |
-//! | `reference`, `digest` | this device's kernel against the scalar one; against other machines' |
+//! | [`Graph`] | a loaded graph: plans, runs, checks inputs and outputs |
+//! | `audit` | in which arithmetic each product runs |
+//! | `reference`, `digest` | this CPU's kernel compared with the scalar one; with other machines' |
 //!
-//! A [`Graph`] is checked against the inputs its caller expects before anything runs, and
-//! every output is checked to be finite. An int8 product that cannot run in int8 is
-//! refused by node, never run in float. Nothing here knows what a graph is for, and nothing
-//! here opens or writes a file: bytes come in and go out.
+//! A [`Graph`] is checked against the inputs that its caller expects before anything runs, and
+//! every output is checked to be finite. A graph with an int8 product that cannot run in int8 is
+//! refused, and the refusal names the node; the product never runs in float. Nothing here knows
+//! what a graph is for, and nothing here opens or writes a file: bytes come in and go out.
 
 // A library has no terminal: what is said leaves by a return value.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

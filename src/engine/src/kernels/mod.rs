@@ -2,15 +2,15 @@
 //!
 //! | layer, lowest first | file |
 //! |---|---|
-//! | what an instruction set gives | `isa.rs`, then one file each: `scalar.rs`, ... |
-//! | the one that this process uses | `select.rs`: [`Kernel`] |
+//! | the operations that an instruction set must have | `isa.rs`, and one file for each: `scalar.rs`, ... |
+//! | the instruction set that this process uses | `select.rs`: [`Kernel`] |
 //! | threads that share one operator's work | `pool.rs` |
-//! | kernel, threads and scratch together | `cpu.rs`: [`Cpu`], which every operator takes |
-//! | tiles in registers, panels turned over | `tile.rs`, `dot.rs`, `turn.rs` |
+//! | kernel, threads and scratch memory together | `cpu.rs`: [`Cpu`], which every operator takes |
+//! | tiles in registers, dot products, transposes | `tile.rs`, `dot.rs`, `turn.rs` |
 //! | activation functions over lanes, GELU among them | `activation.rs` |
 //! | exponentials over lanes | `math.rs` |
 //! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
-//! | rows in and out: strides, tables, patches | `rows.rs` |
+//! | rows in and out: strides, tables, patches | `rows.rs`, `row_table.rs` |
 //! | linear layers, convolutions, both halves of an MLP | `layer/`, `quantize.rs` |
 //! | attention; products of two activations | `attention/`, `matmul.rs` |
 //! | whole tensors, value by value or row by row | `pointwise.rs`, `pixels.rs` |
@@ -19,15 +19,15 @@
 //! threads. Float results depend on the instruction set within the bound that each
 //! function states, and never on the number of threads.
 //!
-//! A value that is not finite is never hidden: a row that holds one gives NaN wherever it
-//! has a part in the answer.
+//! A value that is not finite is never hidden: every result that depends on a row with such a
+//! value is NaN.
 //!
-//! Hot loops count plainly: in a function as large as a routine inlined into its
-//! instruction set's `enter`, the compiler leaves calls to `Zip::next` and to closures
-//! standing, each with its vectors through memory.
+//! Hot loops use a plain counter. A routine is inlined into its instruction set's `enter`, which
+//! makes a very large function. There the compiler does not inline `Zip::next` and closures, and
+//! each call would pass its vectors through memory.
 //!
-//! This module knows nothing of graphs or files. All of this crate's `unsafe` code is in it;
-//! each block says why it is sound.
+//! This module knows nothing of graphs or files. All `unsafe` code of the library is in it; each
+//! block says why it is sound.
 #![allow(unsafe_code)]
 
 mod activation;

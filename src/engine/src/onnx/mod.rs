@@ -1,8 +1,9 @@
-//! ONNX in, our own operators out: decoding ([`proto`], [`source`]), a look at whether all that
-//! the file says is understood ([`check`]), old forms to new ones ([`older`]), every int8 form to the one
-//! that we run ([`int8`]), products to ours ([`weights`]), chains to one node ([`fuse`]).
+//! ONNX in, our own operators out, in this order: a file is decoded ([`proto`], [`source`]), it is
+//! checked that all it says is understood ([`check`]), old forms become new ones ([`older`]), every
+//! int8 form becomes the one that we run ([`int8`]), products with constant weights become our own
+//! ([`weights`]), and chains of nodes become one node ([`fuse`]).
 //!
-//! All of it knows no input shape: it is done once a graph, or never where a prepared
+//! Nothing here knows an input's shape, so this is done once for a graph, or never where a prepared
 //! file holds the result. Nothing here computes on activations.
 
 mod check;

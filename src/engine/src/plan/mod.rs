@@ -1,19 +1,18 @@
-//! A graph and its input shapes become a plan: steps in order, one arena for everything
-//! between them, its length known before anything runs.
+//! A graph and its input shapes become a plan: steps in order, and one arena for all values between
+//! them. The length of the arena is known before anything runs.
 //!
 //! | file | what for |
 //! |---|---|
 //! | `lower.rs` | the walk over the nodes |
 //! | `products.rs`, `convolutions.rs`, `residual.rs`, `attention.rs`, `resample.rs`, `values.rs`, `moves.rs` | what the walk makes of its operators |
-//! | `emit.rs`, `tensor.rs` | what the walk writes; what it knows of a value |
-//! | `groups.rs` | windowed attention, group of windows by group |
-//! | `known.rs`, `kinds.rs` | whole numbers that fold away; what may be done with others |
+//! | `emit.rs`, `tensor.rs` | how the walk adds steps; what it knows of a value |
+//! | `groups.rs` | windowed attention, one group of windows after another |
+//! | `known.rs`, `kinds.rs` | integers that are known while planning; which operators may take the others |
 //! | `view.rs` | where a value's elements lie |
 //! | `step.rs`, `elementwise.rs` | what a step does |
 //! | `arena.rs` | where each buffer lies |
 //!
-//! A run allocates nothing but its outputs. Nothing here reads files or knows what a
-//! graph is for.
+//! A run allocates only its outputs. Nothing here reads files or knows what a graph is for.
 
 mod arena;
 mod attention;
