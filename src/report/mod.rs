@@ -4,8 +4,7 @@
 //!
 //! The patient's name and number are in the DICOM and HL7 forms alone, and only if they are not
 //! de-identified. Age and sex, where they are known, are in text, JSON and page as well. Every form
-//! but the Segmentation names the bundle's intended use. Nothing here decides anything, and nothing
-//! here writes a file.
+//! names the bundle's intended use. Nothing here decides anything, and nothing here writes a file.
 
 mod case;
 mod curves;

@@ -99,6 +99,7 @@ fn segment(case: &Case<'_>) -> InMemDicomObject {
     object(vec![
         number(tags::SEGMENT_NUMBER, SEGMENT),
         text(tags::SEGMENT_LABEL, VR::LO, "Region"),
+        text(tags::SEGMENT_DESCRIPTION, VR::ST, case.limits()),
         text(tags::SEGMENT_ALGORITHM_TYPE, VR::CS, "AUTOMATIC"),
         text(tags::SEGMENT_ALGORITHM_NAME, VR::LO, SOFTWARE),
         sequence(

@@ -226,6 +226,12 @@ fn the_segmentation_is_the_mask_over_the_source() {
         text(&source, tags::REFERENCED_SOP_INSTANCE_UID),
         "2.25.4711"
     );
+    let segment = first(&seg, tags::SEGMENT_SEQUENCE);
+    let limits = text(&segment, tags::SEGMENT_DESCRIPTION);
+    assert!(
+        limits.contains("demonstration only, not for care"),
+        "{limits}"
+    );
 }
 
 /// The segmentation's pixels that are set, as (column, row).

@@ -100,7 +100,8 @@ impl<'a> Lowering<'a> {
             "Gelu" => Activation::Gelu,
             "QuickGelu" => Activation::QuickGelu,
             "Relu" => Activation::Relu,
-            _ => Activation::Sigmoid,
+            "Sigmoid" => Activation::Sigmoid,
+            other => return Err(format!("{other} is no activation that is known here")),
         };
         let Some(packed) = self.packed(&x) else {
             let x = self.dense(x)?;
