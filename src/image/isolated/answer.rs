@@ -8,7 +8,7 @@ use crate::image::limits::{MAX_SIDE, MIN_SIDE};
 use crate::image::{Image, ImageMetadata, Origin, Pixels};
 use crate::sha256::Sha256;
 
-/// The line that a child writes before the pixels.
+/// The message that a child writes before the pixels.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Head {
     Image {
@@ -22,10 +22,8 @@ pub(super) enum Head {
     Refusal(Refusal),
 }
 
-/// The child's answer; `None` where it did not finish its sentence, or says what cannot be.
-pub(super) fn understand(mut bytes: Vec<u8>) -> Option<Result<Image, Refusal>> {
-    let end = bytes.iter().position(|&byte| byte == b'\n')?;
-    let head = serde_json::from_slice(&bytes[..end]).ok()?;
+/// The child's answer; `None` where it says what cannot be.
+pub(super) fn understand(head: Head, bytes: Vec<u8>) -> Option<Result<Image, Refusal>> {
     match head {
         Head::Refusal(refusal) => {
             // The child was not told what the file is called.
@@ -43,7 +41,6 @@ pub(super) fn understand(mut bytes: Vec<u8>) -> Option<Result<Image, Refusal>> {
             sha256,
             origin,
         } => {
-            bytes.drain(..=end);
             let pixels = if is_rgb {
                 Pixels::Rgb(bytes)
             } else {

@@ -5,6 +5,7 @@ use std::io::{Result, Write};
 
 use super::{Head, Wanted};
 use crate::case::Refusal;
+use crate::child;
 use crate::image::decode::decode_frame;
 use crate::image::{FrameChoice, Image, Pixels, dicom, open};
 use crate::sandbox;
@@ -25,7 +26,7 @@ pub fn decode_as_child_by(
     wanted: Wanted,
     decode: impl FnOnce(&[u8], FrameChoice) -> std::result::Result<Image, Refusal>,
 ) -> Result<()> {
-    end_with_parent()?;
+    child::end_with_parent()?;
     let report = sandbox::begin().decoder();
     // A decoder's panic is told as a refusal; its words could hold the file's.
     std::panic::set_hook(Box::new(|_| {}));
@@ -35,12 +36,10 @@ pub fn decode_as_child_by(
         Wanted::Priority => {
             let bytes = open::bytes_of(std::io::stdin().lock());
             let priority = bytes.ok().and_then(|bytes| dicom::priority(&bytes));
-            serde_json::to_writer(&mut out, &priority)?;
-            return out.flush();
+            return child::write(&mut out, &priority);
         }
         Wanted::Sandbox => {
-            serde_json::to_writer(&mut out, &report)?;
-            return out.flush();
+            return child::write(&mut out, &report);
         }
     };
     let bytes = open::bytes_of(std::io::stdin().lock()).map_err(|why| why.refusal());
@@ -48,20 +47,9 @@ pub fn decode_as_child_by(
         Ok(image) => told(image),
         Err(refusal) => (Head::Refusal(refusal), Vec::new()),
     };
-    serde_json::to_writer(&mut out, &head)?;
-    out.write_all(b"\n")?;
+    child::write(&mut out, &head)?;
     out.write_all(&pixels)?;
     out.flush()
-}
-
-/// Whoever started it waits for it; where that one is ended, nobody does.
-fn end_with_parent() -> Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Signal, set_parent_process_death_signal};
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-    }
-    Ok(())
 }
 
 /// An image as it is written: its head, and its pixels.

@@ -12,21 +12,21 @@ mod child;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::process::Signal;
+use serde::de::DeserializeOwned;
 
 use super::limits::{MAX_DECODED_BYTES, too_hard};
 use super::{FrameChoice, Image};
 use crate::case::{Refusal, RefusalCode};
+use crate::child::{Inbox, reap};
 use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
 
 use answer::{Head, understand};
@@ -39,10 +39,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const PRIORITY_DEADLINE: Duration = Duration::from_secs(3);
 /// How often whoever waits is asked whether it still does.
 const TURN: Duration = Duration::from_millis(500);
-/// Most bytes of the line that comes before the pixels.
-const MOST_HEAD: usize = 1 << 20;
+/// Most bytes of the message that comes before the pixels.
+const MOST_HEAD: u32 = 1 << 20;
 const PRIORITY: &str = "priority";
 const SANDBOX: &str = "sandbox";
+
+/// What comes from a child.
+type Answers = Inbox<ChildStdout>;
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
@@ -109,9 +112,9 @@ pub(super) fn decode(
         said,
         status,
         processor,
-    } = ask(program, file.into(), Wanted::Picture(frame), waits);
+    } = ask(program, file.into(), Wanted::Picture(frame), waits, picture);
     let said = match said {
-        Ok(bytes) => understand(bytes).unwrap_or_else(|| Err(ended(status))),
+        Ok(said) => said.unwrap_or_else(|| Err(ended(status))),
         Err(Unheard::Stopped) => {
             return Decoded {
                 said: None,
@@ -130,18 +133,25 @@ pub(super) fn decode(
 pub(super) fn priority(program: &Path, file: File) -> Decoded<String> {
     let begun = Instant::now();
     let mut waits = || begun.elapsed() < PRIORITY_DEADLINE;
-    let ended = ask(program, file.into(), Wanted::Priority, &mut waits);
-    let said = ended.said.ok();
+    let word = |from: &mut Answers, turns: &mut Turns<'_>| turns.message::<Option<String>>(from);
+    let ended = ask(program, file.into(), Wanted::Priority, &mut waits, word);
     Decoded {
-        said: said.and_then(|bytes| serde_json::from_slice(&bytes).ok()?),
+        said: ended.said.ok().flatten().flatten(),
         processor: ended.processor,
     }
 }
 
 /// What confines a child of this program on this system; `None` where none can be started.
 pub fn sandbox_of_child() -> Option<Report> {
-    let ended = ask(program()?, Stdio::null(), Wanted::Sandbox, &mut || true);
-    serde_json::from_slice(&ended.said.ok()?).ok()
+    let report = |from: &mut Answers, turns: &mut Turns<'_>| turns.message(from);
+    let ended = ask(
+        program()?,
+        Stdio::null(),
+        Wanted::Sandbox,
+        &mut || true,
+        report,
+    );
+    ended.said.ok()?
 }
 
 /// Why a child was not heard to its end.
@@ -173,14 +183,21 @@ impl From<std::io::Error> for Unheard {
 }
 
 /// A child that has ended.
-struct Ended {
-    said: Result<Vec<u8>, Unheard>,
+struct Ended<T> {
+    /// `None` where it cannot be understood.
+    said: Result<Option<T>, Unheard>,
     status: Option<ExitStatus>,
     processor: Duration,
 }
 
-/// All that a child says, and how it ended.
-fn ask(program: &Path, input: Stdio, wanted: Wanted, waits: &mut dyn FnMut() -> bool) -> Ended {
+/// What a child says, as `hear` hears it, and how it ended.
+fn ask<T>(
+    program: &Path,
+    input: Stdio,
+    wanted: Wanted,
+    waits: &mut dyn FnMut() -> bool,
+    hear: impl FnOnce(&mut Answers, &mut Turns<'_>) -> Result<Option<T>, Unheard>,
+) -> Ended<T> {
     let started = Command::new(program)
         .args(["decode-image", &wanted.to_string()])
         .env_clear()
@@ -199,7 +216,14 @@ fn ask(program: &Path, input: Stdio, wanted: Wanted, waits: &mut dyn FnMut() -> 
             };
         }
     };
-    let said = hear(&mut child, Instant::now() + DEADLINE, waits);
+    let mut turns = Turns {
+        deadline: Instant::now() + DEADLINE,
+        waits,
+    };
+    let said = match child.stdout.take() {
+        Some(out) => hear(&mut Inbox::new(out, MOST_HEAD), &mut turns),
+        None => Err(std::io::Error::from(ErrorKind::BrokenPipe).into()),
+    };
     // Whatever it may still be doing, it is done.
     let _ = child.kill();
     let (status, processor) = reap(child);
@@ -210,75 +234,53 @@ fn ask(program: &Path, input: Stdio, wanted: Wanted, waits: &mut dyn FnMut() -> 
     }
 }
 
-/// How a child ended, and its processor time: only whoever takes an ended child off the system
-/// is told what that one took, and not what others did meanwhile.
-fn reap(mut child: Child) -> (Option<ExitStatus>, Duration) {
-    #[cfg(target_os = "linux")]
-    {
-        let pid = child.id().cast_signed();
-        loop {
-            let mut status = 0;
-            let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-            // SAFETY: both places are valid for writing as long as the call takes, and of the
-            // types that it writes. The child is ours and nobody waited for it, so the number
-            // is no other process'; it is dropped below, and never waited for again.
-            #[allow(unsafe_code)]
-            let waited = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
-            if waited == pid {
-                // SAFETY: the call wrote it; all zeros, as before, would be a value as well.
-                #[allow(unsafe_code)]
-                let usage = unsafe { usage.assume_init() };
-                let spent = span(usage.ru_utime) + span(usage.ru_stime);
-                return (Some(ExitStatus::from_raw(status)), spent);
-            }
-            if std::io::Error::last_os_error().kind() != ErrorKind::Interrupted {
-                break;
-            }
-        }
-    }
-    (child.wait().ok(), Duration::ZERO)
-}
-
-#[cfg(target_os = "linux")]
-fn span(time: libc::timeval) -> Duration {
-    let seconds = time.tv_sec.try_into().unwrap_or(0);
-    let micros = time.tv_usec.try_into().unwrap_or(0);
-    Duration::from_secs(seconds) + Duration::from_micros(micros)
-}
-
-/// All that the child writes, until it closes its output.
-fn hear(
-    child: &mut Child,
+/// Hears a child in turns: between two of them whoever asked is looked at.
+struct Turns<'a> {
     deadline: Instant,
-    waits: &mut dyn FnMut() -> bool,
-) -> Result<Vec<u8>, Unheard> {
-    let closed = || Unheard::from(std::io::Error::from(ErrorKind::BrokenPipe));
-    let mut out = child.stdout.take().ok_or_else(closed)?;
-    let most = MAX_DECODED_BYTES as usize + MOST_HEAD;
-    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
-    loop {
-        if !waits() {
-            return Err(Unheard::Stopped);
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Unheard::Late);
-        }
-        let turn = Timespec::try_from(left.min(TURN)).unwrap_or_default();
-        match poll(&mut [PollFd::new(&out, PollFlags::IN)], Some(&turn)) {
-            // A turn is over, or a signal came: how long there is left is looked at again.
-            Ok(0) | Err(Errno::INTR) => continue,
-            Ok(_) => {}
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        }
-        match out.read(&mut buffer)? {
-            0 => return Ok(bytes),
-            count if bytes.len() + count > most => {
-                return Err(std::io::Error::from(ErrorKind::FileTooLarge).into());
+    waits: &'a mut dyn FnMut() -> bool,
+}
+
+impl Turns<'_> {
+    /// What is heard; `None` where it cannot be understood.
+    fn hear<T>(
+        &mut self,
+        mut once: impl FnMut(Option<Instant>) -> std::io::Result<T>,
+    ) -> Result<Option<T>, Unheard> {
+        loop {
+            if !(self.waits)() {
+                return Err(Unheard::Stopped);
             }
-            count => bytes.extend_from_slice(&buffer[..count]),
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Err(Unheard::Late);
+            }
+            match once(Some(self.deadline.min(now + TURN))) {
+                Ok(heard) => return Ok(Some(heard)),
+                Err(error) if error.kind() == ErrorKind::TimedOut => {}
+                Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
+
+    /// One message; `None` where there was none, or none that can be understood.
+    fn message<T: DeserializeOwned>(&mut self, from: &mut Answers) -> Result<Option<T>, Unheard> {
+        Ok(self.hear(|until| from.next(until))?.flatten())
+    }
+}
+
+/// An image or why there is none; `None` where the child did not finish its sentence, or says
+/// what cannot be.
+fn picture(
+    from: &mut Answers,
+    turns: &mut Turns<'_>,
+) -> Result<Option<Result<Image, Refusal>>, Unheard> {
+    let Some(head) = turns.message(from)? else {
+        return Ok(None);
+    };
+    let most = MAX_DECODED_BYTES as usize;
+    let pixels = turns.hear(|until| from.rest(most, until))?;
+    Ok(pixels.and_then(|pixels| understand(head, pixels)))
 }
 
 /// Why a child ended without an answer.

@@ -9,9 +9,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::message::{Inbox, Report, Request, write};
+use super::message::{LONGEST, Report, Request};
 use crate::bundle::{self, Bundle, Trust};
 use crate::case::SOFTWARE;
+use crate::child::{self, Inbox, write};
 use crate::device::self_test::{of_worker, useless};
 use crate::device::work::run;
 use crate::engine::{Engine, PreparedKey, Settings};
@@ -23,11 +24,14 @@ use crate::sandbox;
 /// # Errors
 /// The device has gone, or what it says is no request.
 pub fn work_as_child(folder: &Path, trust: &Trust, settings: &Settings) -> Result<()> {
-    end_with_parent()?;
+    child::end_with_parent()?;
     outlast_signals()?;
     let (engine, memory) = confine(folder, trust, settings)?;
     // Not through the library's buffers: the pipe itself is waited for.
-    let mut requests = Inbox::new(File::from(std::io::stdin().as_fd().try_clone_to_owned()?));
+    let mut requests = Inbox::new(
+        File::from(std::io::stdin().as_fd().try_clone_to_owned()?),
+        LONGEST,
+    );
     let mut out = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     let prepared = match requests.next(None)? {
         Some(Request::Begin { prepared }) => prepared.map(PreparedKey::new),
@@ -101,16 +105,6 @@ fn resident(statm: &File) -> Option<u64> {
     let text = std::str::from_utf8(&text[..length]).ok()?;
     let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
-}
-
-/// Even one that is stuck ends when the thread of the device that started it does.
-fn end_with_parent() -> Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Signal, set_parent_process_death_signal};
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-    }
-    Ok(())
 }
 
 /// Whoever switches the device off may signal all of its processes; the device decides when

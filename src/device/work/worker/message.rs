@@ -1,13 +1,8 @@
-//! What the device and its worker say to each other over pipes: postcard, each message
-//! behind its length in four bytes, little-endian.
+//! What the device and its worker say to each other, as messages over pipes
+//! ([`child`](crate::child)).
 
-use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::os::fd::AsFd;
-use std::time::Instant;
+use std::io::{ErrorKind, Result};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Outline;
@@ -21,7 +16,7 @@ use crate::pipeline::Stage;
 use crate::sha256::Sha256;
 
 /// The longest message: the runs of the largest image's region are far shorter.
-const LONGEST: u32 = 256 << 20;
+pub const LONGEST: u32 = 256 << 20;
 
 /// What the device asks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -221,103 +216,11 @@ mod at_once {
     }
 }
 
-/// A message as it is said.
-///
-/// # Errors
-/// Where it is too long.
-pub fn bytes_of(message: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; size_of::<u32>()];
-    bytes = postcard::to_extend(message, bytes).map_err(invalid)?;
-    let length = bytes.len() - size_of::<u32>();
-    let length = u32::try_from(length).map_err(invalid)?;
-    bytes[..size_of::<u32>()].copy_from_slice(&length.to_le_bytes());
-    Ok(bytes)
-}
-
-/// Says something.
-///
-/// # Errors
-/// Where the other end has gone.
-pub fn write(to: &mut impl Write, message: &impl Serialize) -> Result<()> {
-    // One write: a message is there whole or, where its writer ends, is none.
-    to.write_all(&bytes_of(message)?)?;
-    to.flush()
-}
-
-/// Hears messages from a pipe.
-#[derive(Debug)]
-pub struct Inbox<R> {
-    from: R,
-    bytes: Vec<u8>,
-}
-
-impl<R: Read + AsFd> Inbox<R> {
-    /// Nothing was heard yet.
-    pub fn new(from: R) -> Self {
-        let bytes = Vec::new();
-        Self { from, bytes }
-    }
-
-    /// The next message; `None` where the other end has gone.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TimedOut`] where none was whole by the deadline, and where what came is
-    /// no message.
-    pub fn next<M: DeserializeOwned>(&mut self, deadline: Option<Instant>) -> Result<Option<M>> {
-        let mut buffer = [0; 1 << 16];
-        loop {
-            if let Some(message) = self.whole()? {
-                return Ok(Some(message));
-            }
-            wait_for(&self.from, deadline)?;
-            match self.from.read(&mut buffer) {
-                Ok(0) => return Ok(None),
-                Ok(count) => self.bytes.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn whole<M: DeserializeOwned>(&mut self) -> Result<Option<M>> {
-        let Some((length, rest)) = self.bytes.split_first_chunk() else {
-            return Ok(None);
-        };
-        let length = u32::from_le_bytes(*length);
-        if length > LONGEST {
-            return Err(ErrorKind::InvalidData.into());
-        }
-        let Some(body) = rest.get(..length as usize) else {
-            return Ok(None);
-        };
-        let message = postcard::from_bytes(body).map_err(invalid)?;
-        self.bytes.drain(..size_of::<u32>() + length as usize);
-        Ok(Some(message))
-    }
-}
-
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::InvalidData, error)
-}
-
-fn wait_for(from: &impl AsFd, deadline: Option<Instant>) -> Result<()> {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let left = left.map(Timespec::try_from).transpose().map_err(invalid)?;
-        match poll(&mut [PollFd::new(from, PollFlags::IN)], left.as_ref()) {
-            Ok(0) => return Err(ErrorKind::TimedOut.into()),
-            Ok(_) => return Ok(()),
-            // A signal came; how long there is left is looked at again.
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
+    use crate::child::{Inbox, write};
     use crate::patient::Patient;
 
     fn found() -> (Finding, Preview) {
@@ -371,7 +274,7 @@ mod tests {
         write(&mut written, &Report::Begun(crate::pipeline::Stage::Head))?;
         write(&mut written, &Report::Answered(Box::new(answered.into())))?;
         drop(written);
-        let mut inbox = Inbox::new(read);
+        let mut inbox = Inbox::new(read, LONGEST);
         assert!(matches!(inbox.next(None)?, Some(Report::Begun(_))));
         let Some(Report::Answered(answer)) = inbox.next(None)? else {
             panic!("no answer");
@@ -414,7 +317,7 @@ mod tests {
             image: came,
             question: asked,
             ..
-        }) = Inbox::new(read).next(None).unwrap()
+        }) = Inbox::new(read, LONGEST).next(None).unwrap()
         else {
             panic!("no case");
         };
@@ -437,19 +340,5 @@ mod tests {
             spoil(&mut finding, &mut preview);
             assert!(heard(Ok((finding, preview))).is_err());
         }
-    }
-
-    #[test]
-    fn silence_and_noise_are_told_from_messages() {
-        let (read, mut written) = std::io::pipe().unwrap();
-        let mut inbox = Inbox::new(read);
-        written.write_all(&[4, 0, 0]).unwrap();
-        let error = inbox.next::<Report>(Some(Instant::now())).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        written.write_all(&[0, 0xff, 0xff, 0xff, 0xff]).unwrap();
-        assert!(inbox.next::<Report>(None).is_err());
-        let (read, mut written) = std::io::pipe().unwrap();
-        written.write_all(&u32::MAX.to_le_bytes()).unwrap();
-        assert!(Inbox::new(read).next::<Report>(None).is_err());
     }
 }

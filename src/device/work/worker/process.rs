@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 
-use super::message::{Inbox, Report, Request, bytes_of};
+use super::message::{LONGEST, Report, Request};
 use super::{Lost, Settings};
+use crate::child::{Inbox, bytes_of};
 use crate::device::lifecycle::Lifecycle;
 use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
@@ -114,7 +115,7 @@ impl Process {
         let mut process = Self {
             child: Some(child),
             requests,
-            reports: Inbox::new(reports),
+            reports: Inbox::new(reports, LONGEST),
             uses: Arc::clone(&settings.uses),
             lifecycle: Arc::clone(&settings.lifecycle),
         };

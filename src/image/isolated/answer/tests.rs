@@ -2,9 +2,8 @@ use super::super::fault;
 use super::*;
 
 fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
-    let mut bytes = format!("{head}\n").into_bytes();
-    bytes.resize(bytes.len() + pixels, 7);
-    understand(bytes)
+    let head = serde_json::from_str(head).ok()?;
+    understand(head, vec![7; pixels])
 }
 
 const HASH: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
