@@ -198,6 +198,7 @@ pub enum Report<'a> {
         /// Stable code.
         code: &'a str,
         /// What the user can do about it.
+        #[serde(rename = "cure")]
         help: &'a str,
         /// What the bundle may be used for.
         intended_use: &'a str,
@@ -214,6 +215,7 @@ pub enum Report<'a> {
         /// Stable code: why.
         code: &'a str,
         /// What the user can do about it.
+        #[serde(rename = "cure")]
         help: &'a str,
     },
     /// Which image the answer that follows is about; said to hosts that told who they are.
