@@ -15,7 +15,7 @@
 //! | [`device_key`] | the device's own key: signatures, derived secrets |
 //! | [`shown`] | foreign text, as people are shown it |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
-//! | [`child`] | child processes of this program: how both ends speak, and end |
+//! | `child` | child processes of this program: how both ends speak, and end |
 //! | [`sandbox`] | what a child process gives up before it reads what others sent |
 //! | [`case`] | one case, typed: what it is asked, its finding or refusal, the record of it |
 //! | [`image`] | a file becomes pixels, or a refusal |
