@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use medfocus::engine::{Engine, Graph, Profile, Settings, Tensor, median};
+use medfocus::engine::{Engine, Graph, Profile, Settings, median};
 use medfocus::shown;
 use serde_json::json;
 
@@ -96,33 +96,8 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
 }
 
 fn profile(graph: &Graph, arguments: &BenchArguments) -> Result<Profile, Failure> {
-    let inputs = made_up_inputs(graph, arguments.open);
+    let inputs = engine_cli::made_up_inputs(graph, arguments.open);
     Ok(graph.profile(&inputs, arguments.warm_up, arguments.runs.max(1))?)
-}
-
-/// Inputs for a graph whose open axes are this long.
-pub fn made_up_inputs(graph: &Graph, open: usize) -> Vec<Tensor> {
-    let inputs = graph.inputs(open).into_iter();
-    inputs.map(|(name, shape)| made_up(&name, &shape)).collect()
-}
-
-/// Values without a pattern, the same at every run; labels are those of a box's corners.
-fn made_up(name: &str, shape: &[usize]) -> Tensor {
-    let count = shape.iter().product();
-    if name == "labels" {
-        return Tensor::new(shape, (0..count).map(|i| 2.0 + (i % 2) as f32).collect());
-    }
-    let scale = if name == "points" { 64.0 } else { 1.0 };
-    let mut state = 1_u32;
-    let mut next = || {
-        // Numerical Recipes' generator: enough to keep branches and codes from repeating.
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32 * 2.0 - 1.0
-    };
-    Tensor::new(
-        shape,
-        (0..count).map(|_| (next() + 1.0) * scale - 1.0).collect(),
-    )
 }
 
 fn table(name: &str, load_ms: f64, profile: &Profile) -> String {

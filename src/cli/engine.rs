@@ -1,6 +1,7 @@
 //! `medfocus engine audit|compare|digest|run`: what each matrix product really runs in, what that
 //! costs in accuracy, whether this processor comes to what others do, and any graph by itself.
 
+mod made_up;
 mod run;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use medfocus::engine::{Arithmetic, Engine, Graph, Product, ProductDigest};
 use medfocus::shown;
 
 use super::{Failure, put, put_json, state};
+pub use made_up::made_up_inputs;
 
 #[derive(Debug, Args)]
 pub struct EngineArguments {
@@ -214,7 +216,7 @@ fn compare(compare: &Compare) -> Result<(), Failure> {
     let int8 = graphs(&engine, Some(int8), None, Arithmetic::Int8)?
         .remove(0)
         .graph;
-    let inputs = super::bench::made_up_inputs(&float, compare.open);
+    let inputs = made_up_inputs(&float, compare.open);
     let (float, int8) = (float.run(&inputs)?, int8.run(&inputs)?);
     let mut text = String::new();
     for (i, (float, int8)) in float.iter().zip(&int8).enumerate() {

@@ -10,7 +10,7 @@ use dicom_dictionary_std::uids;
 use jpeg_decoder::{ColorTransform, PixelFormat};
 
 use super::file_meta::EXPLICIT_BIG_ENDIAN;
-use super::stored::{Decoded, Layout, MOST_SAMPLES, NoValues, broken, contradicted, patterns};
+use super::layout::{Decoded, Layout, MOST_SAMPLES, NoValues, broken, contradicted, patterns};
 use super::{jpeg_ls, rle};
 use crate::image::jpeg;
 

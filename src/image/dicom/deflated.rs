@@ -8,7 +8,7 @@ use dicom_dictionary_std::uids;
 use miniz_oxide::inflate::stream::{InflateState, inflate as inflate_some};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 
-use super::file_meta::{little, vr};
+use super::element::{little, vr};
 use crate::image::limits::MAX_FILE_BYTES;
 
 /// Most bytes of an inflated data set: no more than a file that is not deflated may have.

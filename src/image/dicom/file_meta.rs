@@ -13,6 +13,7 @@ use dicom_object::file::ReadPreamble;
 use dicom_object::{DefaultDicomObject, OpenFileOptions, ReadError};
 
 use super::deflated;
+use super::element::{little, vr};
 use super::mend::{Form, mended};
 
 /// Retired, and still met.
@@ -196,17 +197,6 @@ fn syntax_of(data: &[u8]) -> Option<&'static str> {
     // A first element of 64 KiB is none.
     let is_short = little(data, 6)? == 0;
     is_short.then_some(uids::IMPLICIT_VR_LITTLE_ENDIAN)
-}
-
-pub(super) fn little(bytes: &[u8], at: usize) -> Option<u16> {
-    let pair = bytes.get(at..at + 2)?;
-    Some(u16::from_le_bytes([pair[0], pair[1]]))
-}
-
-/// The value representation of an explicit element.
-pub(super) fn vr(bytes: &[u8]) -> Option<VR> {
-    let word = bytes.get(4..6)?;
-    VR::from_binary([word[0], word[1]])
 }
 
 fn uid_element(tag: Tag, uid: &str) -> Vec<u8> {

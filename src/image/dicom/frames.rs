@@ -4,7 +4,7 @@
 //! Called for compressed pixel data. Never gives a frame where the fragments are not as many
 //! frames as the header says: which of the two is wrong nobody knows.
 
-use super::stored::NoValues;
+use super::layout::NoValues;
 
 /// Joins the fragments of frame `frame`, counted from 0.
 pub(super) fn of(

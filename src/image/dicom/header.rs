@@ -1,5 +1,5 @@
-//! What a DICOM object says beside its pixels: what the gate asks (modality, body part, view), how
-//! the pixels are looked at (window, spacing), and what the DICOM and HL7 outputs carry over.
+//! What a DICOM object says beside its pixels: its attributes, how the pixels are looked at (window,
+//! spacing), and what the DICOM and HL7 outputs carry over.
 //! Called by the other files of this module. Never reads a pixel.
 
 use dicom_core::Tag;
@@ -8,9 +8,8 @@ use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use serde::{Deserialize, Serialize};
 
-use super::patient::patient;
-use super::{anatomy, classes};
-use crate::image::{ImageMetadata, cut};
+use super::classes;
+use crate::image::cut;
 
 /// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
 /// else: never to a log, to JSON, to text or into a picture. So it does not even print
@@ -148,48 +147,6 @@ impl<'a> Header<'a> {
         };
         self.text(tags::REQUESTED_PROCEDURE_PRIORITY)
             .or_else(request)
-    }
-
-    pub fn said(&self, frame: usize) -> ImageMetadata {
-        let upper = |tag| self.code(tag);
-        let (patient, notes) = patient(self);
-        ImageMetadata {
-            modality: upper(tags::MODALITY),
-            body_part: upper(tags::BODY_PART_EXAMINED),
-            view: upper(tags::VIEW_POSITION),
-            laterality: upper(tags::IMAGE_LATERALITY).or_else(|| upper(tags::LATERALITY)),
-            coded: anatomy::coded(self, frame),
-            frame: Some((frame as u32 + 1, self.frames() as u32)),
-            window: None,
-            burned_in: upper(tags::BURNED_IN_ANNOTATION).and_then(|word| match word.as_str() {
-                "YES" => Some(true),
-                "NO" => Some(false),
-                _ => None,
-            }),
-            is_reconstruction: self.is_reconstruction(),
-            region: None,
-            patient,
-            notes,
-        }
-    }
-
-    /// By class and Image Type (PS3.3, C.7.6.1.1.2): units store captures of their screens,
-    /// too, as Secondary Capture or as images that are not PRIMARY.
-    fn is_reconstruction(&self) -> bool {
-        let class = self.text(tags::SOP_CLASS_UID).unwrap_or_default();
-        let image_type = self.object.get(tags::IMAGE_TYPE);
-        let values = image_type.and_then(|element| element.to_multi_str().ok());
-        let values = values.unwrap_or_default();
-        // A screen is in colour, or was converted.
-        let is_grey = self.number(tags::SAMPLES_PER_PIXEL) == Some(1)
-            && self
-                .code(tags::PHOTOMETRIC_INTERPRETATION)
-                .is_some_and(|model| model.starts_with("MONOCHROME"));
-        is_grey
-            && self.text(tags::CONVERSION_TYPE).is_none()
-            && classes::is_reconstruction(&class)
-            && values.get(1).is_some_and(|value| value.trim() == "PRIMARY")
-            && !values.iter().any(|value| classes::names_a_capture(value))
     }
 
     /// `[x0, y0, x1, y1]` of the largest ultrasound region (PS3.3, C.8.5.5), both corners

@@ -1,20 +1,24 @@
 //! DICOM objects become images. In go the bytes of an object of any class that holds a picture, out
 //! come pixels and metadata, or a refusal that names the transfer syntax.
 //!
-//! `file_meta` finds the data set, `mend` lets harmless oddities through, `header` knows attributes,
-//! `stored` gives the values as they were stored, `rendering` makes of them what a person would see.
+//! `file_meta` finds the data set, `mend` lets harmless oddities through, `header` knows attributes and
+//! `metadata` what the gate asks of them, `stored` gives the values as they were stored, `rendering`
+//! makes of them what a person would see.
 //! Nothing here knows an exam.
 
 mod anatomy;
 mod classes;
 mod codecs;
 mod deflated;
+mod element;
 mod file_meta;
 mod frames;
 mod header;
 mod jpeg_ls;
+mod layout;
 mod lut;
 mod mend;
+mod metadata;
 mod patient;
 mod rendering;
 mod rle;
@@ -25,7 +29,7 @@ pub(super) use file_meta::is_dicom;
 use file_meta::{Unopened, media_class};
 use header::Header;
 pub use header::Origin;
-use stored::NoValues;
+use layout::NoValues;
 pub use stored::{Photometric, Stored};
 
 use super::limits::{SMALLER, check_size, no_such_frame, unreadable};
