@@ -86,6 +86,15 @@ fn what_is_not_understood_is_refused_by_node_and_reason() {
         },
         Case {
             model: "clip_attributes.onnx",
+            inputs: Some(
+                "{\"inputs\": [{\"name\": \"x\", \"type\": \"float32\", \"shape\": [1], \"values\": [1]},
+                  {\"name\": \"y\", \"type\": \"float32\", \"shape\": [1], \"values\": [1]}]}",
+            ),
+            exit: 2,
+            told: "names y, which is no open input of the graph",
+        },
+        Case {
+            model: "clip_attributes.onnx",
             inputs: Some("no JSON"),
             exit: 2,
             told: "expected",

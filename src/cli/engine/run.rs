@@ -111,7 +111,15 @@ fn in_order(graph: &Graph, mut given: Vec<Named>) -> Result<Vec<Tensor>, String>
         }
         Ok(Tensor::new(&input.shape, input.values))
     });
-    tensors.collect()
+    let tensors = tensors.collect::<Result<_, _>>()?;
+    // An input with a default in the graph is a constant here: another value would go unread.
+    match given.first() {
+        None => Ok(tensors),
+        Some(Named { name, .. }) => Err(format!(
+            "names {}, which is no open input of the graph",
+            shown::name(name)
+        )),
+    }
 }
 
 fn named((name, tensor): (&String, Tensor)) -> Named {

@@ -52,8 +52,8 @@ pub(crate) enum Unary {
     Round,
     /// 1 where the value is 0, else 0.
     Not,
-    /// Towards zero, as a cast to a whole number does.
-    Truncate,
+    /// Towards zero, as a cast to a whole number does; no number from this size on.
+    Truncate(f32),
     Clip(f32, f32),
     /// To the nearest code of a quantiser and back.
     Requantise(Codes),
@@ -168,7 +168,8 @@ impl Unary {
             Self::Ceil => x.ceil(),
             Self::Round => x.round_ties_even(),
             Self::Not => f32::from(u8::from(x == 0.0)),
-            Self::Truncate => x.trunc(),
+            Self::Truncate(limit) if x.abs() < limit => x.trunc(),
+            Self::Truncate(_) => f32::NAN,
             Self::Clip(..) | Self::Requantise(_) if x.is_nan() => x,
             Self::Requantise(codes) => codes.of(x),
             Self::Clip(low, high) => x.max(low).min(high),

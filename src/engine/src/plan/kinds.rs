@@ -49,6 +49,12 @@ impl Lowering<'_> {
                 9 => Kind::Truth,
                 _ => Kind::Float,
             }),
+            // What a cast could not hold is no number by now, which is neither more nor less.
+            "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual"
+                if (0..2).any(|i| of(i) == Kind::Whole && self.numbers(node, i).is_none()) =>
+            {
+                refused()
+            }
             "Equal" | "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" | "Not" | "And"
             | "Or" => Ok(Kind::Truth),
             "Where" => Ok(of(1)),
@@ -67,5 +73,7 @@ impl Lowering<'_> {
 }
 
 fn refused() -> Lower<Kind> {
-    Err("computes with whole numbers or truths that are not known beforehand".to_owned())
+    let why = "computes with whole numbers or truths that are not known beforehand, are of 8 bits \
+               or leave their type";
+    Err(why.to_owned())
 }

@@ -12,11 +12,18 @@ const INT32: i64 = 6;
 const INT64: i64 = 7;
 const BOOL: i64 = 9;
 
+/// What `INT32` can hold. Results beyond it are left alone: the type that would wrap there, or
+/// would not, is not kept, and no shape is so large.
+const HOLDS: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
+
 /// A tensor of whole numbers that the plan knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     pub shape: Vec<usize>,
     pub values: Vec<i64>,
+    /// Whether they are of 8 bits: such are moved, compared and cast, but nothing is computed
+    /// with them.
+    pub bytes: bool,
 }
 
 impl Known {
@@ -25,6 +32,7 @@ impl Known {
         Self {
             shape: vec![values.len()],
             values,
+            bytes: false,
         }
     }
 
@@ -40,11 +48,11 @@ impl Known {
             "Concat" => concatenated(node.int("axis", 0), inputs),
             "Unsqueeze" | "Squeeze" | "Reshape" => first?.reshaped(node, inputs),
             "Slice" => first?.sliced(inputs),
-            "Add" => first?.zip(input(1)?, i64::checked_add),
-            "Sub" => first?.zip(input(1)?, i64::checked_sub),
-            "Mul" => first?.zip(input(1)?, i64::checked_mul),
+            "Add" => first?.computed(input(1)?, i64::checked_add),
+            "Sub" => first?.computed(input(1)?, i64::checked_sub),
+            "Mul" => first?.computed(input(1)?, i64::checked_mul),
             // Towards zero, as ONNX's runtimes divide whole numbers.
-            "Div" => first?.zip(input(1)?, i64::checked_div),
+            "Div" => first?.computed(input(1)?, i64::checked_div),
             "Equal" => first?.zip(input(1)?, |a, b| Some(i64::from(a == b))),
             "Where" => chosen(first?, input(1)?, input(2)?),
             "ConstantOfShape" => first?.filled(node),
@@ -66,6 +74,7 @@ impl Known {
         Some(Self {
             shape: self.shape.clone(),
             values: self.values.iter().map(value).collect::<Option<_>>()?,
+            bytes: false,
         })
     }
 
@@ -78,6 +87,7 @@ impl Known {
         Some(Self {
             shape: indices.shape.clone(),
             values: indices.values.iter().map(at).collect::<Option<_>>()?,
+            bytes: self.bytes,
         })
     }
 
@@ -95,6 +105,7 @@ impl Known {
         Some(Self {
             shape,
             values: self.values.clone(),
+            bytes: self.bytes,
         })
     }
 
@@ -113,10 +124,21 @@ impl Known {
             return None;
         }
         let range = clamped(one(1)?, one(2)?, length);
-        Some(Self::vector(self.values[range].to_vec()))
+        Some(Self {
+            bytes: self.bytes,
+            ..Self::vector(self.values[range].to_vec())
+        })
     }
 
-    /// Value by value, each side stretched to the other's shape.
+    /// Arithmetic value by value, where its type holds every result.
+    fn computed(&self, other: &Self, of: impl Fn(i64, i64) -> Option<i64>) -> Option<Self> {
+        if self.bytes || other.bytes {
+            return None;
+        }
+        self.zip(other, |a, b| of(a, b).filter(|v| HOLDS.contains(v)))
+    }
+
+    /// Value by value, each side stretched to the other's shape; not of 8 bits.
     fn zip(&self, other: &Self, of: impl Fn(i64, i64) -> Option<i64>) -> Option<Self> {
         let shape = broadcast_shape(&self.shape, &other.shape).ok()?;
         let (a, b) = (self.stretched(&shape)?, other.stretched(&shape)?);
@@ -124,6 +146,7 @@ impl Known {
         Some(Self {
             values: values.collect::<Option<_>>()?,
             shape,
+            bytes: false,
         })
     }
 
@@ -167,6 +190,7 @@ impl Known {
         Self {
             shape: Vec::new(),
             values: vec![value],
+            bytes: false,
         }
         .expanded(self)
     }
@@ -176,11 +200,15 @@ impl Known {
         Some(Self {
             values: self.stretched(&shape)?,
             shape,
+            bytes: self.bytes,
         })
     }
 
     /// The product over all axes.
     fn reduced(&self, node: &NodeProto, inputs: &[Option<&Self>]) -> Option<Self> {
+        if self.bytes {
+            return None;
+        }
         let rank = self.shape.len();
         let given = match inputs.get(1) {
             Some(given) => given.as_ref()?.values.clone(),
@@ -195,6 +223,7 @@ impl Known {
         Some(Self {
             shape: if keeps { vec![1; rank] } else { Vec::new() },
             values: vec![product(&self.values)?],
+            bytes: false,
         })
     }
 
@@ -208,22 +237,28 @@ impl Known {
 }
 
 fn product(values: &[i64]) -> Option<i64> {
-    values.iter().try_fold(1_i64, |all, v| all.checked_mul(*v))
+    let times = |all: i64, v: &i64| all.checked_mul(*v).filter(|v| HOLDS.contains(v));
+    values.iter().try_fold(1, times)
 }
 
 fn concatenated(along: i64, inputs: &[Option<&Known>]) -> Option<Known> {
     axis(along, 1)?;
-    let mut values = Vec::new();
+    let (mut values, mut bytes) = (Vec::new(), false);
     for part in inputs {
         let part = part.as_ref().filter(|part| part.shape.len() == 1)?;
         values.extend(&part.values);
+        bytes |= part.bytes;
     }
-    Some(Known::vector(values))
+    Some(Known {
+        bytes,
+        ..Known::vector(values)
+    })
 }
 
 fn chosen(condition: &Known, a: &Known, b: &Known) -> Option<Known> {
     let shape = broadcast_shape(&condition.shape, &a.shape).ok()?;
     let shape = broadcast_shape(&shape, &b.shape).ok()?;
+    let bytes = a.bytes || b.bytes;
     let parts = [condition, a, b].map(|part| part.stretched(&shape));
     let [Some(condition), Some(a), Some(b)] = parts else {
         return None;
@@ -234,6 +269,7 @@ fn chosen(condition: &Known, a: &Known, b: &Known) -> Option<Known> {
             .map(|(c, (a, b))| if c != 0 { a } else { b })
             .collect(),
         shape,
+        bytes,
     })
 }
 

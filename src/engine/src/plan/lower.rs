@@ -233,9 +233,10 @@ impl<'a> Lowering<'a> {
         let constant = constant.ok_or_else(|| format!("reads `{name}`, which is not there"))?;
         match &constant.values {
             Values::F32(_) => Err(format!("`{name}` is a float constant")),
-            _ => Ok(Value::Known(Known {
+            values => Ok(Value::Known(Known {
                 shape: constant.shape.clone(),
                 values: constant.ints().unwrap_or_default(),
+                bytes: matches!(values, Values::I8(_) | Values::U8(_)),
             })),
         }
     }

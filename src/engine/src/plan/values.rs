@@ -8,7 +8,7 @@ use super::step::{Place, Work};
 use super::tensor::{Layout, Tensor, Value};
 use super::view::View;
 use crate::kernels::Activation;
-use crate::onnx::{Attributes, NodeProto};
+use crate::onnx::{Attributes, DOMAIN, NodeProto};
 
 impl<'a> Lowering<'a> {
     /// A sum, folded into the product that makes one of its sides where that can be.
@@ -103,6 +103,10 @@ impl<'a> Lowering<'a> {
             "Sigmoid" => Activation::Sigmoid,
             other => return Err(format!("{other} is no activation that is known here")),
         };
+        // Merged nodes may have had constants of one axis, which the value would have taken over.
+        if node.domain == DOMAIN && x.shape().is_empty() {
+            return Err("is a GELU of a value without axes".to_owned());
+        }
         let Some(packed) = self.packed(&x) else {
             let x = self.dense(x)?;
             let (shape, length) = (x.shape(), self.length(x.place));
@@ -335,9 +339,11 @@ impl<'a> Lowering<'a> {
                 self.unary(output, Unary::Not, &none)?
             }
             to @ (INT32 | INT64) => {
-                let cut = self.unary(output, Unary::Truncate, &x)?;
+                // What the type cannot hold has no answer: the run is refused for it.
+                let limit = 2.0_f32.powi(if to == INT32 { 31 } else { 63 });
+                let cut = self.unary(output, Unary::Truncate(limit), &x)?;
                 if let Place::Constant(_) = cut.place {
-                    let known = self.known_of(cut, to == INT32)?;
+                    let known = self.known_of(cut)?;
                     self.bind_known(output, known);
                     return Ok(());
                 }
@@ -350,21 +356,19 @@ impl<'a> Lowering<'a> {
     }
 
     /// Whole numbers that were computed from constants alone: shapes, by way of floats.
-    fn known_of(&mut self, constant: Tensor, narrow: bool) -> Lower<Known> {
+    fn known_of(&mut self, constant: Tensor) -> Lower<Known> {
         let dense = self.dense(constant)?;
         let Place::Constant(id) = dense.place else {
             return Err("is no constant".to_owned());
         };
-        let reach = if narrow { 31 } else { 63 };
-        let fits = |v: &&f32| v.is_finite() && v.abs() < 2.0_f32.powi(reach);
-        let values = self.constants[id].iter();
-        let values: Vec<i64> = values.clone().filter(fits).map(|v| *v as i64).collect();
-        if values.len() != self.constants[id].len() {
+        if self.constants[id].iter().any(|v| v.is_nan()) {
             return Err("casts what is no whole number".to_owned());
         }
+        let values = self.constants[id].iter().map(|v| *v as i64).collect();
         Ok(Known {
             shape: dense.shape(),
             values,
+            bytes: false,
         })
     }
 

@@ -90,7 +90,7 @@ impl By {
                 let known = zero.is_none_or(|zero| zero.is_empty() || constants.contains_key(zero));
                 known
                     && found.is_some_and(|found| **found == [range.scale])
-                    && zero_points(zero, constants) == [range.zero]
+                    && zero_points(zero, constants) == Some(vec![range.zero])
             }
         }
     }

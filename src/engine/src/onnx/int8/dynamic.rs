@@ -15,6 +15,51 @@ pub(super) struct Product {
     node: NodeProto,
 }
 
+/// A run-time scale: of which activation, times which constant scales of which shape.
+#[derive(Clone)]
+pub(super) struct Scale {
+    x: String,
+    factors: Vec<f32>,
+    shape: Vec<usize>,
+}
+
+impl Scale {
+    /// What a `DynamicQuantizeLinear` of `x` gives: one value without axes.
+    pub fn of(x: String) -> Self {
+        Self {
+            x,
+            factors: vec![1.0],
+            shape: Vec::new(),
+        }
+    }
+
+    /// Times a constant; `None` where both have axes of their own.
+    fn times(&self, constant: &Constant) -> Option<Self> {
+        let shape = match (&self.shape, &constant.shape) {
+            (own, other) if own.is_empty() || own == other => other,
+            (own, other) if other.is_empty() => own,
+            _ => return None,
+        };
+        Some(Self {
+            x: self.x.clone(),
+            factors: times(&self.factors, constant.floats()?)?,
+            shape: shape.clone(),
+        })
+    }
+
+    /// Whether it is one factor for all, or one a channel of this product, and gives the product
+    /// no further axis.
+    fn fits(&self, op: &str, channels: Option<usize>) -> bool {
+        let one = self.factors.len() == 1;
+        match (op, &self.shape[..]) {
+            (_, []) => true,
+            ("MatMul", [n]) | ("Conv", [n, 1, 1] | [1, n, 1, 1]) => one || Some(*n) == channels,
+            ("Conv", [1]) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Rewriting {
     /// `MatMulInteger` and `ConvInteger`: the product waits for its scale.
     pub(super) fn product(
@@ -50,43 +95,34 @@ impl Rewriting {
     ) -> Result<(), Refused> {
         let [a, b] = [node.input[0].clone(), node.input[1].clone()];
         for (one, other) in [(&a, &b), (&b, &a)] {
-            let constant = constants.get(other).and_then(Constant::floats);
-            if let (Some((x, scales)), Some(factor)) = (self.scales.get(one), constant) {
-                let scales = times(scales, factor)
-                    .ok_or_else(|| Refused::node(&node, "scales that do not fit"))?;
-                let entry = (x.clone(), scales);
-                self.scales.insert(node.output[0].clone(), entry);
+            if let (Some(scale), Some(factor)) = (self.scales.get(one), constants.get(other)) {
+                let scale = scale.times(factor);
+                let scale = scale.ok_or_else(|| Refused::node(&node, "scales that do not fit"))?;
+                self.scales.insert(node.output[0].clone(), scale);
                 return Ok(());
             }
-            if let (Some(product), Some((x, scales))) =
-                (self.products.get(one), self.scales.get(other))
-            {
-                if product.x != *x {
+            if let (Some(product), Some(scale)) = (self.products.get(one), self.scales.get(other)) {
+                if product.x != scale.x {
                     return Err(Refused::node(&node, "scales a product by another's scale"));
                 }
-                let (product, scales) = (product.clone(), scales.clone());
-                return self.scaled(&node, product, scales);
+                let (product, scale) = (product.clone(), scale.clone());
+                return self.scaled(&node, product, &scale);
             }
         }
         self.other(node, constants)
     }
 
-    fn scaled(
-        &mut self,
-        node: &NodeProto,
-        product: Product,
-        scales: Vec<f32>,
-    ) -> Result<(), Refused> {
+    fn scaled(&mut self, node: &NodeProto, product: Product, scale: &Scale) -> Result<(), Refused> {
         let mut weight = self.quantised[&product.weight].clone();
         weight.axis = if product.op == "Conv" {
             0
         } else {
             weight.shape.len().saturating_sub(1)
         };
-        if scales.len() != 1 && weight.shape.get(weight.axis) != Some(&scales.len()) {
+        if !scale.fits(product.op, weight.shape.get(weight.axis).copied()) {
             return Err(Refused::node(node, "scales that do not fit the weights"));
         }
-        weight.scales = times(&weight.scales, &scales)
+        weight.scales = times(&weight.scales, &scale.factors)
             .ok_or_else(|| Refused::node(node, "scales that do not fit the weights"))?;
         let name = format!("{}.scaled", product.weight);
         self.quantised.insert(name.clone(), weight);

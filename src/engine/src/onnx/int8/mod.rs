@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use super::proto::NodeProto;
 use super::{Attributes, Constant, Refused, Source};
 use codes::{By, Readers, Real};
-use dynamic::Product;
+use dynamic::{Product, Scale};
 use qlinear::{QGEMM, QLINEAR};
 pub(crate) use quantised::Quantised;
 use quantised::{UNEVEN, symmetric};
@@ -72,7 +72,7 @@ struct Rewriting {
     quantised: HashMap<String, Quantised>,
     products: HashMap<String, Product>,
     /// Run-time scale: of which activation, times which constant scales.
-    scales: HashMap<String, (String, Vec<f32>)>,
+    scales: HashMap<String, Scale>,
 }
 
 /// Operators that move values about and so may work on codes.
@@ -103,7 +103,7 @@ impl Rewriting {
             "DynamicQuantizeLinear" => {
                 let [codes, scale, zero] = outputs(&node)?;
                 let x = node.input[0].clone();
-                self.scales.insert(scale.clone(), (x.clone(), vec![1.0]));
+                self.scales.insert(scale.clone(), Scale::of(x.clone()));
                 let by = By::Dynamic {
                     scale: scale.clone(),
                     zero: zero.clone(),
@@ -228,7 +228,7 @@ impl Rewriting {
             "QGemm" if node.int("transB", 0) != 0 => 0,
             _ => codes.shape.len().saturating_sub(1),
         };
-        let zero = zero_points(zero, constants);
+        let zero = zero_points(zero, constants).ok_or_else(|| Refused::node(node, ZERO))?;
         let scales = if scales.len() == 1 {
             scales.repeat(zero.len())
         } else {
@@ -260,16 +260,23 @@ pub(super) fn plain(op: &str, inputs: &[&str], output: &str) -> NodeProto {
     }
 }
 
-fn zero_points(zero: Option<&String>, constants: &Constants) -> Vec<i64> {
-    zero.and_then(|name| constants.get(name))
-        .and_then(Constant::ints)
-        .unwrap_or_else(|| vec![0])
+/// Zero where none is named; `None` where it is no constant, or has axes that only its values'
+/// order would stand for.
+fn zero_points(zero: Option<&String>, constants: &Constants) -> Option<Vec<i64>> {
+    let Some(name) = zero.filter(|name| !name.is_empty()) else {
+        return Some(vec![0]);
+    };
+    let constant = constants.get(name)?;
+    (constant.shape.len() <= 1).then(|| constant.ints())?
 }
+
+const ZERO: &str = "its zero points are no constants of at most one axis";
 
 fn floats(node: &NodeProto, i: usize, constants: &Constants) -> Result<Vec<f32>, Refused> {
     node.input
         .get(i)
-        .and_then(|name| constants.get(name)?.floats())
-        .map(|floats| floats.to_vec())
-        .ok_or_else(|| Refused::node(node, "its scales are no constants"))
+        .and_then(|name| constants.get(name))
+        .filter(|constant| constant.shape.len() <= 1)
+        .and_then(|constant| Some(constant.floats()?.to_vec()))
+        .ok_or_else(|| Refused::node(node, "its scales are no constants of at most one axis"))
 }

@@ -2,7 +2,7 @@
 
 use super::codes::{By, Range, Real};
 use super::quantised::{UNEVEN, read_back, symmetric};
-use super::{Constants, OTHER_SCALE, Rewriting, floats, plain, zero_points};
+use super::{Constants, OTHER_SCALE, Rewriting, ZERO, floats, plain, zero_points};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{Attributes, Constant, Refused, Values};
 
@@ -49,6 +49,7 @@ impl Rewriting {
         let scales = floats(node, 1, constants)?;
         let axis = axis(node, codes.shape.len(), scales.len())?;
         let zero = zero_points(node.input.get(2), constants);
+        let zero = zero.ok_or_else(|| Refused::node(node, ZERO))?;
         if let Values::Int(values) = &codes.values {
             let read = read_back(&codes.shape, values, &scales, &zero, axis);
             let read = read.ok_or_else(|| Refused::node(node, UNEVEN))?;

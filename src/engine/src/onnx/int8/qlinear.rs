@@ -3,7 +3,7 @@
 
 use super::codes::{By, Range, Real};
 use super::quantised::{UNEVEN, read_back, times};
-use super::{Constants, OTHER_SCALE, Rewriting, floats, plain, zero_points};
+use super::{Constants, OTHER_SCALE, Rewriting, ZERO, floats, plain, zero_points};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{Constant, Refused};
 
@@ -35,7 +35,11 @@ impl Rewriting {
             return Err(Refused::node(node, "reads codes that nothing here made"));
         };
         let zero = zero_points(node.input.get(i + 2), constants);
+        let zero = zero.ok_or_else(|| Refused::node(node, ZERO))?;
         let scales = floats(node, i + 1, constants)?;
+        if scales.len() != 1 {
+            return Err(Refused::node(node, "reads a constant along an axis"));
+        }
         let values = codes.ints().unwrap_or_default();
         let read = read_back(&codes.shape, &values, &scales, &zero, 0);
         let read = read.ok_or_else(|| Refused::node(node, UNEVEN))?;
@@ -119,6 +123,9 @@ impl Rewriting {
 fn bias_floats(node: &NodeProto, bias: &str, constants: &Constants) -> Result<Constant, Refused> {
     let codes = constants.get(bias);
     let codes = codes.ok_or_else(|| Refused::node(node, "its bias is no constant"))?;
+    if !matches!(codes.shape[..], [_] | [1, _]) {
+        return Err(Refused::node(node, "its bias is not one value a channel"));
+    }
     let (x, weight) = (floats(node, 1, constants)?, floats(node, 4, constants)?);
     let scales = times(&x, &weight).ok_or_else(|| Refused::node(node, UNEVEN))?;
     let values = codes.ints().unwrap_or_default();
