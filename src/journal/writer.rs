@@ -253,6 +253,16 @@ impl Journal {
         ended.map_err(failed(&self.path))
     }
 
+    /// Writes a signed point, to see whether the disk takes anything again.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn try_writing(&mut self) -> Result<(), JournalError> {
+        self.reserve.restore();
+        self.look()?;
+        self.write(Vec::new(), true).map(drop)
+    }
+
     /// Looks at the clock, and writes down that it was set.
     fn look(&mut self) -> Result<Timestamp, JournalError> {
         let (time, set) = self.clock.look();

@@ -192,7 +192,16 @@ fn a_full_disk_refuses_new_cases_by_code_and_answers_those_it_has() {
         .unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
     assert!(cable.ask(&run).starts_with("ERR 22,"), "{}", device.log());
+    // Nor can the journal be written, once its reserve is spent.
+    let begin = Instant::now();
+    while !cable.ask("STAT?").contains("journal_unwritable") {
+        assert!(begin.elapsed() < PATIENCE, "{}", device.log());
+        cable.ask("*TST?");
+        while filler.write_all(&[0; 4096]).is_ok() {}
+    }
     filler.set_len(0).unwrap();
+    // No case has to come for it to be well again.
+    cable.wait_for("STAT?", "ready");
     assert_eq!(cable.wait_for(&run, "5"), "5");
     assert!(reserve.exists(), "it is held again");
     assert!(

@@ -84,11 +84,8 @@ impl Cases {
         case: u64,
         order: &Order,
     ) -> Result<crate::journal::Span, CaseError> {
-        let written = lock(&self.ledger).journal.append(entry);
-        written.map_err(|error| {
+        self.write(entry).inspect_err(|_| {
             lock(&self.board).waiting.push(case, order.clone());
-            self.storage_failed(&error);
-            CaseError::Storage
         })
     }
 }

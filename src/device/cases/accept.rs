@@ -76,10 +76,7 @@ impl Cases {
                 ..
             }) if read == case => Ok(order),
             Ok(_) => Err(CaseError::Storage),
-            Err(error) => {
-                self.storage_failed(&error);
-                Err(CaseError::Storage)
-            }
+            Err(error) => Err(self.read_failed(&error)),
         }
     }
 
@@ -189,14 +186,7 @@ impl Cases {
             case,
             order: order.clone(),
         });
-        let span = match written {
-            Ok(span) => span,
-            Err(error) => {
-                drop(ledger);
-                self.storage_failed(&error);
-                return Err(CaseError::Storage);
-            }
-        };
+        let span = self.note_written(written)?;
         ledger.next = ledger.journal.next_case();
         let mut board = lock(&self.board);
         board.note_order(case, &order);

@@ -114,9 +114,11 @@ pub(super) struct Board {
     pub answered: usize,
     /// The last write to the journal failed.
     pub storage_failed: bool,
+    /// The state folder is gone.
+    pub storage_away: bool,
     /// There is hardly any room left for it.
     pub storage_full: bool,
-    /// Either, as it was told last.
+    /// One of them, as it was told last.
     pub storage_fault: bool,
     pub device_fault: Option<Arc<DeviceFault>>,
     /// What the last self-test came to.
@@ -219,6 +221,7 @@ impl Board {
     /// journal that is not as it was left, images that will have to go, sinks that are held up.
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
+        warnings.extend(self.storage_away.then(Warning::state_away));
         warnings.extend(self.storage_full.then(Warning::disk_full));
         warnings.extend(self.storage_failed.then(Warning::journal_unwritable));
         warnings.extend(self.warned.all(Instant::now(), Timestamp::now()));

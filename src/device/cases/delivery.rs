@@ -59,10 +59,7 @@ impl Cases {
         let standing = lock(&self.board).standings.get(case).copied();
         let span = standing.ok_or(CaseError::NoSuchCase)?.answer;
         let read = self.reader.read_signed(span.ok_or(CaseError::NotFinished)?);
-        let (line, point) = read.map_err(|error| {
-            self.storage_failed(&error);
-            CaseError::Storage
-        })?;
+        let (line, point) = read.map_err(|error| self.read_failed(&error))?;
         let Entry::Answered {
             case: number,
             image,
@@ -103,11 +100,7 @@ impl Cases {
     }
 
     fn settle(&self, case: u64, entry: Entry) -> Result<(), CaseError> {
-        let written = lock(&self.ledger).journal.append(entry.clone());
-        if let Err(error) = written {
-            self.storage_failed(&error);
-            return Err(CaseError::Storage);
-        }
+        self.write(entry.clone())?;
         let is_delivered = matches!(entry, Entry::Delivered { .. });
         if let Entry::Delivered { sink, .. } | Entry::Declined { sink, .. } = &entry {
             lock(&self.board).outbox.settle(sink, case, is_delivered);
@@ -122,11 +115,7 @@ impl Cases {
     /// # Errors
     /// [`CaseError::Storage`]; then nothing is owed again.
     pub(super) fn owe_again(&self, case: u64) -> Result<(), CaseError> {
-        let written = lock(&self.ledger).journal.append(Entry::CameAgain { case });
-        if let Err(error) = written {
-            self.storage_failed(&error);
-            return Err(CaseError::Storage);
-        }
+        self.write(Entry::CameAgain { case })?;
         let mut board = lock(&self.board);
         if let Some(state) = board.standings.get(case).map(|standing| standing.state) {
             board.outbox.ended(case, state);

@@ -58,7 +58,7 @@ use crate::device::lock::lock;
 use crate::device::now_and_then::NowAndThen;
 use crate::device::worker_memory::WorkerMemory;
 use crate::device_key::PublicKey;
-use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Told};
+use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Span, Told};
 use crate::sha256::Sha256;
 use kept::{Keeping, Kept};
 
@@ -380,11 +380,7 @@ impl Cases {
     pub fn deliver(&self, case: u64) -> Result<(), CaseError> {
         let sink = LINK.to_owned();
         let entry = Entry::Delivered { case, sink };
-        let written = lock(&self.ledger).journal.append(entry);
-        if let Err(error) = written {
-            self.storage_failed(&error);
-            return Err(CaseError::Storage);
-        }
+        self.write(entry)?;
         let mut board = lock(&self.board);
         board.delivered += u64::from(board.standings.deliver(case));
         board.offered.remove(&case);
@@ -403,23 +399,79 @@ impl Cases {
         lock(&self.board).standings.last(count)
     }
 
+    /// Writes an entry; durable when this returns.
+    fn write(&self, entry: Entry) -> Result<Span, CaseError> {
+        let written = lock(&self.ledger).journal.append(entry);
+        self.note_written(written)
+    }
+
+    /// What a write to the journal came to: the storage is at fault until one succeeds.
+    fn note_written<T>(&self, written: Result<T, JournalError>) -> Result<T, CaseError> {
+        match written {
+            Ok(written) => {
+                self.set_storage_failed(false);
+                Ok(written)
+            }
+            Err(error) => {
+                self.storage_failed(&error);
+                Err(CaseError::Storage)
+            }
+        }
+    }
+
+    /// Tries whether the journal can be written again, where it could not: else nothing would
+    /// try before the next case.
+    fn try_journal(&self) {
+        if lock(&self.board).storage_failed {
+            let tried = lock(&self.ledger).journal.try_writing();
+            // Where it failed, that stands already.
+            let _ = self.note_written(tried);
+        }
+    }
+
     fn storage_failed(&self, error: &JournalError) {
+        self.complain(error);
+        self.set_storage_failed(true);
+    }
+
+    /// An entry cannot be read: whoever asked is told, and that others can be written stands.
+    fn read_failed(&self, error: &JournalError) -> CaseError {
+        self.complain(error);
+        CaseError::Storage
+    }
+
+    fn complain(&self, error: &JournalError) {
         // What is damaged or full is met again with every request.
         let said = &self.said;
         if let Some(line) = said.line(std::mem::discriminant(error), error) {
             log::error!("journal: {line}");
         }
-        self.set_storage_fault(true);
     }
 
-    fn set_storage_fault(&self, failed: bool) {
+    fn set_storage_failed(&self, failed: bool) {
         let mut board = lock(&self.board);
-        board.storage_failed = failed;
-        self.tell_storage(&mut board);
+        if std::mem::replace(&mut board.storage_failed, failed) != failed {
+            if !failed {
+                log::warn!("the journal can be written again");
+            }
+            self.tell_storage(&mut board);
+        }
+    }
+
+    fn set_storage_away(&self, away: bool) {
+        let mut board = lock(&self.board);
+        if std::mem::replace(&mut board.storage_away, away) != away {
+            if away {
+                log::error!("the state folder is gone: no new case is accepted");
+            } else {
+                log::warn!("the state folder is there again: cases are accepted");
+            }
+            self.tell_storage(&mut board);
+        }
     }
 
     fn tell_storage(&self, board: &mut Board) {
-        let fault = board.storage_failed || board.storage_full;
+        let fault = board.storage_failed || board.storage_full || board.storage_away;
         if std::mem::replace(&mut board.storage_fault, fault) != fault {
             self.events
                 .tell(&Event::Health(Health::StorageFault(fault)));

@@ -17,8 +17,9 @@ use crate::case::{Giver, Order};
 use crate::device::case_error::CaseError;
 use crate::device::cases::images::{self, Begun, Copied, Pin, is_whole, place};
 use crate::device::cases::kept::{Evicted, Kept};
+use crate::device::status::TICK;
 use crate::files;
-use crate::journal::{Entry, JournalError};
+use crate::journal::Entry;
 use crate::sha256::Sha256;
 
 /// Folders in the state folder that images are given into. Entries of before there was one
@@ -80,15 +81,17 @@ impl Cases {
     /// thread.
     pub fn keep(&self) {
         while !self.lifecycle.has_ended() {
+            self.try_journal();
             self.purge();
-            self.set_storage_full(!self.disk.takes(0));
+            self.look_at_disk();
             if let Err(error) = self.images.sweep() {
                 log::warn!("the store of images cannot be looked through: {error}");
             }
             self.set_store_full(self.images.is_full());
             let mut board = lock(&self.board);
             if !board.look_after_images {
-                let waited = self.owing.wait_timeout(board, ROUND);
+                let patience = if board.storage_failed { TICK } else { ROUND };
+                let waited = self.owing.wait_timeout(board, patience);
                 board = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
             board.look_after_images = false;
@@ -265,14 +268,29 @@ impl Cases {
         size: u32,
         giver: Option<&Giver>,
     ) -> Result<Begun, CaseError> {
+        self.is_there()?;
         self.told_full(self.images.begin(image, size, giver))
+    }
+
+    /// Whether the state folder is still there.
+    ///
+    /// # Errors
+    /// [`CaseError::Storage`].
+    fn is_there(&self) -> Result<(), CaseError> {
+        let is_away = self.disk.is_away();
+        self.set_storage_away(is_away);
+        if is_away {
+            return Err(CaseError::Storage);
+        }
+        Ok(())
     }
 
     /// Whether so many bytes can be taken without filling the disk.
     ///
     /// # Errors
-    /// [`CaseError::StorageFull`].
+    /// [`CaseError::StorageFull`], and [`CaseError::Storage`] where the state folder is gone.
     pub(super) fn has_room(&self, bytes: u64) -> Result<(), CaseError> {
+        self.is_there()?;
         let has_room = self.disk.takes(bytes);
         self.set_storage_full(!has_room);
         if has_room {
@@ -328,8 +346,8 @@ impl Cases {
         }
         drop(board);
         for evicted in all {
-            if let Err(error) = self.note_purge(&evicted) {
-                return self.storage_failed(&error);
+            if self.note_purge(&evicted).is_err() {
+                return;
             }
             if let Err(error) = kept.remove(&evicted.sha256) {
                 log::warn!("an image that was purged stays: {error}");
@@ -337,13 +355,12 @@ impl Cases {
         }
     }
 
-    fn note_purge(&self, evicted: &Evicted) -> Result<(), JournalError> {
+    fn note_purge(&self, evicted: &Evicted) -> Result<(), CaseError> {
         for case in &evicted.cases {
             if evicted.is_awaited {
                 log::error!("case {case}: its image is kept no longer; a sink goes without it");
             }
-            let entry = Entry::Purged { case: *case };
-            lock(&self.ledger).journal.append(entry)?;
+            self.write(Entry::Purged { case: *case })?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Cases;
 use crate::device::lock::lock;
 use crate::device::status::Account;
-use crate::device::status::{DeviceStatus, Standing, Warning};
+use crate::device::status::{DeviceStatus, Standing, Warner, Warning};
 use crate::device::worker_memory::WorkerMemory;
 use crate::journal::LINK;
 
@@ -52,7 +52,7 @@ impl Cases {
     }
 
     /// From now on these are what `who` warns of.
-    pub(crate) fn set_warnings(&self, who: &str, warnings: Vec<Warning>) {
+    pub(crate) fn set_warnings(&self, who: Warner, warnings: Vec<Warning>) {
         lock(&self.board).warned.set(who, warnings);
     }
 
@@ -66,7 +66,7 @@ impl Cases {
     pub(crate) fn looked_into(&self, folder: &str, warnings: Vec<Warning>) {
         let warned = &mut lock(&self.board).warned;
         warned.end(folder);
-        warned.set(folder, warnings);
+        warned.set(Warner::Folder(folder.to_owned()), warnings);
     }
 
     /// Has everybody who waits look whether the device has ended.
@@ -84,9 +84,12 @@ impl Cases {
         drop(self.owing.wait_timeout_while(board, patience, goes_on));
     }
 
-    /// Looks at what fills by itself: the disk.
+    /// Looks at what changes by itself: whether the state folder is still there, and how full its
+    /// disk is.
     pub(crate) fn look_at_disk(&self) {
-        self.set_storage_full(!self.disk.takes(0));
+        let is_away = self.disk.is_away();
+        self.set_storage_away(is_away);
+        self.set_storage_full(!is_away && !self.disk.takes(0));
     }
 
     /// How much memory the worker uses, as it says itself.

@@ -105,10 +105,8 @@ impl Cases {
 
     /// Writes what nobody waits for.
     fn note(&self, entry: Entry) {
-        let written = lock(&self.ledger).journal.append(entry);
-        if let Err(error) = written {
-            self.storage_failed(&error);
-        }
+        // That it failed is told as the device's state.
+        let _ = self.write(entry);
     }
 
     /// A case has run: its answer is written, then told.
@@ -137,13 +135,8 @@ impl Cases {
     /// device is switched off meanwhile: then the case is run again after its next start.
     fn store(&self, entry: &Entry) -> Option<Span> {
         loop {
-            let written = lock(&self.ledger).journal.append(entry.clone());
-            match written {
-                Ok(span) => {
-                    self.set_storage_fault(false);
-                    return Some(span);
-                }
-                Err(error) => self.storage_failed(&error),
+            if let Ok(span) = self.write(entry.clone()) {
+                return Some(span);
             }
             if !self.lifecycle.is_on() {
                 return None;

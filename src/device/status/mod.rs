@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(super) use warning::Warned;
 pub use warning::Warning;
+pub(super) use warning::{Warned, Warner};
 
 use crate::bundle::Outline;
 use crate::device::counts::Ends;
@@ -35,7 +35,7 @@ pub enum Condition {
     Ready,
     /// Cases are accepted and kept; none is answered.
     Safe,
-    /// The journal cannot be written, or the disk is nearly full.
+    /// The journal cannot be written, the disk is nearly full, or the state folder is gone.
     StorageFault,
     /// It is being switched off.
     Stopping,
@@ -84,7 +84,8 @@ pub struct DeviceStatus {
     pub condition: Condition,
     /// Why no case is answered now; they are accepted and kept.
     pub fault: Option<Arc<DeviceFault>>,
-    /// Whether the last write to the journal failed, or the disk has hardly any space left.
+    /// Whether the last write to the journal failed, the disk has hardly any space left, or the
+    /// state folder is gone.
     pub storage_fault: bool,
     /// What needs a person before long, the most urgent first.
     pub warnings: Vec<Warning>,

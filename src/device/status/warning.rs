@@ -39,6 +39,15 @@ impl Warning {
         }
     }
 
+    /// The state folder is gone, or another lies at its path.
+    pub(crate) fn state_away() -> Self {
+        Self::new(
+            "state_away",
+            "the state folder is gone, or another lies at its path: no new case is accepted",
+            "put the card or disk of the state folder back, then start the device again",
+        )
+    }
+
     /// The disk has hardly any space left.
     pub(crate) fn disk_full() -> Self {
         Self::new(
@@ -52,7 +61,7 @@ impl Warning {
     pub(crate) fn journal_unwritable() -> Self {
         Self::new(
             "journal_unwritable",
-            "the journal could not be written or read",
+            "the journal could not be written",
             "see in the log why, and check the disk that the state folder lies on",
         )
     }
@@ -161,21 +170,30 @@ impl From<&SelfCheck> for Warning {
     }
 }
 
+/// Who warns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Warner {
+    /// Whoever watches this folder.
+    Folder(String),
+    /// Whoever takes DICOM images.
+    Dicom,
+}
+
 /// Warnings by who set them.
 #[derive(Debug, Default)]
 pub(crate) struct Warned {
-    set: BTreeMap<String, Vec<Warning>>,
+    set: BTreeMap<Warner, Vec<Warning>>,
     /// Folders that are being looked into, and since when nothing came of it.
     busy: BTreeMap<String, Instant>,
 }
 
 impl Warned {
     /// From now on these are what `who` warns of.
-    pub fn set(&mut self, who: &str, warnings: Vec<Warning>) {
+    pub fn set(&mut self, who: Warner, warnings: Vec<Warning>) {
         if warnings.is_empty() {
-            self.set.remove(who);
+            self.set.remove(&who);
         } else {
-            self.set.insert(who.to_owned(), warnings);
+            self.set.insert(who, warnings);
         }
     }
 
@@ -201,7 +219,10 @@ impl Warned {
             )
         });
         let set = self.set.iter().filter(|(who, _)| {
-            let since = self.busy.get(*who);
+            let since = match who {
+                Warner::Folder(folder) => self.busy.get(folder),
+                Warner::Dicom => None,
+            };
             since.is_none_or(|since| silent(since) < HANGS)
         });
         let set = set.flat_map(|(_, warnings)| warnings.iter().cloned());
@@ -215,6 +236,10 @@ mod tests {
 
     const SET: &str = "2026-11-26T00:00:00Z";
 
+    fn folder(path: &str) -> Warner {
+        Warner::Folder(path.to_owned())
+    }
+
     fn codes(warned: &Warned, now: Instant, clock: &str) -> Vec<String> {
         let all = warned.all(now, clock.parse().unwrap());
         all.into_iter().map(|warning| warning.code).collect()
@@ -224,13 +249,33 @@ mod tests {
     fn what_is_set_stands_until_it_is_taken_away() {
         let (mut warned, now) = (Warned::default(), Instant::now());
         assert_eq!(codes(&warned, now, SET), [""; 0]);
-        warned.set("/in", vec![Warning::folder_unreadable("/in", "denied")]);
-        warned.set("dicom", vec![Warning::inbox_full(), Warning::inbox_held()]);
+        warned.set(
+            folder("/in"),
+            vec![Warning::folder_unreadable("/in", "denied")],
+        );
+        warned.set(
+            Warner::Dicom,
+            vec![Warning::inbox_full(), Warning::inbox_held()],
+        );
         let all = ["folder_unreadable", "inbox_full", "inbox_held"];
         assert_eq!(codes(&warned, now, SET), all);
-        warned.set("dicom", vec![Warning::inbox_held()]);
-        warned.set("/in", Vec::new());
+        warned.set(Warner::Dicom, vec![Warning::inbox_held()]);
+        warned.set(folder("/in"), Vec::new());
         assert_eq!(codes(&warned, now, SET), ["inbox_held"]);
+    }
+
+    #[test]
+    fn a_folder_of_any_name_keeps_its_warnings_beside_those_of_others() {
+        let (mut warned, now) = (Warned::default(), Instant::now());
+        let unreadable = Warning::folder_unreadable("dicom", "denied");
+        warned.set(folder("dicom"), vec![unreadable]);
+        warned.set(Warner::Dicom, vec![Warning::inbox_full()]);
+        assert_eq!(
+            codes(&warned, now, SET),
+            ["folder_unreadable", "inbox_full"]
+        );
+        warned.set(Warner::Dicom, Vec::new());
+        assert_eq!(codes(&warned, now, SET), ["folder_unreadable"]);
     }
 
     #[test]
@@ -243,7 +288,10 @@ mod tests {
     #[test]
     fn a_folder_that_does_not_answer_is_away_whatever_was_known_of_it() {
         let (mut warned, now) = (Warned::default(), Instant::now());
-        warned.set("/in", vec![Warning::folder_unreadable("/in", "denied")]);
+        warned.set(
+            folder("/in"),
+            vec![Warning::folder_unreadable("/in", "denied")],
+        );
         warned.begin("/in", now);
         assert_eq!(codes(&warned, now, SET), ["folder_unreadable"]);
         let later = now + HANGS;

@@ -155,6 +155,36 @@ fn a_share_that_is_unmounted_under_the_device_is_away() {
 }
 
 #[test]
+fn a_state_folder_whose_disk_is_pulled_is_away_and_takes_no_case() {
+    if !may_mount() || Command::new("nsenter").arg("--version").output().is_err() {
+        eprintln!("not tried: no disk can be mounted here");
+        return;
+    }
+    let home = Home::new();
+    let case = Case {
+        name: "a card that was pulled",
+        code: "state_away",
+        state: "storage_fault",
+        on_small_disk: true,
+        config: "[keep]\nfree_mib = 3\n",
+        ..WELL
+    };
+    let mut bench = home.start(&case);
+    wait_until_well(&home, &bench);
+    let pid = home.state_file()["pid"].to_string();
+    let unmounted = Command::new("nsenter")
+        .args(["--user", "--mount", "--target", &pid, "umount", "--lazy"])
+        .arg(home.at("state"))
+        .status();
+    assert!(unmounted.unwrap().success());
+    tell_within(&home, &mut bench, &case);
+    let output = home.submit(&["--timeout", "2"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("(storage)"), "{said}");
+}
+
+#[test]
 fn clients_say_why_they_wait_and_end_when_their_time_is_up() {
     let home = Home::new();
     let head = home.bundle.path().join("heads/brain4.safetensors");

@@ -20,7 +20,7 @@ use super::inbox::{Inbox, Name};
 use crate::case::{Asker, Bound, Claim, Giver, Order, Priority, RequestId};
 use crate::device::case_error::CaseError;
 use crate::device::cases::Cases;
-use crate::device::status::Warning;
+use crate::device::status::{Warner, Warning};
 use crate::files;
 use crate::image;
 use crate::sha256::Sha256;
@@ -99,7 +99,8 @@ impl Instances {
         let is_held = self.known.values().any(|known| known.held.is_some());
         let full = inbox.is_full().then(Warning::inbox_full);
         let held = is_held.then(Warning::inbox_held);
-        cases.set_warnings("dicom", full.into_iter().chain(held).collect());
+        let warnings = full.into_iter().chain(held).collect();
+        cases.set_warnings(Warner::Dicom, warnings);
         Ok(())
     }
 

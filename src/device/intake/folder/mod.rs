@@ -89,6 +89,8 @@ enum Wrong {
     Unreadable(std::io::Error),
     /// What was answered cannot be moved.
     Unwritable(std::io::Error),
+    /// The device's own state folder is gone: it tells so itself.
+    StateAway(std::io::Error),
     /// The device takes no case now; the folder is well.
     Refused(CaseError),
 }
@@ -108,7 +110,7 @@ impl Wrong {
             Self::Away(error) => Warning::folder_away(folder, &error.to_string()),
             Self::Unreadable(error) => Warning::folder_unreadable(folder, &error.to_string()),
             Self::Unwritable(error) => Warning::folder_unwritable(folder, &error.to_string()),
-            Self::Refused(_) => return None,
+            Self::StateAway(_) | Self::Refused(_) => return None,
         })
     }
 }
@@ -117,6 +119,7 @@ impl Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Away(error) | Self::Unreadable(error) | Self::Unwritable(error) => error.fmt(f),
+            Self::StateAway(error) => write!(f, "the state folder: {error}"),
             Self::Refused(error) => write!(f, "{error}; {}", error.help()),
         }
     }
@@ -188,10 +191,9 @@ impl Watch {
 
     /// One look: puts away what has ended, takes what has settled.
     fn look(&mut self) -> Result<(), Wrong> {
-        let here = self.open().map_err(|error| {
+        let here = self.open().inspect_err(|_| {
             // Another folder may come back under this name.
             self.hint = None;
-            Wrong::reading(error)
         })?;
         // An empty place where a share was is read like any other folder.
         let mounted = self.mounts.look(&self.folder.path).map_err(Wrong::Away);
@@ -236,12 +238,15 @@ impl Watch {
     }
 
     /// The folder that lies there now.
-    fn open(&self) -> std::io::Result<files::Folder> {
-        let here = files::Folder::open(&self.folder.path)?;
-        let state = files::Folder::open(self.cases.state_folder())?;
-        if here.is_within(&state)? {
+    fn open(&self) -> Result<files::Folder, Wrong> {
+        let reading = |error: FileError| Wrong::reading(error.into());
+        let here = files::Folder::open(&self.folder.path).map_err(reading)?;
+        let state = files::Folder::open(self.cases.state_folder());
+        let state = state.map_err(|error| Wrong::StateAway(error.into()))?;
+        if here.is_within(&state).map_err(reading)? {
             // Its files would be answered and moved away.
-            return Err(std::io::Error::other("it leads into the state folder"));
+            let leads = std::io::Error::other("it leads into the state folder");
+            return Err(Wrong::reading(leads));
         }
         Ok(here)
     }
