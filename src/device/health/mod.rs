@@ -4,6 +4,7 @@
 
 mod metrics;
 mod monitor;
+mod page_writer;
 mod place;
 mod process;
 

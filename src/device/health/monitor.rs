@@ -3,10 +3,12 @@
 //! it is not waited for until it is on the disk, since nobody needs it after the power failed.
 //! One that cannot be renewed is taken away: an old word is worse than none.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::page_writer::PageWriter;
 use super::{Snapshot, metrics};
 use crate::device::cases::Cases;
 use crate::device::lock::lock;
@@ -20,48 +22,35 @@ const PULSE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Monitor {
     cases: Arc<Cases>,
-    files: Files,
     written: Option<(Instant, Snapshot)>,
     /// The last write failed: said once.
     failed: bool,
     last_word: LastWord,
 }
 
-/// Where it is written.
-#[derive(Debug, Clone)]
-struct Files {
-    health: PathBuf,
-    metrics: Option<PathBuf>,
-}
-
-impl Files {
-    fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        std::iter::once(&self.health).chain(&self.metrics)
-    }
-}
-
 /// Ends the writing.
 #[derive(Debug, Clone)]
 pub struct LastWord {
-    is_said: Arc<Mutex<bool>>,
-    files: Files,
+    health: PathBuf,
+    /// Held while the file is written: never waited for without an end, since its folder may be a
+    /// share that hangs.
+    writing: Arc<Mutex<()>>,
+    is_said: Arc<AtomicBool>,
+    metrics: Option<PageWriter>,
 }
 
 impl Monitor {
     /// Writes it to one file, and as metrics to another.
     pub fn new(cases: Arc<Cases>, health: PathBuf, metrics: Option<PathBuf>) -> Self {
-        let files = Files { health, metrics };
-        for file in files.all() {
-            // What a device that was killed left half written; where a folder is away, later.
-            let _ = Folder::above(file).and_then(|(folder, _)| folder.sweep());
-        }
+        sweep(&health);
         Self {
             cases,
             last_word: LastWord {
+                health,
+                writing: Arc::default(),
                 is_said: Arc::default(),
-                files: files.clone(),
+                metrics: metrics.map(metrics_writer),
             },
-            files,
             written: None,
             failed: false,
         }
@@ -92,9 +81,7 @@ impl Monitor {
             .written
             .as_ref()
             .is_none_or(|(time, before)| time.elapsed() >= PULSE || now.differs_from(before));
-        let last_word = self.last_word.clone();
-        let is_said = lock(&last_word.is_said);
-        if !is_due || *is_said {
+        if !is_due || self.last_word.is_said() {
             return;
         }
         let wrote = self.write(&now);
@@ -109,26 +96,62 @@ impl Monitor {
 
     fn write(&self, snapshot: &Snapshot) -> std::io::Result<()> {
         let json = serde_json::to_string_pretty(snapshot)?;
-        let health = files::swap(&self.files.health, format!("{json}\n").as_bytes());
+        if let Some(writer) = &self.last_word.metrics {
+            writer.write(metrics::text(snapshot));
+        }
+        let _writing = lock(&self.last_word.writing);
+        if self.last_word.is_said() {
+            return Ok(());
+        }
+        let health = files::swap(&self.last_word.health, format!("{json}\n").as_bytes());
         if health.is_err() {
             // Where it cannot be removed either, it is old before long.
-            let _ = files::remove(&self.files.health);
-        }
-        if let Some(file) = &self.files.metrics {
-            files::swap(file, metrics::text(snapshot).as_bytes())?;
+            let _ = files::remove(&self.last_word.health);
         }
         Ok(health?)
     }
 }
 
+/// Removes what a device that was killed left half written; where the folder is away, later.
+fn sweep(file: &Path) {
+    let _ = Folder::above(file).and_then(|(folder, _)| folder.sweep());
+}
+
+/// Metrics often lie on a share or a disk of others: they keep nobody waiting.
+fn metrics_writer(file: PathBuf) -> PageWriter {
+    let mut has_swept = false;
+    PageWriter::begin(move |page| match page {
+        Some(text) => {
+            if !std::mem::replace(&mut has_swept, true) {
+                sweep(&file);
+            }
+            Ok(files::swap(&file, text.as_bytes())?)
+        }
+        None => Ok(files::remove(&file)?),
+    })
+}
+
 impl LastWord {
     /// Removes the health of a device that has ended: nothing is written any more.
     pub fn say(&self) {
-        *lock(&self.is_said) = true;
-        for file in self.files.all() {
-            // What stays is old before long.
-            let _ = files::remove(file);
+        self.is_said.store(true, Ordering::SeqCst);
+        let begin = Instant::now();
+        // Where whoever writes it hangs, removing it would hang as well.
+        while begin.elapsed() < PageWriter::PATIENCE {
+            if let Ok(_writing) = self.writing.try_lock() {
+                // What stays is old before long.
+                let _ = files::remove(&self.health);
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
+        if let Some(writer) = &self.metrics {
+            writer.end();
+        }
+    }
+
+    fn is_said(&self) -> bool {
+        self.is_said.load(Ordering::SeqCst)
     }
 }
 
@@ -138,7 +161,7 @@ impl Snapshot {
         let Self {
             state,
             device_fault,
-            warnings,
+            warning_help,
             bundle,
             queue,
             ends,
@@ -148,11 +171,12 @@ impl Snapshot {
             ..
         } = self;
         let is_running = |queue: &super::Queue| queue.running_s.is_some();
-        (state, device_fault, warnings, bundle)
+        // Two warnings of one code are two.
+        (state, device_fault, warning_help, bundle)
             != (
                 &before.state,
                 &before.device_fault,
-                &before.warnings,
+                &before.warning_help,
                 &before.bundle,
             )
             || (queue.waiting, queue.answered, is_running(queue))

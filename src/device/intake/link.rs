@@ -71,14 +71,20 @@ pub struct Link<'a> {
 #[derive(Debug, Default)]
 struct Watches {
     codes: String,
+    /// What to do about the first.
+    help: String,
     /// When it was looked last.
     looked: Option<Instant>,
 }
 
 impl Watches {
-    fn of(codes: String) -> Self {
+    fn of(codes: String, help: String) -> Self {
         let looked = Some(Instant::now());
-        Self { codes, looked }
+        Self {
+            codes,
+            help,
+            looked,
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -401,11 +407,14 @@ impl<'a> Link<'a> {
         }
         let status = self.cases.status();
         let codes = status.warning_codes().join(",");
-        let told = self.watches.replace(Watches::of(codes.clone()));
-        if told.is_none_or(|told| told.codes == codes) {
+        let first = status.warnings.first();
+        let help = first.map_or("", |warning| &warning.help);
+        let told = self
+            .watches
+            .replace(Watches::of(codes.clone(), help.to_owned()));
+        if told.is_none_or(|told| told.codes == codes && told.help == help) {
             return;
         }
-        let help = status.warnings.first().map_or("", |warning| &warning.help);
         self.say(&Report::Warnings {
             codes: short(&codes, SENTENCE),
             help: short(help, SENTENCE),

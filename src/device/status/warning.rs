@@ -69,7 +69,8 @@ impl Warning {
     fn clock_unset(now: Timestamp) -> Self {
         Self::new(
             "clock_unset",
-            format!("the clock shows {now:.0}: it was never set"),
+            // The day alone: what is told anew each second is written anew each second.
+            format!("the clock shows {}: it was never set", now.strftime("%F")),
             "set it, or give the board a battery: order is kept all the same, times are not",
         )
     }
