@@ -253,7 +253,7 @@ impl Snapshot {
                         found = Some((standing, snapshot));
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound || place.is_of_service => {}
                 Err(error) => missing = error,
             }
         }

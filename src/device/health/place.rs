@@ -75,6 +75,9 @@ pub(super) struct Place {
     is_own: bool,
     /// A device on any state folder counts, where there is none on this one.
     is_for_all: bool,
+    /// It is a service's whatever its state folder: that it cannot be read says nothing of this
+    /// device.
+    pub is_of_service: bool,
 }
 
 /// How well what lies somewhere answers the question; the greatest is taken.
@@ -84,10 +87,10 @@ pub(super) enum Standing {
     OfAnother,
     /// It is of a service, and old.
     OldOfService,
-    /// It is of the right device, and old.
-    Old,
     /// It is of a service at work.
     OfService,
+    /// It is of the right device, and old: that another is well says nothing of this one.
+    Old,
     /// It is of the right device, at work.
     Right,
 }
@@ -122,11 +125,14 @@ impl<'a> Places<'a> {
             of: name_of(self.state),
             is_own: false,
             is_for_all: false,
+            is_of_service: false,
         };
         let services = variable(RUNTIME_DIRECTORY).into_iter();
-        let services = services.chain([PathBuf::from(SERVICE)]);
-        let services = services.map(|folder| Place {
+        let services = services.map(|folder| (folder, false));
+        let services = services.chain([(PathBuf::from(SERVICE), true)]);
+        let services = services.map(|(folder, is_of_service)| Place {
             is_for_all: !self.is_named,
+            is_of_service,
             ..place(folder.join(FILE))
         });
         let owner = self.state.metadata().map(|about| about.uid());
@@ -147,4 +153,20 @@ fn variable(name: &str) -> Option<PathBuf> {
     let first = value.as_bytes().split(|byte| *byte == b':').next()?;
     let path = Path::new(std::ffi::OsStr::from_bytes(first));
     path.is_absolute().then(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_right_device_said_last_is_better_than_what_another_says() {
+        use Standing::{OfAnother, OfService, Old, OldOfService, Right};
+        assert!([OfAnother, OldOfService, OfService, Old, Right].is_sorted());
+        let folder = tempfile::tempdir().unwrap();
+        let all = Places::of(folder.path(), true).all();
+        let told = |place: &&Place| !place.is_of_service;
+        assert!(all.iter().filter(told).any(|place| place.is_own));
+        assert!(all.iter().any(|place| place.is_of_service));
+    }
 }
