@@ -44,6 +44,26 @@ pub enum Check {
     /// Nothing looked: the bundle has nothing to look with.
     #[serde(rename = "none")]
     Absent,
+    /// The finding is of before there was this check, and its record has no key for it.
+    #[serde(rename = "none", skip_deserializing)]
+    NotYet,
+}
+
+impl Check {
+    /// The value of a record that has no key for it.
+    pub(super) fn not_yet() -> Self {
+        Self::NotYet
+    }
+
+    /// Whether the record has no key for it.
+    pub(super) fn is_not_yet(&self) -> bool {
+        *self == Self::NotYet
+    }
+
+    /// Whether nothing looked.
+    pub fn is_absent(self) -> bool {
+        matches!(self, Self::Absent | Self::NotYet)
+    }
 }
 
 /// The region a finding rests on, in the image's own pixels.
@@ -159,11 +179,11 @@ impl Finding {
 
     /// What nothing looked at, in words; empty where gate and guard did.
     pub fn unchecked(&self) -> &'static str {
-        match (self.gate, self.guard) {
-            (Check::Absent, Check::Absent) => "no gate, no guard",
-            (Check::Absent, _) => "no gate",
-            (_, Check::Absent) => "no guard",
-            _ => "",
+        match (self.gate.is_absent(), self.guard.is_absent()) {
+            (true, true) => "no gate, no guard",
+            (true, false) => "no gate",
+            (false, true) => "no guard",
+            (false, false) => "",
         }
     }
 }

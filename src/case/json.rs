@@ -40,7 +40,9 @@ struct FindingForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     film: Option<[u32; 4]>,
     focus: String,
+    #[serde(default = "Check::not_yet", skip_serializing_if = "Check::is_not_yet")]
     gate: Check,
+    #[serde(default = "Check::not_yet", skip_serializing_if = "Check::is_not_yet")]
     guard: Check,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     guard_distance: Option<f64>,
@@ -59,9 +61,17 @@ struct RefusalForm {
     cure: String,
     /// Records of before there was this key have the words alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    help: Option<Help>,
+    help: Option<HelpForm>,
     #[serde(flatten)]
     around: Around,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum HelpForm {
+    Known(Help),
+    /// A later version's: its words are told in its place.
+    Unknown(Value),
 }
 
 /// What stands around a finding and a refusal alike.
@@ -286,13 +296,23 @@ impl RefusalForm {
             code: refusal.code,
             message: refusal.sentence(),
             cure: words,
-            help: Some(refusal.help).filter(|help| !matches!(help, Help::Plain(_))),
+            help: Some(refusal.help)
+                .filter(|help| !matches!(help, Help::Plain(_)))
+                .map(HelpForm::Known),
             around: Around::of(record),
         }
     }
 
-    fn record(self) -> Record {
-        let help = self.help.unwrap_or_else(|| Help::Plain(self.cure.clone()));
+    fn record(mut self) -> Record {
+        let in_words = Help::Plain(self.cure.clone());
+        let help = match self.help {
+            None => in_words,
+            Some(HelpForm::Known(help)) => help,
+            Some(HelpForm::Unknown(help)) => {
+                self.around.more.insert("help".to_owned(), help);
+                in_words
+            }
+        };
         let refused = Refused {
             exam: self.exam,
             // The file's name stands in the sentence here.
@@ -407,6 +427,16 @@ mod tests {
         }
     }
 
+    /// As the first device wrote them, before there were gate and guard (commit 40a4649).
+    #[test]
+    fn a_finding_of_the_first_device_is_read_and_written_back_to_the_byte() {
+        let text = r#"{"status":"finding","case":"1","source":"p/a.png","exam":"brain4","class":"glioma","probabilities":{"glioma":0.9,"normal":0.1},"triage_level":"urgent","mask":{"bbox":[1,2,3,4],"area_fraction":0.1,"rle":{"size":[8,9],"counts":[60,12]},"predicted_iou":0.8999999761581421},"focus":"crop","reasons":[],"intended_use":"demonstration","software":"medfocus 0.1.0","bundle":{"name":"starter","version":"1","sha256":"cd"},"timings_ms":{"decode":1.235}}"#;
+        let record: Record = serde_json::from_str(text).unwrap();
+        let finding = record.finding().unwrap();
+        assert_eq!(finding.unchecked(), "no gate, no guard");
+        assert_eq!(serde_json::to_string(&record).unwrap(), text);
+    }
+
     #[test]
     fn words_that_were_written_are_told_as_they_were() {
         let mut old = serde_json::to_value(refused(Help::OtherExam)).unwrap();
@@ -418,6 +448,11 @@ mod tests {
         };
         assert_eq!(refused.refusal.help, Help::OtherExam, "for other channels");
         assert_eq!(refused.refusal.file, None);
+        assert_eq!(serde_json::to_value(&record).unwrap(), old);
+        old["help"] = serde_json::json!({ "call_service": "555" });
+        let record: Record = serde_json::from_value(old.clone()).unwrap();
+        let help = &record.refusal().unwrap().help;
+        assert_eq!(help.words(Channel::Link), "words of another version");
         assert_eq!(serde_json::to_value(&record).unwrap(), old);
         old.as_object_mut().unwrap().remove("help");
         let record: Record = serde_json::from_value(old.clone()).unwrap();

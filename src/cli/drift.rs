@@ -65,11 +65,13 @@ pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
         )
     })?;
     let mut answers = Vec::new();
+    let mut left_out = 0;
     for case in journal::history(&state)?.cases().into_values() {
         let Some(End::Answered { record, .. }) = case.end else {
             continue;
         };
         let of_bundle = |record: &&Record| record.provenance.bundle.sha256 == bundle.id.sha256;
+        left_out += usize::from(record.record().is_none());
         // Another head's answers are spread in another way.
         let record = record.record().filter(of_bundle);
         answers.extend(record.and_then(|record| answer(record, &exam.spec.name)));
@@ -77,7 +79,10 @@ pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
     let last = answers.split_off(answers.len().saturating_sub(arguments.last));
     if last.len() < LEAST {
         let (has, name) = (last.len(), &exam.spec.name);
-        let what = format!("exam {name} has {has} findings by this bundle of at least {LEAST}");
+        let mut what = format!("exam {name} has {has} findings by this bundle of at least {LEAST}");
+        if left_out > 0 {
+            what += &format!("; left out: {left_out} that another version wrote");
+        }
         return Err(declined("too_few_cases", what, "wait for more cases"));
     }
     let moved = reference.moved(&last);
@@ -86,7 +91,11 @@ pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
         most if most <= MOVED[1] => "look",
         _ => "moved",
     };
-    let counts = (reference.cases(), last.len());
+    let counts = Counts {
+        reference: reference.cases(),
+        findings: last.len(),
+        left_out,
+    };
     match arguments.json {
         true => put_json(&in_json(&exam.spec.name, counts, moved, verdict)),
         false => put(&in_text(&exam.spec.name, counts, moved, verdict)),
@@ -95,6 +104,16 @@ pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
         "moved" => Err(Failure::Refused),
         _ => Ok(()),
     }
+}
+
+/// How many cases were looked at.
+struct Counts {
+    /// Those of the calibration.
+    reference: usize,
+    /// Those of the journal.
+    findings: usize,
+    /// Answers of all exams that another version wrote, in a form that is not understood here.
+    left_out: usize,
 }
 
 /// As much of a record as is counted, where it answers the exam.
@@ -110,7 +129,7 @@ fn answer(record: &Record, exam: &str) -> Option<Glance> {
     })
 }
 
-fn in_text(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str) -> String {
+fn in_text(exam: &str, counts: Counts, moved: Moved, verdict: &str) -> String {
     let words = match verdict {
         "steady" => "steady",
         "look" => "worth a look",
@@ -121,17 +140,23 @@ fn in_text(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str)
         Some(guard) => format!("\n  distance of the guard  {guard:.3}"),
         None => String::new(),
     };
+    let left_out = match counts.left_out {
+        0 => String::new(),
+        count => format!("\n  left out               {count} that another version wrote"),
+    };
+    let (then, now) = (counts.reference, counts.findings);
     format!(
         "{exam}: the last {now} findings against {then} cases of the calibration\n  answered \
-         probability   {top:.3}\n  classes                {classes:.3}{guard}\n{words}\n"
+         probability   {top:.3}\n  classes                {classes:.3}{guard}{left_out}\n{words}\n"
     )
 }
 
-fn in_json(exam: &str, (then, now): (usize, usize), moved: Moved, verdict: &str) -> String {
+fn in_json(exam: &str, counts: Counts, moved: Moved, verdict: &str) -> String {
     let object = json!({
         "exam": exam,
-        "reference_cases": then,
-        "findings": now,
+        "reference_cases": counts.reference,
+        "findings": counts.findings,
+        "left_out": counts.left_out,
         "stability_index": {
             "probability": moved.top,
             "classes": moved.classes,

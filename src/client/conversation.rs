@@ -370,13 +370,6 @@ impl<'a> Conversation<'a> {
             help: text.to_owned(),
             intended_use: None,
         };
-        if number == Fault::OtherVersion.number() {
-            // Of an answer that cannot be said, and of nothing that is asked here.
-            return self.watcher.answer(Answer {
-                device: self.device.clone(),
-                ..Answer::new(None, None, outcome)
-            });
-        }
         let concerned = self.tasks.iter_mut().find(|task| match request {
             None if is_unknown_message => task.state == State::Asked,
             Some(request) => task.request == request && task.state == State::Asked,

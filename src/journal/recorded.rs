@@ -1,19 +1,19 @@
 //! The answer of a case as the journal holds it, and as the device tells it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::Checkpoint;
 use crate::case::{BundleId, Outcome, Record, RefusalCode};
 
 /// The answer of a case as an entry has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Recorded {
-    /// The record.
+    /// The record; it says everything that was written.
     Record(Box<Record>),
-    /// What another version of the program wrote, in a form that this one does not understand:
-    /// the entry stays whole, and people are shown what it says.
+    /// What another version of the program wrote, in a form that this one does not understand, or
+    /// not wholly: the entry stays whole, and people are shown what it says.
     Foreign(Box<Map<String, Value>>),
     /// What a device that starts must know of it: the answers of years fit no memory.
     #[serde(skip)]
@@ -29,6 +29,41 @@ pub struct Gist {
     pub is_finding: bool,
     /// The code of a refusal, where this version knows it.
     pub code: Option<RefusalCode>,
+}
+
+impl<'de> Deserialize<'de> for Recorded {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let written = Value::Object(Map::deserialize(from)?);
+        let record = Record::deserialize(&written).ok();
+        let record = record.filter(|record| {
+            serde_json::to_value(record).is_ok_and(|told| tells_all(&told, &written))
+        });
+        Ok(match (record, written) {
+            (Some(record), _) => Self::Record(Box::new(record)),
+            (None, Value::Object(keys)) => Self::Foreign(Box::new(keys)),
+            (None, _) => Self::Foreign(Box::default()),
+        })
+    }
+}
+
+/// Whether everything that was written is told: a later version may limit its answer by a key
+/// anywhere in it. What is told beside, since older programs did not write it, takes nothing away.
+fn tells_all(told: &Value, written: &Value) -> bool {
+    match (told, written) {
+        (Value::Object(told), Value::Object(written)) => written.iter().all(|(key, value)| {
+            let told = told.get(key);
+            value.is_null() || told.is_some_and(|told| tells_all(told, value))
+        }),
+        (Value::Array(told), Value::Array(written)) => {
+            let mut both = told.iter().zip(written);
+            told.len() == written.len() && both.all(|(told, value)| tells_all(told, value))
+        }
+        // The same number may have been written without its fraction.
+        (Value::Number(told), Value::Number(written)) => {
+            told == written || told.as_f64() == written.as_f64()
+        }
+        _ => told == written,
+    }
 }
 
 impl Recorded {
@@ -95,4 +130,60 @@ pub struct Told {
     /// The bundle that is in use by now, where it is not the one that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_in_use: Option<BundleId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn written() -> Value {
+        json!({
+            "status": "finding", "case": "1", "source": "a.png", "exam": "brain4",
+            "patient": { "age_years": 40 }, "class": "glioma",
+            "probabilities": { "glioma": 1, "normal": 0.0 },
+            "prediction_set": { "coverage": 0.9, "by_class": true, "classes": ["glioma"] },
+            "triage_level": "urgent",
+            "mask": {
+                "bbox": [1, 2, 3, 4], "area_fraction": 0.1, "predicted_iou": 0.5,
+                "rle": { "size": [8, 9], "counts": [60, 12] },
+            },
+            "focus": "crop", "gate": "passed", "guard": "none", "reasons": [],
+            "intended_use": "demonstration", "software": "medfocus 0.1.0",
+            "bundle": { "name": "starter", "version": "1", "sha256": "cd" },
+            "timings_ms": {},
+        })
+    }
+
+    #[test]
+    fn a_key_of_a_later_version_inside_an_object_is_never_dropped() {
+        assert!(read(&written()).record().is_some());
+        for place in [
+            "/bundle",
+            "/mask",
+            "/mask/rle",
+            "/prediction_set",
+            "/patient",
+        ] {
+            let mut later = written();
+            later.pointer_mut(place).unwrap()["revoked"] = json!(true);
+            let recorded = read(&later);
+            assert!(recorded.record().is_none(), "{place}");
+            assert!(recorded.gist().is_finding, "{place}");
+            assert_eq!(serde_json::to_value(&recorded).unwrap(), later);
+        }
+    }
+
+    fn read(value: &Value) -> Recorded {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
+    #[test]
+    fn what_says_nothing_is_no_other_form() {
+        for (place, value) in [("film", Value::Null), ("later", json!("told on"))] {
+            let mut other = written();
+            other[place] = value;
+            assert!(read(&other).record().is_some(), "{place}");
+        }
+    }
 }

@@ -37,6 +37,17 @@ fn journal(clinic: &LabelledClinic, tuberculosis: f64) {
         journal.append(Entry::Accepted { case, order }).unwrap();
         journal.append(Entry::answered(case, &record)).unwrap();
     }
+    let other = json!({ "status": "deferred", "case": "81", "source": "x.png" });
+    let record = serde_json::from_value(other).unwrap();
+    let (case, image) = (81, None);
+    let order = Order::default();
+    journal.append(Entry::Accepted { case, order }).unwrap();
+    let answered = Entry::Answered {
+        case,
+        image,
+        record,
+    };
+    journal.append(answered).unwrap();
 }
 
 /// Takes away what the answers of the exam lung_tb2 are compared with.
@@ -77,6 +88,7 @@ fn drift_is_seen_in_the_journal() {
         (&moved["reference_cases"], &moved["findings"]),
         (&json!(16), &json!(80))
     );
+    assert_eq!(moved["left_out"], 1);
     for index in ["classes", "guard_distance"] {
         assert!(
             moved["stability_index"][index].as_f64() > Some(0.25),

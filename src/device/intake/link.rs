@@ -55,8 +55,6 @@ pub struct Link<'a> {
     own: BTreeSet<u64>,
     /// Answers that were sent and not taken.
     offered: BTreeSet<u64>,
-    /// Answers that cannot be said: another version wrote them.
-    unsaid: BTreeSet<u64>,
     /// The code of the trouble that the host was told of.
     device_fault: Option<String>,
     /// The warnings that it was told of, where it wants to hear of them.
@@ -108,7 +106,6 @@ impl<'a> Link<'a> {
             listener: None,
             own: BTreeSet::new(),
             offered: BTreeSet::new(),
-            unsaid: BTreeSet::new(),
             device_fault: None,
             watches: None,
             fetching: false,
@@ -159,7 +156,6 @@ impl<'a> Link<'a> {
     /// What was sent and not taken will be sent again on another link.
     fn reset(&mut self) {
         self.cases.withdraw(&std::mem::take(&mut self.offered));
-        self.cases.withdraw(&std::mem::take(&mut self.unsaid));
         self.inbox.forget();
         self.outgoing.clear();
         self.upload = None;
@@ -456,14 +452,20 @@ impl<'a> Link<'a> {
                 self.say(&answer(case, &told.record, &help.unwrap_or_default()));
             }
             Ok(None) => self.say(&Report::Aborted { case }),
-            Err(error) => {
-                if error == CaseError::OtherVersion && self.offered.remove(&case) {
-                    // Nor can it be said on this link later.
-                    self.unsaid.insert(case);
-                }
-                // Where the journal cannot be read now, the answer waits for another link.
-                self.refuse(None, error.into());
+            // Said of the case and not as a refused request: the host asked for nothing, and what
+            // it is just sending is another case's.
+            Err(error @ CaseError::OtherVersion) => {
+                let bundle = self.cases.bundle();
+                self.say(&Report::Refusal {
+                    case,
+                    code: error.code(),
+                    help: short(error.help(), SENTENCE),
+                    intended_use: bundle.intended_use.word(),
+                });
             }
+            // The journal cannot be read now, which is told as the device's state: the answer
+            // waits for another link.
+            Err(error) => log::warn!("case {case}: its answer cannot be said now: {error}"),
         }
     }
 

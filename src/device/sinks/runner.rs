@@ -78,10 +78,8 @@ impl Runner<'_> {
             })
         });
         let unreadable = |fault| match fault {
-            CaseError::OtherVersion => {
-                let why = "another version wrote the answer";
-                NotDelivered::Refused(DeliveryError::new("record", why))
-            }
+            // No try will understand it: the answer stays what it is.
+            CaseError::OtherVersion => NotDelivered::Never("other_version"),
             // A journal that cannot be read is told by the cases themselves.
             _ => NotDelivered::Away(DeliveryError::new("storage", "the journal")),
         };

@@ -6,6 +6,7 @@
 //! `console.txt`: what the console answered to `CASE:RES? N` and `CASE:RES? N,JSON`, case by case.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use medfocus::case::Order;
 use medfocus::journal::{Entry, Journal, Line, Recorded};
@@ -15,8 +16,8 @@ use super::journal::journal;
 use super::link::{FAST, link, records};
 use crate::common::bench::Bench;
 use crate::common::cable::{Cable, GOOD};
-use crate::common::device::Device;
-use crate::common::root;
+use crate::common::device::{Device, PATIENCE};
+use crate::common::{phantom, root};
 
 fn of_before(name: &str) -> PathBuf {
     root()
@@ -127,7 +128,10 @@ fn a_device_goes_on_with_it_and_tells_every_answer_as_it_was() {
 /// A copy of the state folder to whose journal a later version added two cases: one with a key
 /// that may limit the answer, and one that came to something else than a finding or a refusal.
 fn gone_on_with() -> (tempfile::TempDir, Value) {
-    let folder = copied();
+    gone_on_in(copied())
+}
+
+fn gone_on_in(folder: tempfile::TempDir) -> (tempfile::TempDir, Value) {
     let text = text_of_before("journal.ndjson");
     let first = text.lines().find(|line| line.contains("\"answered\""));
     let first: Value = serde_json::from_str(first.unwrap()).unwrap();
@@ -168,25 +172,121 @@ fn what_a_later_version_wrote_is_told_on_or_refused_by_name() {
     assert!(shown.contains("\"until\": \"noon\""), "{shown}");
 }
 
+/// A refusal as an answer of its own: a host of before takes what is said of no case for a refusal
+/// of the image that it is just sending.
 #[test]
-fn a_host_gets_every_answer_but_one_that_cannot_be_said() {
+fn a_host_is_told_of_an_answer_that_cannot_be_said_by_its_case() {
     let (folder, _) = gone_on_with();
     let _cable = Cable::lay(folder.path(), GOOD);
     let _device = Device::start(folder.path(), &["right"], FAST);
-    let output = link(folder.path(), &["--fetch"]);
+    let brain = phantom("brain.png").display().to_string();
+    let output = link(folder.path(), &[&brain, "--exam", "brain4", "--fetch"]);
     assert_eq!(
         output.status.code(),
         Some(1),
         "some are refusals: {output:?}"
     );
-    let (said, unsaid): (Vec<Value>, Vec<Value>) = records(&output.stdout)
-        .into_iter()
-        .partition(|record| record["case"].is_string());
-    let cases: Vec<&str> = said.iter().filter_map(|of| of["case"].as_str()).collect();
-    let expected: Vec<String> = (1..=11).map(|case: u64| case.to_string()).collect();
-    assert_eq!(cases, expected);
-    assert_eq!(unsaid.len(), 1, "{unsaid:?}");
-    assert_eq!(unsaid[0]["code"], 16);
-    let why = unsaid[0]["cure"].as_str().unwrap();
-    assert!(why.starts_with("Answer of another version"), "{why}");
+    let mut told = records(&output.stdout);
+    let case = |of: &Value| {
+        of["case"]
+            .as_str()
+            .and_then(|case| case.parse::<u64>().ok())
+    };
+    told.sort_by_key(case);
+    let cases: Vec<Option<u64>> = told.iter().map(case).collect();
+    assert_eq!(cases, (1..=13).map(Some).collect::<Vec<_>>());
+    let unsaid = &told[11];
+    assert_eq!(
+        (&unsaid["status"], &unsaid["code"], &unsaid["cure"]),
+        (
+            &json!("refusal"),
+            &json!("other_version"),
+            &json!("medfocus journal show says what stands in it")
+        )
+    );
+    let own = &told[12];
+    assert_eq!(
+        (&own["status"], &own["source"]),
+        (&json!("finding"), &json!(brain))
+    );
+    let again = link(folder.path(), &["--fetch"]);
+    assert_eq!(again.stdout, b"", "all were taken");
+}
+
+/// A sink has nothing to try again, and the device nothing that a person could see to.
+#[test]
+fn a_sink_never_gets_an_answer_of_another_form_and_goes_on() {
+    let folder = copied();
+    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let sinks = vec!["results".to_owned()];
+    held.append(Entry::Sinks { sinks }).unwrap();
+    drop(held);
+    let folder = gone_on_in(folder).0;
+    let results = folder.path().join("results").display().to_string();
+    let bench = Bench::on(folder, &["--results", &results], |_| ());
+    let begin = Instant::now();
+    let declined = loop {
+        let text = std::fs::read_to_string(bench.folder.path().join("state/journal.ndjson"));
+        let declined = text.unwrap().lines().find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line["event"] == "declined").then_some(line)
+        });
+        if let Some(declined) = declined {
+            break declined;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{}", bench.device.log());
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(
+        (&declined["case"], &declined["sink"], &declined["code"]),
+        (&json!(12), &json!("results"), &json!("other_version"))
+    );
+}
+
+/// What another version wrote may say anywhere whose image it is.
+#[test]
+fn an_export_tells_no_key_that_is_not_known() {
+    let (folder, _) = gone_on_with();
+    let (told, error, code) = journal(folder.path(), &["export", "--format", "json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let told = records(told.as_bytes());
+    assert!(
+        told[10]["answer"]["probabilities"].is_object(),
+        "{}",
+        told[10]
+    );
+    assert_eq!(told[10]["answer"].get("withdrawn"), None);
+    assert_eq!(
+        told[11]["answer"],
+        json!({ "status": "deferred", "case": "12" })
+    );
+}
+
+/// Told whole to people by `show`, and nowhere with the key left out.
+#[test]
+fn a_key_of_a_later_version_inside_a_record_is_never_left_out() {
+    let (folder, _) = gone_on_with();
+    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let text = text_of_before("journal.ndjson");
+    let first = text.lines().find(|line| line.contains("\"finding\""));
+    let first: Value = serde_json::from_str(first.unwrap()).unwrap();
+    let mut record = first["record"].clone();
+    record["case"] = json!("13");
+    record["mask"]["truncated"] = json!(true);
+    let (case, order) = (13, Order::default());
+    held.append(Entry::Accepted { case, order }).unwrap();
+    let record = serde_json::from_value(record).unwrap();
+    let image = None;
+    held.append(Entry::Answered {
+        case,
+        image,
+        record,
+    })
+    .unwrap();
+    drop(held);
+    let mut bench = Bench::on(folder, &[], |_| ());
+    let answer = bench.cable.ask("CASE:RES? 13");
+    assert!(answer.starts_with("ERR 16,"), "{answer}");
+    let (shown, _, _) = journal(bench.folder.path(), &["show", "13"]);
+    assert!(shown.contains("\"truncated\": true"), "{shown}");
 }
