@@ -97,6 +97,7 @@ pub fn run(arguments: &SubmitArguments) -> Result<(), Failure> {
         requests: Requests::draw(),
         printer: Printer::new(arguments.format, count > 1, false),
         bar: bar(if arguments.wait { count } else { 0 }),
+        pending: VecDeque::new(),
         told: BTreeMap::new(),
         any_refused: false,
     };
@@ -167,6 +168,8 @@ struct Desk<'a> {
     requests: Requests,
     printer: Printer,
     bar: ProgressBar,
+    /// What was accepted and is waited for, in the images' order.
+    pending: VecDeque<Pending>,
     /// What the device said of itself last, by code.
     told: BTreeMap<String, Notice>,
     any_refused: bool,
@@ -175,18 +178,19 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// Keeps the device's queue filled, and takes the answers in the images' order.
     fn work(&mut self, files: &[PathBuf]) -> Result<(), Failure> {
-        let mut pending = VecDeque::new();
         for case in self.arguments.rerun.clone() {
-            let answer = self.control.ask(&Request::Rerun { case }, &[])?;
-            self.take_on(&mut pending, Asked::Again { case }, answer)?;
+            let answer = self.control.ask(&Request::Rerun { case }, &[]);
+            let answer = answer.map_err(|error| self.broken_off(error))?;
+            self.take_on(Asked::Again { case }, answer)?;
         }
         for file in files {
             let source = file.display().to_string();
             let image = match open::bytes(file) {
                 Ok(image) => image,
                 Err(why) => {
-                    self.drain(&mut pending)?;
-                    self.unread(&source, &why)?;
+                    // It is told even where the answers before it do not come.
+                    let drained = self.drain();
+                    drained.and(self.unread(&source, &why))?;
                     continue;
                 }
             };
@@ -202,66 +206,91 @@ impl Desk<'_> {
                 client: Some(self.requests.identity()),
                 request: Some(self.requests.next_number()),
             };
-            let answer = self.control.submit(&submit, &image)?;
-            self.take_on(&mut pending, Asked::Image { source, sha256 }, answer)?;
+            let answer = self.control.submit(&submit, &image);
+            let answer = answer.map_err(|error| self.broken_off(error))?;
+            self.take_on(Asked::Image { source, sha256 }, answer)?;
         }
-        self.drain(&mut pending)
+        self.drain()
     }
 
     /// What the device said to a request: its case is waited for, where that is wanted.
-    fn take_on(
-        &mut self,
-        pending: &mut VecDeque<Pending>,
-        asked: Asked,
-        answer: Result<Accepted, Refused>,
-    ) -> Result<(), Failure> {
+    fn take_on(&mut self, asked: Asked, answer: Result<Accepted, Refused>) -> Result<(), Failure> {
         match answer {
             Ok(Accepted { case }) if self.arguments.wait => {
-                pending.push_back(Pending { asked, case });
-                if pending.len() == AHEAD {
-                    self.take_first(pending)?;
+                self.pending.push_back(Pending { asked, case });
+                if self.pending.len() == AHEAD {
+                    self.take_first()?;
                 }
                 Ok(())
             }
             Ok(Accepted { case }) => self.accepted(&asked.name(), case),
             Err(refused) => {
-                self.drain(pending)?;
-                self.refused(&asked.name(), refused)
+                // It is told even where the answers before it do not come.
+                let drained = self.drain();
+                drained.and(self.refused(&asked.name(), refused))
             }
         }
     }
 
-    fn drain(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), Failure> {
-        while !pending.is_empty() {
-            self.take_first(pending)?;
+    fn drain(&mut self) -> Result<(), Failure> {
+        while !self.pending.is_empty() {
+            self.take_first()?;
         }
         Ok(())
     }
 
     /// Waits for the first of the images that were accepted, however long it takes.
-    fn take_first(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), Failure> {
-        let Some(Pending { asked, case }) = pending.pop_front() else {
+    fn take_first(&mut self) -> Result<(), Failure> {
+        let Some(case) = self.pending.front().map(|pending| pending.case) else {
             return Ok(());
         };
+        // Pending until its end was heard.
+        let ended = self.end_of(case);
+        let ended = ended.map_err(|error| self.broken_off(error))?;
+        let Some(Pending { asked, .. }) = self.pending.pop_front() else {
+            return Ok(());
+        };
+        match ended {
+            Ok(waited) => {
+                self.bar.inc(1);
+                self.ended(&asked, waited)
+            }
+            Err(refused) => self.refused(&asked.name(), refused),
+        }
+    }
+
+    /// What a case came to.
+    fn end_of(&mut self, case: u64) -> Result<Result<Waited, Refused>, ClientError> {
         // At first only a look: what the device says of itself is told at once.
         let mut patience = 0;
         loop {
-            let waited = match self.control.wait(case, patience) {
-                Ok(Ok(waited)) => waited,
-                Ok(Err(refused)) => return self.refused(&asked.name(), refused),
-                Err(ClientError::TimeIsUp { seconds, .. }) => {
-                    let left = pending.iter().map(|pending| pending.case);
-                    let cases = std::iter::once(case).chain(left).collect();
-                    return Err(ClientError::TimeIsUp { seconds, cases }.into());
-                }
-                Err(error) => return Err(error.into()),
+            let waited = match self.control.wait(case, patience)? {
+                Ok(waited) => waited,
+                Err(refused) => return Ok(Err(refused)),
             };
             self.tell(&waited.notices);
             if !["waiting", "running"].contains(&waited.state.as_str()) {
-                self.bar.inc(1);
-                return self.ended(&asked, waited);
+                return Ok(Ok(waited));
             }
             patience = LOOK;
+        }
+    }
+
+    /// The talk with the device broke off: what it has accepted is named, to be asked for later.
+    fn broken_off(&self, error: ClientError) -> Failure {
+        let cases: Vec<u64> = self.pending.iter().map(|pending| pending.case).collect();
+        match error {
+            ClientError::TimeIsUp { seconds, .. } => {
+                ClientError::TimeIsUp { seconds, cases }.into()
+            }
+            error => {
+                if !cases.is_empty() {
+                    let cases: Vec<String> = cases.iter().map(u64::to_string).collect();
+                    let line = format!("not answered yet: case {}", cases.join(", "));
+                    self.bar.suspend(|| tell(&line));
+                }
+                error.into()
+            }
         }
     }
 
@@ -321,7 +350,7 @@ impl Desk<'_> {
         if let Asked::Image { source, sha256 } = asked {
             if told.record.image != Some(*sha256) {
                 let path = PathBuf::from(source);
-                return Err(ClientError::OtherImage { path, case }.into());
+                return Err(self.broken_off(ClientError::OtherImage { path, case }));
             }
             // The device calls an image by the place of its copy; here it has its own name.
             told.record = told.record.called(source);

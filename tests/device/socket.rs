@@ -389,3 +389,50 @@ fn two_devices_do_not_share_a_socket() {
         "ready"
     );
 }
+
+/// Takes two images, and then says nothing more, or hangs up.
+fn device_that_stops(socket: &Path, hangs_up: bool) {
+    let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        let mut taken = 0;
+        while let Ok((stream, _)) = listener.accept() {
+            let mut client = BufReader::new(stream);
+            let mut line = String::new();
+            while client.read_line(&mut line).is_ok_and(|count| count > 0) {
+                let request: Value = serde_json::from_str(&line).unwrap();
+                let mut image = vec![0; request["size"].as_u64().unwrap_or(0) as usize];
+                std::io::Read::read_exact(&mut client, &mut image).unwrap();
+                taken += 1;
+                if taken <= 2 {
+                    let answer = json!({ "ok": true, "case": 100 + taken });
+                    writeln!(client.get_mut(), "{answer}").unwrap();
+                } else if hangs_up {
+                    break;
+                }
+                line.clear();
+            }
+        }
+    });
+}
+
+#[test]
+fn the_numbers_of_accepted_cases_are_told_however_the_device_goes() {
+    let image = phantom("brain.png");
+    for (hangs_up, exit, code) in [(false, 4, "time_is_up"), (true, 3, "no_device")] {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        device_that_stops(&socket, hangs_up);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_medfocus"));
+        command.arg("submit").args([&image, &image, &image]);
+        command.args(["--wait", "--patience", "1", "--socket"]);
+        command.arg(&socket);
+        if !hangs_up {
+            command.args(["--timeout", "2"]);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("not answered yet: case 101, 102"), "{said}");
+        assert!(said.contains(code), "{said}");
+        assert_eq!(output.status.code(), Some(exit), "{said}");
+    }
+}
