@@ -130,6 +130,18 @@ impl Cases {
         lock(&self.board).outbox.note_error(sink, code);
     }
 
+    /// A sink is given a case from now on: where that takes long, it does not answer.
+    pub(crate) fn gives(&self, sink: &str) {
+        lock(&self.board)
+            .outbox
+            .set_busy(sink, Some(Instant::now()));
+    }
+
+    /// A sink was given a case, whatever came of it.
+    pub(crate) fn gave(&self, sink: &str) {
+        lock(&self.board).outbox.set_busy(sink, None);
+    }
+
     /// How the sinks stand, by name.
     pub fn accounts(&self) -> Vec<Account> {
         lock(&self.board).outbox.accounts()

@@ -2,9 +2,10 @@
 //! safe there. Bookkeeping in memory alone; all of it follows from the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::board::State;
-use crate::device::status::Account;
+use crate::device::status::{Account, HANGS};
 
 /// What the device must know of a sink before it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,19 @@ struct Working {
     spec: Spec,
     delivered: u64,
     delivery_error: Option<&'static str>,
+    /// Since when it is being given a case.
+    busy: Option<Instant>,
+}
+
+impl Working {
+    /// What is wrong with it at this moment: what holds a try up is not told by the try.
+    fn error(&self, now: Instant) -> Option<&'static str> {
+        let silent = |since| now.saturating_duration_since(since) >= HANGS;
+        match self.busy {
+            Some(since) if silent(since) => Some("no_answer"),
+            _ => self.delivery_error,
+        }
+    }
 }
 
 impl Outbox {
@@ -61,6 +75,7 @@ impl Outbox {
             let working = Working {
                 delivered,
                 delivery_error,
+                busy: None,
                 spec,
             };
             self.working.insert(working.spec.name.clone(), working);
@@ -82,6 +97,13 @@ impl Outbox {
         }
         if let Some(working) = self.working.get_mut(sink) {
             working.delivered += u64::from(is_delivered);
+        }
+    }
+
+    /// A sink is being given a case since then, or its try has ended.
+    pub fn set_busy(&mut self, sink: &str, since: Option<Instant>) {
+        if let Some(working) = self.working.get_mut(sink) {
+            working.busy = since;
         }
     }
 
@@ -108,11 +130,15 @@ impl Outbox {
 
     /// How the working sinks stand, by name.
     pub fn accounts(&self) -> Vec<Account> {
+        self.accounts_at(Instant::now())
+    }
+
+    fn accounts_at(&self, now: Instant) -> Vec<Account> {
         let account = |(name, working): (&String, &Working)| Account {
             name: name.clone(),
             owed: self.owed.get(name).map_or(0, BTreeSet::len),
             delivered: working.delivered,
-            delivery_error: working.delivery_error,
+            delivery_error: working.error(now),
         };
         self.working.iter().map(account).collect()
     }
@@ -162,6 +188,20 @@ mod tests {
             .map(|a| (a.owed, a.delivered))
             .collect();
         assert_eq!(accounts, [(0, 1), (2, 0)]);
+    }
+
+    #[test]
+    fn a_sink_that_hangs_says_so_until_its_try_has_ended() {
+        let mut outbox = Outbox::default();
+        outbox.choose(vec![spec("results", true)], |_| None);
+        let now = Instant::now();
+        let error = |outbox: &Outbox, now| outbox.accounts_at(now)[0].delivery_error;
+        outbox.set_busy("results", Some(now));
+        assert_eq!(error(&outbox, now), None);
+        assert_eq!(error(&outbox, now + HANGS), Some("no_answer"));
+        outbox.set_busy("results", None);
+        outbox.note_error("results", Some("not_written"));
+        assert_eq!(error(&outbox, now + HANGS), Some("not_written"));
     }
 
     #[test]

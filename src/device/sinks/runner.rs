@@ -71,8 +71,10 @@ impl Runner<'_> {
     fn deliver(&mut self, sink: &mut dyn Sink, case: u64) {
         let _in_hand = in_hand::take(case);
         let tried = self.cases.ended(case).map(|ended| {
-            let deliver = AssertUnwindSafe(|| sink.deliver(&ended));
-            catch_unwind(deliver).unwrap_or_else(|_| {
+            self.cases.gives(self.name);
+            let delivered = catch_unwind(AssertUnwindSafe(|| sink.deliver(&ended)));
+            self.cases.gave(self.name);
+            delivered.unwrap_or_else(|_| {
                 let why = "the program failed on this case";
                 Err(NotDelivered::Refused(DeliveryError::new("fault", why)))
             })
@@ -106,8 +108,6 @@ impl Runner<'_> {
             return;
         }
         self.settled(case);
-        self.cases.note_error(name, None);
-        self.said = None;
         log::info!("case {case}: {name} has it");
     }
 
@@ -122,6 +122,8 @@ impl Runner<'_> {
     }
 
     fn settled(&mut self, case: u64) {
+        self.cases.note_error(self.name, None);
+        self.said = None;
         self.away = Backoff::default();
         self.aside.remove(&case);
     }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use warning::Warning;
-pub(super) use warning::{Warned, Warner};
+pub(super) use warning::{HANGS, Warned, Warner};
 
 use crate::bundle::Outline;
 use crate::device::counts::Ends;

@@ -14,7 +14,7 @@ use crate::journal::{self, SelfCheck};
 
 /// What does not come to an end for so long is away: a share whose server is gone answers
 /// never.
-const HANGS: Duration = Duration::from_secs(10);
+pub(crate) const HANGS: Duration = Duration::from_secs(10);
 
 /// Something that needs a person before long. Cases are answered all the same, unless the
 /// storage is at fault.
