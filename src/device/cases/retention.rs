@@ -137,6 +137,7 @@ impl Cases {
     }
 
     /// Copies an open file into the store. The outer error is the file's.
+    /// `came` is called for every piece that was read.
     ///
     /// # Errors
     /// Those of [`Images::copy`](crate::device::cases::images::Images::copy).
@@ -144,8 +145,9 @@ impl Cases {
         &self,
         file: &mut File,
         giver: Option<&Giver>,
+        came: &dyn Fn(),
     ) -> std::io::Result<Result<Copied, CaseError>> {
-        let copied = self.images.copy(file, giver)?;
+        let copied = self.images.copy(file, giver, came)?;
         Ok(self.told_full(copied))
     }
 

@@ -63,13 +63,14 @@ impl Images {
             Ok(file) => file,
             Err(error) => return unreadable(error.refusal().about(&name)),
         };
-        match self.copy(&mut file, giver) {
+        match self.copy(&mut file, giver, &|| ()) {
             Ok(copied) => copied,
             Err(error) => unreadable(NoFile::Io(error).refusal().about(&name)),
         }
     }
 
-    /// Copies an open file. The outer error is the file's, the inner one the store's.
+    /// Copies an open file. The outer error is the file's, the inner one the store's. `came` is
+    /// called for every piece that was read of it.
     ///
     /// # Errors
     /// As [`Images::copy_from`].
@@ -77,13 +78,14 @@ impl Images {
         self: &Arc<Self>,
         file: &mut File,
         giver: Option<&Giver>,
+        came: &dyn Fn(),
     ) -> IoResult<Result<Copied, CaseError>> {
         let before = Seen::of(&file.metadata()?);
         if before.size > LARGEST.into() {
-            let large = Bound::TooLarge(hash_of_large(file, before.size)?);
+            let large = Bound::TooLarge(hash_of_large(file, before.size, came)?);
             return Ok(Ok(Copied::unpinned(large)));
         }
-        if let Some(copied) = self.already_here(file, before)? {
+        if let Some(copied) = self.already_here(file, before, came)? {
             return Ok(Ok(copied));
         }
         let mut copy = match self.new_copy(giver, before.size) {
@@ -98,6 +100,7 @@ impl Images {
                 [] => break,
                 piece => piece,
             };
+            came();
             if let Err(error) = copy.take(piece) {
                 return Ok(Err(failed(error)));
             }
@@ -161,8 +164,14 @@ impl Images {
     }
 
     /// The image where the store has these bytes: nothing need be written then.
-    fn already_here(self: &Arc<Self>, file: &mut File, before: Seen) -> IoResult<Option<Copied>> {
-        let (hash, size) = hash_of(&mut file.take(before.size + 1))?;
+    fn already_here(
+        self: &Arc<Self>,
+        file: &mut File,
+        before: Seen,
+        came: &dyn Fn(),
+    ) -> IoResult<Option<Copied>> {
+        let (hash, size) = hashed(&mut file.take(before.size + 1), came)?;
+        let hash = Sha256::from(hash);
         file.rewind()?;
         let pin = self.pin(hash.0);
         let is_it = size == before.size && Seen::of(&file.metadata()?) == before;
@@ -253,8 +262,8 @@ impl Drop for Copy {
 
 /// What a file that is too large for the store is told by: as much as the store takes, and
 /// the length.
-fn hash_of_large(file: &mut File, size: u64) -> IoResult<Sha256> {
-    let (hash, _) = hashed(&mut file.take(LARGEST.into()))?;
+fn hash_of_large(file: &mut File, size: u64, came: &dyn Fn()) -> IoResult<Sha256> {
+    let (hash, _) = hashed(&mut file.take(LARGEST.into()), came)?;
     Ok(Sha256::from(hash.chain_update(size.to_le_bytes())))
 }
 
@@ -269,16 +278,18 @@ pub fn is_whole(path: &Path, sha256: &Sha256) -> bool {
 
 /// SHA-256 and length of all that is left to read.
 fn hash_of(from: &mut impl Read) -> IoResult<(Sha256, u64)> {
-    let (hash, size) = hashed(from)?;
+    let (hash, size) = hashed(from, &|| ())?;
     Ok((Sha256::from(hash), size))
 }
 
-fn hashed(from: &mut impl Read) -> IoResult<(sha2::Sha256, u64)> {
+/// Calls `came` for every piece that was read.
+fn hashed(from: &mut impl Read, came: &dyn Fn()) -> IoResult<(sha2::Sha256, u64)> {
     let (mut hash, mut size, mut bytes) = (sha2::Sha256::new(), 0, vec![0; PIECE]);
     loop {
         match piece(from, &mut bytes)? {
             [] => return Ok((hash, size)),
             piece => {
+                came();
                 hash.update(piece);
                 size += piece.len() as u64;
             }
@@ -329,6 +340,21 @@ mod tests {
         }
         let files = std::fs::read_dir(folder.path().join("images")).unwrap();
         assert_eq!(files.count(), 3, "no copy is left over");
+    }
+
+    /// Where no piece comes for long, the share that it lies on does not answer.
+    #[test]
+    fn every_piece_of_a_file_that_was_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = store(folder.path(), &[]);
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, vec![7; 3 * PIECE]).unwrap();
+        let pieces = std::cell::Cell::new(0);
+        let came = || pieces.set(pieces.get() + 1);
+        let copied = images.copy(&mut open(&path).unwrap(), None, &came);
+        copied.unwrap().unwrap();
+        // Once to see whether it is here already, once to copy it.
+        assert_eq!(pieces.get(), 6);
     }
 
     #[test]

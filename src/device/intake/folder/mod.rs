@@ -212,9 +212,6 @@ impl Watch {
             if self.accepted.contains_key(&name) {
                 continue;
             }
-            // Each file may take its time.
-            self.cases
-                .looks_into(&self.folder.path.display().to_string());
             match self.accept(&here, &name, mark) {
                 Ok(Some(case)) => {
                     self.accepted.insert(name, Accepted { case, mark });
@@ -257,7 +254,11 @@ impl Watch {
         let waits = self.cases.may_wait(self.folder.priority, Some(&giver));
         waits.map_err(Stays::Refused)?;
         let mut file = here.open_file(name).map_err(nameless)?;
-        let copied = match self.cases.copy_image(&mut file, Some(&giver))? {
+        // A large file may take its time, as long as something of it comes.
+        let folder = self.folder.path.display().to_string();
+        let came = || self.cases.looks_into(&folder);
+        came();
+        let copied = match self.cases.copy_image(&mut file, Some(&giver), &came)? {
             Ok(copied) => copied,
             Err(CaseError::ImageUnsteady) => return Ok(None),
             Err(fault) => return Err(Stays::Refused(fault)),
