@@ -77,6 +77,12 @@ impl Lifecycle {
         tell(&[NotifyState::Stopping]);
     }
 
+    /// Switches off and does not wait for the case that runs.
+    pub fn cut(&self) {
+        self.switch_off();
+        self.switch_off();
+    }
+
     /// Whether nobody switched it off.
     pub fn is_on(&self) -> bool {
         self.off.load(Ordering::Relaxed) == 0

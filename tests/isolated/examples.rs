@@ -6,6 +6,11 @@ mod device;
 #[path = "../../examples/pipeline.rs"]
 mod pipeline;
 
+use std::time::{Duration, Instant};
+
+use medfocus::device::config::Config;
+use medfocus::device::{Device, Setup};
+
 use crate::common::phantom;
 
 #[test]
@@ -21,6 +26,36 @@ fn another_program_starts_a_device_and_has_an_image_answered() {
         assert_eq!(answer["exam"], "brain4");
         assert_eq!(answer["case"], case);
     }
+}
+
+/// However it ends, and whoever still holds a part of it.
+#[test]
+fn a_device_that_ended_lets_go_of_its_state_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let (watched, results) = (folder.path().join("in"), folder.path().join("out"));
+    std::fs::create_dir(&watched).unwrap();
+    let config = format!(
+        "[[folder]]\npath = {watched:?}\npoll_s = 3600\n\
+         [[folder]]\npath = {:?}\npoll_s = 3600\n[results]\nfolder = {results:?}\n",
+        folder.path().join("away"),
+    );
+    let start = || {
+        let config = Config::parse(&config).unwrap();
+        let medfocus = env!("CARGO_BIN_EXE_medfocus");
+        Device::start(Setup::new(config, &state, medfocus)).unwrap()
+    };
+    let device = start();
+    // Its watchers wait for their next look by then.
+    std::thread::sleep(Duration::from_secs(1));
+    let (reloader, began) = (device.reloader(), Instant::now());
+    device.stop().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let again = reloader.again();
+    assert!(again.is_err(), "{again:?}");
+    drop(start());
+    start().stop().unwrap();
+    drop(reloader);
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Cases {
                 return Some(case);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.lifecycle.has_ended() {
                 return None;
             }
             let waited = self.owing.wait_timeout(board, left);

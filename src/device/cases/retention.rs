@@ -89,7 +89,7 @@ impl Cases {
             }
             self.set_store_full(self.images.is_full());
             let mut board = lock(&self.board);
-            if !board.look_after_images {
+            if !board.look_after_images && !self.lifecycle.has_ended() {
                 let patience = if board.storage_failed { TICK } else { ROUND };
                 let waited = self.owing.wait_timeout(board, patience);
                 board = waited.unwrap_or_else(PoisonError::into_inner).0;

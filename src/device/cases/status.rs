@@ -71,6 +71,8 @@ impl Cases {
 
     /// Has everybody who waits look whether the device has ended.
     pub(crate) fn wake_all(&self) {
+        // Whoever looked just before waits by now, and is woken.
+        drop(lock(&self.board));
         for waiting in [&self.arrived, &self.tested, &self.owing] {
             waiting.notify_all();
         }

@@ -4,11 +4,10 @@
 mod chosen_sinks;
 pub(super) mod reload;
 pub(super) mod start;
+mod threads;
 
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use rustix::net::{Shutdown, shutdown};
@@ -25,6 +24,7 @@ use crate::device::health::LastWord;
 use crate::device::lifecycle::Lifecycle;
 use crate::device::running::reload::Reload;
 use crate::device::running::start::DeviceError;
+use crate::device::running::threads::Threads;
 use crate::device::status::DeviceStatus;
 use crate::journal::Told;
 use crate::sha256::Sha256;
@@ -32,10 +32,15 @@ use crate::sha256::Sha256;
 /// What a part of the device that was told to end may still take.
 const LAST_TURN: Duration = Duration::from_secs(5);
 
-/// A device at work.
+/// How often it is looked whether everybody let go of the state folder.
+const SOON: Duration = Duration::from_millis(10);
+
+/// A device at work. One that is dropped is cut off: the case that runs is put back, to run again
+/// after the next start.
 #[derive(Debug)]
 pub struct Device {
     parts: Parts,
+    /// `None` once it has come to its end.
     displays: Option<Displays>,
 }
 
@@ -49,67 +54,22 @@ pub enum Ended {
     InputClosed(Option<DeviceFault>),
 }
 
-/// A part of the device that may end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// It runs the cases: the device ends with it.
-    Supervisor,
-    /// A line, which ends where standard input does.
-    Line,
-    /// What ends when the device has ended.
-    Other,
-}
-
-/// How a part ended: by itself, or by a fault of the program.
-pub(super) type End = (Part, std::thread::Result<()>);
-
-/// All that works, each on a thread of its own.
+/// All that works.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub cases: Arc<Cases>,
     pub last_word: LastWord,
     pub reload: Arc<Reload>,
-    pub ended: Receiver<End>,
+    threads: Threads,
     /// Where connections come in.
     pub listening: Vec<OwnedFd>,
-    /// How many parts have not ended.
-    pub at_work: usize,
-    /// How many of them are lines.
-    pub lines: usize,
 }
 
 impl Parts {
-    /// Works on a thread of its own, and tells how that ended.
-    pub fn spawn(&mut self, tell: &Sender<End>, part: Part, work: impl FnOnce() + Send + 'static) {
-        let tell = tell.clone();
-        self.at_work += 1;
-        std::thread::spawn(move || {
-            let ended = catch_unwind(AssertUnwindSafe(work));
-            // Nobody hears it where the program has ended.
-            let _ = tell.send((part, ended));
-        });
-    }
-
     /// Waits until the device is switched off and has put its work down. True where that was
     /// because its last line, which was standard input, was closed.
     fn wait(&mut self) -> Result<bool, DeviceError> {
-        let mut input_closed = false;
-        loop {
-            let ended = self.ended.recv();
-            self.at_work -= 1;
-            match ended {
-                Ok((Part::Supervisor, Ok(()))) => return Ok(input_closed),
-                Ok((Part::Line, Ok(()))) => {
-                    self.lines -= 1;
-                    if self.lines == 0 {
-                        input_closed = self.cases.lifecycle().is_on();
-                        self.cases.lifecycle().switch_off();
-                    }
-                }
-                Ok((Part::Other, Ok(()))) => {}
-                Ok((_, Err(_))) | Err(_) => return Err(DeviceError::Part),
-            }
-        }
+        self.threads.wait(self.cases.lifecycle())
     }
 
     /// The device ends: nothing more is written, and every part comes to its end.
@@ -126,24 +86,30 @@ impl Parts {
 
     /// Ends what has begun already of a device that does not start.
     pub fn put_down(&mut self) {
-        self.cases.lifecycle().switch_off();
-        self.cases.lifecycle().switch_off();
+        self.cases.lifecycle().cut();
         // How it ended matters to nobody now.
         let _ = self.wait();
         self.end();
+        if let Err(error) = self.threads.join(Instant::now() + LAST_TURN) {
+            log::warn!("{error}");
+        }
     }
 
     /// Gives all parts a moment to end, so that another device may have the state folder.
-    fn join(&mut self) {
+    ///
+    /// # Errors
+    /// [`DeviceError::StillAtWork`].
+    fn join(&mut self) -> Result<(), DeviceError> {
         let until = Instant::now() + LAST_TURN;
-        while self.at_work > 0 {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.ended.recv_timeout(left).is_err() {
-                log::warn!("{} parts of the device are still at work", self.at_work);
-                return;
+        self.threads.join(until)?;
+        // Whoever serves a client holds them as well.
+        while Arc::strong_count(&self.cases) > 1 {
+            if Instant::now() >= until {
+                return Err(DeviceError::StillAtWork);
             }
-            self.at_work -= 1;
+            std::thread::sleep(SOON);
         }
+        Ok(())
     }
 }
 
@@ -215,12 +181,12 @@ impl Device {
     /// Reads its configuration again, and loads its bundle anew.
     ///
     /// # Errors
-    /// What is wrong with it; the device goes on as before.
+    /// What is wrong with it; the device goes on as before. That it is switched off.
     pub fn reload(&self) -> Result<Changes, String> {
         self.parts.reload.again()
     }
 
-    /// What reads its configuration again, for another thread.
+    /// What reads its configuration again, for another thread. It does not keep the device.
     pub fn reloader(&self) -> Arc<Reload> {
         Arc::clone(&self.parts.reload)
     }
@@ -242,12 +208,13 @@ impl Device {
     /// Switches it off, waits for the case that runs, and lets go of the state folder.
     ///
     /// # Errors
-    /// As [`Device::wait`].
+    /// As [`Device::wait`]; and [`DeviceError::StillAtWork`] where the state folder is not free
+    /// after 5 seconds.
     pub fn stop(mut self) -> Result<(), DeviceError> {
         self.lifecycle().switch_off();
         let ended = self.come_to_an_end();
-        self.parts.join();
-        ended.map(drop)
+        let joined = self.parts.join();
+        ended.and(joined)
     }
 
     fn come_to_an_end(&mut self) -> Result<Ended, DeviceError> {
@@ -267,5 +234,18 @@ impl Device {
             displays.stop(fault);
         }
         ended
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if self.displays.is_none() {
+            return;
+        }
+        self.lifecycle().cut();
+        let ended = self.come_to_an_end();
+        if let Err(error) = ended.and(self.parts.join()) {
+            log::warn!("{error}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::bundle::{self, BundleError, Store};
 use crate::device::cases::{Cases, Wanted};
@@ -20,7 +20,8 @@ pub struct Reload {
     reread: Box<Reread>,
     running: Mutex<Config>,
     state: PathBuf,
-    cases: Arc<Cases>,
+    /// Weak: whoever keeps this does not keep the state folder of a device that has ended.
+    cases: Weak<Cases>,
 }
 
 impl fmt::Debug for Reload {
@@ -41,7 +42,7 @@ impl Reload {
             reread,
             running: Mutex::new(config),
             state,
-            cases: Arc::clone(cases),
+            cases: Arc::downgrade(cases),
         }
     }
 
@@ -49,17 +50,22 @@ impl Reload {
     /// same one has come to hold.
     ///
     /// # Errors
-    /// Why it is not taken up; the log says so as well.
+    /// Why it is not taken up; the log says so as well. A device that is switched off takes up
+    /// nothing.
     pub fn again(&self) -> Result<Changes, String> {
         let mut running = lock(&self.running);
-        self.cases.lifecycle().reloading();
-        self.take_up(&mut running).inspect_err(|why| {
+        let cases = self.cases.upgrade();
+        let Some(cases) = cases.filter(|cases| cases.lifecycle().is_on()) else {
+            return Err("the device is switched off".to_owned());
+        };
+        cases.lifecycle().reloading();
+        self.take_up(&cases, &mut running).inspect_err(|why| {
             log::error!("the configuration is not taken up: {why}");
-            self.cases.lifecycle().ready();
+            cases.lifecycle().ready();
         })
     }
 
-    fn take_up(&self, running: &mut Config) -> Result<Changes, String> {
+    fn take_up(&self, cases: &Cases, running: &mut Config) -> Result<Changes, String> {
         let config = (self.reread)()?;
         let folder = bundle_folder(&config, &self.state).map_err(|error| error.to_string())?;
         let changes = running.changes(&config);
@@ -70,14 +76,14 @@ impl Reload {
             log::info!("the configuration is as it was; its bundle is loaded anew");
         } else {
             log::info!("the configuration has changed; its bundle is loaded");
-            let written = self.cases.configured(config.sha256());
+            let written = cases.configured(config.sha256());
             written.map_err(|error| error.to_string())?;
         }
         running.bundle = config.bundle;
         running.queue = config.queue;
-        self.cases.bound(running.queue.bounds());
+        cases.bound(running.queue.bounds());
         let trust = running.bundle.trust(&Store::of(&self.state));
-        self.cases.load(Wanted { folder, trust });
+        cases.load(Wanted { folder, trust });
         Ok(changes)
     }
 }

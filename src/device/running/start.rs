@@ -22,7 +22,8 @@ use crate::device::intake::serial::{Port, talk};
 use crate::device::intake::socket;
 use crate::device::lifecycle::Lifecycle;
 use crate::device::running::reload::{Reload, Reread, bundle_folder};
-use crate::device::running::{Device, End, Part, Parts};
+use crate::device::running::threads::{End, Part, Threads};
+use crate::device::running::{Device, Parts};
 use crate::device::sinks::{self, Sink};
 use crate::device::work::supervisor::Supervisor;
 use crate::device::work::worker::{Settings, Worker};
@@ -99,6 +100,9 @@ pub enum DeviceError {
     /// A part of the device failed.
     #[error("a thread of the device failed")]
     Part,
+    /// It ended, and a part of it does not.
+    #[error("the device ended, and a part of it still waits for a disk, a share or a peer")]
+    StillAtWork,
 }
 
 crate::coded::coded!(DeviceError);
@@ -113,6 +117,7 @@ impl DeviceError {
             Self::Dicom(_) => "dicom",
             Self::Socket { .. } => "socket",
             Self::Part => "line",
+            Self::StillAtWork => "still_at_work",
         }
     }
 
@@ -129,6 +134,9 @@ impl DeviceError {
                 "name a short path in a folder that can be written, with --socket"
             }
             Self::Part => "start the device again and report this",
+            Self::StillAtWork => {
+                "wait before the state folder is opened again, or end this program first"
+            }
         }
     }
 }
@@ -184,19 +192,17 @@ fn at_work(setup: Setup, events: &Arc<Events>, displays: &Displays) -> Result<Pa
         cases: Arc::clone(&cases),
         last_word,
         reload,
-        ended,
+        threads: Threads::new(ended, config.serial.len()),
         listening: Vec::new(),
-        at_work: 0,
-        lines: config.serial.len(),
     };
-    parts.spawn(&tell, Part::Other, || monitor.work());
+    parts.threads.spawn(&tell, Part::Other, || monitor.work());
     displays.watch(&cases);
     let settings = worker_settings(&config, &state, program, &lifecycle, cases.worker_memory());
     let environment = config.environment(&state, Path::new("/"));
     let (say, events) = (Arc::clone(&cases), Arc::clone(events));
     let (tested, is_tested) = mpsc::channel();
     // On the thread that has the worker: the system ends it with the thread that began it.
-    parts.spawn(&tell, Part::Supervisor, move || {
+    parts.threads.spawn(&tell, Part::Supervisor, move || {
         let mut tell = |health| events.tell(&Event::Health(health));
         let started = Worker::start(&settings, &folder, &mut tell);
         let supervisor = Supervisor::new(say, settings, environment, folder, started);
@@ -235,14 +241,20 @@ fn open_all(
 ) -> Result<(), DeviceError> {
     let cases = Arc::clone(&parts.cases);
     let keeper = Arc::clone(&cases);
-    parts.spawn(tell, Part::Other, move || keeper.keep());
+    parts
+        .threads
+        .spawn(tell, Part::Other, move || keeper.keep());
     for sink in sinks {
         let cases = Arc::clone(&cases);
-        parts.spawn(tell, Part::Other, move || sinks::work(sink, &cases));
+        parts
+            .threads
+            .spawn(tell, Part::Other, move || sinks::work(sink, &cases));
     }
     for folder in config.folder.clone() {
         let cases = Arc::clone(&cases);
-        parts.spawn(tell, Part::Other, move || folder::watch(folder, cases));
+        parts
+            .threads
+            .spawn(tell, Part::Other, move || folder::watch(folder, cases));
     }
     if let Some(options) = dicom_options(config) {
         let port = dicom::Port::open(options, state, &cases).map_err(DeviceError::Dicom)?;
@@ -250,13 +262,19 @@ fn open_all(
             .listening
             .push(port.listening().map_err(DeviceError::Dicom)?);
         let (feeding, cases) = (port.clone(), Arc::clone(&cases));
-        parts.spawn(tell, Part::Other, move || feeding.feed(&cases));
+        parts
+            .threads
+            .spawn(tell, Part::Other, move || feeding.feed(&cases));
         let lifecycle = Arc::clone(lifecycle);
-        parts.spawn(tell, Part::Other, move || port.listen(&lifecycle));
+        parts
+            .threads
+            .spawn(tell, Part::Other, move || port.listen(&lifecycle));
     }
     for port in config.serial.iter().map(port) {
         let cases = Arc::clone(&cases);
-        parts.spawn(tell, Part::Line, move || talk(&port, &cases));
+        parts
+            .threads
+            .spawn(tell, Part::Line, move || talk(&port, &cases));
     }
     if let Some(path) = socket {
         let failed = |error| DeviceError::Socket {
@@ -269,7 +287,7 @@ fn open_all(
             .push(listener.try_clone().map_err(failed)?.into());
         let again = Arc::clone(&parts.reload);
         let reload: Arc<crate::device::config::Reload> = Arc::new(move || again.again());
-        parts.spawn(tell, Part::Other, move || {
+        parts.threads.spawn(tell, Part::Other, move || {
             socket::serve(&listener, &cases, &reload)
         });
     }

@@ -22,6 +22,9 @@ mod system {
     /// told: an end may be lost.
     const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+    /// How soon it is noticed that it is over.
+    const PULSE: Duration = Duration::from_millis(500);
+
     /// A watch on one folder.
     pub struct Hint {
         system: OwnedFd,
@@ -49,18 +52,19 @@ mod system {
             since.is_some_and(|since| since.elapsed() < LONGEST_PAUSE)
         }
 
-        /// Waits so long, or until a file is complete; false where nothing will be told any
-        /// more.
-        pub fn wait(&mut self, patience: Duration) -> bool {
+        /// Waits so long, or until a file is complete or it is over; false where nothing will be
+        /// told any more.
+        pub fn wait(&mut self, patience: Duration, is_over: impl Fn() -> bool) -> bool {
             let begin = Instant::now();
             loop {
                 let left = patience.saturating_sub(begin.elapsed());
-                let Ok(left) = Timespec::try_from(left) else {
+                let Ok(turn) = Timespec::try_from(left.min(PULSE)) else {
                     return false;
                 };
                 let mut waiting = [PollFd::new(&self.system, PollFlags::IN)];
-                match poll(&mut waiting, Some(&left)) {
-                    Ok(0) => return true,
+                match poll(&mut waiting, Some(&turn)) {
+                    Ok(0) if left <= PULSE || is_over() => return true,
+                    Ok(0) => continue,
                     Ok(_) | Err(Errno::INTR) => {}
                     Err(_) => return false,
                 }
@@ -127,16 +131,25 @@ mod system {
             let name = OsStr::new("a.png");
             let mut file = File::create(folder.path().join(name)).unwrap();
             file.write_all(b"half").unwrap();
-            assert!(hint.wait(Duration::ZERO));
+            assert!(hint.wait(Duration::ZERO, || false));
             // The event may take its time.
             while !hint.is_written(name) {
-                assert!(hint.wait(Duration::from_millis(1)));
+                assert!(hint.wait(Duration::from_millis(1), || false));
             }
             drop(file);
-            assert!(hint.wait(Duration::from_secs(600)), "woken");
+            assert!(hint.wait(Duration::from_secs(600), || false), "woken");
             assert!(!hint.is_written(name));
             drop(folder);
-            while hint.wait(Duration::from_secs(600)) {}
+            while hint.wait(Duration::from_secs(600), || false) {}
+        }
+
+        #[test]
+        fn it_waits_no_longer_than_the_device_lives() {
+            let folder = tempfile::tempdir().unwrap();
+            let mut hint = Hint::of(folder.path()).unwrap();
+            let begin = Instant::now();
+            assert!(hint.wait(Duration::from_secs(600), || true));
+            assert!(begin.elapsed() < Duration::from_secs(60));
         }
     }
 }
@@ -159,7 +172,7 @@ mod system {
             match *self {}
         }
 
-        pub fn wait(&mut self, _: Duration) -> bool {
+        pub fn wait(&mut self, _: Duration, _: impl Fn() -> bool) -> bool {
             match *self {}
         }
     }

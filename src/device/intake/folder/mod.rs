@@ -168,11 +168,11 @@ impl Watch {
             self.wait();
             // Where many files come at once, they are one look's work; where very many lie
             // there, looking takes no more than half of the time.
-            std::thread::sleep(SHORTEST.max(took));
+            self.cases.rest(SHORTEST.max(took));
         }
     }
 
-    /// Until the next look: a file may settle before it is due.
+    /// Until the next look, or until the device has ended: a file may settle before it is due.
     fn wait(&mut self) {
         let most = Duration::from_secs(self.folder.poll_s.into());
         let patience = self.settler.next(Instant::now()).unwrap_or(most).min(most);
@@ -180,9 +180,10 @@ impl Watch {
             self.hint = Hint::of(&self.folder.path);
         }
         match &mut self.hint {
-            None => std::thread::sleep(patience),
+            None => self.cases.rest(patience),
             Some(hint) => {
-                if !hint.wait(patience) {
+                let lifecycle = self.cases.lifecycle();
+                if !hint.wait(patience, || lifecycle.has_ended()) {
                     self.hint = None;
                 }
             }
