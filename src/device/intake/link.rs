@@ -1,8 +1,7 @@
 //! The device's end of a link: images come in, progress and answers go out.
 //!
-//! An answer is sent until the host says that it is safe there, and then never again: both
-//! are in the journal, so that neither end's restart loses or doubles one. Progress is told
-//! where there is room for it.
+//! An answer is sent until the host says that it is safe there, and then never again: both are in
+//! the journal, so that no restart loses or doubles one. Progress is told where there is room.
 
 mod words;
 
