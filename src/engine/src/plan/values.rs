@@ -270,6 +270,9 @@ impl<'a> Lowering<'a> {
         let given = given.unwrap_or_else(|| node.ints("axes").to_vec());
         let axes: Option<Vec<usize>> = given.iter().map(|a| axis(*a, shape.len())).collect();
         let mut axes = axes.ok_or("averages an axis that is not there")?;
+        if (1..axes.len()).any(|i| axes[..i].contains(&axes[i])) {
+            return Err("names an axis twice".to_owned());
+        }
         if axes.is_empty() {
             axes = (0..shape.len()).collect();
         }
