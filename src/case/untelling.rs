@@ -42,14 +42,50 @@ fn without_name(finding: &mut Finding, source: &str) {
 }
 
 /// A sentence without a path and the name of its file, which decoders and the system may quote.
+///
+/// Read once from the left, the longer name first, so that nothing is put into what was put in;
+/// and only whole words: a file that is called `1` must not change the numbers of a sentence.
 fn unnamed(sentence: &str, path: &str) -> String {
     let file = Path::new(path).file_name();
     let file = file.and_then(|name| name.to_str());
     let names = [Some(path), file].into_iter().flatten();
-    let names = names.filter(|name| !name.is_empty());
-    names.fold(sentence.to_owned(), |sentence, name| {
-        sentence.replace(name, THE_IMAGE)
-    })
+    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    let (mut told, mut at) = (String::new(), 0);
+    while let Some(next) = sentence[at..].chars().next() {
+        let is_here = |name: &&&str| {
+            sentence[at..].starts_with(**name) && is_whole(sentence, at, at + name.len())
+        };
+        if let Some(name) = names.iter().find(is_here) {
+            told.push_str(THE_IMAGE);
+            at += name.len();
+        } else {
+            told.push(next);
+            at += next.len_utf8();
+        }
+    }
+    told
+}
+
+/// Whether what stands there is no part of a longer word or number.
+fn is_whole(sentence: &str, from: usize, to: usize) -> bool {
+    let goes_on = |before: Option<char>, after: Option<char>| {
+        let is_of_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        is_of_word(before) && is_of_word(after)
+    };
+    let (before, name, after) = (&sentence[..from], &sentence[from..to], &sentence[to..]);
+    let is_number = name.chars().all(|c| c.is_ascii_digit());
+    // 0.1 is one number, although a point stands in it.
+    let is_decimal = is_number && (before.ends_with('.') || after.starts_with('.'));
+    let is_in_decimal = is_decimal
+        && (before
+            .trim_end_matches('.')
+            .ends_with(|c: char| c.is_ascii_digit())
+            || after
+                .trim_start_matches('.')
+                .starts_with(|c: char| c.is_ascii_digit()));
+    !is_in_decimal
+        && !goes_on(before.chars().next_back(), name.chars().next())
+        && !goes_on(name.chars().next_back(), after.chars().next())
 }
 
 #[cfg(test)]
@@ -92,6 +128,19 @@ mod tests {
                 "unreadable",
                 "/p/Ann.png: Ann.png of /p/Ann.png is dark",
                 "the image of the image is dark",
+            ),
+            // A short name stands in no longer word, and is no number of a sentence.
+            Case(
+                "/p/a",
+                "badly_exposed",
+                "/p/a: a bad part of a dark area",
+                "the image bad part of the image dark area",
+            ),
+            Case(
+                "/p/1",
+                "badly_exposed",
+                "/p/1: 1 is dark: 0.1 of 21 in 1.5",
+                "the image is dark: 0.1 of 21 in 1.5",
             ),
             // Fixed words stay, whatever a file is called.
             Case(
