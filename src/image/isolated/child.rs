@@ -31,6 +31,7 @@ pub fn decode_as_child_by(
     // A decoder's panic is told as a refusal; its words could hold the file's.
     std::panic::set_hook(Box::new(|_| {}));
     let mut out = std::io::stdout().lock();
+    child::write(&mut out, &child::FORM)?;
     let frame = match wanted {
         Wanted::Picture(frame) => frame,
         Wanted::Priority => {

@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use super::limits::{MAX_DECODED_BYTES, too_hard};
 use super::{FrameChoice, Image};
 use crate::case::{Refusal, RefusalCode};
-use crate::child::{Inbox, reap};
+use crate::child::{FORM, Inbox, reap};
 use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
 
 use answer::{Head, understand};
@@ -43,6 +43,9 @@ const TURN: Duration = Duration::from_millis(500);
 const MOST_HEAD: u32 = 1 << 20;
 const PRIORITY: &str = "priority";
 const SANDBOX: &str = "sandbox";
+
+/// As much of another program's name as is told of.
+const LONGEST_NAME: usize = 64;
 
 /// What comes from a child.
 type Answers = Inbox<ChildStdout>;
@@ -160,6 +163,8 @@ enum Unheard {
     Late,
     /// Whoever asked no longer waited.
     Stopped,
+    /// It is of another program: the file was replaced.
+    Replaced(String),
     /// It could not be started, or not be spoken to.
     Failed(String),
 }
@@ -171,6 +176,11 @@ impl Unheard {
                 let seconds = DEADLINE.as_secs();
                 too_hard(&format!("it was not decoded within {seconds} seconds"))
             }
+            Self::Replaced(other) => Refusal::new(
+                RefusalCode::DeviceFault,
+                format!("the program on the disk is {other} now"),
+                "start the device again",
+            ),
             Self::Failed(why) => fault(why),
         }
     }
@@ -221,7 +231,7 @@ fn ask<T>(
         waits,
     };
     let said = match child.stdout.take() {
-        Some(out) => hear(&mut Inbox::new(out, MOST_HEAD), &mut turns),
+        Some(out) => greeted(&mut Inbox::new(out, MOST_HEAD), &mut turns, hear),
         None => Err(std::io::Error::from(ErrorKind::BrokenPipe).into()),
     };
     // Whatever it may still be doing, it is done.
@@ -266,6 +276,23 @@ impl Turns<'_> {
     /// One message; `None` where there was none, or none that can be understood.
     fn message<T: DeserializeOwned>(&mut self, from: &mut Answers) -> Result<Option<T>, Unheard> {
         Ok(self.hear(|until| from.next(until))?.flatten())
+    }
+}
+
+/// Hears a child that says first that it is this very program.
+fn greeted<T>(
+    from: &mut Answers,
+    turns: &mut Turns<'_>,
+    hear: impl FnOnce(&mut Answers, &mut Turns<'_>) -> Result<Option<T>, Unheard>,
+) -> Result<Option<T>, Unheard> {
+    match turns.message::<String>(from)? {
+        Some(form) if form == FORM => hear(from, turns),
+        Some(other) => {
+            // Whoever took over a decoder may say anything.
+            let other = other.chars().filter(|c| c.is_ascii_graphic() || *c == ' ');
+            Err(Unheard::Replaced(other.take(LONGEST_NAME).collect()))
+        }
+        None => Ok(None),
     }
 }
 

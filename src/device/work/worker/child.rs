@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use super::message::{LONGEST, Report, Request};
 use crate::bundle::{self, Bundle, Trust};
-use crate::case::SOFTWARE;
 use crate::child::{self, Inbox, write};
 use crate::device::self_test::{of_worker, useless};
 use crate::device::work::run;
@@ -44,7 +43,7 @@ pub fn work_as_child(folder: &Path, trust: &Trust, settings: &Settings) -> Resul
     };
     let tested = || Report::Tested(of_worker(&bundle, folder, trust));
     let loaded = Report::Loaded {
-        software: SOFTWARE.to_owned(),
+        software: child::FORM.to_owned(),
         bundle: bundle.outline(),
     };
     write(&mut out, &loaded)?;

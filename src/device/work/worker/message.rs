@@ -37,7 +37,8 @@ pub enum Request {
 /// What the worker says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// The bundle is loaded, by this version of the program.
+    /// The bundle is loaded, by a program that says [`FORM`](crate::child::FORM). Stands first for
+    /// ever, its text first in it: so another program is known before more of it is believed.
     Loaded { software: String, bundle: Outline },
     /// There is nothing to work with.
     Useless(SelfCheck),
@@ -220,7 +221,7 @@ mod at_once {
 mod tests {
     use super::*;
     use crate::case::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
-    use crate::child::{Inbox, write};
+    use crate::child::{FORM, Inbox, bytes_of, write};
     use crate::patient::Patient;
 
     fn found() -> (Finding, Preview) {
@@ -281,6 +282,43 @@ mod tests {
         };
         assert!(inbox.next::<Report>(None)?.is_none(), "nothing else");
         answer.into_answered()
+    }
+
+    #[test]
+    fn a_message_of_another_form_has_another_number() {
+        let image = Box::new(Picture::from(found().1.thumbnail));
+        let question = Question {
+            exam: Some("brain4".to_owned()),
+            region: Some([0, 0, 1, 1]),
+            patient: Patient::default(),
+        };
+        let refusal = Refusal::new(RefusalCode::Deadline, "a", "b");
+        let said = [
+            bytes_of(&Request::Begin {
+                prepared: Some([7; 32]),
+            }),
+            bytes_of(&Request::Case {
+                case: 7,
+                question,
+                image,
+            }),
+            bytes_of(&Request::SelfTest),
+            bytes_of(&Report::Useless(SelfCheck::failed("a", "b", "c", "d"))),
+            bytes_of(&Report::Uses(7)),
+            bytes_of(&Report::Tested(vec![SelfCheck::passed("a", "b")])),
+            bytes_of(&Report::Begun(Stage::Head)),
+            bytes_of(&Report::Ended(Stage::Head, 0.5)),
+            bytes_of(&Report::Answered(Box::new(Ok(found()).into()))),
+            bytes_of(&Report::Answered(Box::new(Err(refusal).into()))),
+        ];
+        let said: Vec<u8> = said.into_iter().flat_map(Result::unwrap).collect();
+        let form = (FORM, Sha256::of(&said).to_string());
+        // Where the bytes are others, the number in `FORM` is raised and both are written anew.
+        let known = (
+            "medfocus 0.1.0, messages 2",
+            "b96b4698b44158d7e98d92ea1ee7ae0cf57bdce3abd65540f6fea9d437d45a5d".to_owned(),
+        );
+        assert_eq!(form, known);
     }
 
     #[test]

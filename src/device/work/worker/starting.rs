@@ -8,7 +8,7 @@ use super::message::Report;
 use super::process::{Deadline, Process};
 use super::{CHECK, NotStarted, Settings, Started, Worker};
 use crate::bundle::Outline;
-use crate::case::SOFTWARE;
+use crate::child::FORM;
 use crate::journal::SelfCheck;
 
 /// A worker that is not there yet.
@@ -66,7 +66,7 @@ impl Starting {
             };
             match (report, self.bundle.take()) {
                 (Report::Useless(check), _) => return Err(NotStarted::Useless(check)),
-                (Report::Loaded { software, bundle }, None) if software == SOFTWARE => {
+                (Report::Loaded { software, bundle }, None) if software == FORM => {
                     self.bundle = Some(bundle);
                 }
                 (Report::Loaded { software, .. }, None) => {

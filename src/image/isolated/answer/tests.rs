@@ -1,5 +1,7 @@
 use super::super::fault;
 use super::*;
+use crate::child::{FORM, bytes_of};
+use crate::image::Coded;
 
 fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
     let head = serde_json::from_str(head).ok()?;
@@ -96,4 +98,51 @@ fn a_child_cannot_name_the_file_and_says_no_more_than_a_sentence() {
     let head = serde_json::to_string(&Head::Refusal(refusal)).unwrap();
     let said = heard(&head, 0).unwrap().unwrap_err();
     assert_eq!(said.sentence(), long[..LONGEST_MESSAGE]);
+}
+
+#[test]
+fn a_message_of_another_form_has_another_number() {
+    let word = |word: &str| Some(word.to_owned());
+    let said = ImageMetadata {
+        modality: word("modality"),
+        body_part: word("body part"),
+        view: word("view"),
+        laterality: word("laterality"),
+        coded: Coded {
+            body_part: word("coded body part"),
+            view: word("coded view"),
+            laterality: word("coded laterality"),
+        },
+        frame: Some((2, 3)),
+        window: word("window"),
+        burned_in: Some(true),
+        is_reconstruction: true,
+        region: Some([1, 2, 3, 4]),
+        notes: vec!["note".to_owned()],
+        ..ImageMetadata::default()
+    };
+    let origin = Origin {
+        attributes: vec![(1, 2, "value".to_owned())],
+        sop_class: "class".to_owned(),
+        sop_instance: "instance".to_owned(),
+        frame: 5,
+        size: [6, 7],
+    };
+    let image = Head::Image {
+        width: 8,
+        height: 9,
+        is_rgb: true,
+        said: Box::new(said),
+        sha256: Sha256::of(b"file"),
+        origin: Some(Box::new(origin)),
+    };
+    let mut bytes = bytes_of(&image).unwrap();
+    bytes.extend(bytes_of(&Head::Refusal(fault("why").about("a.png"))).unwrap());
+    let form = (FORM, Sha256::of(&bytes).to_string());
+    // Where the bytes are others, the number in `FORM` is raised and both are written anew.
+    let known = (
+        "medfocus 0.1.0, messages 2",
+        "cd88eb8cf557ec8c07736e9a1b677fca3c3df839718ec65734c3ed2dc83c2459".to_owned(),
+    );
+    assert_eq!(form, known);
 }
