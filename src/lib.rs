@@ -10,6 +10,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`sha256`] | what content is known by |
+//! | [`clock`] | what time it is, and waiting: a value that is handed down |
 //! | [`hex`] | bytes as text |
 //! | [`files`] | every file that is made, read by a given name, moved or deleted: in held folders, never through a link |
 //! | [`device_key`] | the device's own key: signatures, derived secrets |
@@ -44,6 +45,7 @@ pub mod bundle;
 pub mod case;
 mod child;
 pub mod client;
+pub mod clock;
 mod coded;
 pub mod control;
 pub mod device;

@@ -27,7 +27,12 @@ class Architecture(unittest.TestCase):
                 file.write_text(text, encoding="utf-8")
             architecture.ROOT = Path(folder)
             architecture.FOLDERS = architecture.PUT_TOGETHER
-            return [*architecture.faults(architecture.modules()), *architecture.long_files()]
+            found = architecture.modules()
+            return [
+                *architecture.faults(found),
+                *architecture.taken_from_the_system(found),
+                *architecture.long_files(),
+            ]
 
     def test_what_may_be_is_no_fault(self) -> None:
         files = {
@@ -38,6 +43,9 @@ class Architecture(unittest.TestCase):
             "src/device/a/mod.rs": "use super::b::B;\nuse self::c::C;\nmod c;",
             "src/device/a/c.rs": "use super::A;",
             "src/device/b.rs": "use crate::pipeline::run;\nuse firmware_host::wire;",
+            "src/device/cases.rs": "fn f(c: &Clock) { c.now(); } // Instant::now()",
+            "src/device/running/mod.rs": "fn f() { Instant::now(); }",
+            "src/image/time.rs": "fn f() { Instant::now(); }",
             "src/pipeline.rs": "use crate::image; // and not crate::device\n",
             "src/image/mod.rs": 'const TEXT: &str = "crate::engine";',
             "src/image/tests.rs": "use crate::engine;",
@@ -59,6 +67,10 @@ class Architecture(unittest.TestCase):
             ("src/device/b.rs", "use super::Shared;", "src/device/b takes from its parent"),
             ("src/device/b.rs", "use crate::device::a;", "a circle: a -> b -> a"),
             ("src/pipeline.rs", "use crate::report;", "a circle: pipeline -> report -> pipeline"),
+            ("src/device/c.rs", "\nfn f() { Instant::now() }", "c.rs:2: asks the system for the"),
+            ("src/journal/c.rs", "fn f() { t.elapsed() }", "c.rs:1: asks the system for the time"),
+            ("src/device/c.rs", "fn f() { std::thread::sleep(x) }", "asks the system for the time"),
+            ("src/device/c.rs", "fn f() { Clock::system() }", "asks the system for the time"),
             ("src/long.rs", "//\n" * 501, "501 lines"),
         ]
         for name, text, said in cases:

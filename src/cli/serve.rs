@@ -6,6 +6,7 @@ mod signals;
 use std::sync::Arc;
 
 use clap::Args;
+use medfocus::clock::Clock;
 use medfocus::device::config::{self, Config};
 use medfocus::device::{Device, DeviceError, Ended, Lifecycle, Setup};
 use medfocus::sandbox;
@@ -53,7 +54,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if let Err(error) = sandbox::hide_memory() {
         log::warn!("the device's memory is not hidden: {error}");
     }
-    let lifecycle = Arc::new(Lifecycle::watched());
+    let lifecycle = Arc::new(Lifecycle::watched(Clock::system()));
     let reload = Arc::default();
     signals::listen(&lifecycle, &reload).map_err(|error| Failure::Device {
         code: "signals",

@@ -53,36 +53,38 @@ pub(super) struct CaseCounts {
 
 impl CaseCounts {
     /// A case was accepted.
-    pub fn accepted(&mut self, case: u64) {
-        self.accepted.insert(case, Instant::now());
+    pub fn accepted(&mut self, case: u64, now: Instant) {
+        self.accepted.insert(case, now);
     }
 
     /// A case began to run: the only one that does.
-    pub fn started(&mut self) {
-        self.started = Some(Instant::now());
+    pub fn started(&mut self, now: Instant) {
+        self.started = Some(now);
     }
 
     /// How long the case that runs has been running.
-    pub fn running_for(&self) -> Option<Duration> {
-        self.started.map(|since| since.elapsed())
+    pub fn running_for(&self, now: Instant) -> Option<Duration> {
+        self.started
+            .map(|since| now.saturating_duration_since(since))
     }
 
     /// The case that ran was answered: refused by this code, or with a finding.
-    pub fn answered(&mut self, case: u64, code: Option<&str>) {
+    pub fn answered(&mut self, case: u64, code: Option<&str>, now: Instant) {
         if let Some(started) = self.started.take() {
-            self.ends.run.note(started.elapsed());
+            self.ends.run.note(now.saturating_duration_since(started));
         }
-        self.answered_without_run(case, code);
+        self.answered_without_run(case, code, now);
     }
 
     /// The same for a case that never ran.
-    pub fn answered_without_run(&mut self, case: u64, code: Option<&str>) {
+    pub fn answered_without_run(&mut self, case: u64, code: Option<&str>, now: Instant) {
         match code {
             None => self.ends.findings += 1,
             Some(code) => *self.ends.refusals.entry(code.to_owned()).or_default() += 1,
         }
         if let Some(accepted) = self.accepted.remove(&case) {
-            self.ends.latency.note(accepted.elapsed());
+            let latency = now.saturating_duration_since(accepted);
+            self.ends.latency.note(latency);
         }
     }
 
@@ -99,16 +101,16 @@ mod tests {
 
     #[test]
     fn every_case_is_counted_once_by_how_it_ended() {
-        let mut counts = CaseCounts::default();
-        (1..=4).for_each(|case| counts.accepted(case));
-        counts.started();
-        counts.answered(1, None);
-        counts.started();
-        counts.answered(2, Some("blurred"));
+        let (mut counts, now) = (CaseCounts::default(), Instant::now());
+        (1..=4).for_each(|case| counts.accepted(case, now));
+        counts.started(now);
+        counts.answered(1, None, now);
+        counts.started(now);
+        counts.answered(2, Some("blurred"), now);
         counts.aborted(3);
         // Of before the start.
-        counts.started();
-        counts.answered(9, Some("blurred"));
+        counts.started(now);
+        counts.answered(9, Some("blurred"), now);
         let Ends {
             findings,
             refusals,

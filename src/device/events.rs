@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bundle::ExamSpec;
 use crate::case::{BundleId, IntendedUse, Record};
+use crate::clock::Clock;
 use crate::device::device_fault::DeviceFault;
 use crate::device::lock::lock;
 use crate::focus::Mask;
@@ -165,8 +166,9 @@ pub enum PageError {
 }
 
 /// Where events are told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Events {
+    clock: Clock,
     listeners: Mutex<Vec<Weak<Queue>>>,
     /// Pages of the display; 0 where there is none.
     pages: AtomicU8,
@@ -180,17 +182,30 @@ struct Queue {
 
 /// Hears every event from now on, until it is dropped.
 #[derive(Debug)]
-pub struct Listener(Arc<Queue>);
+pub struct Listener {
+    queue: Arc<Queue>,
+    clock: Clock,
+}
 
 impl Events {
+    /// Nobody listens yet; whoever does waits by this clock.
+    pub fn on(clock: Clock) -> Self {
+        Self {
+            clock,
+            listeners: Mutex::default(),
+            pages: AtomicU8::new(0),
+        }
+    }
+
     /// Begins to listen.
     pub fn subscribe(&self) -> Listener {
-        let queue = Arc::default();
+        let queue = Arc::<Queue>::default();
         let mut listeners = lock(&self.listeners);
         // Those that have gone: where nothing happens, many may come and go.
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(Arc::downgrade(&queue));
-        Listener(queue)
+        let clock = self.clock.clone();
+        Listener { queue, clock }
     }
 
     /// Tells all listeners.
@@ -239,23 +254,12 @@ impl Queue {
 impl Listener {
     /// The next event; `None` where none came for so long.
     pub fn next(&self, patience: Duration) -> Option<Event> {
-        let deadline = Instant::now() + patience;
-        let mut events = lock(&self.0.events);
-        loop {
-            if let Some(event) = events.pop_front() {
-                return Some(event);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            events = self
-                .0
-                .arrived
-                .wait_timeout(events, left)
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
-        }
+        let Queue { events, arrived } = &*self.queue;
+        let events = lock(events);
+        let mut events = self
+            .clock
+            .wait_while(arrived, events, patience, |events| events.is_empty());
+        events.pop_front()
     }
 }
 
@@ -272,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_sleeps_loses_the_oldest_and_delays_nobody() {
-        let events = Events::default();
+        let events = Events::on(Clock::system());
         let (awake, asleep) = (events.subscribe(), events.subscribe());
         for case in 0..1000 {
             events.tell(&Event::Accepted { case });
@@ -284,7 +288,7 @@ mod tests {
 
     #[test]
     fn listeners_that_have_gone_leave_nothing_behind() {
-        let events = Events::default();
+        let events = Events::on(Clock::system());
         let stays = events.subscribe();
         (0..1000).for_each(|_| drop(events.subscribe()));
         assert!(lock(&events.listeners).len() <= 2);
@@ -294,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_waits_is_woken() {
-        let events = Events::default();
+        let events = Events::on(Clock::system());
         let listener = events.subscribe();
         std::thread::scope(|scope| {
             let heard = scope.spawn(|| listener.next(Duration::from_secs(60)));
@@ -305,7 +309,7 @@ mod tests {
 
     #[test]
     fn pages_are_turned_only_where_there_are_some() {
-        let events = Events::default();
+        let events = Events::on(Clock::system());
         let listener = events.subscribe();
         assert_eq!(events.turn_to(0), Err(PageError::NoDisplay));
         events.set_pages(3);

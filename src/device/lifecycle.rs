@@ -5,22 +5,23 @@
 //! every other loop that was named turns as well. No thread of its own feeds it: where the
 //! work stands still, so does the watchdog.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+use crate::clock::Clock;
 use crate::device::lock::lock;
 
 /// The device's switch, and its line to the service manager.
 #[derive(Debug)]
 pub struct Lifecycle {
+    clock: Clock,
     /// How often it was switched off.
     off: AtomicU8,
     /// Its work was put down: whatever goes on for ever ends.
     ended: AtomicBool,
-    since: Instant,
     feeding: Option<Feeding>,
     loops: Mutex<Vec<Weak<Heartbeat>>>,
 }
@@ -36,31 +37,33 @@ struct Feeding {
 #[derive(Debug)]
 pub struct Heartbeat {
     name: String,
-    since: Instant,
-    /// Milliseconds, when it turned last.
-    beat: AtomicU64,
+    clock: Clock,
+    /// When it turned last.
+    beat: Mutex<Instant>,
     patience: Duration,
 }
 
-impl Default for Lifecycle {
-    fn default() -> Self {
-        Self::fed_every(None)
-    }
-}
-
 impl Lifecycle {
-    /// On, watched by whoever started this process, as its environment says.
-    pub fn watched() -> Self {
-        // Half of what is waited for, as sd_watchdog_enabled(3) has it.
-        Self::fed_every(sd_notify::watchdog_enabled().map(|patience| patience / 2))
+    /// On, by this clock, which is the whole device's.
+    pub fn on(clock: Clock) -> Self {
+        Self::fed_every(None, clock)
     }
 
-    fn fed_every(every: Option<Duration>) -> Self {
-        let since = Instant::now();
+    /// The same, watched by whoever started this process, as its environment says.
+    pub fn watched(clock: Clock) -> Self {
+        // Half of what is waited for, as sd_watchdog_enabled(3) has it.
+        Self::fed_every(
+            sd_notify::watchdog_enabled().map(|patience| patience / 2),
+            clock,
+        )
+    }
+
+    fn fed_every(every: Option<Duration>, clock: Clock) -> Self {
+        let since = clock.now();
         Self {
+            clock,
             off: AtomicU8::new(0),
             ended: AtomicBool::new(false),
-            since,
             feeding: every.map(|every| Feeding {
                 every,
                 last: Mutex::new(since),
@@ -81,6 +84,11 @@ impl Lifecycle {
     pub fn cut(&self) {
         self.switch_off();
         self.switch_off();
+    }
+
+    /// The device's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Whether nobody switched it off.
@@ -128,12 +136,12 @@ impl Lifecycle {
             return;
         };
         let mut last = lock(last);
-        if last.elapsed() < *every {
+        if self.clock.since(*last) < *every {
             return;
         }
         match self.silent() {
             None => {
-                *last = Instant::now();
+                *last = self.clock.now();
                 tell(&[NotifyState::Watchdog]);
             }
             Some(name) => log::error!("{name} no longer turns; the watchdog is not fed"),
@@ -144,11 +152,10 @@ impl Lifecycle {
     pub fn must_turn(&self, name: &str, patience: Duration) -> Arc<Heartbeat> {
         let turning = Arc::new(Heartbeat {
             name: name.to_owned(),
-            since: self.since,
-            beat: AtomicU64::new(0),
+            clock: self.clock.clone(),
+            beat: Mutex::new(self.clock.now()),
             patience,
         });
-        turning.beat();
         lock(&self.loops).push(Arc::downgrade(&turning));
         turning
     }
@@ -173,13 +180,11 @@ impl Lifecycle {
 impl Heartbeat {
     /// It went round once more.
     pub fn beat(&self) {
-        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.beat.store(now, Ordering::Relaxed);
+        *lock(&self.beat) = self.clock.now();
     }
 
     fn silence(&self) -> Duration {
-        let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
-        self.since.elapsed().saturating_sub(beat)
+        self.clock.since(*lock(&self.beat))
     }
 }
 
@@ -196,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_loop_that_stands_still_is_named_until_it_turns_or_ends() {
-        let lifecycle = Lifecycle::default();
+        let lifecycle = Lifecycle::on(Clock::system());
         let patient = lifecycle.must_turn("patient", Duration::MAX);
         let hasty = lifecycle.must_turn("hasty", Duration::from_millis(1));
         assert_eq!(lifecycle.silent().filter(|name| name == "patient"), None);
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn it_is_switched_off_in_two_steps() {
-        let lifecycle = Lifecycle::default();
+        let lifecycle = Lifecycle::on(Clock::system());
         assert!(lifecycle.is_on() && !lifecycle.is_cut());
         lifecycle.switch_off();
         assert!(!lifecycle.is_on() && !lifecycle.is_cut());

@@ -30,10 +30,10 @@ impl<K: PartialEq> NowAndThen<K> {
     }
 
     /// The line to write; `None` where one of this kind was written lately.
-    pub fn line(&self, kind: K, what: impl Display) -> Option<String> {
+    pub fn line(&self, kind: K, what: impl Display, now: Instant) -> Option<String> {
         let mut all = lock(&self.0);
         let Some(said) = all.iter_mut().find(|said| said.kind == kind) else {
-            let (last, left_out) = (Instant::now(), 0);
+            let (last, left_out) = (now, 0);
             all.push(Said {
                 kind,
                 last,
@@ -41,11 +41,11 @@ impl<K: PartialEq> NowAndThen<K> {
             });
             return Some(what.to_string());
         };
-        if said.last.elapsed() < BETWEEN {
+        if now.saturating_duration_since(said.last) < BETWEEN {
             said.left_out += 1;
             return None;
         }
-        said.last = Instant::now();
+        said.last = now;
         Some(match std::mem::take(&mut said.left_out) {
             0 => what.to_string(),
             more => format!("{what} ({more} more of the kind since the last)"),
@@ -59,12 +59,11 @@ mod tests {
 
     #[test]
     fn each_kind_is_said_once_until_it_is_time_again() {
-        let said = NowAndThen::new();
-        assert_eq!(said.line(1, "one").as_deref(), Some("one"));
-        assert_eq!(said.line(1, "one"), None);
-        assert_eq!(said.line(2, "two").as_deref(), Some("two"));
-        lock(&said.0)[0].last = Instant::now().checked_sub(BETWEEN).unwrap();
-        let again = said.line(1, "one");
+        let (said, now) = (NowAndThen::new(), Instant::now());
+        assert_eq!(said.line(1, "one", now).as_deref(), Some("one"));
+        assert_eq!(said.line(1, "one", now), None);
+        assert_eq!(said.line(2, "two", now).as_deref(), Some("two"));
+        let again = said.line(1, "one", now + BETWEEN);
         assert_eq!(
             again.as_deref(),
             Some("one (1 more of the kind since the last)")

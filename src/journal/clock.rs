@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::Clock;
+
 /// A clock that is kept right by a time server moves by less.
 const SET: SignedDuration = SignedDuration::from_secs(2);
 
 /// What the wall's clock showed last, and how long ago by the one that nobody can set.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct WallClock {
+    clock: Clock,
     shown: Timestamp,
     at: Instant,
 }
@@ -24,23 +27,26 @@ pub(super) struct Set {
     pub to: Timestamp,
 }
 
-impl Clock {
+impl WallClock {
     /// A clock that showed this at least when the device was last on.
-    pub fn not_before(last: Option<Timestamp>) -> (Self, Option<Set>) {
-        let now = Timestamp::now();
+    pub fn not_before(last: Option<Timestamp>, clock: Clock) -> (Self, Option<Set>) {
+        let now = clock.wall();
         let set = last
             .filter(|last| *last > now)
             .map(|from| Set { from, to: now });
-        let clock = Self {
-            shown: now,
-            at: Instant::now(),
-        };
-        (clock, set)
+        let at = clock.now();
+        let shown = now;
+        (Self { clock, shown, at }, set)
+    }
+
+    /// What it shows now.
+    pub fn time(&self) -> Timestamp {
+        self.clock.wall()
     }
 
     /// What it shows now, and whether it was set since it was last looked at.
     pub fn look(&mut self) -> (Timestamp, Option<Set>) {
-        let (now, at) = (Timestamp::now(), Instant::now());
+        let (now, at) = (self.time(), self.clock.now());
         let set = set_between(self.shown, at.duration_since(self.at), now);
         (self.shown, self.at) = (now, at);
         (now, set)
@@ -84,9 +90,9 @@ mod tests {
     #[test]
     fn a_clock_set_back_while_the_device_was_off_is_noticed() {
         let future = Timestamp::from_second(9_000_000_000).unwrap();
-        let (mut clock, set) = Clock::not_before(Some(future));
+        let (mut clock, set) = WallClock::not_before(Some(future), Clock::system());
         assert_eq!(set.unwrap().from, future);
         assert_eq!(clock.look().1, None);
-        assert_eq!(Clock::not_before(None).1, None);
+        assert_eq!(WallClock::not_before(None, Clock::system()).1, None);
     }
 }

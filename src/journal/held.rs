@@ -4,12 +4,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::entry::Origin;
 use super::standing::{self, Standing};
 use super::{FILE, JournalError, failed, mark};
 use crate::case::Identity;
+use crate::clock::Clock;
 use crate::device_key::DeviceKey;
 use crate::files::{Folder, OPEN_TO_ALL};
 use crate::hex::Hex;
@@ -34,11 +35,11 @@ pub(super) struct Held {
 
 impl Held {
     /// Takes the journal in `folder`; both are made where they are missing.
-    pub fn take(folder: &Path) -> Result<Self, JournalError> {
+    pub fn take(folder: &Path, clock: &Clock) -> Result<Self, JournalError> {
         let path = folder.join(FILE);
         let folder = Folder::make(folder)?;
         let file = folder.append(FILE, OPEN_TO_ALL)?;
-        lock(&file, &path, LINGERS)?;
+        lock(&file, &path, LINGERS, clock)?;
         let key = DeviceKey::of(&folder)?;
         let origin = Origin {
             device: Identity(identity::of(&folder).map_err(failed(folder.path()))?),
@@ -87,13 +88,18 @@ impl Held {
 }
 
 /// Takes the journal for this process, and waits so long for the one that has it to end.
-pub(super) fn lock(file: &File, path: &Path, patience: Duration) -> Result<(), JournalError> {
-    let begin = Instant::now();
+pub(super) fn lock(
+    file: &File,
+    path: &Path,
+    patience: Duration,
+    clock: &Clock,
+) -> Result<(), JournalError> {
+    let begin = clock.now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if begin.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(10));
+            Err(TryLockError::WouldBlock) if clock.since(begin) < patience => {
+                clock.sleep(Duration::from_millis(10));
             }
             Err(TryLockError::WouldBlock) => {
                 let path = path.to_owned();

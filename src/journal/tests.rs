@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::held::lock;
 use super::*;
 use crate::case::{Order, Priority};
+use crate::clock::Clock;
 
 fn accepted(case: u64) -> Entry {
     Entry::Accepted {
@@ -48,7 +49,7 @@ impl Stored {
 
 /// A journal of `count` accepted cases.
 fn made(folder: &Path, count: u64) -> Stored {
-    let (mut journal, _) = Journal::open(folder).unwrap();
+    let (mut journal, _) = Journal::open(folder, Clock::system()).unwrap();
     for case in 1..=count {
         journal.append(accepted(case)).unwrap();
     }
@@ -75,7 +76,7 @@ fn what_was_appended_is_there_after_any_cut_of_the_file() {
         std::fs::write(&path, &bytes[..cut]).unwrap();
         // With the mark, the cut would be told; here the card lost both.
         std::fs::remove_file(folder.path().join(mark::FILE)).unwrap();
-        let (mut journal, history) = Journal::open(folder.path()).unwrap();
+        let (mut journal, history) = Journal::open(folder.path(), Clock::system()).unwrap();
         let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count() as u64;
         let whole = whole.saturating_sub(HEAD);
         assert_eq!(
@@ -99,7 +100,7 @@ fn blocks_that_were_never_written_take_the_last_line_off() {
     let folder = tempfile::tempdir().unwrap();
     let whole = made(folder.path(), 2);
     let before = whole.mark.clone();
-    let mut journal = Journal::open(folder.path()).unwrap().0;
+    let mut journal = Journal::open(folder.path(), Clock::system()).unwrap().0;
     journal.append(accepted(3)).unwrap();
     drop(journal);
     let bytes = Stored::of(folder.path()).journal;
@@ -118,7 +119,7 @@ fn blocks_that_were_never_written_take_the_last_line_off() {
             mark: before.clone(),
         };
         stored.put(folder.path());
-        let (journal, history) = Journal::open(folder.path()).unwrap();
+        let (journal, history) = Journal::open(folder.path(), Clock::system()).unwrap();
         assert_eq!((cases(&history), history.damaged.len()), (vec![1, 2], 0));
         assert_eq!(journal.doubt().get(), None, "nothing was acknowledged");
     }
@@ -153,7 +154,7 @@ fn a_journal_with_flipped_bits_goes_on_and_gives_no_number_twice() {
         journal[at] ^= 1 << (at % 8);
         let mark = stored.mark.clone();
         Stored { journal, mark }.put(folder.path());
-        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
         assert_eq!(journal.next_case(), 5, "byte {at}");
         journal.append(accepted(9)).unwrap();
         drop(journal);
@@ -168,7 +169,7 @@ fn what_is_no_line_of_ours_is_counted_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE);
     std::fs::write(&path, b"\xff not json\n{\"event\":\"other\"}\n").unwrap();
-    let (mut journal, history) = Journal::open(folder.path()).unwrap();
+    let (mut journal, history) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!((history.lines.len(), &history.damaged), (0, &vec![1..=2]));
     assert_eq!(journal.next_case(), 3, "each may have given a number");
     journal.append(accepted(3)).unwrap();
@@ -178,7 +179,7 @@ fn what_is_no_line_of_ours_is_counted_and_kept() {
             .unwrap()
             .starts_with(b"\xff not json\n")
     );
-    let (_, history) = Journal::open(folder.path()).unwrap();
+    let (_, history) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!((cases(&history), &history.damaged), (vec![3], &vec![1..=2]));
 }
 
@@ -202,7 +203,7 @@ fn a_line_that_is_there_twice_is_found_by_its_number() {
 #[test]
 fn a_clock_set_back_is_written_and_changes_no_order() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     let to = "2020-01-01T00:00:00Z".parse().unwrap();
     let from = "2031-01-01T00:00:00Z".parse().unwrap();
     journal.pretend_clock_was_set(from, to);
@@ -217,15 +218,15 @@ fn a_clock_set_back_is_written_and_changes_no_order() {
 #[test]
 fn two_cannot_hold_it() {
     let folder = tempfile::tempdir().unwrap();
-    let held = Journal::open(folder.path()).unwrap();
-    let second = Journal::open(folder.path());
+    let held = Journal::open(folder.path(), Clock::system()).unwrap();
+    let second = Journal::open(folder.path(), Clock::system());
     assert!(matches!(second, Err(JournalError::InUse { .. })));
 
     // A process that a killed device had just begun lets go of it: that is waited for.
     let path = folder.path().join(FILE);
     let file = File::open(&path).unwrap();
     std::thread::scope(|scope| {
-        let second = scope.spawn(|| lock(&file, &path, Duration::MAX));
+        let second = scope.spawn(|| lock(&file, &path, Duration::MAX, &Clock::system()));
         std::thread::sleep(Duration::from_millis(50));
         assert!(!second.is_finished());
         drop(held);
@@ -241,7 +242,7 @@ fn a_journal_of_before_is_read_gone_on_with_and_says_whose_it_is_from_then_on() 
     let report = verify(folder.path(), None, None).unwrap();
     assert_eq!((report.whole(), report.entries), (Whole::Yes, 9));
     assert_eq!((report.origin, report.signed_to()), (None, None));
-    let (mut journal, history) = Journal::open(folder.path()).unwrap();
+    let (mut journal, history) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!(history.lines.len(), 9);
     assert_eq!(journal.doubt().get(), None);
     assert_eq!(journal.next_case(), 3);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::chain::{self, Link};
-use super::clock::{self, Clock, Set};
+use super::clock::{self, Set, WallClock};
 use super::evidence;
 use super::held::Held;
 use super::mark::Marks;
@@ -22,6 +22,7 @@ use super::reserve::Reserve;
 use super::standing::{self, Standing};
 use super::verify;
 use super::{Checkpoint, Doubt, Entry, History, JournalError, Line, Place, Reader, Span, failed};
+use crate::clock::Clock;
 use crate::device_key::{DeviceKey, PublicKey};
 use crate::files::Folder;
 use crate::sha256::Sha256;
@@ -55,7 +56,7 @@ pub struct Journal {
     doubt: Doubt,
     /// What was found of the file and is not written yet.
     found: Option<Entry>,
-    clock: Clock,
+    clock: WallClock,
     /// The clock was set, and this is not written yet.
     set: Option<Set>,
     /// By how much it was set, all together.
@@ -74,16 +75,17 @@ struct Batch {
 }
 
 impl Journal {
-    /// Opens the journal in `folder`, which is made where it is missing. A last line
+    /// Opens the journal in `folder`, which is made where it is missing; entries have the time
+    /// of this clock. A last line
     /// that was cut short by a power failure was never acknowledged to anyone and is
     /// taken off. Of answers the history has outcome and source alone.
     ///
     /// # Errors
     /// [`JournalError`]; [`JournalError::Foreign`] where it is another device's.
-    pub fn open(folder: &Path) -> Result<(Self, History), JournalError> {
-        let held = Held::take(folder)?;
+    pub fn open(folder: &Path, clock: Clock) -> Result<(Self, History), JournalError> {
+        let held = Held::take(folder, &clock)?;
         held.refuse_foreign()?;
-        Self::take_on(held, None)
+        Self::take_on(held, clock, None)
     }
 
     /// Has this device take on the journal in `folder`, whosever it is and whatever is wrong
@@ -91,8 +93,8 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::NothingToAdopt`] where nothing is wrong, and those of [`Journal::open`].
-    pub fn adopt(folder: &Path, because: &str) -> Result<String, JournalError> {
-        let held = Held::take(folder)?;
+    pub fn adopt(folder: &Path, because: &str, clock: Clock) -> Result<String, JournalError> {
+        let held = Held::take(folder, &clock)?;
         let foreign = held.foreign();
         let how = held.standing.how.or(held.standing.history.doubt);
         let was = match (foreign, how) {
@@ -100,11 +102,15 @@ impl Journal {
             (None, Some(how)) => how.what().to_owned(),
             (None, None) => return Err(JournalError::NothingToAdopt { path: held.path }),
         };
-        Self::take_on(held, Some(because))?;
+        Self::take_on(held, clock, Some(because))?;
         Ok(was)
     }
 
-    fn take_on(held: Held, adopted: Option<&str>) -> Result<(Self, History), JournalError> {
+    fn take_on(
+        held: Held,
+        clock: Clock,
+        adopted: Option<&str>,
+    ) -> Result<(Self, History), JournalError> {
         let Held {
             folder,
             path,
@@ -152,7 +158,7 @@ impl Journal {
             begun => begun?,
         };
         let time = history.lines.last().map(|(line, _)| line.time);
-        let (clock, set) = Clock::not_before(time);
+        let (clock, set) = WallClock::not_before(time, clock);
         let mut journal = Self {
             reserve,
             folder,
@@ -372,7 +378,7 @@ impl Journal {
     }
 
     fn batch(&self, entries: Vec<Entry>, sign: bool) -> Result<Batch, JournalError> {
-        let time = Timestamp::now();
+        let time = self.clock.time();
         let mut batch = Batch {
             bytes: Vec::new(),
             place: Place {

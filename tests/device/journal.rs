@@ -11,6 +11,7 @@ use crate::common::bench::Bench;
 use crate::common::device::{Device, PATIENCE};
 use crate::common::{medfocus, phantom, pty, root};
 use medfocus::case::Order;
+use medfocus::clock::Clock;
 use medfocus::journal::{CaseHistory, Entry, FILE, Journal, history};
 use medfocus::sha256::Sha256;
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ fn what_was_done_can_be_listed_exported_and_done_again() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("slice.png");
     std::fs::copy(phantom("brain.png"), &image).unwrap();
-    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let (mut held, _) = Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
     held.append(accepted(1, &image)).unwrap();
     held.append(accepted(2, &folder.path().join("gone.png")))
         .unwrap();
@@ -101,7 +102,7 @@ fn what_was_done_can_be_listed_exported_and_done_again() {
 fn a_changed_entry_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let (mut held, _) = Journal::open(&state).unwrap();
+    let (mut held, _) = Journal::open(&state, Clock::system()).unwrap();
     for case in 1..=5 {
         held.append(accepted(case, Path::new("/images/a.png")))
             .unwrap();
@@ -122,7 +123,7 @@ fn a_changed_entry_is_named() {
 #[test]
 fn a_case_that_ends_the_device_each_time_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let (mut held, _) = Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
     for case in 1..=2 {
         held.append(accepted(case, &phantom("brain.png"))).unwrap();
     }
@@ -143,7 +144,7 @@ fn a_case_that_ends_the_device_each_time_is_given_up() {
 fn an_answer_outlives_the_entry_that_asked_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let (mut held, _) = Journal::open(&state).unwrap();
+    let (mut held, _) = Journal::open(&state, Clock::system()).unwrap();
     held.append(accepted(1, &phantom("brain.png"))).unwrap();
     drop(held);
     answer_all(folder.path());
@@ -379,7 +380,7 @@ fn a_journal_that_is_taken_away_under_a_device_is_put_back_and_told() {
 fn a_device_refuses_another_devices_journal_until_a_person_adopts_it() {
     let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     for folder in [&old, &new] {
-        let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+        let (mut held, _) = Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
         held.append(accepted(1, Path::new("/gone.png"))).unwrap();
     }
     let [from, to] = [&old, &new].map(|folder| folder.path().join("state").join(FILE));

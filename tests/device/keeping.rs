@@ -11,6 +11,7 @@ use crate::common::device::{Device, PATIENCE};
 use crate::common::receivers::dead_port;
 use crate::common::{medfocus, phantom};
 use medfocus::case::Order;
+use medfocus::clock::Clock;
 use medfocus::journal::{Entry, Journal, history};
 use sha2::{Digest, Sha256};
 
@@ -32,7 +33,7 @@ fn given(state: &Path) -> (PathBuf, PathBuf) {
     let source = state.join("images").join(&name);
     std::fs::create_dir_all(source.parent().unwrap()).unwrap();
     std::fs::write(&source, bytes).unwrap();
-    let (mut journal, _) = Journal::open(state).unwrap();
+    let (mut journal, _) = Journal::open(state, Clock::system()).unwrap();
     journal.append(accepted(1, &source)).unwrap();
     (source, state.join("kept").join(name))
 }
@@ -149,7 +150,7 @@ fn a_full_disk_refuses_new_cases_by_code_and_answers_those_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let (state, before) = (folder.path().join("state"), folder.path().join("before"));
     std::fs::create_dir(&state).unwrap();
-    let (mut journal, _) = Journal::open(&before).unwrap();
+    let (mut journal, _) = Journal::open(&before, Clock::system()).unwrap();
     for case in 1..=4 {
         journal
             .append(accepted(case, &phantom("brain.png")))

@@ -13,6 +13,7 @@ use crate::common::device::{Device, PATIENCE};
 use crate::common::{phantom, pty, root};
 use firmware_host::wire::{Packet, Run, Splitter, pack};
 use medfocus::case::Order;
+use medfocus::clock::Clock;
 use medfocus::journal::{Entry, Journal};
 use serde_json::Value;
 
@@ -226,7 +227,7 @@ fn findings(folder: &Path, count: u64) {
     let (records, _) = crate::common::classify(&[&path_of("brain.png"), "--exam", "brain4"]);
     let state = folder.join("state");
     std::fs::create_dir_all(&state).unwrap();
-    let (mut journal, _) = Journal::open(&state).unwrap();
+    let (mut journal, _) = Journal::open(&state, Clock::system()).unwrap();
     for case in 1..=count {
         let mut record = records[0].clone();
         record["case"] = case.to_string().into();

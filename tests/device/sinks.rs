@@ -11,6 +11,7 @@ use crate::common::device::{Device, PATIENCE};
 use crate::common::receivers::{acknowledgement, archive, control_id, dead_port, hl7};
 use crate::common::{phantom, pty, root};
 use medfocus::case::Order;
+use medfocus::clock::Clock;
 use medfocus::journal::{CaseHistory, Entry, Journal, history};
 
 /// A device with cases that wait, and where it keeps them.
@@ -23,7 +24,8 @@ impl Bench {
     /// These images wait to be answered, as cases 1, 2 and so on.
     fn with(images: &[PathBuf]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = Journal::open(&folder.path().join("state")).unwrap();
+        let (mut journal, _) =
+            Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
         for (case, image) in (1..).zip(images) {
             let order = Order {
                 source: image.display().to_string(),

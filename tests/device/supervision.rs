@@ -13,6 +13,7 @@ use crate::common::console::Cable;
 use crate::common::device::{Device, PATIENCE};
 use crate::common::phantom;
 use medfocus::case::Order;
+use medfocus::clock::Clock;
 use medfocus::journal::{Entry, Journal};
 use rustix::process::{Signal, kill_process};
 
@@ -81,7 +82,7 @@ fn a_case_that_misses_its_deadline_while_switching_off_is_put_back() {
 #[test]
 fn a_case_that_was_put_back_often_is_not_taken_for_what_ends_the_device() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let (mut journal, _) = Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
     let order = Order {
         source: phantom("brain.png").display().to_string(),
         exam: Some("brain4".to_owned()),

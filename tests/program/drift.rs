@@ -14,7 +14,7 @@ fn journal(clinic: &LabelledClinic, tuberculosis: f64) {
     let state = clinic.folder("state");
     let _ = std::fs::remove_file(state.join(medfocus::journal::FILE));
     let outline = medfocus::bundle::outline(&clinic.current()).unwrap();
-    let (mut journal, _) = Journal::open(&state).unwrap();
+    let (mut journal, _) = Journal::open(&state, medfocus::clock::Clock::system()).unwrap();
     for case in 1..=80 {
         let order: Order = serde_json::from_value(json!({
             "source": "x.png", "exam": "lung_tb2", "region": null

@@ -322,7 +322,7 @@ fn cases_of_the_journal_are_labelled_by_their_numbers() {
     let clinic = LabelledClinic::new(0..7);
     let (state, mut list) = (clinic.folder("state"), String::from("case,label\n"));
     std::fs::create_dir_all(state.join("kept")).unwrap();
-    let (mut journal, _) = Journal::open(&state).unwrap();
+    let (mut journal, _) = Journal::open(&state, medfocus::clock::Clock::system()).unwrap();
     let mut case = 0;
     for class in ["normal", "tuberculosis"] {
         for number in 0..7 {

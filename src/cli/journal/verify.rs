@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use medfocus::clock::Clock;
 use medfocus::device_key;
 use medfocus::device_key::PublicKey;
 use medfocus::files::Folder;
@@ -213,7 +214,7 @@ pub fn adopt(folder: &Path, because: &str) -> Result<(), Failure> {
             help: "name the device's state folder with --state",
         });
     }
-    let was = Journal::adopt(folder, because).map_err(|error| match error.code() {
+    let was = Journal::adopt(folder, because, Clock::system()).map_err(|error| match error.code() {
         "device_key_missing" if Path::new(DROP_IN).exists() => Failure::Device {
             code: "device_key_missing",
             message: error.to_string(),

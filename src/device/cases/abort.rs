@@ -67,9 +67,8 @@ impl Cases {
         log::warn!("case {case}: dropped by {by} before it ran");
         let mut board = lock(&self.board);
         board.end(case, Ending::answered(&ending, span));
-        board
-            .counts
-            .answered_without_run(case, code.map(RefusalCode::word));
+        let (code, now) = (code.map(RefusalCode::word), self.clock().now());
+        board.counts.answered_without_run(case, code, now);
         let answer = Arc::new(answer);
         self.events.tell(&Event::Answered { case, answer });
         drop(board);

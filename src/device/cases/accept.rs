@@ -191,7 +191,7 @@ impl Cases {
         let mut board = lock(&self.board);
         board.note_order(case, &order);
         board.wait(case, order, Some(span));
-        board.counts.accepted(case);
+        board.counts.accepted(case, self.clock().now());
         self.events.tell(&Event::Accepted { case });
         drop(board);
         drop(ledger);

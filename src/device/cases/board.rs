@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -13,6 +12,7 @@ use super::queue::Queue;
 use super::standings::{Standing, Standings};
 use super::work::Wanted;
 use crate::case::{Asker, Order, RefusalCode, RequestId};
+use crate::clock::Clock;
 use crate::device::cases::images::place;
 use crate::device::counts::CaseCounts;
 use crate::device::device_fault::DeviceFault;
@@ -219,18 +219,19 @@ impl Board {
 
     /// What needs a person before long: storage, clock and folders, checks of the self-test, a
     /// journal that is not as it was left, images that will have to go, sinks that are held up.
-    pub fn warnings(&self) -> Vec<Warning> {
+    pub fn warnings(&self, clock: &Clock) -> Vec<Warning> {
+        let now = clock.now();
         let mut warnings = Vec::new();
         warnings.extend(self.storage_away.then(Warning::state_away));
         warnings.extend(self.storage_full.then(Warning::disk_full));
         warnings.extend(self.storage_failed.then(Warning::journal_unwritable));
-        warnings.extend(self.warned.all(Instant::now(), Timestamp::now()));
+        warnings.extend(self.warned.all(now, clock.wall()));
         let warned = self.checks.iter().filter(|c| c.verdict == Verdict::Warned);
         warnings.extend(warned.map(Warning::from));
         warnings.extend(self.doubt.get().map(Warning::of_journal));
         warnings.extend(self.images_short.then(Warning::images_short));
         warnings.extend(self.store_full.then(Warning::store_full));
-        let sinks = self.outbox.accounts();
+        let sinks = self.outbox.accounts(now);
         warnings.extend(sinks.iter().filter_map(Warning::of_sink));
         warnings
     }

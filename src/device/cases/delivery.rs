@@ -2,8 +2,7 @@
 //! answer is safe. An entry of the journal comes before what follows from it.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::answered::AnsweredCase;
 use super::outbox::Spec;
@@ -34,19 +33,14 @@ impl Cases {
         not_yet: &BTreeSet<u64>,
         patience: Duration,
     ) -> Option<u64> {
-        let deadline = Instant::now() + patience;
-        let mut board = lock(&self.board);
-        loop {
-            if let Some(case) = board.outbox.next(sink, not_yet) {
-                return Some(case);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.lifecycle.has_ended() {
-                return None;
-            }
-            let waited = self.owing.wait_timeout(board, left);
-            board = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let mut due = None;
+        let waits = |board: &mut super::Board| {
+            due = board.outbox.next(sink, not_yet);
+            due.is_none() && !self.lifecycle.has_ended()
+        };
+        let board = lock(&self.board);
+        drop(self.clock().wait_while(&self.owing, board, patience, waits));
+        due
     }
 
     /// An answered case, for sinks.
@@ -132,9 +126,8 @@ impl Cases {
 
     /// A sink is given a case from now on: where that takes long, it does not answer.
     pub(crate) fn gives(&self, sink: &str) {
-        lock(&self.board)
-            .outbox
-            .set_busy(sink, Some(Instant::now()));
+        let now = self.clock().now();
+        lock(&self.board).outbox.set_busy(sink, Some(now));
     }
 
     /// A sink was given a case, whatever came of it.
@@ -144,6 +137,6 @@ impl Cases {
 
     /// How the sinks stand, by name.
     pub fn accounts(&self) -> Vec<Account> {
-        lock(&self.board).outbox.accounts()
+        lock(&self.board).outbox.accounts(self.clock().now())
     }
 }

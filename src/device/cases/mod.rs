@@ -47,6 +47,7 @@ pub use work::Wanted;
 
 use crate::bundle::Outline;
 use crate::case::{Giver, Order, Priority, Record};
+use crate::clock::Clock;
 use crate::device::case_error::CaseError;
 use crate::device::cases::images::{Images, place};
 use crate::device::cases::nameable::Nameable;
@@ -131,7 +132,7 @@ impl Cases {
         afterwards: Afterwards,
         lifecycle: Arc<Lifecycle>,
     ) -> Result<Self, JournalError> {
-        let (mut journal, history) = Journal::open(state)?;
+        let (mut journal, history) = Journal::open(state, lifecycle.clock().clone())?;
         for damaged in &history.damaged {
             let (first, last) = (damaged.start(), damaged.end());
             log::error!("journal: entries {first} to {last} are damaged");
@@ -160,8 +161,9 @@ impl Cases {
         let waiting = open.values();
         let waiting = waiting.map(|open| (place(state, &open.order), open.order.giver.clone()));
         let ended = spent.iter().map(|spent| (spent.place.clone(), None));
+        let wanted = ended.chain(waiting).collect();
         let room = DiskSpace::new(state.to_owned(), afterwards.keeping.least_free);
-        let images = Images::open(state, &ended.chain(waiting).collect(), room.clone())
+        let images = Images::open(state, &wanted, room.clone(), lifecycle.clock().clone())
             .map_err(in_folder(state.join("images")))?;
         board.doubt = journal.doubt();
         for (case, open) in open {
@@ -169,7 +171,7 @@ impl Cases {
         }
         let cases = Self {
             state: state.to_owned(),
-            since: Instant::now(),
+            since: lifecycle.clock().now(),
             device: journal.device(),
             key: journal.key(),
             images: Arc::new(images),
@@ -270,6 +272,11 @@ impl Cases {
         &self.lifecycle
     }
 
+    /// The device's clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.lifecycle.clock()
+    }
+
     /// The bundle that answers now.
     pub fn bundle(&self) -> Arc<Outline> {
         Arc::clone(&lock(&self.bundle))
@@ -288,13 +295,13 @@ impl Cases {
 
     /// Whether a case of this giver may come to nothing: each is written down for ever.
     fn may_fail(&self, giver: Option<&Giver>) -> Result<(), CaseError> {
-        let may = lock(&self.refused).may(giver, Instant::now());
+        let may = lock(&self.refused).may(giver, self.clock().now());
         may.then_some(()).ok_or(CaseError::TooManyRefused)
     }
 
     /// A case of this giver came to nothing.
     fn note_failed(&self, giver: Option<&Giver>) {
-        lock(&self.refused).note(giver, Instant::now());
+        lock(&self.refused).note(giver, self.clock().now());
     }
 
     /// Where a case stands.
@@ -442,8 +449,8 @@ impl Cases {
 
     fn complain(&self, error: &JournalError) {
         // What is damaged or full is met again with every request.
-        let said = &self.said;
-        if let Some(line) = said.line(std::mem::discriminant(error), error) {
+        let (said, kind) = (&self.said, std::mem::discriminant(error));
+        if let Some(line) = said.line(kind, error, self.clock().now()) {
             log::error!("journal: {line}");
         }
     }

@@ -128,12 +128,8 @@ impl Outbox {
         owed.any(|owed| owed.contains(&case))
     }
 
-    /// How the working sinks stand, by name.
-    pub fn accounts(&self) -> Vec<Account> {
-        self.accounts_at(Instant::now())
-    }
-
-    fn accounts_at(&self, now: Instant) -> Vec<Account> {
+    /// How the working sinks stand at this moment, by name.
+    pub fn accounts(&self, now: Instant) -> Vec<Account> {
         let account = |(name, working): (&String, &Working)| Account {
             name: name.clone(),
             owed: self.owed.get(name).map_or(0, BTreeSet::len),
@@ -183,7 +179,7 @@ mod tests {
         outbox.settle("hl7", 1, true);
         assert!(!outbox.awaits_image(1));
         let accounts: Vec<_> = outbox
-            .accounts()
+            .accounts(Instant::now())
             .iter()
             .map(|a| (a.owed, a.delivered))
             .collect();
@@ -195,7 +191,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.choose(vec![spec("results", true)], |_| None);
         let now = Instant::now();
-        let error = |outbox: &Outbox, now| outbox.accounts_at(now)[0].delivery_error;
+        let error = |outbox: &Outbox, now| outbox.accounts(now)[0].delivery_error;
         outbox.set_busy("results", Some(now));
         assert_eq!(error(&outbox, now), None);
         assert_eq!(error(&outbox, now + HANGS), Some("no_answer"));

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use firmware_host::message::Digest;
@@ -91,8 +90,7 @@ impl Cases {
             let mut board = lock(&self.board);
             if !board.look_after_images && !self.lifecycle.has_ended() {
                 let patience = if board.storage_failed { TICK } else { ROUND };
-                let waited = self.owing.wait_timeout(board, patience);
-                board = waited.unwrap_or_else(PoisonError::into_inner).0;
+                board = self.clock().wait(&self.owing, board, patience);
             }
             board.look_after_images = false;
         }
@@ -119,7 +117,7 @@ impl Cases {
         let now = lock(&self.ledger).journal.steady();
         now.unwrap_or_else(|error| {
             self.storage_failed(&error);
-            Timestamp::now()
+            self.clock().wall()
         })
     }
 

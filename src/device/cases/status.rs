@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Cases;
 use crate::device::lock::lock;
@@ -16,6 +16,7 @@ impl Cases {
     /// How the device is now.
     pub fn status(&self) -> DeviceStatus {
         let bundle = self.bundle();
+        let now = self.clock().now();
         let board = lock(&self.board);
         let link = Account {
             name: LINK.to_owned(),
@@ -33,18 +34,18 @@ impl Cases {
             condition: standing.into(),
             fault: board.device_fault.clone(),
             storage_fault: board.storage_fault,
-            warnings: board.warnings(),
+            warnings: board.warnings(self.clock()),
             waiting: board.waiting.len(),
             running: board.running,
-            running_for: board.counts.running_for(),
+            running_for: board.counts.running_for(now),
             answered: board.answered,
             ends: board.counts.ends.clone(),
             tested: board.tested,
             checks: Arc::clone(&board.checks),
             sinks: std::iter::once(link)
-                .chain(board.outbox.accounts())
+                .chain(board.outbox.accounts(now))
                 .collect(),
-            uptime: self.since.elapsed(),
+            uptime: self.clock().since(self.since),
             device: self.device,
             key: self.key,
             bundle,
@@ -59,7 +60,7 @@ impl Cases {
     /// A folder is being looked into, and something came of it just now: where nothing more
     /// comes of it for long, it is away.
     pub(crate) fn looks_into(&self, folder: &str) {
-        lock(&self.board).warned.begin(folder, Instant::now());
+        lock(&self.board).warned.begin(folder, self.clock().now());
     }
 
     /// A look into a folder came to its end, and these are what is to be warned of there.
@@ -83,7 +84,8 @@ impl Cases {
         let board = lock(&self.board);
         let goes_on = |_: &mut _| !self.lifecycle.has_ended();
         // Whoever wakes this looks at nothing that is behind the lock.
-        drop(self.owing.wait_timeout_while(board, patience, goes_on));
+        let clock = self.clock();
+        drop(clock.wait_while(&self.owing, board, patience, goes_on));
     }
 
     /// Looks at what changes by itself: whether the state folder is still there, and how full its

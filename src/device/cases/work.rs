@@ -3,9 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
-
-use jiff::Timestamp;
+use std::time::Duration;
 
 use super::{Cases, Ending};
 use crate::bundle::{ClockBack, Older, Outline, Trust};
@@ -53,11 +51,8 @@ impl Cases {
                 && board.tests.asked == board.tests.done
                 && (!someone || board.waiting.is_empty())
         };
-        let board = lock(&self.board);
-        let (mut board, _) = self
-            .arrived
-            .wait_timeout_while(board, patience, nothing)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (board, clock) = (lock(&self.board), self.clock());
+        let mut board = clock.wait_while(&self.arrived, board, patience, nothing);
         if let Some(wanted) = board.wanted.take() {
             return Some(Task::Load(wanted));
         }
@@ -67,11 +62,11 @@ impl Cases {
         if !someone {
             return None;
         }
-        let (shares, now) = (lock(&self.shares), Instant::now());
+        let (shares, now) = (lock(&self.shares), clock.now());
         let is_held_back = |order: &Order| shares.is_over(account(order.giver.as_ref()), now);
         let (case, order) = board.waiting.next(is_held_back)?;
         drop(shares);
-        board.counts.started();
+        board.counts.started(now);
         board.begin(case, &order);
         self.events.tell(&Event::Started { case });
         Some(Task::Case(case, Box::new(order)))
@@ -80,7 +75,7 @@ impl Cases {
     /// A decoder took so much of a processor for an image of this giver.
     pub(crate) fn note_decoded(&self, giver: Option<&Giver>, processor: Duration) {
         let mut shares = lock(&self.shares);
-        let (sender, now) = (account(giver), Instant::now());
+        let (sender, now) = (account(giver), self.clock().now());
         let was_over = shares.is_over(sender, now);
         shares.spend(sender, processor, now);
         if shares.is_over(sender, now) && !was_over {
@@ -94,7 +89,7 @@ impl Cases {
     /// What decoders took since the start, and how many senders are held back.
     pub(crate) fn decoding(&self) -> (Duration, usize) {
         let shares = lock(&self.shares);
-        (shares.spent(), shares.over(Instant::now()))
+        (shares.spent(), shares.over(self.clock().now()))
     }
 
     /// A case that takes the device down with it must be known at the next start. Where the
@@ -121,7 +116,10 @@ impl Cases {
         }
         let mut board = lock(&self.board);
         board.end(case, ending);
-        board.counts.answered(case, code.map(RefusalCode::word));
+        let now = self.clock().now();
+        board
+            .counts
+            .answered(case, code.map(RefusalCode::word), now);
         let answer = Arc::new(answer);
         self.events.tell(&Event::Answered { case, answer });
         drop(board);
@@ -141,7 +139,7 @@ impl Cases {
             if !self.lifecycle.is_on() {
                 return None;
             }
-            std::thread::sleep(STORAGE_RETRY);
+            self.clock().sleep(STORAGE_RETRY);
             self.lifecycle.beat();
         }
     }
@@ -161,7 +159,7 @@ impl Cases {
         let checks: Arc<[SelfCheck]> = checks.into();
         let before = {
             let mut board = lock(&self.board);
-            board.tested = Some((Timestamp::now(), because));
+            board.tested = Some((self.clock().wall(), because));
             std::mem::replace(&mut board.checks, Arc::clone(&checks))
         };
         let says = |check: &SelfCheck| (check.name.clone(), check.verdict, check.code.clone());

@@ -322,7 +322,7 @@ mod tests {
 
     /// A display of pictures, once it shows the refusal of a case.
     fn displays(folder: &Path) -> Displays {
-        let events = Events::default();
+        let events = Events::on(crate::clock::Clock::system());
         let asked = Asked {
             place: format!("png:{}", folder.display()).parse().unwrap(),
             manner: Manner {

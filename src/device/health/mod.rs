@@ -189,7 +189,7 @@ impl Snapshot {
             state: status.condition,
             warnings: codes.map(str::to_owned).collect(),
             device_fault: status.fault.as_deref().cloned(),
-            written: Timestamp::now(),
+            written: cases.clock().wall(),
             boot_id: process::boot_id(),
             boot_s: process::boot_seconds(),
             pid: std::process::id(),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::page_writer::PageWriter;
 use super::{Snapshot, metrics};
+use crate::clock::Clock;
 use crate::device::cases::Cases;
 use crate::device::lock::lock;
 use crate::device::status::TICK;
@@ -31,6 +32,7 @@ pub struct Monitor {
 /// Ends the writing.
 #[derive(Debug, Clone)]
 pub struct LastWord {
+    clock: Clock,
     health: PathBuf,
     /// Held while the file is written: never waited for without an end, since its folder may be a
     /// share that hangs.
@@ -44,13 +46,14 @@ impl Monitor {
     pub fn new(cases: Arc<Cases>, health: PathBuf, metrics: Option<PathBuf>) -> Self {
         sweep(&health);
         Self {
-            cases,
             last_word: LastWord {
+                clock: cases.clock().clone(),
                 health,
                 writing: Arc::default(),
                 is_said: Arc::default(),
                 metrics: metrics.map(metrics_writer),
             },
+            cases,
             written: None,
             failed: false,
         }
@@ -67,7 +70,7 @@ impl Monitor {
         while !self.cases.lifecycle().has_ended() {
             self.look();
             // Many events at once are one change.
-            std::thread::sleep(TICK / 4);
+            self.cases.clock().sleep(TICK / 4);
             while listener.next(Duration::ZERO).is_some() {}
             listener.next(TICK * 3 / 4);
         }
@@ -77,10 +80,9 @@ impl Monitor {
     fn look(&mut self) {
         self.cases.look_at_disk();
         let now = Snapshot::of(&self.cases);
-        let is_due = self
-            .written
-            .as_ref()
-            .is_none_or(|(time, before)| time.elapsed() >= PULSE || now.differs_from(before));
+        let is_due = self.written.as_ref().is_none_or(|(time, before)| {
+            self.cases.clock().since(*time) >= PULSE || now.differs_from(before)
+        });
         if !is_due || self.last_word.is_said() {
             return;
         }
@@ -91,7 +93,7 @@ impl Monitor {
             log::warn!("the device's health cannot be written: {error}");
         }
         self.failed = wrote.is_err();
-        self.written = Some((Instant::now(), now));
+        self.written = Some((self.cases.clock().now(), now));
     }
 
     fn write(&self, snapshot: &Snapshot) -> std::io::Result<()> {
@@ -135,15 +137,15 @@ impl LastWord {
     /// Removes the health of a device that has ended: nothing is written any more.
     pub fn say(&self) {
         self.is_said.store(true, Ordering::SeqCst);
-        let begin = Instant::now();
+        let begin = self.clock.now();
         // Where whoever writes it hangs, removing it would hang as well.
-        while begin.elapsed() < PageWriter::PATIENCE {
+        while self.clock.since(begin) < PageWriter::PATIENCE {
             if let Ok(_writing) = self.writing.try_lock() {
                 // What stays is old before long.
                 let _ = files::remove(&self.health);
                 break;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            self.clock.sleep(Duration::from_millis(10));
         }
         if let Some(writer) = &self.metrics {
             writer.end();

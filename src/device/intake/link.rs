@@ -75,18 +75,9 @@ struct Watches {
 }
 
 impl Watches {
-    fn of(codes: String, help: String) -> Self {
-        let looked = Some(Instant::now());
-        Self {
-            codes,
-            help,
-            looked,
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        self.looked
-            .is_none_or(|looked| looked.elapsed() >= TICK / 2)
+    fn is_due(&self, now: Instant) -> bool {
+        let since = |looked| now.saturating_duration_since(looked);
+        self.looked.is_none_or(|looked| since(looked) >= TICK / 2)
     }
 }
 
@@ -397,16 +388,20 @@ impl<'a> Link<'a> {
 
     /// The same of warnings, for a host that asked for them.
     fn tell_warnings(&mut self) {
-        if self.endpoint.room() < ENOUGH || !self.watches.as_ref().is_some_and(Watches::is_due) {
+        let now = self.cases.clock().now();
+        let is_due = self.watches.as_ref().is_some_and(|told| told.is_due(now));
+        if self.endpoint.room() < ENOUGH || !is_due {
             return;
         }
         let status = self.cases.status();
         let codes = status.warning_codes().join(",");
         let first = status.warnings.first();
         let help = first.map_or("", |warning| &warning.help);
-        let told = self
-            .watches
-            .replace(Watches::of(codes.clone(), help.to_owned()));
+        let told = self.watches.replace(Watches {
+            codes: codes.clone(),
+            help: help.to_owned(),
+            looked: Some(now),
+        });
         if told.is_none_or(|told| told.codes == codes && told.help == help) {
             return;
         }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use crate::bundle::{self, BundleError};
+use crate::clock::Clock;
 use crate::device::cases::nameable::Nameable;
 use crate::device::cases::{Afterwards, Cases};
 use crate::device::config::{Config, Serial};
@@ -43,7 +44,7 @@ pub struct Setup {
     pub program: PathBuf,
     /// Where its control socket lies; `None` where there is to be none.
     pub socket: Option<PathBuf>,
-    /// Its switch.
+    /// Its switch, on its clock.
     pub lifecycle: Arc<Lifecycle>,
     /// Reads the configuration again.
     pub reread: Box<Reread>,
@@ -61,7 +62,7 @@ impl Setup {
             state: state.into(),
             program: program.into(),
             socket: None,
-            lifecycle: Arc::default(),
+            lifecycle: Arc::new(Lifecycle::on(Clock::system())),
             reread: Box::new(move || Ok(again.clone())),
             opened: Box::new(|| ()),
         }
@@ -151,7 +152,7 @@ impl Device {
     pub fn start(setup: Setup) -> Result<Self, DeviceError> {
         // Images are decoded by processes of this program, with rights of their own.
         image::isolate(&setup.program);
-        let events = Arc::new(Events::default());
+        let events = Arc::new(Events::on(setup.lifecycle.clock().clone()));
         let language = setup.config.device.language;
         let shown = setup.config.display.iter();
         let displays = Displays::start(shown.map(|shown| shown.asked(language)).collect(), &events);

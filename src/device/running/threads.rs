@@ -108,7 +108,7 @@ mod tests {
     fn where_a_part_fails_the_supervisor_puts_its_work_down_first() {
         let (tell, ended) = mpsc::channel();
         let mut threads = Threads::new(ended, 0);
-        let lifecycle = Arc::new(Lifecycle::default());
+        let lifecycle = Arc::new(Lifecycle::on(crate::clock::Clock::system()));
         let is_down = Arc::new(AtomicBool::new(false));
         let (on, down) = (Arc::clone(&lifecycle), Arc::clone(&is_down));
         threads.spawn(&tell, Part::Supervisor, move || {

@@ -27,7 +27,7 @@ pub(crate) fn work(mut sink: Box<dyn Sink>, cases: &Cases) {
         said: None,
     };
     while !cases.lifecycle().has_ended() {
-        let now = Instant::now();
+        let now = cases.clock().now();
         let wait = runner.away.left(now);
         if !wait.is_zero() {
             cases.rest(wait);
@@ -89,12 +89,16 @@ impl Runner<'_> {
             Ok(()) => self.delivered(case),
             Err(NotDelivered::Never(code)) => self.declined(case, code),
             Err(NotDelivered::Away(delivery_error)) => {
-                let wait = self.away.failed(Instant::now());
+                let wait = self.away.failed(self.cases.clock().now());
                 self.say(case, &delivery_error, wait);
             }
             Err(NotDelivered::Refused(delivery_error)) => {
                 self.away = Backoff::default();
-                let wait = self.aside.entry(case).or_default().failed(Instant::now());
+                let wait = self
+                    .aside
+                    .entry(case)
+                    .or_default()
+                    .failed(self.cases.clock().now());
                 self.say(case, &delivery_error, wait);
             }
         }
@@ -104,7 +108,7 @@ impl Runner<'_> {
         let name = self.name;
         if self.cases.delivered_to(case, name).is_err() {
             // It is there, and will be there again: under the same name.
-            self.away.failed(Instant::now());
+            self.away.failed(self.cases.clock().now());
             return;
         }
         self.settled(case);
@@ -114,7 +118,7 @@ impl Runner<'_> {
     fn declined(&mut self, case: u64, code: &'static str) {
         let name = self.name;
         if self.cases.decline(case, name, code).is_err() {
-            self.away.failed(Instant::now());
+            self.away.failed(self.cases.clock().now());
             return;
         }
         self.settled(case);

@@ -67,6 +67,7 @@ impl Supervisor {
         bundle: PathBuf,
         started: Result<Started, NotStarted>,
     ) -> Self {
+        let tested = cases.clock().now();
         let mut supervisor = Self {
             cases,
             settings,
@@ -78,7 +79,7 @@ impl Supervisor {
             refused: None,
             around: Vec::new(),
             restart: Restart::default(),
-            tested: Instant::now(),
+            tested,
         };
         let checks = supervisor.take(started);
         supervisor.conclude(Because::Boot, checks);
@@ -90,7 +91,7 @@ impl Supervisor {
         while self.cases.lifecycle().is_on() {
             self.cases.lifecycle().beat();
             self.look_after_worker();
-            if self.worker.is_some() && self.tested.elapsed() >= DAY {
+            if self.worker.is_some() && self.cases.clock().since(self.tested) >= DAY {
                 self.self_test(Because::Daily);
             }
             self.look_after_next();
@@ -111,7 +112,7 @@ impl Supervisor {
         if let Some(lost) = self.worker.as_mut().and_then(Worker::has_ended) {
             self.lose(&lost);
         }
-        if self.worker.is_none() && self.restart.is_due() {
+        if self.worker.is_none() && self.restart.is_due(self.cases.clock().now()) {
             self.self_test(Because::Retry);
         }
     }
@@ -216,7 +217,7 @@ impl Supervisor {
         // A worker that was only lost is replaced at once, without a long look around.
         if because != Because::Retry || self.cases.device_fault().is_some() {
             self.around = self.environment.checks();
-            self.tested = Instant::now();
+            self.tested = self.cases.clock().now();
         }
         checks.extend(self.around.clone());
         checks.extend(self.refused.clone());
@@ -233,7 +234,7 @@ impl Supervisor {
             (Some(device_fault), _) => {
                 // The next one loads what may have been mended.
                 (self.worker, self.good) = (None, None);
-                self.restart.strike();
+                self.restart.strike(self.cases.clock().now());
                 self.set_trouble(device_fault);
             }
         }
@@ -288,8 +289,8 @@ impl Supervisor {
         if age.is_some_and(|age| age > Restart::FORGIVEN) {
             self.restart = Restart::default();
         }
-        self.restart.strike();
-        if !self.restart.is_due() {
+        self.restart.strike(self.cases.clock().now());
+        if !self.restart.is_due(self.cases.clock().now()) {
             self.set_trouble((&lost.check()).into());
         }
     }
@@ -315,17 +316,17 @@ impl Restart {
     /// A worker that was at work so long was no part of any habit.
     const FORGIVEN: Duration = Duration::from_secs(600);
 
-    fn strike(&mut self) {
+    fn strike(&mut self, now: Instant) {
         let wait = match self.strikes {
             0 => Duration::ZERO,
             n => Self::FIRST.saturating_mul(1 << (n - 1).min(16)),
         };
         self.strikes += 1;
-        self.not_before = Some(Instant::now() + wait.min(Self::LAST));
+        self.not_before = Some(now + wait.min(Self::LAST));
     }
 
-    fn is_due(&self) -> bool {
-        self.not_before.is_none_or(|time| time <= Instant::now())
+    fn is_due(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|time| time <= now)
     }
 }
 

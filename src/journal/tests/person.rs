@@ -24,7 +24,7 @@ fn answered(case: u64) -> Entry {
 
 /// A device that answered so many cases and was switched off.
 fn used(folder: &Path, count: u64) -> Stored {
-    let (mut journal, _) = Journal::open(folder).unwrap();
+    let (mut journal, _) = Journal::open(folder, Clock::system()).unwrap();
     for case in journal.next_case()..=count {
         journal.append(accepted(case)).unwrap();
         journal.append(answered(case)).unwrap();
@@ -157,25 +157,25 @@ fn what_a_person_did_while_it_was_off_is_told_before_and_after_the_next_start() 
         let before = report(folder, None);
         assert_eq!(before.whole(), Whole::No, "{what}: {before:?}");
         assert!(before.faults.contains(&fault), "{what}: {before:?}");
-        let (journal, _) = Journal::open(folder).unwrap();
+        let (journal, _) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(journal.doubt().get().map(How::code), Some(found), "{what}");
         assert_eq!(journal.next_case(), 6, "{what}: a number given twice");
         drop(journal);
         // It stays told, at every start, until a person takes it on.
-        let (journal, _) = Journal::open(folder).unwrap();
+        let (journal, _) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(journal.doubt().get().map(How::code), Some(found), "{what}");
         drop(journal);
         let after = report(folder, None);
         assert_eq!(after.open, [found], "{what}: {after:?}");
         assert_ne!(after.whole(), Whole::Yes, "{what}");
-        Journal::adopt(folder, "looked into").unwrap();
-        let (journal, _) = Journal::open(folder).unwrap();
+        Journal::adopt(folder, "looked into", Clock::system()).unwrap();
+        let (journal, _) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(journal.doubt().get(), None, "{what}");
         drop(journal);
         let adopted = report(folder, None);
         assert_eq!(adopted.whole(), Whole::Yes, "{what}: {adopted:?}");
         assert_eq!(adopted.not_as_left.len(), 1, "{what}: it is shown for ever");
-        let nothing = Journal::adopt(folder, "again").unwrap_err();
+        let nothing = Journal::adopt(folder, "again", Clock::system()).unwrap_err();
         assert_eq!(nothing.code(), "nothing_to_adopt");
     }
 }
@@ -245,7 +245,7 @@ fn what_a_person_does_while_it_runs_is_told_before_the_next_answer() {
     for (what, edit, how, has_evidence) in edits {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let (mut journal, _) = Journal::open(folder).unwrap();
+        let (mut journal, _) = Journal::open(folder, Clock::system()).unwrap();
         let span = journal.append(accepted(1)).unwrap();
         journal.append(answered(1)).unwrap();
         journal.append(accepted(2)).unwrap();
@@ -284,7 +284,7 @@ fn what_a_person_does_while_it_runs_is_told_before_the_next_answer() {
         }
         drop(journal);
         assert_eq!(report(folder, None).open, [how.code()], "{what}");
-        let (journal, _) = Journal::open(folder).unwrap();
+        let (journal, _) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(journal.next_case(), 4, "{what}");
     }
 }
@@ -293,7 +293,7 @@ fn what_a_person_does_while_it_runs_is_told_before_the_next_answer() {
 fn rights_and_owner_may_be_changed_while_it_runs() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     journal.append(accepted(1)).unwrap();
     let mode = std::fs::Permissions::from_mode(0o640);
     std::fs::set_permissions(folder.path().join(FILE), mode).unwrap();
@@ -340,7 +340,7 @@ fn whoever_may_read_the_journal_and_not_the_mark_can_verify_it() {
 #[test]
 fn an_answer_that_was_changed_since_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     journal.append(accepted(1)).unwrap();
     let span = journal.append(answered(1)).unwrap();
     let reader = journal.reader();
@@ -366,11 +366,11 @@ fn an_answer_that_was_changed_since_is_not_read() {
 fn another_devices_journal_is_refused_and_can_be_adopted() {
     let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     used(one.path(), 3);
-    drop(Journal::open(other.path()).unwrap());
+    drop(Journal::open(other.path(), Clock::system()).unwrap());
     // The journal of an old board, on a new one.
     std::fs::copy(one.path().join(FILE), other.path().join(FILE)).unwrap();
     let before = std::fs::read(other.path().join(FILE)).unwrap();
-    let error = Journal::open(other.path()).unwrap_err();
+    let error = Journal::open(other.path(), Clock::system()).unwrap_err();
     assert_eq!(error.code(), "journal_foreign", "{error}");
     assert_eq!(std::fs::read(other.path().join(FILE)).unwrap(), before);
     assert!(
@@ -378,9 +378,9 @@ fn another_devices_journal_is_refused_and_can_be_adopted() {
             .faults
             .contains(&"journal_foreign")
     );
-    let was = Journal::adopt(other.path(), "board changed").unwrap();
+    let was = Journal::adopt(other.path(), "board changed", Clock::system()).unwrap();
     assert!(was.contains("and this is device"), "{was}");
-    let (mut journal, _) = Journal::open(other.path()).unwrap();
+    let (mut journal, _) = Journal::open(other.path(), Clock::system()).unwrap();
     assert_eq!((journal.next_case(), journal.doubt().get()), (4, None));
     journal.append(accepted(4)).unwrap();
     drop(journal);
@@ -388,7 +388,7 @@ fn another_devices_journal_is_refused_and_can_be_adopted() {
     assert_eq!(report.whole(), Whole::Yes, "{report:?}");
     // Another number with the same key is another device as well.
     std::fs::write(other.path().join("device-id"), "00000000000000aa\n").unwrap();
-    let error = Journal::open(other.path()).unwrap_err();
+    let error = Journal::open(other.path(), Clock::system()).unwrap_err();
     assert_eq!(error.code(), "journal_foreign", "{error}");
 }
 
@@ -396,7 +396,7 @@ fn another_devices_journal_is_refused_and_can_be_adopted() {
 fn only_a_point_told_elsewhere_finds_journal_and_mark_put_back_together() {
     let folder = tempfile::tempdir().unwrap();
     let old = used(folder.path(), 2);
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     journal.append(accepted(3)).unwrap();
     journal.append(answered(3)).unwrap();
     drop(journal);
@@ -422,7 +422,7 @@ fn only_a_point_told_elsewhere_finds_journal_and_mark_put_back_together() {
 #[test]
 fn entries_that_a_power_failure_left_unsigned_are_told_as_such() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     journal.append(accepted(1)).unwrap();
     let mark = Stored::of(folder.path()).mark;
     journal.append(Entry::Started { case: 1 }).unwrap();
@@ -430,7 +430,7 @@ fn entries_that_a_power_failure_left_unsigned_are_told_as_such() {
     // The mark of the last entry was not on the disk yet.
     let stored = Stored::of(folder.path());
     Stored { mark, ..stored }.put(folder.path());
-    let (journal, _) = Journal::open(folder.path()).unwrap();
+    let (journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!(journal.doubt().get(), None);
     drop(journal);
     let report = report(folder.path(), None);
@@ -445,10 +445,10 @@ fn each_start_and_answer_costs_no_more_lines_than_it_must() {
     let count = || lines(&Stored::of(folder.path()).journal).len();
     let before = count();
     for _ in 0..3 {
-        drop(Journal::open(folder.path()).unwrap());
+        drop(Journal::open(folder.path(), Clock::system()).unwrap());
     }
     assert_eq!(count(), before, "a start alone writes nothing");
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     for _ in 0..70 {
         journal.append(Entry::Started { case: 1 }).unwrap();
     }
@@ -458,7 +458,7 @@ fn each_start_and_answer_costs_no_more_lines_than_it_must() {
 #[test]
 fn garbage_behind_the_end_is_kept_as_evidence() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     journal.append(accepted(1)).unwrap();
     let path = folder.path().join(FILE);
     let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();

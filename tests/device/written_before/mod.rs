@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use medfocus::case::Order;
+use medfocus::clock::Clock;
 use medfocus::journal::{Entry, Journal, Line, Recorded};
 use serde_json::{Map, Value, json};
 
@@ -139,7 +140,7 @@ fn gone_on_in(folder: tempfile::TempDir) -> (tempfile::TempDir, Value) {
     more["case"] = json!("11");
     more["withdrawn"] = json!({ "because": "the detector was out of order" });
     let other = json!({ "status": "deferred", "case": "12", "source": "a.png", "until": "noon" });
-    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let (mut held, _) = Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
     for (case, record) in [(11, &more), (12, &other)] {
         let order = Order::default();
         held.append(Entry::Accepted { case, order }).unwrap();
@@ -217,7 +218,7 @@ fn a_host_is_told_of_an_answer_that_cannot_be_said_by_its_case() {
 #[test]
 fn a_sink_never_gets_an_answer_of_another_form_and_goes_on() {
     let folder = copied();
-    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let (mut held, _) = Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
     let sinks = vec!["results".to_owned()];
     held.append(Entry::Sinks { sinks }).unwrap();
     drop(held);
@@ -266,7 +267,7 @@ fn an_export_tells_no_key_that_is_not_known() {
 #[test]
 fn a_key_of_a_later_version_inside_a_record_is_never_left_out() {
     let (folder, _) = gone_on_with();
-    let (mut held, _) = Journal::open(&folder.path().join("state")).unwrap();
+    let (mut held, _) = Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
     let text = text_of_before("journal.ndjson");
     let first = text.lines().find(|line| line.contains("\"finding\""));
     let first: Value = serde_json::from_str(first.unwrap()).unwrap();

@@ -378,7 +378,15 @@ mod tests {
         large.set_len(u64::from(LARGEST) + 2).unwrap();
         assert_ne!(copy(&images, &path).unwrap().image, first);
         let full = DiskSpace::new(folder.path().to_owned(), u64::MAX);
-        let full = Arc::new(Images::open(folder.path(), &BTreeMap::new(), full).unwrap());
+        let full = Arc::new(
+            Images::open(
+                folder.path(),
+                &BTreeMap::new(),
+                full,
+                crate::clock::Clock::system(),
+            )
+            .unwrap(),
+        );
         std::fs::write(&path, b"small").unwrap();
         let refused = copy(&full, &path).unwrap_err();
         assert_eq!(refused, CaseError::StorageFull);

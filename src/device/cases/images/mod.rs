@@ -20,9 +20,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use firmware_host::message::Digest;
+use jiff::Timestamp;
 use sha2::Digest as _;
 
 use crate::case::{Bound, Giver, Order};
+use crate::clock::Clock;
 use crate::device::case_error::CaseError;
 use crate::device::disk_space::DiskSpace;
 use crate::device::lock::lock;
@@ -75,6 +77,7 @@ pub struct Images {
     held: Folder,
     /// The disk that it lies on.
     disk: DiskSpace,
+    clock: Clock,
     shares: Mutex<Shares>,
     /// When an image found no room last.
     was_full: Mutex<Option<Instant>>,
@@ -161,6 +164,7 @@ impl Images {
         state: &Path,
         wanted: &BTreeMap<PathBuf, Option<Giver>>,
         disk: DiskSpace,
+        clock: Clock,
     ) -> std::io::Result<Self> {
         let folder = state.join(FOLDER);
         let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;
@@ -177,6 +181,7 @@ impl Images {
             folder,
             held,
             disk,
+            clock,
             shares: Mutex::new(shares),
             was_full: Mutex::default(),
             copies: AtomicU64::new(0),
@@ -201,7 +206,7 @@ impl Images {
 
     /// Whether hardly any image finds room, or one found none of late.
     pub fn is_full(&self) -> bool {
-        let was_full = lock(&self.was_full).is_some_and(|when| when.elapsed() < TOLD_FOR);
+        let was_full = lock(&self.was_full).is_some_and(|when| self.clock.since(when) < TOLD_FOR);
         let shares = lock(&self.shares);
         let used = self.lying().map_or(0, |(lying, _)| shares.used(&lying));
         was_full || used > STORE / 10 * 9
@@ -285,7 +290,7 @@ impl Images {
             .must_go(&lying, &path, giver, size)
             .map_err(|short| {
                 if (short, or) != (Short::Share, Or::Waits) {
-                    *lock(&self.was_full) = Some(Instant::now());
+                    *lock(&self.was_full) = Some(self.clock.now());
                 }
                 CaseError::StoreFull
             })?;
@@ -312,7 +317,7 @@ impl Images {
             };
             let (path, bytes) = (self.folder.join(&name), about.len());
             let is_half = is_part(&path);
-            if is_half && is_old(&about) {
+            if is_half && is_old(&about, self.clock.wall()) {
                 old.push(path.clone());
             }
             let lying = Lying {
@@ -444,9 +449,13 @@ fn is_part(path: &Path) -> bool {
 }
 
 /// Whether nobody has gone on with it for long. Where the clock was set, it is not.
-fn is_old(about: &Metadata) -> bool {
-    let age = about.modified().ok().and_then(|time| time.elapsed().ok());
-    age.is_some_and(|age| age > LONGEST_PAUSE)
+fn is_old(about: &Metadata, now: Timestamp) -> bool {
+    let written = about.modified().ok().map(Timestamp::try_from);
+    let age = written
+        .and_then(Result::ok)
+        .map(|time| now.duration_since(time));
+    age.and_then(|age| Duration::try_from(age).ok())
+        .is_some_and(|age| age > LONGEST_PAUSE)
 }
 
 fn failed(error: std::io::Error) -> CaseError {

@@ -4,7 +4,7 @@ use crate::device::case_error::CaseError;
 pub fn open(state: &Path, wanted: &[PathBuf]) -> Arc<Images> {
     let wanted = wanted.iter().map(|path| (path.clone(), None)).collect();
     let disk = DiskSpace::new(state.to_owned(), 0);
-    Arc::new(Images::open(state, &wanted, disk).unwrap())
+    Arc::new(Images::open(state, &wanted, disk, Clock::system()).unwrap())
 }
 
 fn wanted(begun: Result<Begun, CaseError>) -> Upload {

@@ -1,6 +1,8 @@
 //! What is wrong on the DICOM side, said in the log now and then: whoever makes trouble must not
 //! fill the log. Called by the door, by receiving and by feeding.
 
+use std::time::Instant;
+
 use crate::device::now_and_then::NowAndThen;
 
 /// Kinds of trouble.
@@ -30,7 +32,7 @@ static SAID: NowAndThen<Kind> = NowAndThen::new();
 
 /// Says it, unless one of its kind was said lately.
 pub(super) fn say(kind: Kind, what: &str) {
-    let Some(line) = SAID.line(kind, what) else {
+    let Some(line) = SAID.line(kind, what, Instant::now()) else {
         return;
     };
     match kind {

@@ -61,7 +61,7 @@ fn what_stands_behind_an_end_in_order_is_somebody_elses_and_goes_to_the_evidence
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         used(folder, 2);
-        let (mut journal, _) = Journal::open(folder).unwrap();
+        let (mut journal, _) = Journal::open(folder, Clock::system()).unwrap();
         journal.append(accepted(3)).unwrap();
         journal.sign().unwrap();
         drop(journal);
@@ -74,7 +74,7 @@ fn what_stands_behind_an_end_in_order_is_somebody_elses_and_goes_to_the_evidence
             before.faults.contains(&"journal_added"),
             "{what}: {before:?}"
         );
-        let (journal, history) = Journal::open(folder).unwrap();
+        let (journal, history) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(journal.doubt().get(), Some(How::Added), "{what}");
         assert_eq!(journal.next_case(), 4, "{what}");
         let told = [(1, true, false), (2, true, false), (3, false, false)];
@@ -83,7 +83,7 @@ fn what_stands_behind_an_end_in_order_is_somebody_elses_and_goes_to_the_evidence
         let kept = folder.join(format!("journal-found-at-{}-1", lines(&end).len()));
         assert_eq!(std::fs::read(kept).unwrap(), added, "{what}");
         drop(journal);
-        let (_, history) = Journal::open(folder).unwrap();
+        let (_, history) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(ended(history), told, "{what}: at the next start");
     }
 }
@@ -94,7 +94,7 @@ fn an_old_mark_that_is_put_back_makes_nothing_somebody_elses() {
     let Stored { mark, .. } = used(folder.path(), 1);
     let Stored { journal, .. } = used(folder.path(), 3);
     Stored { journal, mark }.put(folder.path());
-    let (journal, history) = Journal::open(folder.path()).unwrap();
+    let (journal, history) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!((ended(history).len(), journal.next_case()), (3, 4));
 }
 
@@ -104,7 +104,7 @@ fn half_a_line_behind_an_end_in_order_is_evidence_as_well() {
     let mut bytes = used(folder.path(), 1).journal;
     bytes.extend_from_slice(b"somebody was here");
     write(folder.path(), &bytes);
-    let (journal, _) = Journal::open(folder.path()).unwrap();
+    let (journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!(journal.doubt().get(), Some(How::Added));
 }
 
@@ -113,7 +113,7 @@ fn after_a_power_failure_nothing_ends_by_the_word_of_what_is_not_signed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     used(folder, 2);
-    let (mut journal, _) = Journal::open(folder).unwrap();
+    let (mut journal, _) = Journal::open(folder, Clock::system()).unwrap();
     journal.append(accepted(3)).unwrap();
     journal.append(Entry::Aborted { case: 3 }).unwrap();
     journal.append(delivered(2)).unwrap();
@@ -142,7 +142,7 @@ fn after_a_power_failure_nothing_ends_by_the_word_of_what_is_not_signed() {
         (7, false, false),
     ];
     for start in 0..3 {
-        let (mut journal, history) = Journal::open(folder).unwrap();
+        let (mut journal, history) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(ended(history), told, "start {start}");
         no_point_is_of(folder, &journal, &(end + 1..=end + 7));
         if start == 1 {
@@ -165,7 +165,7 @@ fn after_a_power_failure_nothing_ends_by_the_word_of_what_is_not_signed() {
         let journal = chained(&journal);
         let mark = early.clone();
         Stored { journal, mark }.put(folder);
-        let (journal, history) = Journal::open(folder).unwrap();
+        let (journal, history) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(ended(history), told);
         no_point_is_of(folder, &journal, &(end + 1..=end + 7));
     }
@@ -190,7 +190,7 @@ fn a_made_up_adoption_takes_nothing_on() {
     let all = lines(&stored.journal);
     let by = super::history(folder).unwrap().origin.unwrap();
     write(folder, &all[..all.len() - 2].concat());
-    drop(Journal::open(folder).unwrap());
+    drop(Journal::open(folder, Clock::system()).unwrap());
     let before = report(folder, None);
     assert_eq!(
         (before.whole(), &before.faults),
@@ -220,12 +220,12 @@ fn a_made_up_adoption_takes_nothing_on() {
             "{start}"
         );
         assert_eq!(found.open, ["journal_cut"], "{start}");
-        let (mut journal, _) = Journal::open(folder).unwrap();
+        let (mut journal, _) = Journal::open(folder, Clock::system()).unwrap();
         assert_eq!(journal.doubt().get(), Some(How::Cut), "{start}");
         // Entries behind bring it into the stretch that is signed.
         journal.append(Entry::Started { case: 1 }).unwrap();
     }
-    Journal::adopt(folder, "looked into").unwrap();
+    Journal::adopt(folder, "looked into", Clock::system()).unwrap();
     let found = report(folder, None);
     assert_eq!(found.whole(), Whole::Yes, "{found:?}");
 }
@@ -233,25 +233,25 @@ fn a_made_up_adoption_takes_nothing_on() {
 #[test]
 fn a_device_that_goes_on_behind_its_end_is_not_taken_for_somebody_else() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     journal.append(accepted(1)).unwrap();
     journal.sign().unwrap();
     let ended = Stored::of(folder.path()).mark;
     journal.append(Entry::Started { case: 1 }).unwrap();
     assert_ne!(Stored::of(folder.path()).mark, ended);
     drop(journal);
-    let (journal, _) = Journal::open(folder.path()).unwrap();
+    let (journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!(journal.doubt().get(), None);
 }
 
 #[test]
 fn no_number_is_given_twice_whatever_number_somebody_makes_up() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path()).unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
     journal.append(accepted(1)).unwrap();
     drop(journal);
     forge(folder.path(), &[accepted(u64::MAX), delivered(u64::MAX)]);
-    let (mut journal, history) = Journal::open(folder.path()).unwrap();
+    let (mut journal, history) = Journal::open(folder.path(), Clock::system()).unwrap();
     assert_eq!(history.damaged, [4..=5]);
     let given: Vec<u64> = (0..3)
         .map(|_| {

@@ -114,7 +114,7 @@ proptest! {
             prop_assert_eq!(found.whole() == Whole::No, !is_same, "{:?}", found);
         }
         // Whatever it is, the device starts on it and gives no number twice.
-        let journal = Journal::open(folder.path());
+        let journal = Journal::open(folder.path(), Clock::system());
         prop_assert!(journal.is_ok(), "{:?}", journal.err());
         let (journal, _) = journal.unwrap();
         prop_assert!(puts_mark_back || journal.next_case() >= 4);
@@ -140,7 +140,7 @@ proptest! {
         }
         write(folder.path(), &bytes);
         prop_assert_eq!(report(folder.path(), None).whole(), Whole::No);
-        let (journal, _) = Journal::open(folder.path()).unwrap();
+        let (journal, _) = Journal::open(folder.path(), Clock::system()).unwrap();
         prop_assert_eq!(journal.next_case(), 3);
     }
 }
