@@ -26,7 +26,6 @@ class Architecture(unittest.TestCase):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
             architecture.ROOT = Path(folder)
-            architecture.FOLDERS = architecture.PUT_TOGETHER
             found = architecture.modules()
             return [
                 *architecture.faults(found),
@@ -71,6 +70,7 @@ class Architecture(unittest.TestCase):
             ("src/journal/c.rs", "fn f() { t.elapsed() }", "c.rs:1: asks the system for the time"),
             ("src/device/c.rs", "fn f() { std::thread::sleep(x) }", "asks the system for the time"),
             ("src/device/c.rs", "fn f() { Clock::system() }", "asks the system for the time"),
+            ("src/report/pages/b.rs", "use super::a;", "src/report/pages: a circle: a -> b -> a"),
             ("src/long.rs", "//\n" * 501, "501 lines"),
         ]
         for name, text, said in cases:
@@ -82,6 +82,8 @@ class Architecture(unittest.TestCase):
                 "src/triage.rs": "",
                 "src/journal/mod.rs": "",
                 "src/report/mod.rs": "use crate::pipeline;",
+                "src/report/pages/a.rs": "use super::b;",
+                "src/report/pages/b.rs": "",
                 "src/pipeline.rs": "",
                 "src/device/mod.rs": "",
                 "src/device/a.rs": "use super::b::B;",

@@ -15,7 +15,7 @@ use embedded_graphics::image::{Image, ImageRaw};
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::*;
 
-use super::lettering::Face;
+use super::face::Face;
 
 /// Whether a letter belongs to a word of this script (Unicode block Devanagari).
 pub fn is_letter(letter: char) -> bool {

@@ -1,7 +1,5 @@
 //! The languages that screens speak.
 
-use super::words::Row;
-
 /// What a screen speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum Language {
@@ -18,8 +16,11 @@ pub enum Language {
     Hindi,
 }
 
+/// One phrase in every language, in the order of [`Language::ALL`].
+pub(super) type Row = [&'static str; Language::ALL.len()];
+
 impl Language {
-    /// All of them, in the order of the rows below.
+    /// All of them, in the order of the phrases of every [`Row`].
     pub const ALL: [Self; 5] = [
         Self::English,
         Self::French,
@@ -44,6 +45,7 @@ impl Language {
         Self::ALL.into_iter().find(|l| l.code() == code)
     }
 
+    /// The phrase of a row in this language.
     pub(super) const fn of(self, row: Row) -> &'static str {
         row[self as usize]
     }

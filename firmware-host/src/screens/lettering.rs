@@ -13,28 +13,8 @@ use heapless::String;
 use u8g2_fonts::types::{FontColor, VerticalPosition};
 use u8g2_fonts::{Error, FontRenderer, fonts};
 
-use super::{Language, devanagari};
-
-/// Sizes of lettering, smallest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Face {
-    /// Capitals of 8 pixels.
-    Tiny,
-    /// Capitals of 8 pixels, bold.
-    TinyBold,
-    /// Capitals of 11 pixels.
-    Small,
-    /// Capitals of 12 pixels.
-    Body,
-    /// Capitals of 12 pixels, bold.
-    BodyBold,
-    /// Capitals of 14 pixels, bold.
-    Strong,
-    /// Capitals of 19 pixels, bold.
-    Large,
-    /// Capitals of 25 pixels, bold.
-    Huge,
-}
+use super::devanagari;
+pub use super::face::Face;
 
 static TINY: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvR08_te>();
 static TINY_BOLD: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB08_te>();
@@ -45,72 +25,17 @@ static STRONG: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB14_te>()
 static LARGE: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB18_te>();
 static HUGE: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB24_te>();
 
-impl Face {
-    /// All of them, smallest first.
-    pub const ALL: [Self; 8] = [
-        Self::Tiny,
-        Self::TinyBold,
-        Self::Small,
-        Self::Body,
-        Self::BodyBold,
-        Self::Strong,
-        Self::Large,
-        Self::Huge,
-    ];
-
-    fn latin(self) -> &'static FontRenderer {
-        match self {
-            Self::Tiny => &TINY,
-            Self::TinyBold => &TINY_BOLD,
-            Self::Small => &SMALL,
-            Self::Body => &BODY,
-            Self::BodyBold => &BODY_BOLD,
-            Self::Strong => &STRONG,
-            Self::Large => &LARGE,
-            Self::Huge => &HUGE,
-        }
-    }
-
-    /// Height of a capital, in pixels.
-    pub const fn capital(self) -> u32 {
-        match self {
-            Self::Tiny | Self::TinyBold => 8,
-            Self::Small => 11,
-            Self::Body | Self::BodyBold => 12,
-            Self::Strong => 14,
-            Self::Large => 19,
-            Self::Huge => 25,
-        }
-    }
-
-    /// Height of a line that holds every accent and descender of a language, in pixels.
-    /// Capitals stand in its middle.
-    pub const fn line(self, language: Language) -> u32 {
-        let around = match (language, self) {
-            (Language::Hindi, Self::Tiny | Self::TinyBold) => 4,
-            (Language::Hindi, Self::Small) => 5,
-            (Language::Hindi, Self::Body | Self::BodyBold) => 6,
-            (Language::Hindi, Self::Strong | Self::Large) => 7,
-            (Language::Hindi, Self::Huge) => 10,
-            (_, Self::Tiny | Self::TinyBold | Self::Small) => 3,
-            (_, Self::Body | Self::BodyBold | Self::Strong) => 4,
-            (_, Self::Large) => 5,
-            (_, Self::Huge) => 7,
-        };
-        self.capital() + 2 * around
-    }
-
-    /// Whether the strokes are broad.
-    pub const fn is_bold(self) -> bool {
-        !matches!(self, Self::Tiny | Self::Small | Self::Body)
-    }
-
-    /// This face and the smaller ones of its weight, largest first, and the smallest of all.
-    pub fn down(self) -> impl Iterator<Item = Self> {
-        let faces = Self::ALL.into_iter().rev();
-        faces.filter(move |face| {
-            *face <= self && (face.is_bold() == self.is_bold() || *face == Self::Tiny)
-        })
+/// The Latin letters of a face.
+fn latin(face: Face) -> &'static FontRenderer {
+    match face {
+        Face::Tiny => &TINY,
+        Face::TinyBold => &TINY_BOLD,
+        Face::Small => &SMALL,
+        Face::Body => &BODY,
+        Face::BodyBold => &BODY_BOLD,
+        Face::Strong => &STRONG,
+        Face::Large => &LARGE,
+        Face::Huge => &HUGE,
     }
 }
 
@@ -167,8 +92,7 @@ fn shown(letter: char, face: Face) -> char {
 }
 
 fn advance(letter: char, face: Face) -> Option<u32> {
-    let dimensions = face
-        .latin()
+    let dimensions = latin(face)
         .get_rendered_dimensions(letter, Point::zero(), VerticalPosition::Baseline)
         .ok()?;
     u32::try_from(dimensions.advance.x).ok()
@@ -316,10 +240,7 @@ pub(super) fn draw_letter<D: DrawTarget>(
     target: &mut D,
 ) -> Result<(), D::Error> {
     let ink = FontColor::Transparent(colour);
-    match face
-        .latin()
-        .render(letter, at, VerticalPosition::Baseline, ink, target)
-    {
+    match latin(face).render(letter, at, VerticalPosition::Baseline, ink, target) {
         Err(Error::DisplayError(error)) => Err(error),
         // The letter was looked up before, and no ground is asked for.
         _ => Ok(()),
@@ -328,7 +249,7 @@ pub(super) fn draw_letter<D: DrawTarget>(
 
 /// The box of one letter's ink, from the left end of its baseline.
 pub(super) fn ink(letter: char, face: Face) -> Rectangle {
-    face.latin()
+    latin(face)
         .get_rendered_dimensions(letter, Point::zero(), VerticalPosition::Baseline)
         .ok()
         .and_then(|dimensions| dimensions.bounding_box)

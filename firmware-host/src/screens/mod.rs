@@ -9,6 +9,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`words`] | every phrase in five languages; `names` has exams and classes |
+//! | `face` | sizes and weights of lettering |
 //! | [`lettering`] | widths, ellipsis, line breaks, letters |
 //! | [`devanagari`] | Hindi words that were shaped beforehand |
 //! | [`percent`] | whole percentages that add up |
@@ -26,6 +27,7 @@
 mod answer;
 pub mod canvas;
 pub mod devanagari;
+mod face;
 mod language;
 pub mod layout;
 pub mod lettering;

@@ -9,9 +9,6 @@ pub use super::language::Language;
 pub use super::names::{class, exam};
 use super::{Level, Stage, Use};
 
-/// One phrase in every language.
-pub(super) type Row = [&'static str; 5];
-
 /// Phrases that screens are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // each says what it is

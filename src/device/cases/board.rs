@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::outbox::{Outbox, Spec};
 use super::queue::Queue;
 use super::standings::{Standing, Standings};
+use super::state::State;
 use super::work::Wanted;
 use crate::case::{Asker, Order, RefusalCode, RequestId};
 use crate::clock::Clock;
@@ -18,21 +19,6 @@ use crate::device::counts::CaseCounts;
 use crate::device::device_fault::DeviceFault;
 use crate::device::status::{Warned, Warning};
 use crate::journal::{Because, Doubt, Gist, SelfCheck, Span, Verdict};
-
-/// Where a case stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Accepted; others are before it.
-    Waiting,
-    /// Being answered.
-    Running,
-    /// Ended in a finding.
-    Finding,
-    /// Ended in a refusal.
-    Refusal,
-    /// Dropped before it ran.
-    Aborted,
-}
 
 /// How a case ended, as far as the board needs to know.
 #[derive(Debug, Clone, Copy)]
@@ -70,24 +56,6 @@ impl Ending {
             state: State::Aborted,
             answer: None,
             lies_in_device: false,
-        }
-    }
-}
-
-impl State {
-    /// Whether there is nothing more to come.
-    pub fn has_ended(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running)
-    }
-
-    /// The word on the line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Finding => "finding",
-            Self::Refusal => "refusal",
-            Self::Aborted => "aborted",
         }
     }
 }

@@ -21,6 +21,7 @@ mod refused;
 mod retention;
 mod share;
 mod standings;
+mod state;
 mod status;
 mod work;
 
@@ -34,7 +35,6 @@ pub use abort::Reach;
 pub use answered::AnsweredCase;
 use board::Board;
 pub(super) use board::Ending;
-pub use board::State;
 pub(crate) use conclusion::{Answered, Conclusion};
 pub use outbox::Spec;
 use past::Past;
@@ -42,6 +42,7 @@ pub use queue::Bounds;
 use refused::Refused;
 use retention::RetentionScan;
 use standings::Standing;
+pub use state::State;
 pub(super) use work::Task;
 pub use work::Wanted;
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::board::State;
+use super::state::State;
 use crate::device::status::{Account, HANGS};
 
 /// What the device must know of a sink before it works.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::State;
+use super::state::State;
 use crate::journal::Span;
 
 /// Neighbouring numbers that share one allocation.

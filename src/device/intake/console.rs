@@ -1,7 +1,7 @@
 //! One console: lines in, lines out. What is chosen here (exam, region, echo) and what
 //! went wrong here belongs to this line alone; the cases belong to the device.
 
-use firmware_host::console::{Checksum, Command, Form, HELP, Request, checksum};
+use firmware_host::console::{Checksum, Command, Form, HELP, LINE_LENGTH, Request, checksum};
 use firmware_host::fault::{Fault, FaultQueue};
 use firmware_host::wire::VERSION;
 
@@ -180,6 +180,15 @@ impl Console {
             }
             Command::Help => Ok(HELP.to_owned()),
         }
+    }
+}
+
+/// A console line that came in a message has no end and may hold anything.
+pub fn checked(line: &str) -> Result<&str, Fault> {
+    match line {
+        line if line.len() > LINE_LENGTH => Err(Fault::LineTooLong),
+        line if line.chars().any(|c| c.is_control() && c != '\t') => Err(Fault::InvalidCharacter),
+        line => Ok(line),
     }
 }
 

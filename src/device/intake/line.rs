@@ -1,6 +1,5 @@
 //! Everything that is said on one line: lines go to its console, frames to its link.
 
-use firmware_host::fault::Fault;
 use firmware_host::link::Millis;
 use firmware_host::wire::{Run, Splitter, WireBytes, pack};
 
@@ -64,15 +63,5 @@ impl<'a> Line<'a> {
     pub fn forget(&mut self) {
         self.splitter.forget();
         self.link.abandon();
-    }
-}
-
-/// A console line that came in a message has no end and may hold anything.
-pub fn checked(line: &str) -> Result<&str, Fault> {
-    use firmware_host::console::LINE_LENGTH;
-    match line {
-        line if line.len() > LINE_LENGTH => Err(Fault::LineTooLong),
-        line if line.chars().any(|c| c.is_control() && c != '\t') => Err(Fault::InvalidCharacter),
-        line => Ok(line),
     }
 }

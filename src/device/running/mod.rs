@@ -2,6 +2,7 @@
 //! [`Device::start`] makes it. Whoever holds it waits until it ends, or switches it off.
 
 mod chosen_sinks;
+pub(super) mod device_error;
 pub(super) mod reload;
 pub(super) mod start;
 mod threads;
@@ -22,8 +23,8 @@ use crate::device::display::Displays;
 use crate::device::events::Listener;
 use crate::device::health::LastWord;
 use crate::device::lifecycle::Lifecycle;
+use crate::device::running::device_error::DeviceError;
 use crate::device::running::reload::Reload;
-use crate::device::running::start::DeviceError;
 use crate::device::running::threads::Threads;
 use crate::device::status::DeviceStatus;
 use crate::journal::Told;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use crate::bundle::{self, BundleError};
+use crate::bundle;
 use crate::clock::Clock;
 use crate::device::cases::nameable::Nameable;
 use crate::device::cases::{Afterwards, Cases};
@@ -22,6 +22,7 @@ use crate::device::intake::folder;
 use crate::device::intake::serial::{Port, talk};
 use crate::device::intake::socket;
 use crate::device::lifecycle::Lifecycle;
+use crate::device::running::device_error::DeviceError;
 use crate::device::running::reload::{Reload, Reread, bundle_folder};
 use crate::device::running::threads::{End, Part, Threads};
 use crate::device::running::{Device, Parts};
@@ -31,7 +32,6 @@ use crate::device::work::worker::{Settings, Worker};
 use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::image;
-use crate::journal::JournalError;
 
 /// What a device is started from.
 #[non_exhaustive]
@@ -65,79 +65,6 @@ impl Setup {
             lifecycle: Arc::new(Lifecycle::on(Clock::system())),
             reread: Box::new(move || Ok(again.clone())),
             opened: Box::new(|| ()),
-        }
-    }
-}
-
-/// Why a device does not start, or ended by a fault of its own.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeviceError {
-    /// Nothing is known of what should answer.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// The state folder cannot be opened.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The configuration names an exam that the bundle does not have.
-    #[error("no exam '{name}'; there are {}", there.join(", "))]
-    NoExam {
-        /// What was named.
-        name: String,
-        /// What there is.
-        there: Vec<String>,
-    },
-    /// The port for DICOM images cannot be opened.
-    #[error("DICOM: {0}")]
-    Dicom(std::io::Error),
-    /// The control socket cannot be opened.
-    #[error("{}: the control socket cannot be opened: {error}", path.display())]
-    Socket {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// A part of the device failed.
-    #[error("a thread of the device failed")]
-    Part,
-    /// It ended, and a part of it does not.
-    #[error("the device ended, and a part of it still waits for a disk, a share or a peer")]
-    StillAtWork,
-}
-
-crate::coded::coded!(DeviceError);
-
-impl DeviceError {
-    /// A stable word for scripts.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Bundle(error) => error.code(),
-            Self::Journal(error) => error.code(),
-            Self::NoExam { .. } => "no_such_exam",
-            Self::Dicom(_) => "dicom",
-            Self::Socket { .. } => "socket",
-            Self::Part => "line",
-            Self::StillAtWork => "still_at_work",
-        }
-    }
-
-    /// What the user can do.
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::Bundle(error) => error.help(),
-            Self::Journal(error) => error.help(),
-            Self::NoExam { .. } => "name one of these",
-            Self::Dicom(_) => {
-                "name a port that is free with --dicom-port, above 1023 or with the right to it"
-            }
-            Self::Socket { .. } => {
-                "name a short path in a folder that can be written, with --socket"
-            }
-            Self::Part => "start the device again and report this",
-            Self::StillAtWork => {
-                "wait before the state folder is opened again, or end this program first"
-            }
         }
     }
 }

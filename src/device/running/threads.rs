@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
 use crate::device::lifecycle::Lifecycle;
-use crate::device::running::start::DeviceError;
+use crate::device::running::device_error::DeviceError;
 
 /// A part of the device that may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

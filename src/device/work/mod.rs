@@ -6,9 +6,11 @@
 //! | [`supervisor`] | the next case, the self-test, another bundle; the safe state |
 //! | [`worker`] | the worker process, and the messages to it and from it |
 //! | [`run`] | one case, from its question to a finding or a refusal |
+//! | [`lost`] | why a worker is gone, and what that means for its case |
 //! | [`in_hand`] | which case a thread works on, so that the log can name it |
 
 pub(super) mod in_hand;
+pub mod lost;
 pub mod run;
 pub(super) mod supervisor;
 pub mod worker;

@@ -12,7 +12,6 @@ use crate::case::{Help, Order, Question, Record, Refusal, RefusalCode, Timings};
 use crate::device::cases::{Answered, Conclusion};
 use crate::device::events::Preview;
 use crate::device::work::in_hand;
-use crate::device::work::worker::Lost;
 use crate::focus::Prompt;
 use crate::image::{self, FrameChoice, Image};
 use crate::pipeline::{self, Observer, Overrides, Stage};
@@ -104,13 +103,4 @@ pub fn case_of_file(bundle: &Bundle, case: u64, order: &Order, path: &Path) -> R
     });
     let answer = conclusion.answer(case, order, bundle.provenance(), timings);
     answer.record
-}
-
-/// A case that took the worker with it.
-pub(crate) fn lost(lost: &Lost) -> Conclusion {
-    let mut refusal = fault(lost.to_string());
-    if matches!(lost, Lost::Deadline(_)) {
-        refusal.code = RefusalCode::Deadline;
-    }
-    Conclusion::refused(refusal)
 }

@@ -19,8 +19,8 @@ use crate::device::device_fault::DeviceFault;
 use crate::device::events::{Event, Events};
 use crate::device::self_test::{Environment, failed, useless};
 use crate::device::work::in_hand;
-use crate::device::work::run;
-use crate::device::work::worker::{Lost, NotStarted, Settings, Started, Starting, Step, Worker};
+use crate::device::work::lost::Lost;
+use crate::device::work::worker::{NotStarted, Settings, Started, Starting, Step, Worker};
 use crate::journal::{Because, SelfCheck};
 use crate::pipeline::{Observer, Stage};
 
@@ -275,7 +275,7 @@ impl Supervisor {
             }
             Err(lost) => {
                 log::error!("case {case}: {lost}");
-                let answer = run::lost(&lost).answer(case, order, by, timings);
+                let answer = lost.conclusion().answer(case, order, by, timings);
                 self.cases.end(case, order, answer);
                 self.lose(&lost);
             }

@@ -16,7 +16,6 @@ mod process;
 mod starting;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +24,7 @@ use crate::case::{Question, Refusal};
 use crate::device::cases::Conclusion;
 use crate::device::events::Health;
 use crate::device::lifecycle::Lifecycle;
-use crate::device::work::run;
+use crate::device::work::lost::Lost;
 use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::image::{self, Image};
@@ -36,9 +35,6 @@ use message::{Report, Request};
 pub use process::SUBCOMMAND;
 use process::{Deadline, Process, TURN};
 pub use starting::{Starting, Step};
-
-/// The check that a worker which cannot work fails.
-const CHECK: &str = "worker";
 
 /// How workers are started, and how long they may take.
 #[derive(Debug, Clone)]
@@ -70,23 +66,6 @@ impl Settings {
     pub const START: Duration = Duration::from_secs(120);
 }
 
-/// Why a worker is gone.
-#[derive(Debug, thiserror::Error)]
-pub enum Lost {
-    /// It took too long, and was ended.
-    #[error("no answer within {0:?}")]
-    Deadline(Duration),
-    /// The device is switched off, and does not wait for it.
-    #[error("the device is switched off")]
-    Cut,
-    /// It ended by itself, or something ended it.
-    #[error("the process that runs cases ended: {0}")]
-    Ended(ExitStatus),
-    /// It could not be spoken to, and was ended.
-    #[error("the process that runs cases cannot be spoken to: {0}")]
-    Pipe(std::io::Error),
-}
-
 /// Why there is no worker.
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
@@ -105,14 +84,6 @@ impl NotStarted {
             Self::Useless(check) => check,
             Self::Lost(lost) => lost.check(),
         }
-    }
-}
-
-impl Lost {
-    /// The same as what the self-test came to.
-    pub fn check(&self) -> SelfCheck {
-        let help = "look at the device's memory and temperature; it is tried again by itself";
-        SelfCheck::failed(CHECK, CHECK, self.to_string(), help)
     }
 }
 
@@ -222,7 +193,7 @@ impl Worker {
             Some(Err(refusal)) => return Ok(Conclusion::refused(refusal)),
             None if by.is_cut(&self.settings.lifecycle) => return Err(Lost::Cut),
             // The worker had no part in it.
-            None => return Ok(run::lost(&Lost::Deadline(by.length()))),
+            None => return Ok(Lost::Deadline(by.length()).conclusion()),
         };
         let sha256 = Some(image.sha256);
         let request = Request::Case {

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 
+use super::Settings;
 use super::message::{LONGEST, Report, Request};
-use super::{Lost, Settings};
 use crate::child::{Inbox, bytes_of};
 use crate::device::lifecycle::Lifecycle;
+use crate::device::work::lost::Lost;
 use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::journal::SelfCheck;

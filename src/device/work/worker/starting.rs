@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::message::Report;
 use super::process::{Deadline, Process};
-use super::{CHECK, NotStarted, Settings, Started, Worker};
+use super::{NotStarted, Settings, Started, Worker};
 use crate::bundle::Outline;
 use crate::child::FORM;
+use crate::device::work::lost::CHECK;
 use crate::journal::SelfCheck;
 
 /// A worker that is not there yet.

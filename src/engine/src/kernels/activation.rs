@@ -1,8 +1,46 @@
-//! Activation functions over lanes: GELU in its forms, and sigmoid. Each states its error; the
-//! tests measure it. Called by the products' epilogues and by operators that go value by value.
+//! Activation functions: which there are, and each over lanes: GELU in its forms, and sigmoid. Each
+//! states its error; the tests measure it. Called by the products' epilogues and by operators that
+//! go value by value.
 
 use super::isa::Isa;
 use super::math::exp2;
+
+/// What follows a layer's product and bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    Identity,
+    /// `max(x, 0)`
+    Relu,
+    /// `x Phi(x)`, by the error function.
+    Gelu,
+    /// `x sigmoid(1.702 x)`
+    QuickGelu,
+    /// `1 / (1 + e^-x)`
+    Sigmoid,
+}
+
+/// The choice is made once: inside the loop it cost as much as the function.
+#[inline(always)]
+pub(super) fn activate<I: Isa>(isa: I, activation: Activation, out: &mut [f32]) {
+    macro_rules! all {
+        ($x:ident => $value:expr) => {
+            for v in 0..out.len() / I::LANES {
+                let to = &mut out[v * I::LANES..];
+                let $x = isa.load(to);
+                isa.store($value, to);
+            }
+        };
+    }
+    match activation {
+        Activation::Identity => {}
+        Activation::Relu => all!(x => isa.max(isa.splat(0.0), x)),
+        Activation::Gelu => all!(x => gelu(isa, x)),
+        Activation::QuickGelu => all!(x => quick_gelu(isa, x)),
+        Activation::Sigmoid => all!(x => sigmoid(isa, x)),
+    }
+}
 
 /// `x Phi(x)`, the GELU of the paper (Hendrycks & Gimpel 2016), to 6e-6.
 ///

@@ -7,8 +7,8 @@
 //! | threads that share one operator's work | `pool.rs` |
 //! | kernel, threads and scratch memory together | `cpu.rs`: [`Cpu`], which every operator takes |
 //! | tiles in registers, dot products, transposes | `tile.rs`, `dot.rs`, `turn.rs` |
-//! | activation functions over lanes, GELU among them | `activation.rs` |
-//! | exponentials over lanes | `math.rs` |
+//! | a row as lanes; exponentials over lanes | `lanes.rs`, `math.rs` |
+//! | activation functions, GELU among them; the layer norm of a row | `activation.rs`, `norm.rs` |
 //! | weights, laid out for one kernel | `packed.rs`: [`PackedLinear`] |
 //! | rows in and out: strides, tables, patches | `rows.rs`, `row_table.rs` |
 //! | linear layers, convolutions, both halves of an MLP | `layer/`, `quantize.rs` |
@@ -43,6 +43,7 @@ mod cpu;
 #[cfg(target_arch = "x86_64")]
 mod dot;
 mod isa;
+mod lanes;
 mod layer;
 mod math;
 mod matmul;
@@ -54,6 +55,7 @@ mod neon_i8mm;
 mod neon_sdot;
 #[cfg(target_arch = "aarch64")]
 mod neon_smlal;
+mod norm;
 mod packed;
 mod pixels;
 mod pointwise;
@@ -70,12 +72,14 @@ mod turn;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
 
+pub use activation::Activation;
 pub use aligned::floats_of;
 pub use attention::{Attention, AttentionArithmetic, Heads, HeadsMut, attention};
 pub use cpu::Cpu;
 pub use isa::Tile;
-pub use layer::{Activation, Linear, Norm, linear, mlp};
+pub use layer::{Linear, linear, mlp};
 pub use matmul::{MatMul, matmul};
+pub use norm::Norm;
 pub use packed::{Arithmetic, Order, PackError, PackedLinear};
 pub use pixels::{PixelView, PixelViewMut, Resize, max_pool_2x2, resize};
 pub use pointwise::{add, apply, l2_normalize, layer_norm, softmax};

@@ -1,10 +1,12 @@
 //! Whole tensors, value by value or row by row.
 
 use super::ShapeError;
+use super::activation::{Activation, activate};
 use super::cpu::{Cpu, Parts};
 use super::isa::{Isa, MOST_LANES, Routine};
-use super::layer::{Activation, Norm, activate};
+use super::lanes::{load_from, store_to, sum_over};
 use super::math;
+use super::norm::{Norm, norm_row};
 
 /// Values in one task: enough to be worth a thread's while.
 const TASK_VALUES: usize = 1 << 14;
@@ -190,65 +192,6 @@ impl Routine for Rows<'_> {
                 RowWork::L2 => l2_row(isa, from, to),
             }
         }
-    }
-}
-
-// The helpers below call what they are given at one place each: a closure called at two
-// would be compiled by itself, outside `Isa::enter`, without the instruction set.
-
-/// Lanes of a row from `at`; `fill` where the row has ended.
-#[inline(always)]
-pub(super) fn load_from<I: Isa>(isa: I, row: &[f32], at: usize, fill: f32) -> I::F {
-    match row.get(at..at + I::LANES) {
-        Some(whole) => isa.load(whole),
-        None => {
-            let mut rest = [fill; MOST_LANES];
-            rest[..row.len() - at].copy_from_slice(&row[at..]);
-            isa.load(&rest)
-        }
-    }
-}
-
-/// Writes lanes of a row from `at`, as far as the row goes.
-#[inline(always)]
-pub(super) fn store_to<I: Isa>(isa: I, value: I::F, row: &mut [f32], at: usize) {
-    match row.get_mut(at..at + I::LANES) {
-        Some(whole) => isa.store(value, whole),
-        None => {
-            let mut rest = [0.0; MOST_LANES];
-            isa.store(value, &mut rest);
-            let left = row.len() - at;
-            row[at..].copy_from_slice(&rest[..left]);
-        }
-    }
-}
-
-/// Sum over a row of what `of` makes of its values; `of(fill)` is 0.
-#[inline(always)]
-fn sum_over<I: Isa>(isa: I, row: &[f32], fill: f32, of: impl Fn(I::F) -> I::F) -> f32 {
-    let mut sum = isa.splat(0.0);
-    for at in (0..row.len()).step_by(I::LANES) {
-        sum = isa.add(sum, of(load_from(isa, row, at, fill)));
-    }
-    isa.sum(sum)
-}
-
-/// A layer norm of one row: mean, then variance about it, as ONNX defines it.
-#[inline(always)]
-pub(super) fn norm_row<I: Isa>(isa: I, from: &[f32], norm: &Norm<'_>, to: &mut [f32]) {
-    let count = from.len() as f32;
-    let mean = sum_over(isa, from, 0.0, |x| x) / count;
-    let about = isa.splat(mean);
-    let squares = sum_over(isa, from, mean, |x| {
-        let x = isa.sub(x, about);
-        isa.mul(x, x)
-    });
-    let factor = isa.splat(1.0 / (squares / count + norm.epsilon).sqrt());
-    for at in (0..from.len()).step_by(I::LANES) {
-        let x = isa.mul(isa.sub(load_from(isa, from, at, 0.0), about), factor);
-        let gain = load_from(isa, norm.gain, at, 0.0);
-        let shift = load_from(isa, norm.shift, at, 0.0);
-        store_to(isa, isa.mul_add(x, gain, shift), to, at);
     }
 }
 

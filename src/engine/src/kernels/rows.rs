@@ -6,7 +6,7 @@
 use super::ShapeError;
 use super::aligned::LINE;
 use super::isa::Isa;
-use super::pointwise::{load_from, store_to};
+use super::lanes::{load_from, store_to};
 use super::row_table::RowTable;
 
 /// Rows that an operator reads.

@@ -6,8 +6,8 @@ use std::slice::ChunksExact;
 use super::{AHEAD, Job};
 use crate::kernels::aligned::{Aligned, lines_of, take, view_as, view_as_mut};
 use crate::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Tile, Valid};
+use crate::kernels::lanes::{load_from, store_to};
 use crate::kernels::math;
-use crate::kernels::pointwise::{load_from, store_to};
 use crate::kernels::quantize::{SMALLEST, interleave, quantize, sum_of};
 use crate::kernels::turn::turn;
 

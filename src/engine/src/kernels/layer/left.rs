@@ -5,12 +5,12 @@
 
 use std::ops::Range;
 
-use super::{Linear, Norm};
+use super::Linear;
 use crate::kernels::aligned::{LINE, lines_of, take, view_mut};
 use crate::kernels::cpu::Cpu;
 use crate::kernels::isa::{Isa, Routine, Tile};
+use crate::kernels::norm::{Norm, norm_row};
 use crate::kernels::packed::{Arithmetic, PackedLinear};
-use crate::kernels::pointwise;
 use crate::kernels::quantize::quantize_pair;
 use crate::kernels::rows::Input;
 
@@ -168,7 +168,7 @@ impl<'a> LayerRows<'a> {
         let values = self.input.fetch(row, fetched)?;
         Some(match &self.norm {
             Some(norm) => {
-                pointwise::norm_row(isa, values, norm, normed);
+                norm_row(isa, values, norm, normed);
                 normed
             }
             None => values,

@@ -21,41 +21,15 @@ mod multiply;
 use std::ops::Range;
 
 use super::ShapeError;
+use super::activation::Activation;
 use super::aligned::{Aligned, lines_of, take};
 use super::cpu::{Cpu, Parts};
+use super::norm::Norm;
 use super::packed::PackedLinear;
 use super::rows::{Input, Output, Residual, Sink};
 use blocks::{PARTS_A_THREAD, Split};
 use left::{LeftShape, fill};
-pub(super) use multiply::activate;
 use multiply::multiply;
-
-/// What follows a layer's product and bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    Identity,
-    /// `max(x, 0)`
-    Relu,
-    /// `x Phi(x)`, by the error function.
-    Gelu,
-    /// `x sigmoid(1.702 x)`
-    QuickGelu,
-    /// `1 / (1 + e^-x)`
-    Sigmoid,
-}
-
-/// A layer norm: `(x - mean) / sqrt(variance + epsilon) * gain + shift`.
-#[derive(Debug, Clone, Copy)]
-pub struct Norm<'a> {
-    /// One factor a value.
-    pub gain: &'a [f32],
-    /// One summand a value.
-    pub shift: &'a [f32],
-    /// Added to the variance.
-    pub epsilon: f32,
-}
 
 /// A layer: optional norm, product with the weights, bias, activation.
 #[derive(Debug, Clone, Copy)]

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
+use super::Linear;
 use super::left::LeftShape;
-use super::{Activation, Linear};
-use crate::kernels::activation;
+use crate::kernels::activation::activate;
 use crate::kernels::aligned::{lines_of, view};
 use crate::kernels::cpu::Cpu;
 use crate::kernels::isa::{Factors, Isa, MOST_COLUMNS, MOST_ROWS, Routine, Strided, Valid};
@@ -114,26 +114,5 @@ fn add_bias<I: Isa>(isa: I, out: &mut [f32], bias: &[f32]) {
             let to = &mut out[r * bias.len() + v * I::LANES..];
             isa.store(isa.add(isa.load(to), isa.load(&bias[v * I::LANES..])), to);
         }
-    }
-}
-
-/// The choice is made once: inside the loop it cost as much as the function.
-#[inline(always)]
-pub(in crate::kernels) fn activate<I: Isa>(isa: I, activation: Activation, out: &mut [f32]) {
-    macro_rules! all {
-        ($x:ident => $value:expr) => {
-            for v in 0..out.len() / I::LANES {
-                let to = &mut out[v * I::LANES..];
-                let $x = isa.load(to);
-                isa.store($value, to);
-            }
-        };
-    }
-    match activation {
-        Activation::Identity => {}
-        Activation::Relu => all!(x => isa.max(isa.splat(0.0), x)),
-        Activation::Gelu => all!(x => activation::gelu(isa, x)),
-        Activation::QuickGelu => all!(x => activation::quick_gelu(isa, x)),
-        Activation::Sigmoid => all!(x => activation::sigmoid(isa, x)),
     }
 }
