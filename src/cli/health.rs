@@ -122,10 +122,18 @@ fn text(snapshot: &Snapshot) -> String {
         line(
             "sink",
             format!(
-                "{} owes {}{}",
+                "{} owes {}{}{}{}",
                 sink.name,
                 sink.owed,
-                delivery_error.map_or_else(String::new, |code| format!(" ({code})"))
+                delivery_error.map_or_else(String::new, |code| format!(" ({code})")),
+                match sink.failed {
+                    0 => String::new(),
+                    failed => format!(", will never have {failed}"),
+                },
+                match &sink.without[..] {
+                    [] => String::new(),
+                    without => format!(", goes without {}", without.join(", ")),
+                }
             ),
         );
     }

@@ -293,6 +293,14 @@ fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
             "state": row.state,
             "delivered": delivered(case),
         });
+        let mut notes = case.notes.clone();
+        notes.retain(|_, notes| !notes.is_empty());
+        if !notes.is_empty() {
+            object["delivery_notes"] = json!(notes);
+        }
+        if !case.declined.is_empty() {
+            object["declined"] = json!(case.declined);
+        }
         if let Some(End::Answered { image, record, .. }) = &case.end {
             object["image_sha256"] = json!(image);
             object["answer"] = without_paths(record).into();

@@ -200,6 +200,9 @@ pub enum Entry {
         /// The sink.
         #[serde(default = "link")]
         sink: String,
+        /// What is to be known of it: parts that the sink goes without, or remarked on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// A sink will never have the answer, and is not tried again.
     Declined {

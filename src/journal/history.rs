@@ -89,6 +89,8 @@ pub struct CaseHistory {
     pub end: Option<End>,
     /// The sinks that have the answer safe.
     pub delivered: BTreeSet<String>,
+    /// What is to be known of a delivery, by sink: parts that it goes without, or remarked on.
+    pub notes: BTreeMap<String, Vec<String>>,
     /// The sinks that will never have it, and why.
     pub declined: BTreeMap<String, String>,
     /// The sinks that still owe it; the link, which owes every case, is not among them.
@@ -190,8 +192,10 @@ impl History {
                     });
                 }
                 Entry::Aborted { .. } => case.end = Some(End::Aborted { time }),
-                Entry::Delivered { sink, .. } => {
+                Entry::Delivered { sink, notes, .. } => {
                     case.owed.remove(&sink);
+                    case.declined.remove(&sink);
+                    case.notes.insert(sink.clone(), notes);
                     case.delivered.insert(sink);
                 }
                 Entry::Declined { sink, code, .. } => {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses its own part
 
+#[cfg(unix)]
+pub mod archives;
 #[cfg(target_os = "linux")]
 pub mod bench;
 #[cfg(unix)]

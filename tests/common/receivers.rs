@@ -44,7 +44,7 @@ fn bind(port: u16) -> TcpListener {
 
 /// Takes up every connection on the port, one after the other, until the test ends; what
 /// `serve` gives for each can be waited for.
-fn listen<T: Send + 'static>(
+pub fn listen<T: Send + 'static>(
     port: u16,
     mut serve: impl FnMut(TcpStream, &Sender<T>) + Send + 'static,
 ) -> Receiver<T> {
@@ -75,6 +75,22 @@ pub fn hl7(
             // Silence until the other end goes.
             None => drop((&stream).read(&mut [0])),
         }
+    })
+}
+
+/// An HL7 receiver whose answers are bytes of any form: gives every message. It does not hang up
+/// before the other end does.
+pub fn hl7_bytes(
+    port: u16,
+    mut answer: impl FnMut(&str) -> Vec<u8> + Send + 'static,
+) -> Receiver<String> {
+    listen(port, move |mut stream, messages| {
+        let Some(message) = read_frame(&stream) else {
+            return;
+        };
+        stream.write_all(&answer(&message)).expect("sent");
+        messages.send(message).expect("the test waits");
+        drop(stream.read(&mut [0]));
     })
 }
 

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod archives;
 mod bundle_swap;
 mod bundle_trust;
 mod config;

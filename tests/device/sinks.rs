@@ -8,21 +8,21 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use crate::common::device::{Device, PATIENCE};
-use crate::common::receivers::{acknowledgement, archive, control_id, dead_port, hl7};
+use crate::common::receivers::{acknowledgement, archive, control_id, dead_port, hl7, hl7_bytes};
 use crate::common::{phantom, pty, root};
 use medfocus::case::Order;
 use medfocus::clock::Clock;
 use medfocus::journal::{CaseHistory, Entry, Journal, history};
 
 /// A device with cases that wait, and where it keeps them.
-struct Bench {
+pub struct Bench {
     folder: tempfile::TempDir,
     _line: (pty::End, std::fs::File),
 }
 
 impl Bench {
     /// These images wait to be answered, as cases 1, 2 and so on.
-    fn with(images: &[PathBuf]) -> Self {
+    pub fn with(images: &[PathBuf]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut journal, _) =
             Journal::open(&folder.path().join("state"), Clock::system()).unwrap();
@@ -38,21 +38,25 @@ impl Bench {
         Self { folder, _line }
     }
 
-    fn start(&self, options: &[&str]) -> Device {
+    pub fn start(&self, options: &[&str]) -> Device {
         Device::start_with(self.folder.path(), &["port"], 115_200, options)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn results(&self) -> PathBuf {
         self.folder.path().join("results")
     }
 
-    fn case(&self, case: u64) -> CaseHistory {
+    pub fn case(&self, case: u64) -> CaseHistory {
         let mut cases = history(&self.folder.path().join("state")).unwrap().cases();
         cases.remove(&case).unwrap()
     }
 
     /// Waits until the journal says of a case what it should.
-    fn wait(&self, device: &Device, case: u64, until: impl Fn(&CaseHistory) -> bool) {
+    pub fn wait(&self, device: &Device, case: u64, until: impl Fn(&CaseHistory) -> bool) {
         let begin = Instant::now();
         loop {
             let found = self.case(case);
@@ -65,7 +69,7 @@ impl Bench {
     }
 }
 
-fn delivered_to(sink: &'static str) -> impl Fn(&CaseHistory) -> bool {
+pub fn delivered_to(sink: &'static str) -> impl Fn(&CaseHistory) -> bool {
     move |case| case.delivered.contains(sink)
 }
 
@@ -78,7 +82,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
     entries.map(name).collect()
 }
 
-fn patient() -> PathBuf {
+pub fn patient() -> PathBuf {
     root().join("tests/vectors/dicom/patient.dcm")
 }
 
@@ -189,4 +193,39 @@ fn a_message_that_is_refused_is_sent_until_it_is_taken_and_holds_up_no_other() {
     for code in ["(receiver_error)", "(rejected)", "(wrong_ack)"] {
         assert!(log.contains(code), "{log}");
     }
+}
+
+#[test]
+fn an_answer_that_is_no_frame_is_named_at_once_and_an_odd_frame_is_read() {
+    let bench = Bench::with(&[patient()]);
+    let port = dead_port();
+    let mut times = 0;
+    let messages = hl7_bytes(port, move |message| {
+        times += 1;
+        let answer = acknowledgement("AA", message);
+        match times {
+            1 => answer.into_bytes(),
+            2 => format!("\x0b{answer}").into_bytes(),
+            // A line end and a mark before, others' answers in it, no last carriage return.
+            _ => {
+                let others = acknowledgement("AE", "|||||||||another").replace('\r', "\r\n");
+                let answer = answer.trim_end();
+                format!("\n\u{feff}\x0b\n{others}\u{feff}{answer}|more|fields\x1c").into_bytes()
+            }
+        }
+    });
+    let begin = Instant::now();
+    let device = bench.start(&["--hl7", &format!("127.0.0.1:{port}")]);
+    bench.wait(&device, 1, delivered_to("hl7"));
+    let took = begin.elapsed();
+    assert!(
+        took < Duration::from_secs(25),
+        "a limit of 30 s was waited for: {took:?}"
+    );
+    assert_eq!(messages.try_iter().count(), 3);
+    let log = device.log();
+    assert!(
+        log.contains("does not begin with 0x0B (bad_frame)"),
+        "{log}"
+    );
 }

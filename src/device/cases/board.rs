@@ -200,7 +200,7 @@ impl Board {
         warnings.extend(self.images_short.then(Warning::images_short));
         warnings.extend(self.store_full.then(Warning::store_full));
         let sinks = self.outbox.accounts(now);
-        warnings.extend(sinks.iter().filter_map(Warning::of_sink));
+        warnings.extend(sinks.iter().flat_map(Warning::of_sink));
         warnings
     }
 

@@ -8,7 +8,7 @@ use super::answered::AnsweredCase;
 use super::outbox::Spec;
 use super::{Cases, lock};
 use crate::device::case_error::CaseError;
-use crate::device::status::Account;
+use crate::device::status::{Account, Obstacle};
 use crate::journal::{Entry, Journal, JournalError, Recorded};
 
 /// Writes down which sinks are chosen, where it is not what was chosen `before`.
@@ -75,13 +75,18 @@ impl Cases {
         }
     }
 
-    /// A sink has this answer safe; durable when this returns.
+    /// A sink has this answer safe, and what is to be known of that; durable when this returns.
     ///
     /// # Errors
     /// [`CaseError::Storage`]; then it will be delivered again.
-    pub(crate) fn delivered_to(&self, case: u64, sink: &str) -> Result<(), CaseError> {
+    pub(crate) fn delivered_to(
+        &self,
+        case: u64,
+        sink: &str,
+        notes: Vec<String>,
+    ) -> Result<(), CaseError> {
         let sink = sink.to_owned();
-        self.settle(case, Entry::Delivered { case, sink })
+        self.settle(case, Entry::Delivered { case, sink, notes })
     }
 
     /// A sink will never have this answer; durable when this returns.
@@ -120,8 +125,18 @@ impl Cases {
     }
 
     /// What a sink's last try came to, for whoever asks after the device's health.
-    pub(crate) fn note_error(&self, sink: &str, code: Option<&'static str>) {
-        lock(&self.board).outbox.note_error(sink, code);
+    pub(crate) fn note_error(&self, sink: &str, error: Option<Obstacle>) {
+        lock(&self.board).outbox.note_error(sink, error);
+    }
+
+    /// A sink will never have this case by a fault, for the same.
+    pub(crate) fn note_undeliverable(&self, sink: &str, case: u64, why: Obstacle) {
+        lock(&self.board).outbox.note_failed(sink, case, why);
+    }
+
+    /// What the answer that a sink has just been given went without, for the same.
+    pub(crate) fn note_without(&self, sink: &str, without: Vec<(&'static str, Obstacle)>) {
+        lock(&self.board).outbox.note_without(sink, without);
     }
 
     /// A sink is given a case from now on: where that takes long, it does not answer.

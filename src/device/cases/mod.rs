@@ -387,7 +387,8 @@ impl Cases {
     /// [`CaseError::Storage`]; then it will be offered again.
     pub fn deliver(&self, case: u64) -> Result<(), CaseError> {
         let sink = LINK.to_owned();
-        let entry = Entry::Delivered { case, sink };
+        let notes = Vec::new();
+        let entry = Entry::Delivered { case, sink, notes };
         self.write(entry)?;
         let mut board = lock(&self.board);
         board.delivered += u64::from(board.standings.deliver(case));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::state::State;
-use crate::device::status::{Account, HANGS};
+use crate::device::status::{Account, HANGS, Obstacle};
 
 /// What the device must know of a sink before it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,17 +41,38 @@ pub(crate) struct Outbox {
 struct Working {
     spec: Spec,
     delivered: u64,
-    delivery_error: Option<&'static str>,
+    delivery_error: Option<Obstacle>,
     /// Since when it is being given a case.
     busy: Option<Instant>,
+    /// Cases that it will never have by a fault, since the device started.
+    failed: BTreeMap<u64, Obstacle>,
+    /// What the answer that was delivered last went without.
+    without: Vec<(&'static str, Obstacle)>,
 }
 
+/// A try takes long.
+const NO_ANSWER: Obstacle = Obstacle {
+    code: "no_answer",
+    help: "see whether the other end hangs: it is given a case and does not come to an end",
+};
+
 impl Working {
+    fn new(spec: Spec) -> Self {
+        Self {
+            spec,
+            delivered: 0,
+            delivery_error: None,
+            busy: None,
+            failed: BTreeMap::new(),
+            without: Vec::new(),
+        }
+    }
+
     /// What is wrong with it at this moment: what holds a try up is not told by the try.
-    fn error(&self, now: Instant) -> Option<&'static str> {
+    fn error(&self, now: Instant) -> Option<Obstacle> {
         let silent = |since| now.saturating_duration_since(since) >= HANGS;
         match self.busy {
-            Some(since) if silent(since) => Some("no_answer"),
+            Some(since) if silent(since) => Some(NO_ANSWER),
             _ => self.delivery_error,
         }
     }
@@ -69,16 +90,16 @@ impl Outbox {
         for spec in specs {
             let owed = self.owed.entry(spec.name.clone()).or_default();
             owed.retain(|case| state(*case).is_some_and(|state| spec.takes(state)));
-            let working = before.remove(&spec.name);
-            let (delivered, delivery_error) =
-                working.map_or((0, None), |w| (w.delivered, w.delivery_error));
-            let working = Working {
-                delivered,
-                delivery_error,
-                busy: None,
-                spec,
+            let name = spec.name.clone();
+            let working = match before.remove(&name) {
+                Some(working) => Working {
+                    spec,
+                    busy: None,
+                    ..working
+                },
+                None => Working::new(spec),
             };
-            self.working.insert(working.spec.name.clone(), working);
+            self.working.insert(name, working);
         }
     }
 
@@ -97,6 +118,21 @@ impl Outbox {
         }
         if let Some(working) = self.working.get_mut(sink) {
             working.delivered += u64::from(is_delivered);
+            working.failed.remove(&case);
+        }
+    }
+
+    /// A sink will never have this case by a fault.
+    pub fn note_failed(&mut self, sink: &str, case: u64, why: Obstacle) {
+        if let Some(working) = self.working.get_mut(sink) {
+            working.failed.insert(case, why);
+        }
+    }
+
+    /// What the answer that was just delivered went without.
+    pub fn note_without(&mut self, sink: &str, without: Vec<(&'static str, Obstacle)>) {
+        if let Some(working) = self.working.get_mut(sink) {
+            working.without = without;
         }
     }
 
@@ -108,7 +144,7 @@ impl Outbox {
     }
 
     /// What a sink's last try came to.
-    pub fn note_error(&mut self, sink: &str, delivery_error: Option<&'static str>) {
+    pub fn note_error(&mut self, sink: &str, delivery_error: Option<Obstacle>) {
         if let Some(working) = self.working.get_mut(sink) {
             working.delivery_error = delivery_error;
         }
@@ -135,6 +171,11 @@ impl Outbox {
             owed: self.owed.get(name).map_or(0, BTreeSet::len),
             delivered: working.delivered,
             delivery_error: working.error(now),
+            failed: working
+                .failed
+                .last_key_value()
+                .map(|(_, why)| (working.failed.len(), *why)),
+            without: working.without.clone(),
         };
         self.working.iter().map(account).collect()
     }
@@ -191,13 +232,42 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.choose(vec![spec("results", true)], |_| None);
         let now = Instant::now();
-        let error = |outbox: &Outbox, now| outbox.accounts(now)[0].delivery_error;
+        let not_written = Obstacle {
+            code: "not_written",
+            help: "",
+        };
+        let error = |outbox: &Outbox, now| {
+            let error = outbox.accounts(now)[0].delivery_error;
+            error.map(|obstacle| obstacle.code)
+        };
         outbox.set_busy("results", Some(now));
         assert_eq!(error(&outbox, now), None);
         assert_eq!(error(&outbox, now + HANGS), Some("no_answer"));
         outbox.set_busy("results", None);
-        outbox.note_error("results", Some("not_written"));
+        outbox.note_error("results", Some(not_written));
         assert_eq!(error(&outbox, now + HANGS), Some("not_written"));
+    }
+
+    #[test]
+    fn a_case_that_failed_counts_until_it_is_there_after_all() {
+        let mut outbox = Outbox::default();
+        outbox.choose(vec![spec("pacs", false)], |_| None);
+        let why = Obstacle {
+            code: "data_set_refused",
+            help: "",
+        };
+        for case in [1, 2] {
+            outbox.ended(case, State::Finding);
+            outbox.settle("pacs", case, false);
+            outbox.note_failed("pacs", case, why);
+        }
+        assert_eq!(outbox.accounts(Instant::now())[0].failed, Some((2, why)));
+        // A configuration that is read again forgets nothing.
+        outbox.choose(vec![spec("pacs", false)], |_| None);
+        outbox.settle("pacs", 1, true);
+        assert_eq!(outbox.accounts(Instant::now())[0].failed, Some((1, why)));
+        outbox.settle("pacs", 2, true);
+        assert_eq!(outbox.accounts(Instant::now())[0].failed, None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ impl Cases {
             owed: board.standings.undelivered(),
             delivered: board.delivered,
             delivery_error: None,
+            failed: None,
+            without: Vec::new(),
         };
         let standing = Standing {
             is_on: self.lifecycle.is_on(),

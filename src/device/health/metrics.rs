@@ -176,6 +176,25 @@ fn sinks(snapshot: &Snapshot, page: &mut Page) {
             page.value("sink_obstacle", &[("sink", &sink.name), ("code", code)], 1);
         }
     }
+    page.head(
+        "sink_failed",
+        "gauge",
+        "Cases that a sink will never have by a fault, since the device started.",
+    );
+    for sink in &snapshot.sinks {
+        page.value("sink_failed", &[("sink", &sink.name)], sink.failed);
+    }
+    page.head(
+        "sink_without",
+        "gauge",
+        "Parts that the answer which was delivered last went without, by code.",
+    );
+    for sink in &snapshot.sinks {
+        for (part, code) in sink.without.iter().filter_map(|text| text.split_once(": ")) {
+            let labels = [("sink", sink.name.as_str()), ("part", part), ("code", code)];
+            page.value("sink_without", &labels, 1);
+        }
+    }
 }
 
 fn machine(snapshot: &Snapshot, page: &mut Page) {

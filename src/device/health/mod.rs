@@ -144,6 +144,12 @@ pub struct Sink {
     /// What its last try failed of, as a stable word.
     #[serde(rename = "obstacle")]
     pub delivery_error: Option<String>,
+    /// Cases that it will never have by a fault, since the device started.
+    #[serde(default)]
+    pub failed: usize,
+    /// What the answer that was delivered last went without, as `part: code`.
+    #[serde(default)]
+    pub without: Vec<String>,
 }
 
 /// A disk.
@@ -174,7 +180,13 @@ impl From<Account> for Sink {
             name: account.name,
             owed: account.owed,
             delivered: account.delivered,
-            delivery_error: account.delivery_error.map(str::to_owned),
+            delivery_error: account.delivery_error.map(|why| why.code.to_owned()),
+            failed: account.failed.map_or(0, |(count, _)| count),
+            without: account
+                .without
+                .iter()
+                .map(|(part, why)| format!("{part}: {}", why.code))
+                .collect(),
         }
     }
 }

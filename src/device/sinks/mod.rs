@@ -18,6 +18,7 @@ mod runner;
 use std::fmt;
 
 pub use crate::device::cases::{AnsweredCase, Spec};
+use crate::device::status::Obstacle;
 pub use archive::{Archive, ArchiveOptions};
 pub use ended::Drawn;
 pub use hl7::{Hl7, Hl7Options};
@@ -34,7 +35,32 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// [`NotDelivered`] says whether it is tried again.
-    fn deliver(&mut self, answered: &AnsweredCase<'_>) -> Result<(), NotDelivered>;
+    fn deliver(&mut self, answered: &AnsweredCase<'_>) -> Result<Delivered, NotDelivered>;
+}
+
+/// An answer is safe with a sink.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// What is to be known of it.
+    pub notes: Vec<Note>,
+}
+
+/// What is to be known of a part of a delivered answer, which a short word names.
+#[derive(Debug)]
+pub enum Note {
+    /// It is there, and the other end remarked something.
+    Remark(&'static str, String),
+    /// The other end goes without it.
+    Without(&'static str, DeliveryError),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remark(part, remark) => write!(f, "{part}: {remark}"),
+            Self::Without(part, error) => write!(f, "{part}: {}", error.code),
+        }
+    }
 }
 
 /// Why an answer is not with a sink.
@@ -46,6 +72,8 @@ pub enum NotDelivered {
     Refused(DeliveryError),
     /// This case never goes there, and it is no fault: a stable word says why.
     Never(&'static str),
+    /// This case never goes there, and that is a fault which somebody has to know of.
+    Failed(DeliveryError),
 }
 
 /// What is wrong: a stable word, and a sentence that tells nothing of a patient.
@@ -55,12 +83,29 @@ pub struct DeliveryError {
     pub code: &'static str,
     /// For people.
     pub why: String,
+    /// What a person can do about it.
+    pub help: &'static str,
 }
+
+/// The way out where only the log knows more.
+const IN_LOG: &str =
+    "see in the log what is at the other end; what it owes is kept and tried again";
 
 impl DeliveryError {
     fn new(code: &'static str, why: impl fmt::Display) -> Self {
-        let why = why.to_string();
-        Self { code, why }
+        Self {
+            code,
+            why: why.to_string(),
+            help: IN_LOG,
+        }
+    }
+
+    /// What of it every channel tells.
+    fn obstacle(&self) -> Obstacle {
+        Obstacle {
+            code: self.code,
+            help: self.help,
+        }
     }
 }
 

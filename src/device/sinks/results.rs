@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use super::{AnsweredCase, DeliveryError, NotDelivered, Sink, Spec};
+use super::{AnsweredCase, Delivered, DeliveryError, NotDelivered, Sink, Spec};
 use crate::files::{Cause, FileError, Folder};
 use crate::report::{Form, NotWritten};
 
@@ -98,7 +98,7 @@ impl Sink for Results {
         }
     }
 
-    fn deliver(&mut self, answered: &AnsweredCase<'_>) -> Result<(), NotDelivered> {
+    fn deliver(&mut self, answered: &AnsweredCase<'_>) -> Result<Delivered, NotDelivered> {
         let folder = self.open()?;
         if answered.told.record.finding().is_some() && !self.options.forms.is_empty() {
             self.write_forms(&folder, answered)?;
@@ -111,7 +111,8 @@ impl Sink for Results {
         let mut text = serde_json::to_string_pretty(&told).unwrap_or_default();
         text.push('\n');
         let name = format!("{}.json", answered.id());
-        folder.replace(name, text.as_bytes()).map_err(away)
+        folder.replace(name, text.as_bytes()).map_err(away)?;
+        Ok(Delivered::default())
     }
 }
 

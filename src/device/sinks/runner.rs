@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
-use super::{DeliveryError, NotDelivered, Sink};
+use super::{Delivered, DeliveryError, NotDelivered, Note, Sink};
 use crate::device::case_error::CaseError;
 use crate::device::cases::Cases;
 use crate::device::work::in_hand;
@@ -86,8 +86,13 @@ impl Runner<'_> {
             _ => NotDelivered::Away(DeliveryError::new("storage", "the journal")),
         };
         match tried.map_err(unreadable).and_then(|done| done) {
-            Ok(()) => self.delivered(case),
-            Err(NotDelivered::Never(code)) => self.declined(case, code),
+            Ok(delivered) => self.delivered(case, &delivered),
+            Err(NotDelivered::Never(code)) => {
+                if self.declined(case, code) {
+                    log::info!("case {case}: not for {} ({code})", self.name);
+                }
+            }
+            Err(NotDelivered::Failed(error)) => self.failed(case, &error),
             Err(NotDelivered::Away(delivery_error)) => {
                 let wait = self.away.failed(self.cases.clock().now());
                 self.say(case, &delivery_error, wait);
@@ -104,25 +109,45 @@ impl Runner<'_> {
         }
     }
 
-    fn delivered(&mut self, case: u64) {
+    fn delivered(&mut self, case: u64, Delivered { notes }: &Delivered) {
         let name = self.name;
-        if self.cases.delivered_to(case, name).is_err() {
+        let told = notes.iter().map(Note::to_string).collect();
+        if self.cases.delivered_to(case, name, told).is_err() {
             // It is there, and will be there again: under the same name.
             self.away.failed(self.cases.clock().now());
             return;
         }
         self.settled(case);
+        let mut without = Vec::new();
+        for note in notes {
+            if let Note::Without(part, error) = note {
+                without.push((*part, error.obstacle()));
+                log::warn!("case {case}: {name} has it without its {part}: {error}");
+            } else {
+                log::info!("case {case}: {name} remarks on its {note}");
+            }
+        }
+        self.cases.note_without(name, without);
         log::info!("case {case}: {name} has it");
     }
 
-    fn declined(&mut self, case: u64, code: &'static str) {
-        let name = self.name;
-        if self.cases.decline(case, name, code).is_err() {
+    /// Settles a case that never goes there; whether that is written down.
+    fn declined(&mut self, case: u64, code: &'static str) -> bool {
+        let is_written = self.cases.decline(case, self.name, code).is_ok();
+        if is_written {
+            self.settled(case);
+        } else {
             self.away.failed(self.cases.clock().now());
-            return;
         }
-        self.settled(case);
-        log::info!("case {case}: not for {name} ({code})");
+        is_written
+    }
+
+    fn failed(&mut self, case: u64, error: &DeliveryError) {
+        let name = self.name;
+        if self.declined(case, error.code) {
+            self.cases.note_undeliverable(name, case, error.obstacle());
+            log::error!("case {case}: {name} will never have it: {error}");
+        }
     }
 
     fn settled(&mut self, case: u64) {
@@ -134,7 +159,7 @@ impl Runner<'_> {
 
     fn say(&mut self, case: u64, delivery_error: &DeliveryError, wait: Duration) {
         let name = self.name;
-        self.cases.note_error(name, Some(delivery_error.code));
+        self.cases.note_error(name, Some(delivery_error.obstacle()));
         let level = match self.said.replace(delivery_error.code) {
             Some(code) if code == delivery_error.code => log::Level::Debug,
             _ => log::Level::Warn,

@@ -63,6 +63,15 @@ impl Condition {
     }
 }
 
+/// What is in the way of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Stable word.
+    pub code: &'static str,
+    /// What a person can do about it.
+    pub help: &'static str,
+}
+
 /// How one sink stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -72,8 +81,12 @@ pub struct Account {
     pub owed: usize,
     /// Cases that it has delivered since the device started.
     pub delivered: u64,
-    /// What its last try failed of, as a stable word; `None` where it did not.
-    pub delivery_error: Option<&'static str>,
+    /// What its last try failed of; `None` where it did not.
+    pub delivery_error: Option<Obstacle>,
+    /// How many it will never have by a fault, since the device started, and the last one's.
+    pub failed: Option<(usize, Obstacle)>,
+    /// The parts that the answer which was delivered last went without.
+    pub without: Vec<(&'static str, Obstacle)>,
 }
 
 /// How the device is.

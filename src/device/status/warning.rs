@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::clock_is_set;
 use crate::coded::Coded;
-use crate::device::status::Account;
+use crate::device::status::{Account, Obstacle};
 use crate::journal::{self, SelfCheck};
 
 /// What does not come to an end for so long is away: a share whose server is gone answers
@@ -143,15 +143,26 @@ impl Warning {
         )
     }
 
-    /// The last try of a sink failed.
-    pub(crate) fn of_sink(account: &Account) -> Option<Self> {
-        let error = account.delivery_error?;
+    /// The last try of a sink failed, answers will never be there, or parts of them are not.
+    pub(crate) fn of_sink(account: &Account) -> Vec<Self> {
         let name = &account.name;
-        Some(Self::new(
-            &format!("sink_{name}"),
-            format!("{name} owes {} cases: {error}", account.owed),
-            "see in the log what is at the other end; what it owes is kept and tried again",
-        ))
+        let owes = account.delivery_error.map(|Obstacle { code, help }| {
+            let what = format!("{name} owes {} cases: {code}", account.owed);
+            Self::new(&format!("sink_{name}"), what, help)
+        });
+        let failed = account.failed.map(|(count, Obstacle { code, help })| {
+            let what = format!("{name} will never have {count} cases: {code}");
+            let help = format!("{help}; then give the images to the device again");
+            Self::new(&format!("sink_{name}_failed"), what, &help)
+        });
+        let without = account
+            .without
+            .iter()
+            .map(|(part, Obstacle { code, help })| {
+                let what = format!("{name} has answers without their {part}: {code}");
+                Self::new(&format!("sink_{name}_without"), what, help)
+            });
+        owes.into_iter().chain(failed).chain(without).collect()
     }
 }
 

@@ -5,15 +5,13 @@
 //! loses it to whoever comes. Says of each kind of trouble only now and then that there is
 //! some: whoever makes it must not fill the log.
 
-use std::io::Error;
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::{SendFlags, send};
-
 use super::complaints::{Kind, say};
 use super::inbox::Inbox;
+use super::parting::{FULL, UNKNOWN, hang_up, turn_away};
 use super::{Options, receive};
 use crate::device::dicom::Deadlines;
 use crate::device::intake::seats::{Bounds, Seats};
@@ -27,13 +25,6 @@ const ARRIVING: Duration = Duration::from_secs(15);
 const SPARED: Duration = Duration::from_secs(10);
 /// Associations that only addresses of the lists may have, where the lists name one.
 const KEPT: usize = 8;
-
-/// A-ASSOCIATE-RJ (PS3.8, 9.3.4): for now, by the provider, since its local limit is reached.
-const FULL: [u8; 10] = [3, 0, 0, 0, 0, 4, 0, 2, 3, 2];
-/// The same: for ever, by the user, who does not know the calling title.
-const UNKNOWN: [u8; 10] = [3, 0, 0, 0, 0, 4, 0, 1, 1, 3];
-/// A-ABORT (PS3.8, 9.3.8) by the provider, who gives no reason.
-const ABORT: [u8; 10] = [7, 0, 0, 0, 0, 4, 0, 0, 2, 0];
 
 /// Takes up associations until the device has ended.
 pub(super) fn listen(
@@ -59,9 +50,7 @@ pub(super) fn listen(
             turn_away(&socket, &UNKNOWN);
             continue;
         }
-        let ended = socket
-            .try_clone()
-            .map(|socket| move || turn_away(&socket, &ABORT));
+        let ended = socket.try_clone().map(|socket| move || hang_up(&socket));
         let is_known = options.names_address(address);
         let seat = ended
             .ok()
@@ -102,13 +91,6 @@ fn bounds(options: &Options) -> Bounds {
         spared: SPARED.min(idle),
         kept: if options.names_addresses() { KEPT } else { 0 },
     }
-}
-
-/// Says why, where that can be said at once, and ends the connection.
-fn turn_away(socket: &TcpStream, why: &[u8]) {
-    // Whether the peer hears it is its own affair; it is never waited for.
-    let _ = send(socket, why, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map_err(Error::from);
-    let _ = socket.shutdown(Shutdown::Both);
 }
 
 /// Whether this is an address of this computer.

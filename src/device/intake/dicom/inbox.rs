@@ -15,6 +15,7 @@ use dicom_object::FileMetaTableBuilder;
 use sha2::Digest;
 
 use super::complaints::Kind;
+use crate::device::dicom::message::Status;
 use crate::device::disk_space::DiskSpace;
 use crate::device::lock::lock;
 use crate::files::{Folder, OPEN_TO_ALL};
@@ -69,6 +70,25 @@ pub(super) enum NotStored {
 }
 
 impl NotStored {
+    /// By which status a sender is told.
+    pub fn status(&self) -> Status {
+        match self {
+            // As large again, it is refused again.
+            Self::TooLarge => Status::CannotUnderstand,
+            Self::File(_) => Status::ProcessingFailure,
+            Self::DiskFull | Self::InboxFull | Self::ShareFull(_) => Status::OutOfResources,
+        }
+    }
+
+    /// What a sender is told beside it.
+    pub fn comment(&self) -> String {
+        match self {
+            Self::File(_) => "the instance cannot be written to the disk".to_owned(),
+            Self::ShareFull(_) => "as many of your images wait as may".to_owned(),
+            why => why.to_string(),
+        }
+    }
+
     /// As what it is said.
     pub fn kind(&self) -> Kind {
         match self {

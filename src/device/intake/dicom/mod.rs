@@ -9,6 +9,7 @@ mod complaints;
 mod door;
 mod feed;
 mod inbox;
+mod parting;
 mod receive;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -1,10 +1,15 @@
 //! The receiving side of one association: verification (C-ECHO) and storage (C-STORE).
+//!
+//! Every request that can be read has a reply, with a comment where it is refused; what cannot be
+//! read, or comes where it does not belong, ends the association by an A-ABORT. So does a peer that
+//! is silent: none is left waiting.
 
+use std::io::Write;
 use std::net::{IpAddr, TcpStream};
 
 use dicom_dictionary_std::uids;
-use dicom_ul::association::Association;
 use dicom_ul::association::server::AccessControl;
+use dicom_ul::association::{Association, Error};
 use dicom_ul::pdu::{
     AssociationRJServiceUserReason, PDataValue, PDataValueType, Pdu,
     PresentationContextResultReason, UserIdentity,
@@ -14,9 +19,13 @@ use dicom_ul::{ServerAssociation, ServerAssociationOptions};
 use super::Options;
 use super::complaints::say;
 use super::inbox::{About, Inbox, Incoming, NotStored};
+use super::parting::hang_up;
 use crate::device::dicom::message::{Ask, Command, Status};
+use crate::device::dicom::pieces::{Part, length_for, pdus};
 use crate::device::intake::seats::{Doing, Seat};
 
+/// Longest PDU that is taken, behind its head.
+const LONGEST_PDU: u32 = 128 << 10;
 /// Bytes of a command set at most.
 const LARGEST_COMMAND: usize = 64 << 10;
 
@@ -103,6 +112,7 @@ pub(super) fn serve(
     let mut server = ServerAssociationOptions::new()
         .ae_access_control(gatekeeper)
         .ae_title(&options.title)
+        .max_pdu_length(LONGEST_PDU)
         .read_timeout(patience)
         .write_timeout(patience);
     for class in CLASSES {
@@ -111,9 +121,30 @@ pub(super) fn serve(
     for syntax in SYNTAXES {
         server = server.with_transfer_syntax(syntax);
     }
-    let mut association = server.establish(socket)?;
+    let aside = socket.try_clone()?;
+    let mut association = server.establish(socket).inspect_err(|error| {
+        // What is no request for an association is answered all the same.
+        if !matches!(error, Error::Rejected { .. }) {
+            hang_up(&aside);
+        }
+    })?;
     seat.turns(Doing::Idle);
     let giver = options.giver(association.peer_ae_title(), address);
+    let ended = converse(&mut association, &giver, seat, inbox);
+    if ended.is_err() {
+        hang_up(&aside);
+    }
+    ended
+}
+
+/// Answers what is asked over an association, until it is released or aborted.
+fn converse(
+    association: &mut ServerAssociation<TcpStream>,
+    giver: &str,
+    seat: &Seat<IpAddr>,
+    inbox: &Inbox,
+) -> Result<(), Failed> {
+    let most = length_for(association.requestor_max_pdu_length());
     let mut talk = Talk::default();
     loop {
         match association.receive()? {
@@ -123,8 +154,13 @@ pub(super) fn serve(
                     if value.value_type == PDataValueType::Data {
                         seat.brings(value.data.len());
                     }
-                    if let Some(reply) = talk.take(value, &association, &giver, inbox) {
-                        association.send(&reply)?;
+                    let context = value.presentation_context_id;
+                    if let Some(reply) = talk.take(&value, association, giver, inbox)? {
+                        for pdu in pdus(context, Part::Command, &reply, most) {
+                            association.inner_stream().write_all(&pdu)?;
+                        }
+                    }
+                    if talk.is_at_rest() {
                         seat.turns(Doing::Idle);
                     }
                 }
@@ -134,10 +170,7 @@ pub(super) fn serve(
                 return Ok(());
             }
             Pdu::AbortRQ { .. } => return Ok(()),
-            _ => {
-                association.abort()?;
-                return Err("the peer sent what does not belong here".into());
-            }
+            _ => return Err("the peer sent what does not belong here".into()),
         }
     }
 }
@@ -146,37 +179,58 @@ pub(super) fn serve(
 #[derive(Default)]
 struct Talk {
     command: Vec<u8>,
-    storing: Option<Storing>,
+    /// The request whose data set is coming.
+    coming: Option<Coming>,
 }
 
-/// A C-STORE whose data set is coming; `file` is an error's status once it failed.
-struct Storing {
+/// A request, and what becomes of its data set.
+struct Coming {
     command: Command,
-    file: Result<Incoming, Status>,
+    data: Result<Incoming, Refused>,
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+struct Refused {
+    status: Status,
+    comment: String,
+}
+
+impl Refused {
+    fn new(status: Status, comment: impl ToString) -> Self {
+        let comment = comment.to_string();
+        Self { status, comment }
+    }
+}
+
+impl From<NotStored> for Refused {
+    fn from(why: NotStored) -> Self {
+        say(why.kind(), &why.to_string());
+        Self::new(why.status(), why.comment())
+    }
 }
 
 impl Talk {
+    /// Whether nothing is on its way.
+    fn is_at_rest(&self) -> bool {
+        self.command.is_empty() && self.coming.is_none()
+    }
+
     /// Takes a piece; gives the reply that it completes.
+    ///
+    /// # Errors
+    /// What no reply can be given to: the association ends with it.
     fn take(
         &mut self,
-        value: PDataValue,
+        value: &PDataValue,
         association: &ServerAssociation<TcpStream>,
         giver: &str,
         inbox: &Inbox,
-    ) -> Option<Pdu> {
-        let context = value.presentation_context_id;
-        let bytes = match value.value_type {
-            PDataValueType::Command => self.command_piece(&value, association, giver, inbox)?,
-            PDataValueType::Data => self.data_piece(&value)?,
-        };
-        Some(Pdu::PData {
-            data: vec![PDataValue {
-                presentation_context_id: context,
-                value_type: PDataValueType::Command,
-                is_last: true,
-                data: bytes,
-            }],
-        })
+    ) -> Result<Option<Vec<u8>>, Failed> {
+        match value.value_type {
+            PDataValueType::Command => self.command_piece(value, association, giver, inbox),
+            PDataValueType::Data => self.data_piece(value),
+        }
     }
 
     fn command_piece(
@@ -185,52 +239,101 @@ impl Talk {
         association: &ServerAssociation<TcpStream>,
         giver: &str,
         inbox: &Inbox,
-    ) -> Option<Vec<u8>> {
-        if self.command.len() + value.data.len() <= LARGEST_COMMAND {
-            self.command.extend_from_slice(&value.data);
+    ) -> Result<Option<Vec<u8>>, Failed> {
+        if self.coming.is_some() {
+            return Err("a command came in the middle of a data set".into());
         }
+        if self.command.len() + value.data.len() > LARGEST_COMMAND {
+            return Err("a command is too long".into());
+        }
+        self.command.extend_from_slice(&value.data);
         if !value.is_last {
-            return None;
+            return Ok(None);
         }
-        let command = Command::read(&std::mem::take(&mut self.command))?;
-        match &command.ask {
+        let command = Command::read(&std::mem::take(&mut self.command));
+        let command = command.ok_or("what came as a command is none")?;
+        let data = match &command.ask {
             Ask::Store { class, instance } => {
                 let syntax = syntax_of(association, value.presentation_context_id, class);
-                let file = match syntax {
-                    Some(transfer_syntax) => inbox
-                        .begin(&About {
-                            class: class.clone(),
-                            instance: instance.clone(),
-                            transfer_syntax,
-                            giver: giver.to_owned(),
-                        })
-                        .map_err(|why| not_stored(&why)),
-                    None => Err(Status::CannotUnderstand),
-                };
-                self.storing = Some(Storing { command, file });
-                None
+                begin(class, instance.as_deref(), syntax, giver, inbox)
             }
-            Ask::Echo => Some(command.reply(Status::Success)),
-            // Where a data set follows, it is read and left.
-            Ask::Other => Some(command.reply(Status::NoSuchOperation)),
+            Ask::Echo if !command.has_data => {
+                return Ok(Some(command.reply(Status::Success, None)));
+            }
+            Ask::Nothing if !command.has_data => return Ok(None),
+            Ask::Echo | Ask::Nothing | Ask::Other => Err(Refused::new(
+                Status::UnrecognizedOperation,
+                "C-ECHO and C-STORE are what is answered here",
+            )),
+        };
+        let mut coming = Coming { command, data };
+        if coming.command.has_data {
+            self.coming = Some(coming);
+            return Ok(None);
         }
+        if coming.data.is_ok() {
+            let why = "no data set comes with the request";
+            coming.data = Err(Refused::new(Status::CannotUnderstand, why));
+        }
+        Ok(coming.reply())
     }
 
-    fn data_piece(&mut self, value: &PDataValue) -> Option<Vec<u8>> {
-        let storing = self.storing.as_mut()?;
-        if let Ok(incoming) = &mut storing.file
+    fn data_piece(&mut self, value: &PDataValue) -> Result<Option<Vec<u8>>, Failed> {
+        let coming = self.coming.as_mut();
+        let coming = coming.ok_or("a data set came without a command")?;
+        if let Ok(incoming) = &mut coming.data
             && let Err(why) = incoming.take(&value.data)
         {
-            storing.file = Err(not_stored(&why));
+            coming.data = Err(why.into());
         }
         if !value.is_last {
+            return Ok(None);
+        }
+        Ok(self.coming.take().and_then(Coming::reply))
+    }
+}
+
+impl Coming {
+    /// The reply, once all of the request is there; an instance is on the disk by then.
+    fn reply(self) -> Option<Vec<u8>> {
+        if self.command.ask == Ask::Nothing {
             return None;
         }
-        let Storing { command, file } = self.storing.take()?;
-        let stored =
-            file.and_then(|incoming| incoming.finish().map_err(|why| not_stored(&why.into())));
-        Some(command.reply(stored.err().unwrap_or(Status::Success)))
+        let stored = self.data.and_then(|incoming| {
+            let finished = incoming.finish().map_err(NotStored::from);
+            finished.map_err(Refused::from)
+        });
+        Some(match stored {
+            Ok(()) => self.command.reply(Status::Success, None),
+            Err(Refused { status, comment }) => self.command.reply(status, Some(&comment)),
+        })
     }
+}
+
+/// Begins to store an instance, where all that is asked of it is said.
+fn begin(
+    class: &str,
+    instance: Option<&str>,
+    syntax: Option<String>,
+    giver: &str,
+    inbox: &Inbox,
+) -> Result<Incoming, Refused> {
+    let transfer_syntax = syntax.ok_or_else(|| {
+        Refused::new(
+            Status::ClassNotSupported,
+            "not a class that was agreed on in this context",
+        )
+    })?;
+    let instance = instance.ok_or_else(|| {
+        let why = "the request names no SOP instance";
+        Refused::new(Status::InvalidInstance, why)
+    })?;
+    Ok(inbox.begin(&About {
+        class: class.to_owned(),
+        instance: instance.to_owned(),
+        transfer_syntax,
+        giver: giver.to_owned(),
+    })?)
 }
 
 /// The transfer syntax that was agreed on for this context and class.
@@ -245,11 +348,6 @@ fn syntax_of(
             && agreed.abstract_syntax.trim_end_matches('\0') == class
     })?;
     Some(agreed.transfer_syntax.trim_end_matches('\0').to_owned())
-}
-
-fn not_stored(why: &NotStored) -> Status {
-    say(why.kind(), &why.to_string());
-    Status::OutOfResources
 }
 
 #[cfg(test)]

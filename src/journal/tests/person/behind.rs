@@ -29,7 +29,8 @@ fn ended(history: History) -> Vec<(u64, bool, bool)> {
 
 fn delivered(case: u64) -> Entry {
     let sink = "results".to_owned();
-    Entry::Delivered { case, sink }
+    let notes = Vec::new();
+    Entry::Delivered { case, sink, notes }
 }
 
 fn declined(case: u64) -> Entry {
