@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::case::{BundleId, Identity, Priority};
 use crate::journal::Told;
@@ -136,11 +135,11 @@ pub struct Words {
     pub labels: BTreeMap<String, String>,
 }
 
-/// How the device is.
+/// How the device is: a type of the device's own, which nothing here knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Health {
+pub struct Health<S> {
     /// As `docs/health.schema.json` has it.
-    pub health: Value,
+    pub health: S,
 }
 
 /// What the device does.

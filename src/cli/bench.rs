@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use medfocus::engine::{Engine, Graph, Profile, Settings, median};
 use medfocus::shown;
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Failure, engine as engine_cli, put, put_json};
+use super::{Failure, engine as engine_cli, put, put_pretty};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -47,6 +47,22 @@ pub struct BenchArguments {
 /// Steps in the table of the slowest.
 const SLOWEST: usize = 12;
 
+/// What programs are told.
+#[derive(Serialize)]
+struct AllMeasured<'a> {
+    threads: usize,
+    peak_bytes: Option<u64>,
+    graphs: Vec<Measured<'a>>,
+}
+
+#[derive(Serialize)]
+struct Measured<'a> {
+    graph: &'a str,
+    load_ms: f64,
+    median_ms: f64,
+    profile: Profile,
+}
+
 pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     let engine = Engine::new(&Settings {
         threads: arguments.threads,
@@ -70,24 +86,23 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     {
         let profile = profile(graph, arguments)?;
         if arguments.json {
-            profiles.push(json!({
-                "graph": name,
-                "load_ms": load_ms,
-                "median_ms": median(profile.runs_ms.clone()),
-                "profile": profile,
-            }));
+            profiles.push(Measured {
+                graph: name,
+                load_ms: *load_ms,
+                median_ms: median(profile.runs_ms.clone()),
+                profile,
+            });
         } else {
             text += &table(name, *load_ms, &profile);
         }
     }
     let peak = peak_bytes();
     if arguments.json {
-        let all = json!({
-            "threads": threads,
-            "peak_bytes": peak,
-            "graphs": profiles,
+        return put_pretty(&AllMeasured {
+            threads,
+            peak_bytes: peak,
+            graphs: profiles,
         });
-        return put_json(&format!("{all:#}\n"));
     }
     if let Some(peak) = peak {
         text += &format!("peak memory of the process {:.1} MiB\n", mib(peak as usize));

@@ -10,13 +10,13 @@ use medfocus::enroll::{Change, EnrollError, Gathered, Register};
 use medfocus::files;
 use medfocus::report::{self, Curves};
 use medfocus::triage::{
-    COVERAGE, Calibration, OneClass, OperatingPoint, Rate, calibrate, calibration_needs,
-    cases_needed, threshold,
+    COVERAGE, Calibration, Figures, OneClass, OperatingPoint, Rate, SetFigures, Step, calibrate,
+    calibration_needs, cases_needed, threshold,
 };
-use serde_json::json;
+use serde::Serialize;
 
 use super::local::{self, Settled, cases_text, counted, table, today};
-use super::{Failure, exam, put, put_json};
+use super::{Failure, exam, put};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -109,7 +109,10 @@ pub fn run(arguments: &CalibrateArguments) -> Result<(), Failure> {
     let settled = arguments.local.settle(&base, change)?;
     let was = found.head.temperature();
     match arguments.local.json {
-        true => put_json(&in_json(spec, &gathered, &made, was, &curve, &settled)),
+        true => {
+            let said = said(spec, &made, was, &curve);
+            local::put_said(spec, &gathered, said, &settled)
+        }
         false => {
             let text = in_text(spec, &gathered, &made, was, &curve, &settled);
             put(&(text + &base.limits()))
@@ -297,28 +300,45 @@ fn in_text(
     text + &settled.text()
 }
 
-fn in_json(
-    spec: &ExamSpec,
-    gathered: &Gathered,
-    made: &Calibration,
-    was: f64,
-    curve: &Curve,
-    settled: &Settled,
-) -> String {
-    let said = json!({
-        "fitted_on": made.fitted_on,
-        "measured_on": made.labels.len(),
-        "temperature": { "before": was, "after": made.head.temperature() },
-        "before": made.before,
-        "after": made.after,
-        "reliability": made.steps,
-        "prediction_sets": made.sets,
-        "class": spec.classes[curve.class].name,
-        "area_under_curve": curve.one.area(),
-        "thresholds": shown(curve),
-        "flag_from": curve.chosen.map(|point| point.threshold),
-    });
-    local::object(spec, gathered, said, settled)
+/// What programs are told.
+#[derive(Serialize)]
+struct Said<'a> {
+    fitted_on: usize,
+    measured_on: usize,
+    temperature: Temperature,
+    before: Figures,
+    after: Figures,
+    reliability: &'a [Step],
+    prediction_sets: &'a [SetFigures],
+    class: &'a str,
+    area_under_curve: f64,
+    thresholds: Vec<OperatingPoint>,
+    flag_from: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Temperature {
+    before: f64,
+    after: f64,
+}
+
+fn said<'a>(spec: &'a ExamSpec, made: &'a Calibration, was: f64, curve: &Curve) -> Said<'a> {
+    Said {
+        fitted_on: made.fitted_on,
+        measured_on: made.labels.len(),
+        temperature: Temperature {
+            before: was,
+            after: made.head.temperature(),
+        },
+        before: made.before,
+        after: made.after,
+        reliability: &made.steps,
+        prediction_sets: &made.sets,
+        class: &spec.classes[curve.class].name,
+        area_under_curve: curve.one.area(),
+        thresholds: shown(curve),
+        flag_from: curve.chosen.map(|point| point.threshold),
+    }
 }
 
 fn draw(

@@ -9,10 +9,10 @@ use medfocus::device::config::{Config, Problem};
 use medfocus::device::doctor::{Facts, Subject, checks, verdict};
 use medfocus::journal::{SelfCheck, Verdict};
 use medfocus::shown;
-use serde_json::json;
+use serde::Serialize;
 
 use super::state::StateFolder;
-use super::{Failure, put, put_json, state};
+use super::{Failure, put, put_pretty, state};
 
 const CONFIG: &str = "config";
 
@@ -63,8 +63,11 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
     all.extend(checks(&subject, &facts));
     let verdict = verdict(&all);
     if arguments.json {
-        let json = json!({ "verdict": verdict, "facts": facts, "checks": all });
-        put_json(&format!("{json:#}\n"))?;
+        put_pretty(&Said {
+            verdict,
+            facts: &facts,
+            checks: &all,
+        })?;
     } else {
         put(&text(&facts, &all))?;
     }
@@ -73,6 +76,14 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), Failure> {
         Verdict::Warned => Err(Failure::Refused),
         Verdict::Failed => Err(Failure::Unfit),
     }
+}
+
+/// What programs are told.
+#[derive(Serialize)]
+struct Said<'a> {
+    verdict: Verdict,
+    facts: &'a Facts,
+    checks: &'a [SelfCheck],
 }
 
 /// The configuration as far as it can be read, and all that is wrong with it.

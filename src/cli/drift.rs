@@ -10,10 +10,10 @@ use medfocus::device::DeviceFault;
 use medfocus::engine::Engine;
 use medfocus::journal::{self, End};
 use medfocus::triage::{Glance, Moved, answered};
-use serde_json::json;
+use serde::Serialize;
 
 use super::state::StateFolder;
-use super::{Failure, exam, put, put_json};
+use super::{Failure, exam, put, put_pretty};
 use medfocus::case::Record;
 
 /// Under this index nothing has moved; above the other, much has (as the index is read since
@@ -97,7 +97,7 @@ pub fn run(arguments: &DriftArguments) -> Result<(), Failure> {
         left_out,
     };
     match arguments.json {
-        true => put_json(&in_json(&exam.spec.name, counts, moved, verdict)),
+        true => put_pretty(&said(&exam.spec.name, counts, moved, verdict)),
         false => put(&in_text(&exam.spec.name, counts, moved, verdict)),
     }?;
     match verdict {
@@ -151,18 +151,36 @@ fn in_text(exam: &str, counts: Counts, moved: Moved, verdict: &str) -> String {
     )
 }
 
-fn in_json(exam: &str, counts: Counts, moved: Moved, verdict: &str) -> String {
-    let object = json!({
-        "exam": exam,
-        "reference_cases": counts.reference,
-        "findings": counts.findings,
-        "left_out": counts.left_out,
-        "stability_index": {
-            "probability": moved.top,
-            "classes": moved.classes,
-            "guard_distance": moved.guard,
+/// What programs are told.
+#[derive(Serialize)]
+struct Said<'a> {
+    exam: &'a str,
+    reference_cases: usize,
+    findings: usize,
+    left_out: usize,
+    stability_index: Indices,
+    verdict: &'a str,
+}
+
+/// How far each spread moved.
+#[derive(Serialize)]
+struct Indices {
+    probability: f64,
+    classes: f64,
+    guard_distance: Option<f64>,
+}
+
+fn said<'a>(exam: &'a str, counts: Counts, moved: Moved, verdict: &'a str) -> Said<'a> {
+    Said {
+        exam,
+        reference_cases: counts.reference,
+        findings: counts.findings,
+        left_out: counts.left_out,
+        stability_index: Indices {
+            probability: moved.top,
+            classes: moved.classes,
+            guard_distance: moved.guard,
         },
-        "verdict": verdict,
-    });
-    format!("{object:#}\n")
+        verdict,
+    }
 }

@@ -11,8 +11,9 @@ use clap::{Args, Subcommand};
 use medfocus::bundle;
 use medfocus::engine::{Arithmetic, Engine, Graph, Product, ProductDigest};
 use medfocus::shown;
+use serde::Serialize;
 
-use super::{Failure, put, put_json, state};
+use super::{Failure, put, put_pretty, state};
 pub use made_up::made_up_inputs;
 
 #[derive(Debug, Args)]
@@ -99,6 +100,13 @@ pub fn arithmetic(int8: bool) -> Arithmetic {
     }
 }
 
+/// What programs are told of one graph.
+#[derive(Serialize)]
+struct OfGraph<T> {
+    graph: String,
+    products: Vec<T>,
+}
+
 fn audit(audit: &Audit) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
@@ -111,13 +119,16 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
         let products = graph.audit(shapes.collect())?;
         if audit.json {
-            json.push(serde_json::json!({ "graph": name, "products": products }));
+            json.push(OfGraph {
+                graph: name,
+                products,
+            });
         } else {
             text += &table(&name, &products);
         }
     }
     if audit.json {
-        return put_json(&format!("{:#}\n", serde_json::Value::Array(json)));
+        return put_pretty(&json);
     }
     put(&text)
 }
@@ -138,7 +149,10 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
             .map(|(_, shape)| shape);
         let digests = graph.digests(shapes.collect())?;
         if digest.json {
-            json.push(serde_json::json!({ "graph": name, "products": digests }));
+            json.push(OfGraph {
+                graph: name,
+                products: digests,
+            });
             continue;
         }
         text += &format!("{}: {} int8 products\n", shown::name(&name), digests.len());
@@ -154,7 +168,7 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
         }
     }
     if digest.json {
-        return put_json(&format!("{:#}\n", serde_json::Value::Array(json)));
+        return put_pretty(&json);
     }
     put(&text)
 }

@@ -8,12 +8,13 @@ use clap::Args;
 use medfocus::bundle::{Enrolled, ExamSpec};
 use medfocus::enroll::{Change, EnrollError, Gathered, Register, new_exam};
 use medfocus::triage::{
-    CASES_NEEDED, FOLDS, Figures, FusionHead, LabelledCase, Selected, Start, prototypes, select,
+    CASES_NEEDED, FOLDS, Figures, FusionHead, Gain, LabelledCase, Selected, Start, prototypes,
+    select,
 };
-use serde_json::json;
+use serde::Serialize;
 
 use super::local::{self, Base, Settled, cases_text, counted, table, today};
-use super::{Failure, exam, put, put_json};
+use super::{Failure, exam, put};
 
 #[derive(Debug, Args)]
 #[command(
@@ -93,7 +94,10 @@ pub fn run(arguments: &EnrollArguments) -> Result<(), Failure> {
         Register { cases }.write(&base.state, &spec.name)?;
     }
     match arguments.local.json {
-        true => put_json(&in_json(&spec, &gathered, &made, seconds, &settled)),
+        true => {
+            let said = said(&gathered, &made, seconds);
+            local::put_said(&spec, &gathered, said, &settled)
+        }
         false => put(&(in_text(&spec, &gathered, &made, seconds, &settled) + &base.limits())),
     }?;
     Ok(gain?)
@@ -341,28 +345,60 @@ fn in_text(
     text + &settled.text()
 }
 
-fn in_json(
-    spec: &ExamSpec,
-    gathered: &Gathered,
-    made: &Made,
-    [gathering, training]: [f64; 2],
-    settled: &Settled,
-) -> String {
+/// What programs are told.
+#[derive(Serialize)]
+struct Said {
+    embedded: Embedded,
+    folds: usize,
+    before: Option<Figures>,
+    calibrated: Option<Figures>,
+    after: Option<Figures>,
+    gain: Option<Gain>,
+    head: Head,
+    seconds: Seconds,
+}
+
+/// Cases that were embedded.
+#[derive(Serialize)]
+struct Embedded {
+    now: usize,
+    before: usize,
+}
+
+#[derive(Serialize)]
+struct Head {
+    penalty: Option<f64>,
+    blend: f64,
+    temperature: f64,
+}
+
+#[derive(Serialize)]
+struct Seconds {
+    embedding: f64,
+    training: f64,
+}
+
+fn said(gathered: &Gathered, made: &Made, [embedding, training]: [f64; 2]) -> Said {
     let [before, calibrated, after] = figures(made);
-    let choice = made.selected.as_ref().map(|selected| selected.choice);
-    let said = json!({
-        "embedded": { "now": gathered.embedded, "before": gathered.known },
-        "folds": FOLDS,
-        "before": before,
-        "calibrated": calibrated,
-        "after": after,
-        "gain": made.selected.as_ref().map(|selected| selected.gain),
-        "head": {
-            "penalty": choice.and_then(|choice| choice.penalty),
-            "blend": made.head.blend(),
-            "temperature": made.head.temperature(),
+    let selected = made.selected.as_ref();
+    Said {
+        embedded: Embedded {
+            now: gathered.embedded,
+            before: gathered.known,
         },
-        "seconds": { "embedding": gathering, "training": training },
-    });
-    local::object(spec, gathered, said, settled)
+        folds: FOLDS,
+        before,
+        calibrated,
+        after,
+        gain: selected.map(|selected| selected.gain),
+        head: Head {
+            penalty: selected.and_then(|selected| selected.choice.penalty),
+            blend: made.head.blend(),
+            temperature: made.head.temperature(),
+        },
+        seconds: Seconds {
+            embedding,
+            training,
+        },
+    }
 }

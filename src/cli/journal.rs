@@ -4,7 +4,7 @@
 
 mod verify;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,10 +13,10 @@ use medfocus::bundle::{self, Bundle};
 use medfocus::case::Order;
 use medfocus::device::{self, run_case};
 use medfocus::engine::Engine;
-use medfocus::journal::{self, Acceptance, CaseHistory, End, History, Recorded};
+use medfocus::journal::{self, Acceptance, CaseHistory, Difference, End, History, Keys, Recorded};
 use medfocus::sha256::Sha256;
 use medfocus::shown;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::state::StateFolder;
 use super::{Failure, put, put_json};
@@ -283,56 +283,54 @@ fn provenance(case: &CaseHistory) -> (String, [String; 2]) {
     (image.unwrap_or_default(), bundle.unwrap_or_default())
 }
 
+/// A case as programs are told it.
+#[derive(Serialize)]
+struct Exported {
+    case: u64,
+    accepted: Option<Timestamp>,
+    ended: Option<String>,
+    state: &'static str,
+    delivered: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    delivery_notes: BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    declined: BTreeMap<String, String>,
+    #[serde(flatten)]
+    answered: Option<Answered>,
+}
+
+#[derive(Serialize)]
+struct Answered {
+    image_sha256: Option<Sha256>,
+    answer: Keys,
+}
+
 fn export_json(cases: &BTreeMap<u64, CaseHistory>) -> Result<(), Failure> {
     for (number, case) in cases {
         let row = Row::of(case);
-        let mut object = json!({
-            "case": number,
-            "accepted": accepted(case),
-            "ended": row.ended,
-            "state": row.state,
-            "delivered": delivered(case),
-        });
         let mut notes = case.notes.clone();
         notes.retain(|_, notes| !notes.is_empty());
-        if !notes.is_empty() {
-            object["delivery_notes"] = json!(notes);
-        }
-        if !case.declined.is_empty() {
-            object["declined"] = json!(case.declined);
-        }
-        if let Some(End::Answered { image, record, .. }) = &case.end {
-            object["image_sha256"] = json!(image);
-            object["answer"] = without_paths(record).into();
-        }
-        put_json(&format!("{object}\n"))?;
+        let exported = Exported {
+            case: *number,
+            accepted: accepted(case),
+            ended: row.ended,
+            state: row.state,
+            delivered: delivered(case),
+            delivery_notes: notes,
+            declined: case.declined.clone(),
+            answered: match &case.end {
+                Some(End::Answered { image, record, .. }) => Some(Answered {
+                    image_sha256: *image,
+                    answer: record.without_paths(),
+                }),
+                _ => None,
+            },
+        };
+        // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+        let json = serde_json::to_string(&exported).unwrap_or_default();
+        put_json(&(json + "\n"))?;
     }
     Ok(())
-}
-
-/// What a record says in JSON, without what may say where its image lay: nobody knows here what
-/// stands in the keys of another version.
-fn without_paths(record: &Recorded) -> Map<String, Value> {
-    let Some(record) = record.record() else {
-        let mut keys = keys(record, &[]);
-        keys.retain(|key, value| {
-            value.is_string() && ["status", "code", "exam", "case"].contains(&key.as_str())
-        });
-        return keys;
-    };
-    let mut record = record.clone();
-    record.more.clear();
-    keys(&record.into(), &["source", "message"])
-}
-
-/// What a record says in JSON, without some of its keys.
-fn keys(record: &Recorded, without: &[&str]) -> Map<String, Value> {
-    // Texts, numbers and lists of them: there is nothing that JSON could not hold.
-    let Ok(Value::Object(mut keys)) = serde_json::to_value(record) else {
-        return Map::new();
-    };
-    keys.retain(|key, _| !without.contains(&key.as_str()));
-    keys
 }
 
 /// Where the image of an answered case lies: kept, in the store, or where it lay.
@@ -395,25 +393,15 @@ fn replay(
         let (was, is) = (word(image), word(again.image));
         return Err(other("the image's SHA-256", &was, &is));
     }
-    let (was, is) = (
-        keys(&record, &["timings_ms"]),
-        keys(&again.into(), &["timings_ms"]),
-    );
+    let was = record.keys_without(&["timings_ms"]);
+    let is = Recorded::from(again).keys_without(&["timings_ms"]);
     if was == is {
         return put(&format!("case {number}: the same answer, key by key\n"));
     }
-    put(&differences(number, &was, &is))?;
-    Err(Failure::Refused)
-}
-
-fn differences(number: u64, was: &Map<String, Value>, is: &Map<String, Value>) -> String {
-    let all: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let mut text = format!("case {number}: another answer\n");
-    for key in all {
-        let [was, is] = [was, is].map(|keys| keys.get(key).unwrap_or(&Value::Null));
-        if was != is {
-            text += &format!("  {key}: was {was}, is {is}\n");
-        }
+    for Difference { key, was, is } in was.differences(&is) {
+        text += &format!("  {key}: was {was}, is {is}\n");
     }
-    text
+    put(&text)?;
+    Err(Failure::Refused)
 }

@@ -11,19 +11,20 @@ use jiff::Timestamp;
 use medfocus::bundle::{
     self, AllTheSame, Bundle, ExamSpec, Outline, SIGNATURE, Source, Store, Trust,
 };
+use medfocus::case::BundleId;
 use medfocus::device::DeviceFault;
 use medfocus::enroll::{self, Change, Embeddings, EnrollError, Gathered, Labelled, Register};
 use medfocus::files::Folder;
 use medfocus::journal::{self, CaseHistory};
 use medfocus::shown;
 use medfocus::triage::{Figures, LabelledCase};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
 use super::bundle::{Terms, put_in_use};
 use super::journal::image_of;
 use super::printer::bar;
 use super::state::StateFolder;
-use super::{Failure, TELL, demands};
+use super::{Failure, TELL, demands, put_pretty};
 
 /// A new version in the state folder, before it is installed.
 const NEW: &str = ".new-bundle";
@@ -284,22 +285,34 @@ impl Settled {
     }
 
     /// For programs: the keys that say what became of it.
-    fn json(&self) -> Value {
-        match self {
-            Self::NoGain => json!({ "status": "no_gain", "bundle": null }),
-            Self::Proposed => json!({ "status": "proposed", "bundle": null }),
+    fn keys(&self) -> SettledKeys<'_> {
+        let (status, needs_signature, bundle) = match self {
+            Self::NoGain => ("no_gain", None, None),
+            Self::Proposed => ("proposed", None, None),
             Self::Written {
                 outline,
                 is_in_use,
                 is_signed,
                 ..
-            } => json!({
-                "status": if *is_in_use { "in_use" } else { "written" },
-                "needs_signature": is_signed,
-                "bundle": outline.id,
-            }),
+            } => {
+                let status = if *is_in_use { "in_use" } else { "written" };
+                (status, Some(*is_signed), Some(&outline.id))
+            }
+        };
+        SettledKeys {
+            status,
+            needs_signature,
+            bundle,
         }
     }
+}
+
+#[derive(Serialize)]
+struct SettledKeys<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_signature: Option<bool>,
+    bundle: Option<&'a BundleId>,
 }
 
 /// Today, UTC.
@@ -329,21 +342,37 @@ pub fn cases_text(exam: &ExamSpec, gathered: &Gathered) -> String {
     text
 }
 
-/// For programs: the cases, what a command says of them, and what became of it.
-pub fn object(exam: &ExamSpec, gathered: &Gathered, said: Value, settled: &Settled) -> String {
-    let counts = counted(exam, &gathered.cases).into_iter();
-    let counts: Map<_, _> = counts.map(|(class, count)| (class, count.into())).collect();
-    let cases = json!({
-        "exam": exam.name,
-        "cases": counts,
-        "left_out": gathered.left_out,
-    });
-    let parts = [cases, said, settled.json()];
-    let keys = parts.iter().filter_map(Value::as_object).flatten();
-    let object: Map<_, _> = keys
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    format!("{:#}\n", Value::from(object))
+/// What programs are told: the cases, what a command says of them, and what became of it.
+#[derive(Serialize)]
+struct AllSaid<'a, S> {
+    exam: &'a str,
+    #[serde(serialize_with = "by_name")]
+    cases: Vec<(String, usize)>,
+    left_out: &'a BTreeMap<&'static str, usize>,
+    #[serde(flatten)]
+    said: S,
+    #[serde(flatten)]
+    settled: SettledKeys<'a>,
+}
+
+/// Prints for programs what a command says of an exam and its cases.
+pub fn put_said(
+    exam: &ExamSpec,
+    gathered: &Gathered,
+    said: impl Serialize,
+    settled: &Settled,
+) -> Result<(), Failure> {
+    put_pretty(&AllSaid {
+        exam: &exam.name,
+        cases: counted(exam, &gathered.cases),
+        left_out: &gathered.left_out,
+        said,
+        settled: settled.keys(),
+    })
+}
+
+fn by_name<S: Serializer>(counts: &[(String, usize)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(counts.iter().map(|(name, count)| (name, count)))
 }
 
 /// `glioma 12, meningioma 9`.

@@ -50,7 +50,7 @@ use medfocus::image;
 use medfocus::journal::JournalError;
 use medfocus::self_test::SelfTestError;
 use medfocus::shown;
-use out::{put, put_json, tell, tell_error, tell_lines};
+use out::{put, put_json, put_pretty, tell, tell_error, tell_lines};
 
 const AFTER: &str = "\
 Exit codes:

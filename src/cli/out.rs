@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use medfocus::shown;
+use serde::Serialize;
 
 use super::Failure;
 
@@ -19,6 +20,13 @@ pub fn put(text: &str) -> Result<(), Failure> {
 /// JSON, as it was written: every value stays as it is.
 pub fn put_json(json: &str) -> Result<(), Failure> {
     put_bytes(shown::json(json).as_bytes())
+}
+
+/// A value as JSON on several lines, its keys in the order of its fields.
+pub fn put_pretty(value: &impl Serialize) -> Result<(), Failure> {
+    // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+    let json = serde_json::to_string_pretty(value).unwrap_or_default();
+    put_json(&(json + "\n"))
 }
 
 /// What is no text of people's: manual pages, completions.

@@ -12,7 +12,7 @@ use medfocus::control::{Accepted, Notice, Refused, Request, Submit, Waited, Word
 use medfocus::image::open::{self, NoFile};
 use medfocus::sha256::Sha256;
 use medfocus::shown;
-use serde_json::json;
+use serde::Serialize;
 
 use super::printer::{Format, Printer, bar};
 use super::state::StateFolder;
@@ -321,9 +321,11 @@ impl Desk<'_> {
         if self.printer.is_text() {
             return put(&format!("{case}\n"));
         }
-        let case = case.to_string();
-        let answer = json!({ "status": "accepted", "case": case, "source": source });
-        self.printer.print_json(&answer)
+        self.printer.print_json(&NoAnswer {
+            status: "accepted",
+            case: case.to_string(),
+            source,
+        })
     }
 
     fn ended(&mut self, asked: &Asked, waited: Waited) -> Result<(), Failure> {
@@ -342,8 +344,11 @@ impl Desk<'_> {
                     shown::name(source)
                 ));
             }
-            let case = case.to_string();
-            let answer = json!({ "status": "aborted", "case": case, "source": source });
+            let answer = NoAnswer {
+                status: "aborted",
+                case: case.to_string(),
+                source,
+            };
             return self.bar.suspend(|| self.printer.print_json(&answer));
         };
         self.any_refused |= told.record.finding().is_none();
@@ -403,18 +408,38 @@ impl Desk<'_> {
             });
             return Ok(());
         }
-        let answer = json!({
-            "status": "refusal",
-            "case": null,
-            "source": source,
-            "code": refused.code,
-            "message": refused.message,
-            "cure": refused.help,
-        });
+        let answer = NoCase {
+            status: "refusal",
+            case: None,
+            source,
+            code: refused.code,
+            message: refused.message,
+            help: refused.help,
+        };
         self.bar.suspend(|| self.printer.print_json(&answer))
     }
 
     fn put(&self, text: &str) -> Result<(), Failure> {
         self.bar.suspend(|| put(text))
     }
+}
+
+/// A case without an answer, as programs are told it.
+#[derive(Serialize)]
+struct NoAnswer<'a> {
+    status: &'static str,
+    case: String,
+    source: &'a str,
+}
+
+/// What became no case, as programs are told it.
+#[derive(Serialize)]
+struct NoCase<'a> {
+    status: &'static str,
+    case: Option<u64>,
+    source: &'a str,
+    code: String,
+    message: String,
+    #[serde(rename = "cure")]
+    help: String,
 }

@@ -40,7 +40,7 @@ pub use checkpoint::{Checkpoint, Known, NotKnown};
 pub use entry::{Entry, LINK, Line, Origin, Place};
 pub use history::{Acceptance, CaseHistory, End, History, history};
 pub use reader::Reader;
-pub use recorded::{Gist, Recorded, Told};
+pub use recorded::{Difference, Gist, Keys, Recorded, Told};
 pub use standing::{CURE, How};
 pub use verify::{Against, Report, Whole, stretches, verify};
 pub use writer::Journal;

@@ -1,5 +1,7 @@
 //! The answer of a case as the journal holds it, and as the device tells it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -84,9 +86,68 @@ impl Recorded {
         }
     }
 
+    /// What it says, key by key, but for some keys.
+    pub fn keys_without(&self, without: &[&str]) -> Keys {
+        // Texts, numbers and lists of them: there is nothing that JSON could not hold.
+        let Ok(Value::Object(mut keys)) = serde_json::to_value(self) else {
+            return Keys(Map::new());
+        };
+        keys.retain(|key, _| !without.contains(&key.as_str()));
+        Keys(keys)
+    }
+
+    /// What it says without what may tell where its image lay: nobody knows here what stands in
+    /// the keys of another version.
+    pub fn without_paths(&self) -> Keys {
+        let Some(record) = self.record() else {
+            let Keys(mut keys) = self.keys_without(&[]);
+            keys.retain(|key, value| {
+                value.is_string() && ["status", "code", "exam", "case"].contains(&key.as_str())
+            });
+            return Keys(keys);
+        };
+        let mut record = record.clone();
+        record.more.clear();
+        Self::from(record).keys_without(&["source", "message"])
+    }
+
     /// Keeps no more than that.
     pub(super) fn shorten(&mut self) {
         *self = Self::Gist(self.gist());
+    }
+}
+
+/// What an answer says, key by key: to be compared with another, or handed on in part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Keys(Map<String, Value>);
+
+/// A key of which two answers say something else, each as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The key.
+    pub key: String,
+    /// What the one says.
+    pub was: String,
+    /// What the other says.
+    pub is: String,
+}
+
+impl Keys {
+    /// The keys of which another answer says something else, by name.
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let said = |keys: &Self, key| keys.0.get(key).cloned().unwrap_or_default();
+        let all: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        let all = all.into_iter();
+        let both = all.map(|key| (key, said(self, key), said(other, key)));
+        let apart = both.filter(|(_, was, is)| was != is);
+        apart
+            .map(|(key, was, is)| Difference {
+                key: key.clone(),
+                was: was.to_string(),
+                is: is.to_string(),
+            })
+            .collect()
     }
 }
 

@@ -9,9 +9,9 @@ use medfocus::device_key::PublicKey;
 use medfocus::files::Folder;
 use medfocus::journal::{self, How, Journal, Known, Report, Whole, stretches};
 use medfocus::shown;
-use serde_json::json;
+use serde::Serialize;
 
-use crate::cli::{Failure, put, put_json};
+use crate::cli::{Failure, put, put_pretty};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -46,7 +46,7 @@ pub fn run(folder: &Path, asked: &Asked) -> Result<(), Failure> {
     let report = journal::verify(folder, key, asked.against)?;
     let path = folder.join(journal::FILE);
     if asked.json {
-        put_json(&format!("{:#}\n", as_json(&path, &report)))?;
+        put_pretty(&said(&path, &report))?;
     } else {
         put(&text(&shown::name(&path).to_string(), &report))?;
     }
@@ -70,17 +70,27 @@ fn key(named: &str) -> Result<PublicKey, Failure> {
     })
 }
 
-fn as_json(file: &Path, report: &Report) -> serde_json::Value {
-    let verdict = match report.whole() {
-        Whole::Yes => "whole",
-        Whole::Open => "open",
-        Whole::No => "not_whole",
-    };
-    let mut json = json!(report);
-    json["file"] = json!(file.display().to_string());
-    json["verdict"] = json!(verdict);
-    json["fingerprint"] = json!(report.key.map(|key| key.fingerprint()));
-    json
+/// What programs are told.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    file: String,
+    verdict: &'static str,
+    fingerprint: Option<String>,
+}
+
+fn said<'a>(file: &Path, report: &'a Report) -> Said<'a> {
+    Said {
+        report,
+        file: file.display().to_string(),
+        verdict: match report.whole() {
+            Whole::Yes => "whole",
+            Whole::Open => "open",
+            Whole::No => "not_whole",
+        },
+        fingerprint: report.key.map(|key| key.fingerprint()),
+    }
 }
 
 fn text(file: &str, report: &Report) -> String {

@@ -4,6 +4,7 @@
 //! A [`Config`] is data and does nothing. `docs/medfocus.toml` names and explains every key.
 //! An unknown key is refused, so that a misspelt one is never ignored.
 
+mod changes;
 mod problem;
 mod read;
 mod sections;
@@ -14,12 +15,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::device::self_test::Environment;
 use crate::files;
 use crate::sha256::Sha256;
 
+pub use changes::Changes;
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
 pub use sections::{BundleChoice, Console, Device, Keep, Queue, Shown, Telling, Written};
@@ -29,28 +30,8 @@ pub use sources::{After, Dicom, Serial, Socket, Watched};
 /// Every key with its default and what it is for.
 pub const EXAMPLE: &str = include_str!("../../../docs/medfocus.toml");
 
-/// Keys whose new value a running device takes up.
-const WHILE_RUNNING: [&str; 7] = [
-    "bundle.folder",
-    "bundle.keys",
-    "bundle.require_signature",
-    "bundle.revoked",
-    "queue.most_waiting",
-    "queue.most_of_one",
-    "queue.most_refused",
-];
-
 /// Reads the configuration of a running device again: what changed, or why it is not taken up.
 pub type Reload = dyn Fn() -> Result<Changes, String> + Send + Sync;
-
-/// The keys that two configurations differ in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changes {
-    /// Those that a running device takes up.
-    pub running: Vec<String>,
-    /// Those that wait for its next start.
-    pub at_next_start: Vec<String>,
-}
 
 /// Everything that the device is told before it starts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -225,37 +206,9 @@ impl Config {
     /// SHA-256, in hexadecimal, of all that was said; the same for another order or other
     /// comments.
     pub fn sha256(&self) -> String {
-        Sha256::of(self.value().to_string().as_bytes()).to_string()
-    }
-
-    /// What another configuration says otherwise; a section that may come several times
-    /// counts as one key.
-    pub fn changes(&self, new: &Self) -> Changes {
-        let (old, new) = (self.value(), new.value());
-        let mut keys = Vec::new();
-        for (section, said) in old.as_object().into_iter().flatten() {
-            match said {
-                Value::Object(said) => keys.extend(
-                    said.iter()
-                        .filter(|(key, value)| new[section][key.as_str()] != **value)
-                        .map(|(key, _)| format!("{section}.{key}")),
-                ),
-                _ if new[section] != *said => keys.push(section.clone()),
-                _ => {}
-            }
-        }
-        let (running, at_next_start) = keys
-            .into_iter()
-            .partition(|key| WHILE_RUNNING.contains(&key.as_str()));
-        Changes {
-            running,
-            at_next_start,
-        }
-    }
-
-    fn value(&self) -> Value {
         // Texts, numbers and lists of them: there is nothing that JSON could not hold.
-        serde_json::to_value(self).unwrap_or_default()
+        let said = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::of(&said).to_string()
     }
 }
 

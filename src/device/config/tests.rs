@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::changes::WHILE_RUNNING;
 use super::*;
 
 /// The example with every key that it only shows written out.
@@ -39,7 +40,7 @@ fn the_example_names_every_key_and_no_other() {
     let config = Config::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert_eq!(config.conflicts(), []);
     let shown: toml::Table = text.parse().unwrap();
-    let keys = config.value();
+    let keys = serde_json::to_value(&config).unwrap();
     for (section, said) in keys.as_object().unwrap() {
         let one = said.as_array().map_or(said, |all| &all[0]);
         let shown = &shown[section];
@@ -182,10 +183,16 @@ fn changes_are_named_by_key_and_by_when_they_are_taken_up() {
     let changes = old.changes(&new);
     assert_eq!(changes.running, ["bundle.folder"]);
     assert_eq!(changes.at_next_start, ["device.threads", "serial"]);
+    // A key that is written only where it is set.
+    let told = Config::parse("[health]\nfile = \"/run/h.json\"").unwrap();
+    let nothing = Config::default();
+    for (one, other) in [(&nothing, &told), (&told, &nothing)] {
+        assert_eq!(one.changes(other).at_next_start, ["health.file"]);
+    }
     let none = old.changes(&old);
     assert!(none.running.is_empty() && none.at_next_start.is_empty());
     // A key that was renamed must not stay behind in the list.
-    let known = Config::default().value();
+    let known = serde_json::to_value(Config::default()).unwrap();
     for key in WHILE_RUNNING {
         let (section, name) = key.split_once('.').unwrap_or((key, ""));
         assert!(

@@ -11,7 +11,8 @@ use crate::focus::Mask;
 use crate::image::{self, Image};
 use crate::report::{Case, Moment};
 
-/// A decoder may take half a gigabyte: sinks read one image at a time.
+/// A decoder may take half a gigabyte: sinks read one image at a time. A static, since all devices
+/// of a process share the memory of one machine.
 static READING: Mutex<()> = Mutex::new(());
 
 /// A finding with its image, read again: what reports are written from.

@@ -50,6 +50,8 @@ const LONGEST_NAME: usize = 64;
 /// What comes from a child.
 type Answers = Inbox<ChildStdout>;
 
+/// The program that decodes, once it was said. A static, so that no caller in this process can read a
+/// file unconfined because it was not handed the program.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// What a child is asked for.

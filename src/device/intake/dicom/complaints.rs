@@ -28,6 +28,7 @@ pub(super) enum Kind {
     HeldUp,
 }
 
+/// A static, since the log that must not be filled is the process's.
 static SAID: NowAndThen<Kind> = NowAndThen::new();
 
 /// Says it, unless one of its kind was said lately.

@@ -388,9 +388,8 @@ fn notices(status: &DeviceStatus) -> Vec<Notice> {
     fault.chain(warnings).collect()
 }
 
-fn health(cases: &Cases) -> Health {
-    // Numbers, texts and lists of them: there is nothing that JSON could not hold.
-    let health = serde_json::to_value(Snapshot::of(cases)).unwrap_or_default();
+fn health(cases: &Cases) -> Health<Snapshot> {
+    let health = Snapshot::of(cases);
     Health { health }
 }
 
