@@ -3,7 +3,6 @@
 //! it nothing.
 
 use std::fmt::Write;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -40,13 +39,7 @@ pub fn run(arguments: &HealthArguments) -> Result<(), Failure> {
         Some(file) => Snapshot::read_file(file),
         None => Snapshot::read(&Places::of(&state, arguments.state.is_named())),
     };
-    let snapshot = read.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => nobody(format!("{}: no device is at work", shown::name(&state))),
-        _ => nobody(format!(
-            "{}: its health cannot be read: {error}",
-            shown::name(&state)
-        )),
-    })?;
+    let snapshot = read.map_err(|why| nobody(format!("{}: {why}", shown::name(&state))))?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&snapshot).unwrap_or_default();
         put_json(&format!("{json}\n"))?;

@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use medfocus::files::Folder;
+use medfocus::files::{Cause, Folder};
 
 use super::Failure;
 
@@ -58,7 +58,12 @@ fn anothers(state: &Path) -> Result<Option<Metadata>, Failure> {
     let way = Folder::way_to(state).map_err(|error| Failure::Device {
         code: "state",
         message: error.to_string(),
-        help: "name the state folder by a path that no other user's link is part of",
+        help: match error.cause {
+            Cause::Link | Cause::ForeignLink(_) => {
+                "name the state folder by a path that no other user's link is part of"
+            }
+            _ => error.help(),
+        },
     })?;
     // The last one is the folder itself; of those above it, the first decides the most.
     let (itself, above) = (way.last().into_iter(), way.iter());

@@ -140,7 +140,12 @@ impl Fresh {
     }
 
     fn keep_by(mut self, name: &OsStr, rename: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        rename(&self)?;
+        // The temporary name says nothing to anybody.
+        let named = self.folder.path_of(name);
+        rename(&self).map_err(|error| FileError {
+            path: named,
+            ..error
+        })?;
         self.is_kept = true;
         // Who may write the folder may have put another file at the temporary name.
         self.folder.with(name, |name| {

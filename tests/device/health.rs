@@ -195,3 +195,54 @@ fn a_device_that_tests_itself_is_starting_and_has_its_state_folder_already() {
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains("another medfocus is using it"), "{said}");
 }
+
+/// The state file may lie in the folder of another service, or of a user who logs out meanwhile.
+#[test]
+fn health_finds_the_state_file_wherever_the_device_has_it() {
+    for variable in ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"] {
+        let run = tempfile::tempdir().unwrap();
+        let mut bench = Bench::with(&[], |command| {
+            command.env(variable, run.path());
+        });
+        let (_, code) = wait(&bench, |said| said["state"] == "ready");
+        assert_eq!(code, Some(0), "{variable}");
+        assert!(!bench.folder.path().join("state/health.json").exists());
+
+        // In a copy of the state folder, nobody is at work.
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::create_dir(copy.path().join("state")).unwrap();
+        for name in ["health-at", "device-id"] {
+            let from = bench.folder.path().join("state").join(name);
+            std::fs::copy(from, copy.path().join("state").join(name)).unwrap();
+        }
+        assert_eq!(health(copy.path()), (Value::Null, Some(3)), "{variable}");
+
+        // The folder goes, and the device stays.
+        std::fs::remove_dir_all(run.path()).unwrap();
+        bench.accept("brain.png");
+        let (_, code) = wait(&bench, |said| said["queue"]["answered"] == 1);
+        assert_eq!(code, Some(0), "{variable}");
+        assert!(bench.folder.path().join("state/health.json").exists());
+    }
+}
+
+#[test]
+fn a_state_file_that_another_device_wrote_is_told_as_anothers() {
+    let run = tempfile::tempdir().unwrap();
+    let mut bench = Bench::with(&[], |command| {
+        command.env("RUNTIME_DIRECTORY", run.path());
+    });
+    let (mut said, _) = wait(&bench, |said| said["state"] == "ready");
+    bench.device.kill();
+    said["device"] = json!("00000000000000aa");
+    said["state_folder"] = json!("00000000000000bb");
+    std::fs::write(run.path().join("health.json"), said.to_string()).unwrap();
+    let state = bench.folder.path().join("state").display().to_string();
+    let output = medfocus(&["health", "--state", &state]);
+    assert_eq!(output.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("of the device 00000000000000aa, which is another"),
+        "{told}"
+    );
+}

@@ -29,6 +29,7 @@ mod focus_styles;
 mod forbidden;
 mod heads;
 mod int8_forms;
+mod journal_verify;
 mod layouts;
 mod package;
 mod papers;

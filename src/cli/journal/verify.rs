@@ -1,12 +1,12 @@
 //! `medfocus journal verify` and `adopt`: what a journal proves and what not, and taking one on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use medfocus::clock::Clock;
 use medfocus::device_key;
 use medfocus::device_key::PublicKey;
-use medfocus::files::Folder;
+use medfocus::files::{self, Folder};
 use medfocus::journal::{self, How, Journal, Known, Report, Whole, stretches};
 use medfocus::shown;
 use serde::Serialize;
@@ -38,6 +38,9 @@ pub struct Asked {
     json: bool,
 }
 
+/// Bytes of a file that holds a key, far more than it has.
+const MOST_OF_A_KEY: u64 = 4096;
+
 /// Has the service's key handed over as a sealed credential.
 const DROP_IN: &str = "/etc/systemd/system/medfocus.service.d/device-key.conf";
 
@@ -61,11 +64,15 @@ fn key(named: &str) -> Result<PublicKey, Failure> {
     if let Ok(key) = named.parse() {
         return Ok(key);
     }
-    let text = std::fs::read_to_string(PathBuf::from(named));
-    let key = text.ok().and_then(|text| text.trim().parse().ok());
-    key.ok_or_else(|| {
+    let read = files::read_text(Path::new(named), MOST_OF_A_KEY);
+    let key = match &read {
+        Ok(text) => text.trim().parse().map_err(|_| "it holds none".to_owned()),
+        Err(error) => Err(error.cause.to_string()),
+    };
+    key.map_err(|why| {
         Failure::Usage(format!(
-            "'{named}' is neither a device's public key (64 hexadecimal digits) nor a file that holds one"
+            "'{named}' is neither a device's public key (64 hexadecimal digits) nor a file that \
+             holds one: {why}"
         ))
     })
 }

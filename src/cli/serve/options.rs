@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use firmware_host::screens::Language;
 use medfocus::device::Reach;
-use medfocus::device::config::{Config, ConfigError, HostPort, Serial, Shown, Watched, Written};
+use medfocus::device::config::{
+    Config, ConfigError, HostPort, Serial, Shown, Watched, Written, language_codes,
+};
 use medfocus::device::dicom::{self, Pacs, Peer};
 
 use crate::cli::demands;
@@ -47,8 +49,7 @@ pub struct Options {
     /// Show the patient's age and sex, where they are known, beside the exam
     #[arg(long)]
     display_patient: bool,
-    /// Language of the displays: en, fr, es, sw or hi; en where nothing says otherwise
-    #[arg(long, value_name = "CODE", value_parser = language)]
+    #[arg(long, value_name = "CODE", value_parser = language, help = language_help())]
     language: Option<Language>,
     /// Folder whose images are answered; may be given several times
     #[arg(long, value_name = "DIR")]
@@ -241,8 +242,10 @@ fn put_some<T: Clone>(place: &mut Option<T>, said: &Option<T>) {
 }
 
 fn language(code: &str) -> Result<Language, String> {
-    Language::of_code(code).ok_or_else(|| {
-        let codes = Language::ALL.map(Language::code);
-        format!("there are {}", codes.join(", "))
-    })
+    Language::of_code(code).ok_or_else(|| format!("there are {}", language_codes()))
+}
+
+fn language_help() -> String {
+    let (codes, usual) = (language_codes(), Language::default().code());
+    format!("Language of the displays: {codes}; {usual} where nothing says otherwise")
 }

@@ -23,7 +23,9 @@ use crate::sha256::Sha256;
 pub use changes::Changes;
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
-pub use sections::{BundleChoice, Console, Device, Keep, Queue, Shown, Telling, Written};
+pub use sections::{
+    BundleChoice, Console, Device, Keep, Queue, Shown, Telling, Written, language_codes,
+};
 pub use sinks::{Archive, Folder, HostPort, Receiver};
 pub use sources::{After, Dicom, Serial, Socket, Watched};
 
@@ -186,6 +188,17 @@ impl Config {
                 "folder.path",
                 "a folder is named twice",
                 "name each folder once",
+            );
+        }
+        let is_beside = |folder: &Watched| {
+            let mounted = folder.mounted.as_ref();
+            mounted.is_some_and(|mounted| !folder.path.starts_with(mounted))
+        };
+        if self.folder.iter().any(is_beside) {
+            conflict(
+                "folder.mounted",
+                "the folder does not lie on what must be mounted",
+                "name the folder itself or one above it, written as in path",
             );
         }
         let has_source = self.socket.enabled

@@ -20,6 +20,8 @@ const ALIKE: f64 = 0.75;
 /// The file being read.
 pub(super) struct Reader<'t> {
     text: &'t str,
+    /// Where its lines end.
+    ends: Vec<usize>,
     pub problems: Vec<Problem>,
 }
 
@@ -27,6 +29,7 @@ impl<'t> Reader<'t> {
     pub fn new(text: &'t str) -> Self {
         Self {
             text,
+            ends: text.match_indices('\n').map(|(at, _)| at).collect(),
             problems: Vec::new(),
         }
     }
@@ -59,7 +62,7 @@ impl<'t> Reader<'t> {
     }
 
     fn note(&mut self, wrong: Wrong, at: Option<usize>, key: String, what: String, help: String) {
-        let line = at.map(|at| 1 + self.text[..at.min(self.text.len())].matches('\n').count());
+        let line = at.map(|at| 1 + self.ends.partition_point(|end| *end < at));
         self.problems.push(Problem {
             wrong,
             line,
@@ -155,10 +158,11 @@ impl<'t> Section<'_, 't> {
         })
     }
 
-    /// A path; an empty one is none.
+    /// A path; an empty one is none, nor one that no file can have.
     pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         self.get(key, "a path in quotes", |value| {
-            let path = value.as_str().filter(|path| !path.is_empty())?;
+            let is_path = |path: &&str| !path.is_empty() && !path.contains('\0');
+            let path = value.as_str().filter(is_path)?;
             Some(PathBuf::from(path))
         })
     }

@@ -48,7 +48,8 @@ impl Default for Device {
 impl Device {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         let default = Self::default();
-        let language = section.parsed::<Spoken>("language", "one of en, fr, es, sw, hi");
+        let codes = format!("one of {}", language_codes());
+        let language = section.parsed::<Spoken>("language", &codes);
         Self {
             state: section.path("state"),
             language: language.map(|spoken| spoken.0).unwrap_or_default(),
@@ -295,11 +296,15 @@ impl FromStr for Spoken {
 
     fn from_str(code: &str) -> Result<Self, String> {
         let language = Language::of_code(code);
-        language.map(Self).ok_or_else(|| {
-            let codes = Language::ALL.map(Language::code);
-            format!("there is no '{code}', there are {}", codes.join(", "))
-        })
+        language
+            .map(Self)
+            .ok_or_else(|| format!("there is no '{code}', there are {}", language_codes()))
     }
+}
+
+/// The codes of all languages, for people.
+pub fn language_codes() -> String {
+    Language::ALL.map(Language::code).join(", ")
 }
 
 impl FromStr for Written {

@@ -46,6 +46,10 @@ impl Serial {
 pub struct Watched {
     /// Where it is.
     pub path: PathBuf,
+    /// Where something must be mounted, itself or a folder above it; where absent, the folder is
+    /// taken as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mounted: Option<PathBuf>,
     /// The exam that every image is asked; where absent, the one that it asks for itself.
     pub exam: Option<String>,
     /// How much its images hurry.
@@ -74,6 +78,7 @@ impl Watched {
     pub fn at(path: PathBuf) -> Self {
         Self {
             path,
+            mounted: None,
             exam: None,
             priority: Priority::default(),
             settle_s: 2,
@@ -84,6 +89,7 @@ impl Watched {
 
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let path = section.path("path");
+        let mounted = section.path("mounted");
         let exam = section.text("exam");
         let priority = section.parsed("priority", "routine, urgent or stat");
         let settle_s = section.number("settle_s", 0..=3600);
@@ -92,6 +98,7 @@ impl Watched {
         let path = section.required("path", path, "write path = \"/FOLDER\"")?;
         let default = Self::at(path);
         Some(Self {
+            mounted,
             exam,
             priority: priority.unwrap_or(default.priority),
             settle_s: settle_s.unwrap_or(default.settle_s),

@@ -52,6 +52,14 @@ fn the_example_names_every_key_and_no_other() {
 }
 
 #[test]
+fn the_docs_name_every_language() {
+    let codes = language_codes();
+    assert!(EXAMPLE.contains(&format!("# Of the displays: {codes}.\n")));
+    let display = include_str!("../../../docs/display.md");
+    assert!(display.contains(&format!("(`{}`)", codes.replace(", ", " "))));
+}
+
+#[test]
 fn every_fault_is_told_with_its_line_and_a_cure() {
     let text = "\
 [device]
@@ -199,6 +207,39 @@ fn changes_are_named_by_key_and_by_when_they_are_taken_up() {
             known[section].get(name).is_some() || known[section].is_array(),
             "{key}"
         );
+    }
+}
+
+#[test]
+fn a_path_that_no_file_can_have_is_refused() {
+    for path in ["", "a\\u0000b"] {
+        let problems = Config::parse(&format!("[health]\nfile = \"{path}\"\n")).unwrap_err();
+        assert_eq!(problems[0].key, "health.file");
+        assert_eq!(problems[0].wrong, Wrong::Value);
+    }
+}
+
+#[test]
+fn a_file_of_faults_alone_is_told_in_no_time() {
+    let keys: Vec<String> = (0..60_000).map(|key| format!("k{key} = 1")).collect();
+    let begin = std::time::Instant::now();
+    let problems = Config::parse(&keys.join("\n")).unwrap_err();
+    assert_eq!(problems.len(), keys.len());
+    assert_eq!(problems.last().unwrap().line, Some(keys.len()));
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn what_must_be_mounted_is_the_folder_or_one_above_it() {
+    for (mounted, is_right) in [("/mnt/x/in", true), ("/mnt/x", true), ("/mnt/y", false)] {
+        let text = format!("[[folder]]\npath = \"/mnt/x/in\"\nmounted = \"{mounted}\"\n");
+        let conflicts = Config::parse(&text).unwrap().conflicts();
+        let keys: Vec<&str> = conflicts
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        let expected: &[&str] = if is_right { &[] } else { &["folder.mounted"] };
+        assert_eq!(keys, expected, "{mounted}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! written to `health.json`, served as metrics, and judged by `medfocus health`. Tells of no case
 //! and no patient.
 
+mod health_at;
 mod metrics;
 mod monitor;
 mod page_writer;
@@ -9,14 +10,14 @@ mod place;
 mod process;
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use monitor::{LastWord, Monitor};
 use place::Standing;
-pub use place::{Places, file_of};
+pub use place::{Places, StateFile, file_of};
 pub use process::boot_id;
 
 use crate::case::{BundleId, IntendedUse, SOFTWARE};
@@ -174,6 +175,31 @@ pub struct Memory {
     pub available_bytes: Option<u64>,
 }
 
+/// Why there is nothing to read of a device.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unread {
+    /// There is no state file.
+    #[error("no device is at work")]
+    Nobody,
+    /// It lies where the device noted, and another device wrote it.
+    #[error("no device is at work: {} is of the device {device}, which is another", file.display())]
+    OfAnother {
+        /// The file.
+        file: PathBuf,
+        /// Whose it is.
+        device: String,
+    },
+    /// The system does not let it be read, or another version wrote it.
+    #[error("its health cannot be read: {}: {error}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
 impl From<Account> for Sink {
     fn from(account: Account) -> Self {
         Self {
@@ -249,37 +275,49 @@ impl Snapshot {
     /// Reads what the device on this state folder wrote last, wherever that may lie.
     ///
     /// # Errors
-    /// What the system says, and `InvalidData` where another version wrote it.
-    pub fn read(places: &Places<'_>) -> std::io::Result<Self> {
+    /// [`Unread`].
+    pub fn read(places: &Places<'_>) -> Result<Self, Unread> {
         let mut found: Option<(Standing, Self)> = None;
-        let mut missing = ErrorKind::NotFound.into();
+        let mut why = Unread::Nobody;
         for place in places.all() {
             match Self::read_file(&place.file) {
                 Ok(snapshot) => {
                     let standing = place.standing(&snapshot);
-                    if standing
-                        > found
-                            .as_ref()
-                            .map_or(Standing::OfAnother, |(best, _)| *best)
-                    {
+                    let best = found.as_ref().map(|(best, _)| *best);
+                    if standing > best.unwrap_or(Standing::OfAnother) {
                         found = Some((standing, snapshot));
+                    } else if standing == Standing::OfAnother && place.device.is_some() {
+                        why = Unread::OfAnother {
+                            file: place.file,
+                            device: snapshot.device,
+                        };
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound || place.is_of_service => {}
-                Err(error) => missing = error,
+                Err(Unread::Nobody) => {}
+                Err(_) if place.is_of_service => {}
+                Err(error) => why = error,
             }
         }
-        found.map(|(_, snapshot)| snapshot).ok_or(missing)
+        found.map(|(_, snapshot)| snapshot).ok_or(why)
     }
 
     /// Reads one state file.
     ///
     /// # Errors
     /// As [`Snapshot::read`].
-    pub fn read_file(file: &Path) -> std::io::Result<Self> {
-        let (folder, name) = Folder::above(file)?;
-        let bytes = folder.read(name, LARGEST)?;
-        Ok(serde_json::from_slice(&bytes)?)
+    pub fn read_file(file: &Path) -> Result<Self, Unread> {
+        let read = || -> std::io::Result<Self> {
+            let (folder, name) = Folder::above(file)?;
+            let bytes = folder.read(name, LARGEST)?;
+            Ok(serde_json::from_slice(&bytes)?)
+        };
+        read().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Unread::Nobody,
+            _ => Unread::Unreadable {
+                file: file.to_owned(),
+                error,
+            },
+        })
     }
 
     /// Seconds since it was written; `None` where the system was started since. A clock that

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::page_writer::PageWriter;
-use super::{Snapshot, metrics};
+use super::place::StateFile;
+use super::{Snapshot, health_at, metrics};
 use crate::clock::Clock;
 use crate::device::cases::Cases;
 use crate::device::lock::lock;
@@ -33,23 +34,22 @@ pub struct Monitor {
 #[derive(Debug, Clone)]
 pub struct LastWord {
     clock: Clock,
-    health: PathBuf,
-    /// Held while the file is written: never waited for without an end, since its folder may be a
-    /// share that hangs.
-    writing: Arc<Mutex<()>>,
+    /// Where it is written. Held while it is: never waited for without an end, since the file's
+    /// folder may be a share that hangs.
+    health: Arc<Mutex<StateFile>>,
     is_said: Arc<AtomicBool>,
     metrics: Option<PageWriter>,
 }
 
 impl Monitor {
     /// Writes it to one file, and as metrics to another.
-    pub fn new(cases: Arc<Cases>, health: PathBuf, metrics: Option<PathBuf>) -> Self {
-        sweep(&health);
+    pub fn new(cases: Arc<Cases>, health: StateFile, metrics: Option<PathBuf>) -> Self {
+        sweep(&health.file);
+        note_place(&cases, &health.file);
         Self {
             last_word: LastWord {
                 clock: cases.clock().clone(),
-                health,
-                writing: Arc::default(),
+                health: Arc::new(Mutex::new(health)),
                 is_said: Arc::default(),
                 metrics: metrics.map(metrics_writer),
             },
@@ -101,16 +101,31 @@ impl Monitor {
         if let Some(writer) = &self.last_word.metrics {
             writer.write(metrics::text(snapshot));
         }
-        let _writing = lock(&self.last_word.writing);
+        let mut health = lock(&self.last_word.health);
         if self.last_word.is_said() {
             return Ok(());
         }
-        let health = files::swap(&self.last_word.health, format!("{json}\n").as_bytes());
-        if health.is_err() {
-            // Where it cannot be removed either, it is old before long.
-            let _ = files::remove(&self.last_word.health);
-        }
-        Ok(health?)
+        let json = format!("{json}\n");
+        let Err(error) = files::swap(&health.file, json.as_bytes()) else {
+            return Ok(());
+        };
+        // Where it cannot be removed either, it is old before long.
+        let _ = files::remove(&health.file);
+        let Some(otherwise) = health.otherwise.take() else {
+            return Err(error.into());
+        };
+        log::warn!("the device's health goes to the state folder from now on: {error}");
+        health.file = otherwise;
+        note_place(&self.cases, &health.file);
+        Ok(files::swap(&health.file, json.as_bytes())?)
+    }
+}
+
+/// Notes in the state folder where the health lies: without, it is found where it usually is.
+fn note_place(cases: &Cases, file: &Path) {
+    let device = format!("{:016x}", cases.device());
+    if let Err(error) = health_at::note(cases.state_folder(), file, device) {
+        log::warn!("where the device's health lies cannot be noted: {error}");
     }
 }
 
@@ -140,9 +155,9 @@ impl LastWord {
         let begin = self.clock.now();
         // Where whoever writes it hangs, removing it would hang as well.
         while self.clock.since(begin) < PageWriter::PATIENCE {
-            if let Ok(_writing) = self.writing.try_lock() {
+            if let Ok(health) = self.health.try_lock() {
                 // What stays is old before long.
-                let _ = files::remove(&self.health);
+                let _ = files::remove(&health.file);
                 break;
             }
             self.clock.sleep(Duration::from_millis(10));

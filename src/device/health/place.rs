@@ -1,13 +1,15 @@
 //! Where the state file of a device lies: where the configuration says, else where the system
 //! keeps what does not last, so that a full disk does not stop it, else in the state folder.
-//! Both ends ask here: the device that writes it, and `medfocus health`, which looks in all of
-//! these places and takes only what a device on the right state folder wrote.
+//! Both ends ask here: the device that writes it, and `medfocus health`, which looks where the
+//! device noted ([`health_at`]) and in all of these places, and takes only what a device on the
+//! right state folder wrote.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::health_at::{self, HealthAt};
 use super::{FILE, Snapshot};
 use crate::files::{self, Folder};
 use crate::sha256::Sha256;
@@ -31,12 +33,26 @@ pub(super) fn name_of(state: &Path) -> String {
     format!("{:016x}", hash.short())
 }
 
+/// Where a device writes its state file.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Where it goes once it cannot be written there: what does not last may be taken away while
+    /// the device runs, as a user's folder is at the logout.
+    pub otherwise: Option<PathBuf>,
+}
+
 /// Where the device on this state folder writes its state file: where the configuration says,
 /// where that names a place. Makes the folder for it.
-pub fn file_of(named: Option<&Path>, state: &Path) -> PathBuf {
-    if let Some(file) = named {
-        return file.to_owned();
-    }
+pub fn file_of(named: Option<&Path>, state: &Path) -> StateFile {
+    let file = named.map_or_else(|| unnamed(state), Path::to_owned);
+    let in_state = state.join(FILE);
+    let otherwise = (named.is_none() && file != in_state).then_some(in_state);
+    StateFile { file, otherwise }
+}
+
+fn unnamed(state: &Path) -> PathBuf {
     if let Some(folder) = variable(RUNTIME_DIRECTORY) {
         return folder.join(FILE);
     }
@@ -71,6 +87,8 @@ pub(super) struct Place {
     pub file: PathBuf,
     /// Only what a device on this state folder wrote counts.
     of: String,
+    /// Or this device, which noted that it writes here.
+    pub device: Option<String>,
     /// What a device of before wrote here is of that folder; it does not say so itself.
     is_own: bool,
     /// A device on any state folder counts, where there is none on this one.
@@ -98,9 +116,11 @@ pub(super) enum Standing {
 impl Place {
     /// What this place says is worth.
     pub fn standing(&self, snapshot: &Snapshot) -> Standing {
-        let is_right = match &snapshot.state_folder {
-            Some(of) => *of == self.of,
-            None => self.is_own,
+        let is_right = match (&self.device, &snapshot.state_folder) {
+            // Under whatever path it has the folder.
+            (Some(device), _) => *device == snapshot.device,
+            (None, Some(of)) => *of == self.of,
+            (None, None) => self.is_own,
         };
         match (is_right, snapshot.is_stale()) {
             (true, false) => Standing::Right,
@@ -123,6 +143,7 @@ impl<'a> Places<'a> {
         let place = |file: PathBuf| Place {
             file,
             of: name_of(self.state),
+            device: None,
             is_own: false,
             is_for_all: false,
             is_of_service: false,
@@ -143,7 +164,16 @@ impl<'a> Places<'a> {
             is_own: true,
             ..place(self.state.join(FILE))
         };
-        services.chain(users).chain([in_state]).collect()
+        let noted = health_at::noted(self.state).ok().into_iter();
+        let noted = noted.map(|HealthAt { file, device, .. }| Place {
+            device: Some(device),
+            ..place(file)
+        });
+        noted
+            .chain(services)
+            .chain(users)
+            .chain([in_state])
+            .collect()
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Case {
     pub state: &'static str,
     /// Lines of its configuration.
     pub config: &'static str,
+    /// Lines of its watched folder; IN stands for the folder's path.
+    pub folder: &'static str,
     /// Whether the state folder lies on a small disk of its own.
     pub on_small_disk: bool,
     /// Whether the clock was never set.
@@ -35,6 +37,7 @@ pub const WELL: Case = Case {
     client_code: "",
     state: "ready",
     config: "",
+    folder: "",
     on_small_disk: false,
     is_in_1970: false,
     make: |_, _| (),
@@ -75,12 +78,13 @@ impl Home {
         let at = |name: &str| self.at(name).display().to_string();
         let config = format!(
             "{}\n[[serial]]\nport = \"{}\"\n[[serial]]\nport = \"{}\"\nbaud = 4000000\n\
-             [[folder]]\npath = \"{}\"\nexam = \"brain4\"\nsettle_s = 0\npoll_s = 1\n\
+             [[folder]]\npath = \"{}\"\nexam = \"brain4\"\nsettle_s = 0\npoll_s = 1\n{}\
              [health]\nmetrics = \"{}\"\n[socket]\npath = \"{}\"\n[[display]]\nplace = \"png:{}\"\n",
             case.config,
             at("port"),
             at("right"),
             at("in"),
+            case.folder.replace("IN", &at("in")),
             at("metrics.prom"),
             at("socket"),
             at("pictures"),
@@ -155,9 +159,25 @@ exec \"$@\"";
 pub const IN_A_NAMESPACE: [&str; 3] = ["--user", "--map-root-user", "--mount"];
 
 pub fn on_small_disk(serve: &Command, over: &Path) -> Command {
+    mounted(ON_A_SMALL_DISK, serve, over)
+}
+
+/// Mounts a file system over the folder `$0` that answers nothing, as a share whose server is gone:
+/// its server would be whoever has descriptor 3. Runs the rest.
+const ON_A_HUNG_SHARE: &str = "\
+set -e
+exec 3<>/dev/fuse
+mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 hung \"$0\"
+exec \"$@\"";
+
+pub fn on_hung_share(serve: &Command, over: &Path) -> Command {
+    mounted(ON_A_HUNG_SHARE, serve, over)
+}
+
+fn mounted(script: &str, serve: &Command, over: &Path) -> Command {
     let mut command = Command::new("unshare");
     command.args(IN_A_NAMESPACE);
-    command.args(["sh", "-c", ON_A_SMALL_DISK]).arg(over);
+    command.args(["sh", "-c", script]).arg(over);
     command.arg(serve.get_program()).args(serve.get_args());
     command.current_dir(serve.get_current_dir().unwrap());
     command

@@ -17,7 +17,7 @@ use crate::common::{phantom, starter};
 use rustix::process::Signal;
 
 use channels::{tell_within, text, wait_until_well};
-use home::{Bench, Case, Home, WELL, may_mount, on_small_disk};
+use home::{Bench, Case, Home, WELL, may_mount, on_hung_share, on_small_disk};
 
 #[test]
 fn every_channel_tells_of_every_trouble_at_once() {
@@ -38,6 +38,13 @@ fn every_channel_tells_of_every_trouble_at_once() {
             code: "folder_away",
             client_code: "folder_away",
             make: |home, _| std::fs::rename(home.at("in"), home.at("elsewhere")).unwrap(),
+            ..WELL
+        },
+        Case {
+            name: "a share that was not mounted when the device started",
+            code: "folder_away",
+            client_code: "folder_away",
+            folder: "mounted = \"IN\"\n",
             ..WELL
         },
         Case {
@@ -182,6 +189,41 @@ fn a_state_folder_whose_disk_is_pulled_is_away_and_takes_no_case() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("(storage)"), "{said}");
+}
+
+#[test]
+fn a_share_of_metrics_that_hangs_holds_up_nothing() {
+    let home = Home::new();
+    let hung = home.at("hung");
+    std::fs::create_dir(&hung).unwrap();
+    let tried = on_hung_share(Command::new("true").current_dir("/"), &hung).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        eprintln!("not tried: no share that hangs can be mounted here");
+        return;
+    }
+    let [metrics, socket] =
+        [hung.join("metrics.prom"), home.at("socket")].map(|path| path.display().to_string());
+    let options = ["--metrics", &metrics, "--socket", &socket];
+    let serve = Device::command(home.folder.path(), &[], 115_200, &options);
+    let mut command = on_hung_share(&serve, &hung);
+    command.env("RUNTIME_DIRECTORY", home.at("run"));
+    let mut device = Device::start_as(home.folder.path(), &[], command);
+    let until = |what: &str, is_so: &dyn Fn(&serde_json::Value) -> bool| {
+        let begin = Instant::now();
+        while !is_so(&home.state_file()) {
+            assert!(begin.elapsed() < PATIENCE, "{what}: {}", device.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until("ready", &|said| said["state"] == "ready");
+    let output = home.submit(&[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    until("answered", &|said| said["queue"]["answered"] == 1);
+    device.signal(Signal::TERM);
+    let begin = Instant::now();
+    assert!(device.wait().success(), "{}", device.log());
+    assert!(begin.elapsed() < PATIENCE / 4, "{:?}", begin.elapsed());
+    assert!(!home.at("run/health.json").exists());
 }
 
 #[test]

@@ -143,11 +143,11 @@ impl Watch {
     fn new(folder: Watched, cases: Arc<Cases>) -> Self {
         Self {
             settler: Settler::new(Duration::from_secs(folder.settle_s.into())),
+            mounts: Mounts::new(folder.mounted.clone()),
             folder,
             cases,
             accepted: BTreeMap::new(),
             hint: None,
-            mounts: Mounts::default(),
             has_looked: false,
             complaint: None,
             no_files: 0,

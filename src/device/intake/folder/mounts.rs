@@ -1,25 +1,40 @@
 //! Whether a folder still lies on what it lay on: a path comes in, an error where a share, a
-//! stick or a disk that was mounted on the way to it is there no longer. What is left then is an
-//! empty folder like any other, and images would be waited for in vain. Called at each look.
+//! stick or a disk that was mounted on the way to it is there no longer, or where nothing is mounted
+//! that must be. What is left then is an empty folder like any other, and images would be waited for
+//! in vain. Called at each look.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
 /// What a folder was seen to lie on.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
     most: usize,
+    /// Where something must be mounted, even if it never was.
+    mounted: Option<PathBuf>,
 }
 
 impl Mounts {
+    /// Of a folder that was not looked at yet.
+    pub fn new(mounted: Option<PathBuf>) -> Self {
+        Self { most: 0, mounted }
+    }
+
     /// Looks at what a folder lies on now.
     ///
     /// # Errors
     /// Where it is less than before, or what the system says.
     pub fn look(&mut self, folder: &Path) -> Result<()> {
+        if let Some(place) = &self.mounted
+            && !is_mounted(place)?
+        {
+            let what = format!("nothing is mounted at {}", place.display());
+            return Err(Error::new(ErrorKind::NotFound, what));
+        }
         let now = mounts(folder)?;
         if now < self.most {
             return Err(Error::new(
@@ -30,6 +45,22 @@ impl Mounts {
         self.most = now;
         Ok(())
     }
+}
+
+/// Whether something is mounted at a place.
+fn is_mounted(place: &Path) -> Result<bool> {
+    let root = StatxAttributes::MOUNT_ROOT;
+    match statx(CWD, place, AtFlags::empty(), StatxFlags::empty()) {
+        Ok(about) if about.stx_attributes_mask.contains(root) => {
+            return Ok(about.stx_attributes.contains(root));
+        }
+        // A system that does not tell (Linux before 5.8): another file system begins there.
+        Ok(_) | Err(Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let place = place.canonicalize()?;
+    let above = place.parent().unwrap_or(&place);
+    Ok(place.metadata()?.dev() != above.metadata()?.dev())
 }
 
 /// How often one file system ends and another begins on the way to a folder.
@@ -74,6 +105,29 @@ mod tests {
         mounts.look(folder.path()).unwrap();
         mounts.most += 1;
         assert!(is_away(&mounts.look(folder.path()).unwrap_err()));
+    }
+
+    #[test]
+    fn where_something_must_be_mounted_and_is_not_the_folder_is_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let share = folder.path().join("share");
+        std::fs::create_dir(&share).unwrap();
+        let error = Mounts::new(Some(share.clone())).look(&share).unwrap_err();
+        assert!(is_away(&error), "{error}");
+        assert!(
+            error.to_string().contains("nothing is mounted at"),
+            "{error}"
+        );
+        assert!(
+            Mounts::new(Some(share.join("missing")))
+                .look(&share)
+                .is_err()
+        );
+        let proc = Path::new("/proc");
+        if proc.join("self").exists() {
+            let mut mounts = Mounts::new(Some(proc.to_owned()));
+            mounts.look(&proc.join("sys")).unwrap();
+        }
     }
 
     #[test]
