@@ -37,6 +37,9 @@ pub struct Ends {
     pub refusals: BTreeMap<String, u64>,
     /// Cases that were dropped before they ran.
     pub aborted: u64,
+    /// DICOM instances that were refused before they were stored, by why.
+    #[serde(default)]
+    pub unstored: BTreeMap<String, u64>,
     /// From a case's start to its answer in the journal.
     pub run: Histogram,
     /// From its acceptance on; of cases that were accepted since the device started.
@@ -117,6 +120,7 @@ mod tests {
             aborted,
             run,
             latency,
+            ..
         } = counts.ends;
         assert_eq!((findings, refusals["blurred"], aborted), (1, 2, 1));
         assert_eq!(run.counts.iter().sum::<u64>(), 3);

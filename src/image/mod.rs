@@ -32,12 +32,12 @@ use crate::patient::PatientSaid;
 use crate::sha256::Sha256;
 
 pub use decode::{decode, decode_frame};
-pub use dicom::Origin;
+pub use dicom::{Claims, Contradiction, Origin};
 pub use isolated::{
-    Decoded, Wanted, decode_as_child, decode_as_child_by, isolate, sandbox_of_child,
+    Checked, Decoded, Wanted, decode_as_child, decode_as_child_by, isolate, sandbox_of_child,
 };
 pub use limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, MIN_SIDE};
-pub use read::{priority, read, read_by, read_frame, read_frame_as};
+pub use read::{check, priority, read, read_by, read_frame, read_frame_as};
 pub(crate) use resize::stretched_rgb;
 pub use resize::{Canvas, UnitBox};
 

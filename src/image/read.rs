@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::decode::decode_frame;
 use super::limits::too_hard;
-use super::{Decoded, FrameChoice, Image, dicom, isolated, open};
+use super::{Checked, Decoded, FrameChoice, Image, dicom, isolated, open};
 use crate::case::Refusal;
 
 /// Reads one image file; of a DICOM object's frames, the middle one.
@@ -62,6 +62,19 @@ pub fn read_by(
         Ok(file) => isolated::decode(program, file, FrameChoice::default(), waits),
         Err(why) => Decoded {
             said: Some(Err(why.refusal())),
+            processor: Duration::ZERO,
+        },
+    }
+}
+
+/// Whether there is a picture in a file, and what it says of itself, as a child finds it in that time;
+/// says nothing where it does not, or where there is no program to decode by.
+pub fn check(path: &Path, patience: Duration) -> Decoded<Checked> {
+    let file = isolated::program().zip(open::open_image(path).ok());
+    match file {
+        Some((program, file)) => isolated::check(program, file, patience),
+        None => Decoded {
+            said: None,
             processor: Duration::ZERO,
         },
     }

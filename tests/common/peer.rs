@@ -14,7 +14,7 @@ use dicom_transfer_syntax_registry::entries::{
 };
 use dicom_ul::pdu::{
     AssociationRQ, DEFAULT_MAX_PDU, PDataValue, PDataValueType, Pdu, PresentationContextProposed,
-    read_pdu, write_pdu,
+    UserVariableItem, read_pdu, write_pdu,
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
@@ -49,12 +49,22 @@ pub struct Peer {
 impl Peer {
     /// Asks for one from this address; `None` where it is not let in.
     pub fn associate(address: Ipv4Addr, title: &str, port: u16) -> Option<Self> {
+        Self::associate_with(address, title, port, Vec::new())
+    }
+
+    /// The same, with what it says of itself.
+    pub fn associate_with(
+        address: Ipv4Addr,
+        title: &str,
+        port: u16,
+        said: Vec<UserVariableItem>,
+    ) -> Option<Self> {
         let stream = connect_from(address, port).ok()?;
         let mut peer = Self {
             stream,
             came: Vec::new(),
         };
-        peer.stream.write_all(&request(title)).ok()?;
+        peer.stream.write_all(&request_with(title, said)).ok()?;
         matches!(peer.hear()?, Pdu::AssociationAC(_)).then_some(peer)
     }
 
@@ -114,13 +124,26 @@ impl Peer {
             .ok()
     }
 
-    fn status(&mut self) -> Option<u16> {
-        let Pdu::PData { data } = self.hear()? else {
-            return None;
-        };
-        let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
-        let set = InMemDicomObject::read_dataset_with_ts(&data[0].data[..], &syntax).ok()?;
-        set.element(tags::STATUS).ok()?.to_int().ok()
+    /// The status of the reply that comes next.
+    pub fn status(&mut self) -> Option<u16> {
+        self.reply()?.element(tags::STATUS).ok()?.to_int().ok()
+    }
+
+    /// The reply that comes next, in however many pieces.
+    pub fn reply(&mut self) -> Option<InMemDicomObject> {
+        let mut set = Vec::new();
+        loop {
+            let Pdu::PData { data } = self.hear()? else {
+                return None;
+            };
+            for value in data {
+                set.extend(value.data);
+                if value.is_last {
+                    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
+                    return InMemDicomObject::read_dataset_with_ts(&set[..], &syntax).ok();
+                }
+            }
+        }
     }
 }
 
@@ -132,6 +155,10 @@ pub fn echoes(address: Ipv4Addr, title: &str, port: u16) -> bool {
 
 /// The request for an association, for verification and pictures.
 pub fn request(title: &str) -> Vec<u8> {
+    request_with(title, Vec::new())
+}
+
+fn request_with(title: &str, said: Vec<UserVariableItem>) -> Vec<u8> {
     let context = |id, class: &str, syntax: &str| PresentationContextProposed {
         id,
         abstract_syntax: class.to_owned(),
@@ -150,7 +177,7 @@ pub fn request(title: &str) -> Vec<u8> {
                 uids::JPEGLS_LOSSLESS,
             ),
         ],
-        user_variables: Vec::new(),
+        user_variables: said,
     }))
 }
 

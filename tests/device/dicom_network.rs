@@ -24,14 +24,14 @@ use serde_json::Value;
 /// Far beyond what any step takes: a test fails by this only where the device hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-struct Device {
+pub struct Device {
     process: Child,
     state: PathBuf,
-    port: u16,
+    pub port: u16,
 }
 
 impl Device {
-    fn start(folder: &Path, options: &[&str]) -> Self {
+    pub fn start(folder: &Path, options: &[&str]) -> Self {
         let port = dead_port();
         let state = folder.join("state");
         let process = Command::new(env!("CARGO_BIN_EXE_medfocus"))
@@ -113,7 +113,7 @@ impl Device {
     }
 
     /// The journal's entries of this event.
-    fn journal(&self, event: &str) -> Vec<Value> {
+    pub fn journal(&self, event: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.state.join("journal.ndjson")).unwrap_or_default();
         let entries = text
             .lines()
@@ -123,7 +123,7 @@ impl Device {
             .collect()
     }
 
-    fn wait_for_answers(&self, count: usize) -> Vec<Value> {
+    pub fn wait_for_answers(&self, count: usize) -> Vec<Value> {
         let begin = Instant::now();
         loop {
             let answered = self.journal("answered");
@@ -136,6 +136,16 @@ impl Device {
                 "{} of {count}, {inbox} wait",
                 answered.len()
             );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the health file has this word.
+    pub fn wait_for_health(&self, word: &str) {
+        let health = || std::fs::read_to_string(self.state.join("health.json")).unwrap_or_default();
+        let begin = Instant::now();
+        while !health().contains(word) {
+            assert!(begin.elapsed() < PATIENCE, "{}", health());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -445,11 +455,7 @@ fn what_comes_to_nothing_holds_up_nothing_behind_it() {
         assert!(begin.elapsed() < PATIENCE, "the others wait for ever");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let health = || std::fs::read_to_string(device.state.join("health.json")).unwrap_or_default();
-    while !health().contains("inbox_held") {
-        assert!(begin.elapsed() < PATIENCE, "{}", health());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    device.wait_for_health("inbox_held");
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     let said = |what: &str| log.lines().filter(|line| line.contains(what)).count();
     assert_eq!(said("cannot become a case"), 1, "{log}");

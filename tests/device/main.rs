@@ -12,6 +12,7 @@ mod bundle_swap;
 mod bundle_trust;
 mod config;
 mod dicom_network;
+mod dicom_replies;
 mod display;
 mod doctor;
 mod folder;

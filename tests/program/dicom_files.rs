@@ -125,6 +125,104 @@ fn a_cut_file_is_refused_at_every_length() {
     }
 }
 
+#[test]
+fn another_copy_is_asked_for_only_where_it_would_help() {
+    let folder = root().join("tests/vectors/dicom");
+    let open = |name: &str| dicom_object::open_file(folder.join(name)).unwrap();
+    let written = |object: &dicom_object::DefaultDicomObject| {
+        let mut bytes = Vec::new();
+        object.write_all(&mut bytes).unwrap();
+        bytes
+    };
+    let without = |tag| {
+        let mut object = open("implicit.dcm");
+        object.remove_element(tag);
+        written(&object)
+    };
+    // Restart intervals behind the start of the picture's codestream.
+    let mut restarting = open("jpegls.dcm");
+    let mut fragments = restarting
+        .element(tags::PIXEL_DATA)
+        .unwrap()
+        .fragments()
+        .unwrap()
+        .to_vec();
+    fragments[0].splice(2..2, [0xff, 0xdd, 0, 4, 0, 5]);
+    restarting.put(dicom_core::DataElement::new(
+        tags::PIXEL_DATA,
+        VR::OB,
+        dicom_core::value::PixelFragmentSequence::new_fragments(fragments),
+    ));
+    let mut table = open("implicit.dcm");
+    let entries = InMemDicomObject::from_element_iter([
+        element(
+            tags::LUT_DESCRIPTOR,
+            VR::US,
+            PrimitiveValue::U16([4, 0].as_slice().into()),
+        ),
+        element(
+            tags::LUT_DATA,
+            VR::US,
+            PrimitiveValue::U16([0, 1, 2, 3].as_slice().into()),
+        ),
+    ]);
+    table.put(dicom_core::DataElement::new(
+        tags::MODALITY_LUT_SEQUENCE,
+        VR::SQ,
+        dicom_core::value::DataSetSequence::from(vec![entries]),
+    ));
+    let whole = written(&open("implicit.dcm"));
+    struct Case {
+        what: &'static str,
+        bytes: Vec<u8>,
+        code: &'static str,
+        help: &'static str,
+    }
+    const ANEW: &str = "another copy of this file will not help";
+    for Case {
+        what,
+        bytes,
+        code,
+        help,
+    } in [
+        Case {
+            what: "cut short",
+            bytes: whole[..whole.len() - 100].to_vec(),
+            code: "unreadable",
+            help: "copy or export the file again",
+        },
+        Case {
+            what: "no rows",
+            bytes: without(tags::ROWS),
+            code: "unreadable",
+            help: ANEW,
+        },
+        Case {
+            what: "no photometric interpretation",
+            bytes: without(tags::PHOTOMETRIC_INTERPRETATION),
+            code: "unreadable",
+            help: ANEW,
+        },
+        Case {
+            what: "a table without a descriptor",
+            bytes: written(&table),
+            code: "unreadable",
+            help: ANEW,
+        },
+        Case {
+            what: "restart intervals",
+            bytes: written(&restarting),
+            code: "unsupported_format",
+            help: "export the image uncompressed",
+        },
+    ] {
+        let refusal = decode_frame(&bytes, FrameChoice::default()).unwrap_err();
+        assert_eq!(refusal.code.word(), code, "{what}: {refusal}");
+        let said = refusal.help.words(medfocus::case::Channel::CommandLine);
+        assert!(said.contains(help), "{what}: {said}");
+    }
+}
+
 /// A header of any numbers over too few, enough or too many pixels, as `scripts/fuzz` finds
 /// them in longer runs.
 fn any_object() -> impl Strategy<Value = InMemDicomObject> {

@@ -54,6 +54,12 @@ impl Cases {
         }
     }
 
+    /// A DICOM instance was refused before it was stored.
+    pub(crate) fn note_unstored(&self, code: &str) {
+        let unstored = &mut lock(&self.board).counts.ends.unstored;
+        *unstored.entry(code.to_owned()).or_default() += 1;
+    }
+
     /// From now on these are what `who` warns of.
     pub(crate) fn set_warnings(&self, who: Warner, warnings: Vec<Warning>) {
         lock(&self.board).warned.set(who, warnings);

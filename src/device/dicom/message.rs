@@ -58,6 +58,7 @@ pub(crate) enum Status {
     ClassNotSupported = 0x0122,
     UnrecognizedOperation = 0x0211,
     OutOfResources = 0xa700,
+    DataSetMismatch = 0xa900,
     CannotUnderstand = 0xc000,
 }
 

@@ -117,6 +117,14 @@ fn cases(snapshot: &Snapshot, page: &mut Page) {
     for (code, count) in &ends.refusals {
         page.value("refusals_total", &[("code", code)], count);
     }
+    page.head(
+        "dicom_refused_total",
+        "counter",
+        "DICOM instances that were refused before they were stored, by why.",
+    );
+    for (code, count) in &ends.unstored {
+        page.value("dicom_refused_total", &[("code", code)], count);
+    }
     page.times(
         "run_seconds",
         "From a case's start to its answer.",

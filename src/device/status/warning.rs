@@ -134,6 +134,16 @@ impl Warning {
         )
     }
 
+    /// A DICOM sender's images cannot be read.
+    pub(crate) fn dicom_unread(sender: &str, count: u64, code: &str) -> Self {
+        Self::new(
+            "dicom_unread",
+            format!("{count} images of {sender} cannot be read: {code}"),
+            "see at the unit that sends them: what is refused there is said beside the status; have it \
+             send uncompressed images of the sizes that are read",
+        )
+    }
+
     /// A received image cannot become a case.
     pub(crate) fn inbox_held() -> Self {
         Self::new(

@@ -34,7 +34,11 @@ pub(super) fn decode(syntax: &str, layout: &Layout, data: &[u8]) -> Result<Decod
         | uids::JPEG_LOSSLESS
         | uids::JPEG_LOSSLESS_SV1 => classic_jpeg(layout, data),
         uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => {
-            let picture = jpeg_ls::decode(data, MOST_SAMPLES).map_err(broken)?;
+            let picture = jpeg_ls::decode(data, MOST_SAMPLES).map_err(|fault| match fault {
+                jpeg_ls::Fault::Damaged(why) => broken(why),
+                jpeg_ls::Fault::Unread(what) => NoValues::Unsupported(format!("JPEG-LS: {what}")),
+                jpeg_ls::Fault::TooMany(what) => NoValues::TooMany(what),
+            })?;
             same_size(layout, picture.width, picture.height, picture.components)?;
             Ok(Decoded {
                 patterns: picture.samples.into_iter().map(u32::from).collect(),

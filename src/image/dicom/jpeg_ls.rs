@@ -18,23 +18,46 @@ pub(super) struct Picture {
     pub samples: Vec<u16>,
 }
 
+/// Why there is no picture.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is damaged.
+    Damaged(String),
+    /// It is coded in a way that is not read: another copy would be as well.
+    Unread(&'static str),
+    /// It has more samples than are read.
+    TooMany(String),
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        Self::Damaged(why)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(why: &str) -> Self {
+        Self::Damaged(why.to_owned())
+    }
+}
+
 /// Decodes one picture of at most `most` samples.
-pub(super) fn decode(bytes: &[u8], most: usize) -> Result<Picture, String> {
+pub(super) fn decode(bytes: &[u8], most: usize) -> Result<Picture, Fault> {
     let mut segments = Segments { bytes, at: 0 };
     if segments.marker()? != 0xd8 {
-        return Err("no start-of-image marker".to_owned());
+        return Err("no start-of-image marker".into());
     }
     let mut frame: Option<Frame> = None;
     let mut preset = Preset::default();
     let mut planes_done = 0;
     loop {
         match segments.marker()? {
-            0xd9 => return Err("the picture ends before its samples".to_owned()),
+            0xd9 => return Err("the picture ends before its samples".into()),
             0xf7 => frame = Some(Frame::read(segments.body()?, most)?),
             0xf8 => preset = Preset::read(segments.body()?)?,
-            0xdd => return Err("restart intervals are not read".to_owned()),
+            0xdd => return Err(Fault::Unread("restart intervals are not read")),
             0xe8 if segments.body()?.starts_with(b"mrfx") => {
-                return Err("HP colour transforms are not read".to_owned());
+                return Err(Fault::Unread("HP colour transforms are not read"));
             }
             0xe8 => {}
             0xda => {

@@ -30,6 +30,8 @@ pub(super) enum NoValues {
     Broken(String),
     /// The header says another thing of them than they are: another copy would as well.
     Contradicted(String),
+    /// The header leaves out what every header of a picture has.
+    Incomplete(String),
     /// There are too many.
     TooMany(String),
 }
@@ -40,6 +42,10 @@ pub(super) fn broken(why: impl Into<String>) -> NoValues {
 
 pub(super) fn contradicted(why: impl Into<String>) -> NoValues {
     NoValues::Contradicted(why.into())
+}
+
+fn incomplete(name: &str) -> NoValues {
+    NoValues::Incomplete(format!("{name} is missing"))
 }
 
 /// What the header says of the pixels.
@@ -57,11 +63,7 @@ pub(super) struct Layout {
 
 impl Layout {
     pub fn read(header: &Header<'_>) -> Result<Self, NoValues> {
-        let need = |tag: Tag, name: &str| {
-            header
-                .number(tag)
-                .ok_or_else(|| broken(format!("{name} is missing")))
-        };
+        let need = |tag: Tag, name: &str| header.number(tag).ok_or_else(|| incomplete(name));
         let stored = need(tags::BITS_STORED, "Bits Stored")?;
         let layout = Self {
             columns: need(tags::COLUMNS, "Columns")? as usize,
@@ -74,7 +76,7 @@ impl Layout {
             planar: header.number(tags::PLANAR_CONFIGURATION) == Some(1),
             model: header
                 .code(tags::PHOTOMETRIC_INTERPRETATION)
-                .ok_or_else(|| broken("Photometric Interpretation is missing"))?,
+                .ok_or_else(|| incomplete("Photometric Interpretation"))?,
         };
         // Nothing else is quoted: anybody may have written anything there.
         if !MODELS.contains(&layout.model.as_str()) {

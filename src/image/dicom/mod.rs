@@ -7,6 +7,7 @@
 //! Nothing here knows an exam.
 
 mod anatomy;
+mod claims;
 mod classes;
 mod codecs;
 mod deflated;
@@ -24,6 +25,8 @@ mod rendering;
 mod rle;
 mod stored;
 
+pub(super) use claims::claims;
+pub use claims::{Claims, Contradiction};
 use dicom_object::DefaultDicomObject;
 pub(super) use file_meta::is_dicom;
 use file_meta::{Unopened, media_class};
@@ -32,7 +35,7 @@ pub use header::Origin;
 use layout::NoValues;
 pub use stored::{Photometric, Stored};
 
-use super::limits::{SMALLER, check_size, no_such_frame, unreadable};
+use super::limits::{check_size, no_such_frame, unreadable};
 use super::{FrameChoice, Image, ImageMetadata};
 use crate::case::{Refusal, RefusalCode};
 use crate::sha256::Sha256;
@@ -55,7 +58,7 @@ pub(super) fn read(bytes: &[u8], choice: FrameChoice, sha256: Sha256) -> Result<
     ]
     .map(|side| side.round() as u32);
     check_size(width, height, 3)?;
-    let shown = rendering::show(&header, &stored, frame).map_err(|why| unreadable(&why))?;
+    let shown = rendering::show(&header, &stored, frame).map_err(|why| unusable(&why))?;
     let size = [stored.columns as u32, stored.rows as u32];
     let (mut said, origin) = (header.said(frame), header.origin(frame, size));
     said.window = shown.window;
@@ -103,7 +106,7 @@ fn open(bytes: &[u8]) -> Result<DefaultDicomObject, Refusal> {
         Unopened::TooMuch(why) => Refusal::new(
             RefusalCode::TooLarge,
             format!("{why}, which is the most that is read"),
-            SMALLER,
+            "export the image uncompressed, with fewer frames",
         ),
         Unopened::Read(error) => {
             // The outermost sentence says little; the innermost says what was wrong.
@@ -139,6 +142,7 @@ fn values(header: &Header<'_>, frame: usize) -> Result<Stored, Refusal> {
             "{why}; {}",
             codecs::name_of(header.transfer_syntax)
         )),
+        NoValues::Incomplete(why) => unusable(&why),
         NoValues::Broken(why) => unreadable(&format!(
             "{why}; {}",
             codecs::name_of(header.transfer_syntax)
@@ -146,13 +150,20 @@ fn values(header: &Header<'_>, frame: usize) -> Result<Stored, Refusal> {
     })
 }
 
-/// A header that says another thing than the pixel data is: another copy of it would as well.
+/// The way out where another copy of the file would say the same.
+const ANEW: &str =
+    "export the image anew from the unit that made it; another copy of this file will not help";
+
+/// A header that says another thing than the pixel data is.
 fn contradicted(why: &str) -> Refusal {
-    Refusal::new(
-        RefusalCode::Unreadable,
-        format!("header and pixel data contradict each other: {why}"),
-        "export the image anew from the unit that made it; another copy of this file will not help",
-    )
+    let what = format!("header and pixel data contradict each other: {why}");
+    Refusal::new(RefusalCode::Unreadable, what, ANEW)
+}
+
+/// A whole header by which no picture can be made.
+fn unusable(why: &str) -> Refusal {
+    let what = format!("the header does not say what a picture needs: {why}");
+    Refusal::new(RefusalCode::Unreadable, what, ANEW)
 }
 
 fn too_many(what: String) -> Refusal {

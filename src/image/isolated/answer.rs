@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::Refusal;
 use crate::image::limits::{MAX_SIDE, MIN_SIDE};
-use crate::image::{Image, ImageMetadata, Origin, Pixels};
+use crate::image::{Claims, Image, ImageMetadata, Origin, Pixels, cut};
 use crate::sha256::Sha256;
 
 /// The message that a child writes before the pixels.
@@ -25,14 +25,7 @@ pub(super) enum Head {
 /// The child's answer; `None` where it says what cannot be.
 pub(super) fn understand(head: Head, bytes: Vec<u8>) -> Option<Result<Image, Refusal>> {
     match head {
-        Head::Refusal(refusal) => {
-            // The child was not told what the file is called.
-            Some(Err(Refusal {
-                message: refusal.message.chars().take(LONGEST_MESSAGE).collect(),
-                file: None,
-                ..refusal
-            }))
-        }
+        Head::Refusal(refusal) => Some(Err(shortened(refusal))),
         Head::Image {
             width,
             height,
@@ -56,6 +49,39 @@ pub(super) fn understand(head: Head, bytes: Vec<u8>) -> Option<Result<Image, Ref
             };
             (is_whole(&image) && is_short(&image.metadata)).then_some(Ok(image))
         }
+    }
+}
+
+/// Whether there is a picture in a file, and what the file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Why there is no picture; `None` where there is one.
+    pub refusal: Option<Refusal>,
+    /// What it says of itself.
+    pub claims: Claims,
+}
+
+impl Checked {
+    /// As much of it as is believed of whoever read what others sent.
+    pub(super) fn believed(self) -> Self {
+        let refusal = self.refusal.map(shortened);
+        let priority = self.claims.priority.map(|word| cut(&word));
+        Self {
+            refusal,
+            claims: Claims {
+                priority,
+                ..self.claims
+            },
+        }
+    }
+}
+
+/// A child's refusal: the child was not told what the file is called.
+fn shortened(refusal: Refusal) -> Refusal {
+    Refusal {
+        message: refusal.message.chars().take(LONGEST_MESSAGE).collect(),
+        file: None,
+        ..refusal
     }
 }
 

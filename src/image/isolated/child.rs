@@ -3,7 +3,7 @@
 
 use std::io::{Result, Write};
 
-use super::{Head, Wanted};
+use super::{Checked, Head, Wanted};
 use crate::case::Refusal;
 use crate::child;
 use crate::image::decode::decode_frame;
@@ -38,6 +38,14 @@ pub fn decode_as_child_by(
             let bytes = open::bytes_of(std::io::stdin().lock());
             let priority = bytes.ok().and_then(|bytes| dicom::priority(&bytes));
             return child::write(&mut out, &priority);
+        }
+        Wanted::Check => {
+            let bytes = open::bytes_of(std::io::stdin().lock()).map_err(|why| why.refusal());
+            let claims = bytes.as_ref().map(|bytes| dicom::claims(bytes));
+            let claims = claims.unwrap_or_default();
+            let picture = bytes.and_then(|bytes| decode(&bytes, FrameChoice::Unsaid));
+            let refusal = picture.err();
+            return child::write(&mut out, &Checked { refusal, claims });
         }
         Wanted::Sandbox => {
             return child::write(&mut out, &report);

@@ -24,11 +24,12 @@ use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use super::limits::{MAX_DECODED_BYTES, too_hard};
-use super::{FrameChoice, Image};
+use super::{Claims, FrameChoice, Image};
 use crate::case::{Refusal, RefusalCode};
 use crate::child::{FORM, Inbox, reap};
 use crate::sandbox::{DECODER_MEMORY, DECODER_SECONDS, Report};
 
+pub use answer::Checked;
 use answer::{Head, understand};
 
 pub use child::{decode_as_child, decode_as_child_by};
@@ -42,6 +43,7 @@ const TURN: Duration = Duration::from_millis(500);
 /// Most bytes of the message that comes before the pixels.
 const MOST_HEAD: u32 = 1 << 20;
 const PRIORITY: &str = "priority";
+const CHECK: &str = "check";
 const SANDBOX: &str = "sandbox";
 
 /// As much of another program's name as is told of.
@@ -61,6 +63,8 @@ pub enum Wanted {
     Picture(FrameChoice),
     /// Only how much the file says that it hurries.
     Priority,
+    /// Whether there is a picture in it, and what it says of itself; not the picture.
+    Check,
     /// What holds of its confinement; its input is not read.
     Sandbox,
 }
@@ -70,6 +74,7 @@ impl fmt::Display for Wanted {
         match self {
             Self::Picture(frame) => frame.fmt(f),
             Self::Priority => f.write_str(PRIORITY),
+            Self::Check => f.write_str(CHECK),
             Self::Sandbox => f.write_str(SANDBOX),
         }
     }
@@ -81,6 +86,7 @@ impl FromStr for Wanted {
     fn from_str(word: &str) -> Result<Self, String> {
         match word {
             PRIORITY => Ok(Self::Priority),
+            CHECK => Ok(Self::Check),
             SANDBOX => Ok(Self::Sandbox),
             frame => frame.parse().map(Self::Picture),
         }
@@ -144,6 +150,28 @@ pub(super) fn priority(program: &Path, file: File) -> Decoded<String> {
         said: ended.said.ok().flatten().flatten(),
         processor: ended.processor,
     }
+}
+
+/// The parent's side of [`super::check`].
+pub(super) fn check(program: &Path, file: File, patience: Duration) -> Decoded<Checked> {
+    let begun = Instant::now();
+    let mut waits = || begun.elapsed() < patience;
+    let checked = |from: &mut Answers, turns: &mut Turns<'_>| turns.message(from);
+    let Ended {
+        said,
+        status,
+        processor,
+    } = ask(program, file.into(), Wanted::Check, &mut waits, checked);
+    let said = match said {
+        Ok(Some(checked)) => Some(Checked::believed(checked)),
+        // The decoder gave up: so it would again.
+        Ok(None) => Some(Checked {
+            refusal: Some(ended(status)),
+            claims: Claims::default(),
+        }),
+        Err(_) => None,
+    };
+    Decoded { said, processor }
 }
 
 /// What confines a child of this program on this system; `None` where none can be started.

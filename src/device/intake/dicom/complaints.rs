@@ -22,6 +22,8 @@ pub(super) enum Kind {
     ShareFull,
     /// An instance is larger than any may be.
     TooLarge,
+    /// An instance cannot be read.
+    Unfit,
     /// How much an instance hurries cannot be read in time.
     Slow,
     /// An instance cannot become a case now.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::Options;
 use super::complaints::{Kind, say};
 use super::inbox::{Inbox, Name};
+use super::unread::Unread;
 use crate::case::{Asker, Bound, Claim, Giver, Order, Priority, RequestId};
 use crate::device::case_error::CaseError;
 use crate::device::cases::Cases;
@@ -58,6 +59,8 @@ struct Instances {
     known: BTreeMap<PathBuf, Known>,
     /// Senders of which an instance was costly to look into, and when.
     costly: BTreeMap<String, Instant>,
+    /// Whose could not be read.
+    unread: Unread,
 }
 
 /// An instance that was looked into.
@@ -67,6 +70,8 @@ struct Known {
     priority: Priority,
     /// What its sender said, where that is not done.
     said: Option<Priority>,
+    /// Whether it is known that it can be read.
+    is_readable: bool,
     held: Option<Held>,
 }
 
@@ -95,18 +100,27 @@ impl Instances {
         self.known
             .retain(|path, _| there.binary_search(path).is_ok());
         self.costly.retain(|_, at| at.elapsed() < NOT_LOOKED);
-        self.look_into(&there, options, cases);
+        for refused in inbox.looks().refused() {
+            let giver = Giver::Dicom(refused.giver.clone());
+            cases.note_decoded(Some(&giver), refused.processor);
+            cases.note_unstored(refused.code);
+            self.unread
+                .note(&refused.giver, refused.code, Instant::now());
+        }
+        self.look_into(&there, options, inbox, cases);
+        self.unread.look_at(cases, Instant::now());
         let is_held = self.known.values().any(|known| known.held.is_some());
         let full = inbox.is_full().then(Warning::inbox_full);
         let held = is_held.then(Warning::inbox_held);
-        let warnings = full.into_iter().chain(held).collect();
+        let unread = self.unread.warnings(Instant::now());
+        let warnings = full.into_iter().chain(held).chain(unread).collect();
         cases.set_warnings(Warner::Dicom, warnings);
         Ok(())
     }
 
     /// Looks how much new instances hurry, and takes meanwhile what may be taken: to look into
     /// one takes a process, and some take long.
-    fn look_into(&mut self, there: &[PathBuf], options: &Options, cases: &Cases) {
+    fn look_into(&mut self, there: &[PathBuf], options: &Options, inbox: &Inbox, cases: &Cases) {
         let new = there.iter().filter(|path| !self.known.contains_key(*path));
         let mut by_sender = BTreeMap::<String, Vec<&PathBuf>>::new();
         for path in new {
@@ -117,7 +131,15 @@ impl Instances {
         while !by_sender.is_empty() {
             by_sender.retain(|sender, paths| {
                 if let Some(path) = paths.pop() {
-                    let known = self.look(path, sender, options, cases);
+                    let known = match inbox.looks().fetch(path) {
+                        Some(found) => {
+                            let said = priority_of(found.priority.as_deref());
+                            let known = known(said, sender, options, true);
+                            cases.note_decoded(Some(&known.giver), found.processor);
+                            known
+                        }
+                        None => self.look(path, sender, options, cases),
+                    };
                     self.known.insert(path.clone(), known);
                     if taken.elapsed() > TAKEN_EVERY {
                         self.take(options, cases);
@@ -137,7 +159,7 @@ impl Instances {
     /// sent a costly one of late, it is not looked into.
     fn look(&mut self, path: &Path, sender: &str, options: &Options, cases: &Cases) -> Known {
         if self.costly.contains_key(sender) && !options.may_hurry(sender) {
-            return known(Priority::Routine, sender, options);
+            return known(Priority::Routine, sender, options, false);
         }
         let begun = Instant::now();
         let looked = image::priority(path);
@@ -148,7 +170,7 @@ impl Instances {
             let what = format!("how much an image of {sender} hurries takes long to read");
             say(Kind::Slow, &what);
         }
-        let known = known(priority_of(looked.said.as_deref()), sender, options);
+        let known = known(priority_of(looked.said.as_deref()), sender, options, false);
         cases.note_decoded(Some(&known.giver), looked.processor);
         known
     }
@@ -172,7 +194,12 @@ impl Instances {
             };
             let waits = cases.may_wait(known.priority, Some(&known.giver));
             match waits.and_then(|()| accept(&path, order, cases)) {
-                Ok(_) => drop(self.known.remove(&path)),
+                Ok(case) => {
+                    self.known.remove(&path);
+                    if !known.is_readable {
+                        self.unread.watch(case, &sender_of(&path));
+                    }
+                }
                 // Its sender has its share: this one and its others wait here.
                 Err(
                     CaseError::TooManyWaiting | CaseError::TooManyRefused | CaseError::StoreFull,
@@ -210,12 +237,13 @@ fn sender_of(path: &Path) -> String {
     }
 }
 
-fn known(said: Priority, sender: &str, options: &Options) -> Known {
+fn known(said: Priority, sender: &str, options: &Options, is_readable: bool) -> Known {
     let may = said == Priority::Routine || options.may_hurry(sender);
     Known {
         giver: Giver::Dicom(sender.to_owned()),
         priority: if may { said } else { Priority::Routine },
         said: (!may).then_some(said),
+        is_readable,
         held: None,
     }
 }

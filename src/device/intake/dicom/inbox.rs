@@ -15,6 +15,7 @@ use dicom_object::FileMetaTableBuilder;
 use sha2::Digest;
 
 use super::complaints::Kind;
+use super::look::Looks;
 use crate::device::dicom::message::Status;
 use crate::device::disk_space::DiskSpace;
 use crate::device::lock::lock;
@@ -47,6 +48,7 @@ pub struct Inbox {
     parts: AtomicU64,
     /// When it last had no room for somebody's instance, the disk aside.
     no_room: Mutex<Option<Instant>>,
+    looks: Looks,
 }
 
 /// Why an instance is not stored.
@@ -182,6 +184,7 @@ impl Inbox {
             disk,
             parts,
             no_room: Mutex::default(),
+            looks: Looks::default(),
         })
     }
 
@@ -232,6 +235,11 @@ impl Inbox {
             }
         })?;
         Ok(self.create(about, sender)?)
+    }
+
+    /// What was found of instances before they were stored.
+    pub(super) fn looks(&self) -> &Looks {
+        &self.looks
     }
 
     /// Whether somebody's instance found no room of late.
@@ -312,15 +320,22 @@ impl Incoming {
         Ok(self.file.write_all(bytes)?)
     }
 
-    /// The data set is whole; once this returns it outlasts a power failure.
-    pub(super) fn finish(mut self) -> std::io::Result<()> {
+    /// The data set is whole: where it can be read.
+    pub(super) fn readable(&mut self) -> std::io::Result<PathBuf> {
+        self.file.flush()?;
+        Ok(self.folder.path_of(&self.name))
+    }
+
+    /// Once this returns it outlasts a power failure; gives where it lies.
+    pub(super) fn finish(mut self) -> std::io::Result<PathBuf> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         let content = Sha256::from(self.content.clone());
         let name = format!("{}-{content}-{}.{WHOLE}", self.claim, self.sender);
-        self.folder.rename(&self.name, &self.folder, name)?;
+        self.folder.rename(&self.name, &self.folder, &name)?;
         self.done = true;
-        Ok(self.folder.sync()?)
+        self.folder.sync()?;
+        Ok(self.folder.path_of(name))
     }
 }
 

@@ -9,8 +9,10 @@ mod complaints;
 mod door;
 mod feed;
 mod inbox;
+mod look;
 mod parting;
 mod receive;
+mod unread;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;

@@ -19,6 +19,7 @@ use dicom_ul::{ServerAssociation, ServerAssociationOptions};
 use super::Options;
 use super::complaints::say;
 use super::inbox::{About, Inbox, Incoming, NotStored};
+use super::look::Unfit;
 use super::parting::hang_up;
 use crate::device::dicom::message::{Ask, Command, Status};
 use crate::device::dicom::pieces::{Part, length_for, pdus};
@@ -123,8 +124,8 @@ pub(super) fn serve(
     }
     let aside = socket.try_clone()?;
     let mut association = server.establish(socket).inspect_err(|error| {
-        // What is no request for an association is answered all the same.
-        if !matches!(error, Error::Rejected { .. }) {
+        // What cannot be read is answered all the same; the rest has had its answer.
+        if matches!(error, Error::ReceivePdu { .. }) {
             hang_up(&aside);
         }
     })?;
@@ -203,6 +204,12 @@ impl Refused {
     }
 }
 
+impl From<Unfit> for Refused {
+    fn from(Unfit { status, comment }: Unfit) -> Self {
+        Self { status, comment }
+    }
+}
+
 impl From<NotStored> for Refused {
     fn from(why: NotStored) -> Self {
         say(why.kind(), &why.to_string());
@@ -229,7 +236,7 @@ impl Talk {
     ) -> Result<Option<Vec<u8>>, Failed> {
         match value.value_type {
             PDataValueType::Command => self.command_piece(value, association, giver, inbox),
-            PDataValueType::Data => self.data_piece(value),
+            PDataValueType::Data => self.data_piece(value, giver, inbox),
         }
     }
 
@@ -275,10 +282,15 @@ impl Talk {
             let why = "no data set comes with the request";
             coming.data = Err(Refused::new(Status::CannotUnderstand, why));
         }
-        Ok(coming.reply())
+        Ok(coming.reply(giver, inbox))
     }
 
-    fn data_piece(&mut self, value: &PDataValue) -> Result<Option<Vec<u8>>, Failed> {
+    fn data_piece(
+        &mut self,
+        value: &PDataValue,
+        giver: &str,
+        inbox: &Inbox,
+    ) -> Result<Option<Vec<u8>>, Failed> {
         let coming = self.coming.as_mut();
         let coming = coming.ok_or("a data set came without a command")?;
         if let Ok(incoming) = &mut coming.data
@@ -289,25 +301,37 @@ impl Talk {
         if !value.is_last {
             return Ok(None);
         }
-        Ok(self.coming.take().and_then(Coming::reply))
+        let coming = self.coming.take();
+        Ok(coming.and_then(|coming| coming.reply(giver, inbox)))
     }
 }
 
 impl Coming {
-    /// The reply, once all of the request is there; an instance is on the disk by then.
-    fn reply(self) -> Option<Vec<u8>> {
+    /// The reply, once all of the request is there; an instance was looked at, and is on the disk
+    /// by then.
+    fn reply(self, giver: &str, inbox: &Inbox) -> Option<Vec<u8>> {
         if self.command.ask == Ask::Nothing {
             return None;
         }
-        let stored = self.data.and_then(|incoming| {
-            let finished = incoming.finish().map_err(NotStored::from);
-            finished.map_err(Refused::from)
-        });
+        let stored = self
+            .data
+            .and_then(|incoming| finish(incoming, giver, inbox));
         Some(match stored {
             Ok(()) => self.command.reply(Status::Success, None),
             Err(Refused { status, comment }) => self.command.reply(status, Some(&comment)),
         })
     }
+}
+
+/// Stores an instance whose data set is whole, unless it cannot be read.
+fn finish(mut incoming: Incoming, giver: &str, inbox: &Inbox) -> Result<(), Refused> {
+    let path = incoming.readable().map_err(NotStored::from)?;
+    let known = inbox.looks().look(&path, giver)?;
+    let path = incoming.finish().map_err(NotStored::from)?;
+    if let Some(known) = known {
+        inbox.looks().stored(path, known);
+    }
+    Ok(())
 }
 
 /// Begins to store an instance, where all that is asked of it is said.

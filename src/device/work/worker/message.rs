@@ -315,7 +315,7 @@ mod tests {
         let form = (FORM, Sha256::of(&said).to_string());
         // Where the bytes are others, the number in `FORM` is raised and both are written anew.
         let known = (
-            "medfocus 0.1.0, messages 2",
+            "medfocus 0.1.0, messages 3",
             "b96b4698b44158d7e98d92ea1ee7ae0cf57bdce3abd65540f6fea9d437d45a5d".to_owned(),
         );
         assert_eq!(form, known);

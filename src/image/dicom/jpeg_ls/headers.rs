@@ -1,5 +1,7 @@
 //! What a JPEG-LS file says before its samples: frame, coding parameters and scans (T.87, C).
 
+use super::Fault;
+
 pub(super) struct Segments<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
@@ -42,22 +44,26 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn read(body: &[u8], most: usize) -> Result<Self, String> {
+    pub(super) fn read(body: &[u8], most: usize) -> Result<Self, Fault> {
         let (Some(&bits), Some(height), Some(width), Some(&components)) =
             (body.first(), word(body, 1), word(body, 3), body.get(5))
         else {
-            return Err("the frame header is cut short".to_owned());
+            return Err("the frame header is cut short".into());
         };
         let (width, height) = (usize::from(width), usize::from(height));
         let components = usize::from(components);
         if !(2..=16).contains(&bits) || !(1..=4).contains(&components) || width * height == 0 {
-            return Err(format!(
+            let what = format!(
                 "{width} x {height} with {components} components of {bits} bits is no picture"
-            ));
+            );
+            return Err(what.into());
         }
         let count = width * height * components;
         if count > most {
-            return Err(format!("{count} samples are too many"));
+            return Err(Fault::TooMany(format!(
+                "{width} x {height} pixels of {components} samples are {count} samples; at most {most} \
+                 a frame are read"
+            )));
         }
         Ok(Self {
             bits: bits.into(),
@@ -78,7 +84,7 @@ pub(super) struct Preset {
 }
 
 impl Preset {
-    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(body: &[u8]) -> Result<Self, Fault> {
         match body.first() {
             Some(1) if body.len() >= 11 => {
                 let at = |index| word(body, index).map_or(0, i32::from);
@@ -88,7 +94,10 @@ impl Preset {
                     reset: at(9),
                 })
             }
-            _ => Err("mapping tables and extended sizes are not read".to_owned()),
+            Some(1) => Err("the coding parameters are cut short".into()),
+            _ => Err(Fault::Unread(
+                "mapping tables and extended sizes are not read",
+            )),
         }
     }
 }

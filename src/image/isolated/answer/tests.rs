@@ -1,7 +1,7 @@
 use super::super::fault;
 use super::*;
 use crate::child::{FORM, bytes_of};
-use crate::image::Coded;
+use crate::image::{Coded, Contradiction};
 
 fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
     let head = serde_json::from_str(head).ok()?;
@@ -141,8 +141,35 @@ fn a_message_of_another_form_has_another_number() {
     let form = (FORM, Sha256::of(&bytes).to_string());
     // Where the bytes are others, the number in `FORM` is raised and both are written anew.
     let known = (
-        "medfocus 0.1.0, messages 2",
+        "medfocus 0.1.0, messages 3",
         "cd88eb8cf557ec8c07736e9a1b677fca3c3df839718ec65734c3ed2dc83c2459".to_owned(),
     );
     assert_eq!(form, known);
+}
+
+#[test]
+fn a_look_of_another_form_has_another_number() {
+    let checked = Checked {
+        refusal: Some(fault("why")),
+        claims: Claims {
+            priority: Some("STAT".to_owned()),
+            contradiction: Some(Contradiction::Instance),
+        },
+    };
+    let digest = Sha256::of(&bytes_of(&checked).unwrap()).to_string();
+    // Where the bytes are others, the number in `FORM` is raised and both are written anew.
+    let known = "ce4cac3f34ecb23c2b4417fc476277d0ab736823ab4333246be8a6edd911f06a";
+    assert_eq!(
+        (FORM, digest.as_str()),
+        ("medfocus 0.1.0, messages 3", known)
+    );
+    let long = Checked {
+        refusal: Some(fault(&"why ".repeat(10_000))),
+        claims: Claims {
+            priority: Some("STAT".repeat(10_000)),
+            contradiction: None,
+        },
+    };
+    let believed = long.believed();
+    assert!(bytes_of(&believed).unwrap().len() < 2 * LONGEST_MESSAGE);
 }
