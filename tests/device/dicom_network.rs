@@ -246,11 +246,19 @@ fn an_image_is_kept_until_the_archive_has_its_answer() {
     let count = || std::fs::read_dir(&kept).unwrap().count();
     assert_eq!(device.store(&instance(0)), 0);
     device.wait_for_answers(1);
+    // The answer is written before the image goes there.
+    let begin = Instant::now();
+    while count() == 0 {
+        assert!(begin.elapsed() < PATIENCE, "it is not kept");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     device.kill();
     assert_eq!(count(), 1);
     let device = Device::start(folder.path(), &["--pacs", &pacs]);
-    // Sent again, it is the same case, and not in the way.
+    // Sent again, it is the same case, and not in the way: once it left the inbox, the archive is
+    // owed its answer no more than before.
     assert_eq!(device.store(&instance(0)), 0);
+    assert_eq!(device.wait_for_answers(1).len(), 1, "answered once");
     let stored = archive(port);
     let begin = Instant::now();
     while device.journal("purged").is_empty() || count() > 0 {

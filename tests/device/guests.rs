@@ -77,6 +77,13 @@ impl Place {
         Hold::on_a_case(&self.device, &mut self.console)
     }
 
+    /// Waits until a case may be asked for: it stands in the journal before.
+    fn wait_until_known(&mut self, case: u64) {
+        let ask = format!("CASE:STAT? {case}");
+        self.console
+            .wait_until(&ask, |said| !said.starts_with("ERR 10,"));
+    }
+
     fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
         let begin = Instant::now();
         while !is_so() {
@@ -260,7 +267,7 @@ fn a_console_drops_its_own_cases_and_those_of_others_only_where_it_may() {
     let mut place = Place::start("", "", "");
     let hold = place.hold();
     assert_eq!(store(UNIT, "UNIT", place.port, 1, "LOW"), Some(0));
-    place.wait_until("it waits", || place.device.journal("accepted").len() == 2);
+    place.wait_until_known(2);
     let run = format!("CASE:RUN \"{}\"", phantom("breast.png").display());
     assert_eq!(place.console.ask(&run), "3");
     assert_eq!(place.console.ask("CASE:ABOR"), "1", "its own");
@@ -277,7 +284,7 @@ fn what_was_acknowledged_and_dropped_is_kept_and_told_and_can_be_run_again() {
     let mut place = Place::start("", "abort = \"any\"", &sinks);
     let hold = place.hold();
     assert_eq!(store(UNIT, "UNIT", place.port, 1, "LOW"), Some(0));
-    place.wait_until("it waits", || place.device.journal("accepted").len() == 2);
+    place.wait_until_known(2);
     assert_eq!(place.console.ask("CASE:ABOR"), "1");
     let told = place.console.ask("CASE:RES? 2");
     assert!(told.starts_with("2 refusal code=aborted "), "{told}");
@@ -424,9 +431,7 @@ fn a_flood_of_refusals_ends_where_its_allowance_does() {
     );
     // Another source has its own.
     assert_eq!(store(UNIT, "UNIT", place.port, 1, "LOW"), Some(0));
-    place.wait_until("it is a case", || {
-        place.device.journal("accepted").len() == 6
-    });
+    place.wait_until_known(6);
     assert_eq!(place.console.wait_for_end("6"), "6 finding");
 }
 
