@@ -264,6 +264,7 @@ pub fn answer(exam: &Exam, image: &Image, reading: &Reading) -> Finding {
         exam: spec.name.clone(),
         answer,
         patient: image.metadata.patient.known(),
+        anatomy: image.metadata.anatomy(),
         probabilities,
         prediction_set,
         triage_level: weighed.level,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Anatomy;
 use crate::patient::Patient;
 
 /// How soon a person should look at a case.
@@ -136,6 +137,8 @@ pub struct Finding {
     pub answer: usize,
     /// What is known of the patient.
     pub patient: Patient,
+    /// What of the body the image shows.
+    pub anatomy: Anatomy,
     /// All classes in the bundle's order.
     pub probabilities: Vec<ClassProbability>,
     /// The classes that it may be, where the exam's calibration allows to say so.

@@ -9,6 +9,7 @@
 //! Nothing here opens a file, decides anything or tells anybody. Of the patient it holds no more
 //! than age and sex.
 
+mod anatomy;
 mod finding;
 mod giver;
 mod help;
@@ -21,6 +22,7 @@ mod request;
 mod timings;
 mod untelling;
 
+pub use anatomy::{Anatomy, Laterality};
 pub use finding::{Check, ClassProbability, Finding, MaskReport, PredictionSet, Rle, TriageLevel};
 pub use giver::{Giver, Priority};
 pub use help::{Channel, Help};

@@ -36,6 +36,7 @@ impl Record {
 
 fn without_name(finding: &mut Finding, source: &str) {
     finding.patient = finding.patient.untelling();
+    finding.anatomy = std::mem::take(&mut finding.anatomy).untelling();
     for reason in &mut finding.reasons {
         *reason = unnamed(reason, source);
     }

@@ -262,6 +262,7 @@ fn classify(
             Ok((mut finding, region)) => {
                 if arguments.outputs.deidentify {
                     finding.patient = finding.patient.untelling();
+                    finding.anatomy = std::mem::take(&mut finding.anatomy).untelling();
                 }
                 let outcome = Outcome::Finding(Box::new(finding.clone()));
                 let record = about.record(case, outcome);

@@ -129,21 +129,24 @@ impl Facts {
     }
 }
 
-/// What a whole JPEG says of its colours.
+/// How a whole JPEG is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Colours {
+pub(super) struct Coding {
     /// Whether it says what its three components are, wherever it does so.
-    pub are_said: bool,
+    pub says_colours: bool,
     /// Whether it is coded without a loss: no decoder converts such components.
     pub is_lossless: bool,
+    /// Bits of a sample.
+    pub precision: u8,
 }
 
 /// `None` where the markers lead to no end-of-image marker.
-pub(super) fn colours(bytes: &[u8]) -> Option<Colours> {
+pub(super) fn coding(bytes: &[u8]) -> Option<Coding> {
     let facts = facts(bytes);
-    facts.end.map(|_| Colours {
-        are_said: facts.says_colours,
+    facts.end.map(|_| Coding {
+        says_colours: facts.says_colours,
         is_lossless: facts.process == LOSSLESS,
+        precision: facts.precision,
     })
 }
 
@@ -358,10 +361,10 @@ mod tests {
             (vec![b"\xff\xfe\x00\x07Adobe"], false),
         ] {
             let bytes = [&WHOLE[..2], &segments.concat(), &WHOLE[2..]].concat();
-            let said = colours(&bytes).map(|colours| colours.are_said);
+            let said = coding(&bytes).map(|coding| coding.says_colours);
             assert_eq!(said, Some(are_said), "{segments:?}");
         }
-        assert_eq!(colours(&WHOLE[..WHOLE.len() - 1]), None);
+        assert_eq!(coding(&WHOLE[..WHOLE.len() - 1]), None);
     }
 
     #[test]

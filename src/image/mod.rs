@@ -28,6 +28,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::case::{Anatomy, Laterality};
 use crate::patient::PatientSaid;
 use crate::sha256::Sha256;
 
@@ -148,6 +149,31 @@ pub struct ImageMetadata {
     pub patient: PatientSaid,
     /// What was said and could not be understood, as `code: sentence`.
     pub notes: Vec<String>,
+}
+
+impl ImageMetadata {
+    /// What of the body the image shows, by word or else by code; no side where two are said.
+    pub fn anatomy(&self) -> Anatomy {
+        let word =
+            |word: &Option<String>, code: &Option<String>| word.as_ref().or(code.as_ref()).cloned();
+        let sides = [&self.laterality, &self.coded.laterality];
+        let mut sides = sides
+            .into_iter()
+            .flatten()
+            .map(|side| side.parse::<Laterality>().ok());
+        let laterality = match (sides.next(), sides.next()) {
+            (Some(word), None) => word,
+            (Some(word), Some(code)) if word == code => word,
+            // A pair, of which this image shows one.
+            (Some(Some(Laterality::B)), Some(one)) | (Some(one), Some(Some(Laterality::B))) => one,
+            _ => None,
+        };
+        Anatomy {
+            body_part: word(&self.body_part, &self.coded.body_part),
+            view: word(&self.view, &self.coded.view),
+            laterality,
+        }
+    }
 }
 
 /// An image as every later module sees it.

@@ -6,6 +6,7 @@
 //! else, as after another prompt, is another instance, so that an archive never keeps a stale
 //! one in its place.
 
+use dicom_core::VR;
 use dicom_core::header::Tag;
 use dicom_dictionary_std::tags;
 use sha2::{Digest, Sha256};
@@ -14,9 +15,11 @@ use serde::Serialize;
 
 use super::Moment;
 use crate::case::{
-    BundleId, Check, Finding, MaskReport, PredictionSet, Record, Refusal, SOFTWARE, TriageLevel,
+    Anatomy, BundleId, Check, Finding, MaskReport, PredictionSet, Record, Refusal, SOFTWARE,
+    TriageLevel,
 };
 use crate::focus::Mask;
+use crate::image::dicom::fitting::fit;
 use crate::image::{Image, Origin};
 use crate::patient::{Age, Patient, Sex};
 
@@ -81,21 +84,57 @@ impl Case<'_> {
         self.finding.patient.age.filter(|_| !self.deidentify)
     }
 
-    /// The patient's sex: the source's, else the one that was given, unless it must not be.
-    pub(super) fn sex(&self) -> Option<&str> {
-        let given = self.finding.patient.sex.filter(|_| !self.deidentify);
-        let carried = self.carried(tags::PATIENT_SEX);
-        carried.or_else(|| given.map(Sex::word))
+    /// A value that is carried over, as an object may hold it.
+    pub(super) fn fitted(&self, tag: Tag, vr: VR) -> Option<String> {
+        fit(tag, vr, self.carried(tag)?).written()
     }
 
-    /// Date and time as they stand in an output. Where nothing may tell whose image it is,
+    /// An attribute of the request that the image answers, unless it must not be told.
+    pub(super) fn requested(&self, tag: Tag) -> Option<&str> {
+        self.origin().filter(|_| !self.deidentify)?.request(tag)
+    }
+
+    /// The patient's sex: the source's, else the one that was given, unless it must not be.
+    pub(super) fn sex(&self) -> Option<String> {
+        let given = self.finding.patient.sex.filter(|_| !self.deidentify);
+        let carried = self.fitted(tags::PATIENT_SEX, VR::CS);
+        let is_word = |word: &String| word.parse::<Sex>().is_ok();
+        carried
+            .filter(is_word)
+            .or_else(|| given.map(|sex| sex.word().to_owned()))
+    }
+
+    /// What of the body the image shows. Findings of before did not say it.
+    pub(super) fn anatomy(&self) -> Anatomy {
+        let anatomy = match self.finding.anatomy.is_unsaid() {
+            true => self.image.metadata.anatomy(),
+            false => self.finding.anatomy.clone(),
+        };
+        match self.deidentify {
+            true => anatomy.untelling(),
+            false => anatomy,
+        }
+    }
+
+    /// Whether all times of an object are known to be so many minutes before UTC (PS3.3,
+    /// C.12.1.1.8): those of the source are as it says, and ours become so; where it has times and
+    /// does not say, nobody knows.
+    pub(super) fn offset(&self) -> Option<i16> {
+        let dates = [tags::STUDY_DATE, tags::STUDY_TIME];
+        let has_times = dates.into_iter().any(|tag| self.carried(tag).is_some());
+        let said = self.origin().and_then(|origin| origin.offset);
+        said.or((!has_times).then_some(0))
+    }
+
+    /// Date and time as they stand in an object. Where nothing may tell whose image it is,
     /// they are made up: an answer comes within a minute of its image (PS3.15, table E.1-1,
     /// action D).
     pub(super) fn moment(&self) -> (String, String) {
         if self.deidentify {
             ("19000101".to_owned(), "000000".to_owned())
         } else {
-            (self.now.date(), self.now.time())
+            let now = self.now.before_utc(self.offset().unwrap_or_default());
+            (now.date(), now.time())
         }
     }
 
@@ -206,7 +245,7 @@ pub(super) fn hashed_uid(of: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{ClassProbability, IntendedUse, Outcome, Provenance, Rle};
+    use crate::case::{Anatomy, ClassProbability, IntendedUse, Outcome, Provenance, Rle};
     use crate::image;
 
     /// With everything that a finding may say, or with as little as possible.
@@ -224,6 +263,11 @@ mod tests {
             exam: "brain4".to_owned(),
             answer: 1,
             patient: if is_full { patient } else { Patient::default() },
+            // Outputs of before did not say it, and are the same instances.
+            anatomy: Anatomy {
+                body_part: is_full.then(|| "BRAIN".to_owned()),
+                ..Anatomy::default()
+            },
             probabilities: vec![class("normal", 0.1 + 0.2), class("glioma", 0.7)],
             prediction_set: is_full.then(|| PredictionSet {
                 coverage: 0.9,

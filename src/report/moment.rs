@@ -1,6 +1,6 @@
 //! A second in UTC, as DICOM and HL7 write dates and times.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A second, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,13 @@ impl Moment {
     /// `HHMMSS`.
     pub fn time(self) -> String {
         self.0.strftime("%H%M%S").to_string()
+    }
+
+    /// The same second as a clock shows it that is so many minutes before UTC.
+    #[must_use]
+    pub fn before_utc(self, minutes: i16) -> Self {
+        let shifted = self.0 + SignedDuration::from_mins(minutes.into());
+        Self(shifted)
     }
 }
 

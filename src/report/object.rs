@@ -9,6 +9,8 @@ use dicom_object::{FileDicomObject, FileMetaTableBuilder, InMemDicomObject};
 
 use super::case::{Case, NotWritten, hashed_uid};
 use crate::image::Origin;
+use crate::image::dicom::REQUESTED;
+use crate::image::dicom::fitting::{fit, is_uid};
 use crate::patient::Age;
 
 /// The scheme of our own codes: exams, classes and levels of bundles.
@@ -22,6 +24,8 @@ pub(super) struct Kind {
     pub modality: &'static str,
     /// What people call it.
     pub name: &'static str,
+    /// Whether it holds pixels, and so says what of the body they show.
+    pub is_image: bool,
     /// The option of PS3.15, annex E, by which its content is de-identified.
     pub option: (&'static str, &'static str),
 }
@@ -72,33 +76,32 @@ const IDENTIFYING: [(Tag, VR, bool); 13] = [
 ];
 
 impl Case<'_> {
-    fn study(&self) -> String {
-        let known = self.origin().and_then(|o| o.text(tags::STUDY_INSTANCE_UID));
-        match known {
-            Some(uid) if self.deidentify => hashed_uid(uid),
-            Some(uid) => uid.to_owned(),
-            None => self.uid_of_image("study"),
+    /// A UID of the source as an object may hold it; where the source has none, one that all
+    /// answers about the image share.
+    fn uid_of_source(&self, uid: &str, what: &str) -> String {
+        match uid {
+            "" => self.uid_of_image(what),
+            uid if self.deidentify || !is_uid(uid) => hashed_uid(uid),
+            uid => uid.to_owned(),
         }
     }
 
+    /// The study that the image belongs to.
+    pub(super) fn study(&self) -> String {
+        let known = self.origin().and_then(|o| o.text(tags::STUDY_INSTANCE_UID));
+        self.uid_of_source(known.unwrap_or_default(), "study")
+    }
+
     fn source_series(&self) -> Option<String> {
-        let uid = self.origin()?.text(tags::SERIES_INSTANCE_UID)?;
-        Some(if self.deidentify {
-            hashed_uid(uid)
-        } else {
-            uid.to_owned()
-        })
+        let known = self.origin()?.text(tags::SERIES_INSTANCE_UID);
+        Some(self.uid_of_source(known.unwrap_or_default(), "source series"))
     }
 
     /// The reference to the image's object: class, instance and frame.
     pub(super) fn reference(&self) -> Option<InMemDicomObject> {
-        let is_named = |o: &&Origin| !o.sop_class.is_empty() && !o.sop_instance.is_empty();
-        let origin = self.origin().filter(is_named)?;
-        let instance = if self.deidentify {
-            hashed_uid(&origin.sop_instance)
-        } else {
-            origin.sop_instance.clone()
-        };
+        let is_of_a_class = |o: &&Origin| is_uid(&o.sop_class);
+        let origin = self.origin().filter(is_of_a_class)?;
+        let instance = self.uid_of_source(&origin.sop_instance, "source");
         let mut elements = vec![
             text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, &origin.sop_class),
             text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance),
@@ -160,12 +163,12 @@ impl Case<'_> {
         for (tag, vr, always) in IDENTIFYING {
             let value = match tag {
                 tags::STUDY_INSTANCE_UID => Some(self.study()),
-                tags::PATIENT_SEX => self.sex().map(str::to_owned),
+                tags::PATIENT_SEX => self.sex(),
                 tags::PATIENT_AGE => {
-                    let carried = self.carried(tag).map(str::to_owned);
+                    let carried = self.fitted(tag, vr);
                     carried.or_else(|| self.age().map(Age::dicom))
                 }
-                tag => self.carried(tag).map(str::to_owned),
+                tag => self.fitted(tag, vr),
             };
             match value {
                 Some(value) => elements.push(text(tag, vr, value)),
@@ -173,10 +176,95 @@ impl Case<'_> {
                 None => {}
             }
         }
+        if kind.is_image {
+            elements.extend(self.shown());
+            elements.extend(self.request_attributes());
+        }
         if self.deidentify {
             elements.extend(deidentification(kind.option));
         }
         object(elements)
+    }
+
+    /// What of the body an image shows, and whether its pixels ever lost something.
+    fn shown(&self) -> Vec<Element> {
+        let anatomy = self.anatomy();
+        let part = anatomy.body_part.as_deref().unwrap_or_default();
+        let part = fit(tags::BODY_PART_EXAMINED, VR::CS, part).written();
+        let part = part.filter(|part| !part.is_empty());
+        // An image's own side stands in place of its series' (PS3.3, C.7.3.1); empty, it is not
+        // known.
+        let side = anatomy.laterality.map(|side| side.word());
+        let side = side.map_or(PrimitiveValue::Empty, PrimitiveValue::from);
+        let mut shown = vec![DataElement::new(tags::IMAGE_LATERALITY, VR::CS, side)];
+        shown.extend(part.map(|part| text(tags::BODY_PART_EXAMINED, VR::CS, part)));
+        shown.extend(self.loss());
+        shown
+    }
+
+    /// A loss by compression, which tells nothing of the patient.
+    fn loss(&self) -> Vec<Element> {
+        let said = |tag, vr| fit(tag, vr, self.origin()?.text(tag)?).written();
+        let of = |(tag, vr)| {
+            let values: Vec<String> = said(tag, vr)?.split('\\').map(str::to_owned).collect();
+            let values = PrimitiveValue::Strs(values.into());
+            Some(DataElement::new(tag, vr, values))
+        };
+        let flag = (tags::LOSSY_IMAGE_COMPRESSION, VR::CS);
+        let how = [
+            flag,
+            (tags::LOSSY_IMAGE_COMPRESSION_RATIO, VR::DS),
+            (tags::LOSSY_IMAGE_COMPRESSION_METHOD, VR::CS),
+        ];
+        match said(flag.0, flag.1).as_deref() {
+            Some("01") => how.into_iter().filter_map(of).collect(),
+            Some("00") => of(flag).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What an object may hold of the request that the image answers, with the attributes that it
+    /// must have.
+    fn request(&self, needed: &[(Tag, VR)]) -> Option<InMemDicomObject> {
+        let mut request = InMemDicomObject::new_empty();
+        for (tag, vr) in REQUESTED {
+            let value = self.requested(tag).and_then(|v| fit(tag, vr, v).written());
+            match value {
+                Some(value) => drop(request.put(text(tag, vr, value))),
+                None if needed.contains(&(tag, vr)) => {
+                    request.put(DataElement::new(tag, vr, PrimitiveValue::Empty));
+                }
+                None => {}
+            }
+        }
+        let says_which = [
+            tags::REQUESTED_PROCEDURE_ID,
+            tags::SCHEDULED_PROCEDURE_STEP_ID,
+            tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST,
+            tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST,
+        ];
+        let is_said = |tag| self.requested(tag).is_some();
+        says_which.into_iter().any(is_said).then_some(request)
+    }
+
+    /// The request, as the series of an image names it (PS3.3, C.7.3.1).
+    fn request_attributes(&self) -> Option<Element> {
+        let request = self.request(&[])?;
+        Some(sequence(tags::REQUEST_ATTRIBUTES_SEQUENCE, vec![request]))
+    }
+
+    /// The request, as a report names it (PS3.3, C.17.2).
+    pub(super) fn referenced_request(&self) -> Option<Element> {
+        let mut request = self.request(&REQUESTED)?;
+        request.remove_element(tags::SCHEDULED_PROCEDURE_STEP_ID);
+        request.put(text(tags::STUDY_INSTANCE_UID, VR::UI, self.study()));
+        for empty in [
+            tags::REFERENCED_STUDY_SEQUENCE,
+            tags::REQUESTED_PROCEDURE_CODE_SEQUENCE,
+        ] {
+            request.put(sequence(empty, Vec::new()));
+        }
+        Some(sequence(tags::REFERENCED_REQUEST_SEQUENCE, vec![request]))
     }
 
     fn dates(&self) -> Vec<Element> {
@@ -189,13 +277,21 @@ impl Case<'_> {
             dates.extend([
                 text(tags::INSTANCE_CREATION_DATE, VR::DA, &date),
                 text(tags::INSTANCE_CREATION_TIME, VR::TM, &time),
-                text(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, "+0000"),
                 text(tags::SERIES_DATE, VR::DA, &date),
                 text(tags::SERIES_TIME, VR::TM, &time),
             ]);
+            let offset = self.offset().map(zone);
+            dates.extend(offset.map(|zone| text(tags::TIMEZONE_OFFSET_FROM_UTC, VR::SH, zone)));
         }
         dates
     }
+}
+
+/// So many minutes before UTC, as DICOM and HL7 write them.
+pub(super) fn zone(minutes: i16) -> String {
+    let sign = if minutes < 0 { '-' } else { '+' };
+    let minutes = minutes.unsigned_abs();
+    format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
 }
 
 /// That and how an object was de-identified (PS3.15, E.1.1 and PS3.16, CID 7050). Nothing of

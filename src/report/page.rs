@@ -122,6 +122,9 @@ fn lines(case: &Case<'_>) -> Vec<String> {
     if let Some(patient) = patient(finding) {
         lines.insert(1, format!("Patient: {patient}"));
     }
+    if let Some(anatomy) = case.anatomy().words() {
+        lines.insert(1, format!("Image: {anatomy}"));
+    }
     if let Some(set) = &finding.prediction_set {
         let (percent, words) = (set.percent(), set.words());
         lines.insert(

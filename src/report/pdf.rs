@@ -44,6 +44,7 @@ pub fn pdf(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
     file.document_info(about)
         .title(TextStr(case.title))
         .creator(TextStr(SOFTWARE))
-        .subject(TextStr(&case.limits()));
+        .subject(TextStr(&case.limits()))
+        .keywords(TextStr(&case.anatomy().words().unwrap_or_default()));
     Ok(file.finish())
 }

@@ -12,6 +12,7 @@ const KIND: Kind = Kind {
     class: uids::SECONDARY_CAPTURE_IMAGE_STORAGE,
     modality: "OT",
     name: "picture",
+    is_image: true,
     option: CLEAN_PIXEL_DATA,
 };
 
@@ -27,7 +28,6 @@ pub fn secondary_capture(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
         text(tags::CONVERSION_TYPE, VR::CS, "WSD"),
         text(tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY"),
         DataElement::new(tags::PATIENT_ORIENTATION, VR::CS, PrimitiveValue::Empty),
-        DataElement::new(tags::LATERALITY, VR::CS, PrimitiveValue::Empty),
         text(tags::BURNED_IN_ANNOTATION, VR::CS, burned_in(case)),
         text(
             tags::DERIVATION_DESCRIPTION,

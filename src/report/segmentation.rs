@@ -16,6 +16,7 @@ const KIND: Kind = Kind {
     class: uids::SEGMENTATION_STORAGE,
     modality: "SEG",
     name: "segmentation",
+    is_image: true,
     option: CLEAN_PIXEL_DATA,
 };
 /// The number of the only segment.
@@ -62,8 +63,12 @@ pub fn segmentation(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
     ] {
         data.put(element);
     }
+    let has_lost = data.get(tags::LOSSY_IMAGE_COMPRESSION).is_some();
     for element in constants() {
-        data.put(element);
+        // Its own bits lost nothing; what they were drawn over may have (PS3.3, C.8.20.2).
+        if element.header().tag != tags::LOSSY_IMAGE_COMPRESSION || !has_lost {
+            data.put(element);
+        }
     }
     file(data)
 }

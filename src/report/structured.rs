@@ -12,12 +12,14 @@ use dicom_object::InMemDicomObject;
 
 use super::case::{Case, NotWritten};
 use super::object::{Element, Kind, SCHEME, code, file, object, sequence, text};
-use crate::case::SOFTWARE;
+use crate::case::{Laterality, SOFTWARE};
+use crate::image::dicom::anatomy::{region_code, side_code, view_code};
 
 const KIND: Kind = Kind {
     class: uids::COMPREHENSIVE_SR_STORAGE,
     modality: "SR",
     name: "report",
+    is_image: false,
     option: ("113104", "Clean Structured Content Option"),
 };
 
@@ -37,8 +39,9 @@ pub fn structured_report(case: &Case<'_>) -> Result<Vec<u8>, NotWritten> {
     ] {
         data.put(element);
     }
-    if let Some(evidence) = case.evidence() {
-        data.put(evidence);
+    let of_source = [case.evidence(), case.referenced_request()];
+    for element in of_source.into_iter().flatten() {
+        data.put(element);
     }
     let scheme = object(vec![
         text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, SCHEME),
@@ -101,12 +104,9 @@ fn content(case: &Case<'_>) -> Vec<InMemDicomObject> {
         ),
     ];
     if let Some(reference) = case.reference() {
-        let image = image_item("CONTAINS", reference);
-        let group = container(
-            "CONTAINS",
-            dcm("126200", "Image Library Group"),
-            vec![image],
-        );
+        let mut shown = anatomy(case, "HAS ACQ CONTEXT");
+        shown.push(image_item("CONTAINS", reference));
+        let group = container("CONTAINS", dcm("126200", "Image Library Group"), shown);
         items.push(container(
             "CONTAINS",
             dcm("111028", "Image Library"),
@@ -157,6 +157,7 @@ fn measurement_group(case: &Case<'_>) -> InMemDicomObject {
             &parameters,
         ),
     ];
+    items.extend(site(case));
     items.extend(region(case));
     items.extend(finding.probabilities.iter().map(|p| {
         let name = own(
@@ -180,6 +181,63 @@ fn measurement_group(case: &Case<'_>) -> InMemDicomObject {
     let mut group = container("CONTAINS", dcm("125007", "Measurement Group"), items);
     group.put(template("1501"));
     group
+}
+
+/// What of the body the image shows (TID 1602).
+fn anatomy(case: &Case<'_>, relation: &str) -> Vec<InMemDicomObject> {
+    let anatomy = case.anatomy();
+    let part = anatomy.body_part.as_deref().map(region_concept);
+    let view = anatomy.view.as_deref();
+    let shown = [
+        (dcm("123014", "Target Region"), part),
+        (
+            dcm("111027", "Image Laterality"),
+            anatomy.laterality.map(side_concept),
+        ),
+        (dcm("111031", "Image View"), view.map(view_concept)),
+    ];
+    let item = |(name, value): (_, Option<_>)| Some(coded(relation, name, value?));
+    shown.into_iter().filter_map(item).collect()
+}
+
+/// Where the finding is, with its side (TID 1501).
+fn site(case: &Case<'_>) -> Option<InMemDicomObject> {
+    let anatomy = case.anatomy();
+    let side = anatomy.laterality.map(|side| {
+        let name = code("272741003", "SCT", "Laterality");
+        coded("HAS CONCEPT MOD", name, side_concept(side))
+    });
+    let Some(part) = anatomy.body_part else {
+        return side;
+    };
+    let name = code("363698007", "SCT", "Finding Site");
+    let mut site = coded("HAS CONCEPT MOD", name, region_concept(&part));
+    if let Some(side) = side {
+        site.put(sequence(tags::CONTENT_SEQUENCE, vec![side]));
+    }
+    Some(site)
+}
+
+fn region_concept(part: &str) -> InMemDicomObject {
+    match region_code(part) {
+        Some(sct) => code(sct, "SCT", part),
+        None => own(part, part),
+    }
+}
+
+fn view_concept(view: &str) -> InMemDicomObject {
+    match view_code(view) {
+        Some(sct) => code(sct, "SCT", view),
+        None => own(view, view),
+    }
+}
+
+/// PS3.16, CID 244, which has no code for what there is one of.
+fn side_concept(side: Laterality) -> InMemDicomObject {
+    match side_code(side) {
+        Some((sct, meaning)) => code(sct, "SCT", meaning),
+        None => own(side.word(), side.name()),
+    }
 }
 
 /// The region's bounding box as a closed line in the object's own pixels.

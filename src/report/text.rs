@@ -94,6 +94,9 @@ fn write_finding(text: &mut String, record: &Record, f: &Finding, title: Option<
     if let Some(patient) = patient(f) {
         let _ = writeln!(text, "  patient   {patient}");
     }
+    if let Some(anatomy) = f.anatomy.words() {
+        let _ = writeln!(text, "  shows     {}", shown::line(&anatomy));
+    }
     let _ = writeln!(
         text,
         "  answer    {}  ({})",

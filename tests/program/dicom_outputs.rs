@@ -101,7 +101,7 @@ fn the_patient_is_in_dicom_and_hl7_and_nowhere_else() {
         "{hl7}"
     );
     assert!(
-        hl7.contains("PID|1||P\\F\\0815^^^||Müller^Eva||19700101|F\r"),
+        hl7.contains("PID|1||P\\F\\0815||Müller^Eva^^^^^L^A||19700101|F\r"),
         "{hl7}"
     );
     assert!(!written.printed.contains("Origin"));

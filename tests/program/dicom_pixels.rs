@@ -296,3 +296,70 @@ fn colours_are_converted_once_whatever_they_were_compressed_with() {
         }
     }
 }
+
+/// A decoder may start no threads: JPEG of more than 128 columns was decoded by some.
+#[test]
+fn a_jpeg_of_any_width_is_decoded_in_the_child() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, colour, samples) in [("grey", "L", 1_u16), ("colour", "RGB", 3)] {
+        let picture = image::RgbImage::from_fn(300, 200, |x, y| {
+            image::Rgb([(x * 255 / 300) as u8, (y * 255 / 200) as u8, 90])
+        });
+        let picture = image::DynamicImage::from(picture);
+        let picture = match colour {
+            "L" => image::DynamicImage::from(picture.to_luma8()),
+            _ => picture,
+        };
+        let mut jpeg = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
+        picture.write_with_encoder(encoder).unwrap();
+        let number = |tag, value: u16| element(tag, VR::US, PrimitiveValue::from(value));
+        let model = if samples == 1 {
+            "MONOCHROME2"
+        } else {
+            "YBR_FULL_422"
+        };
+        let mut object = columns();
+        for changed in [
+            word(tags::PHOTOMETRIC_INTERPRETATION, model),
+            element(
+                tags::SOP_INSTANCE_UID,
+                VR::UI,
+                PrimitiveValue::from("2.25.9"),
+            ),
+            number(tags::SAMPLES_PER_PIXEL, samples),
+            number(tags::PLANAR_CONFIGURATION, 0),
+            number(tags::ROWS, 200),
+            number(tags::COLUMNS, 300),
+            DataElement::new(
+                tags::PIXEL_DATA,
+                VR::OB,
+                dicom_core::value::PixelFragmentSequence::new_fragments(vec![jpeg]),
+            ),
+        ] {
+            object.put(changed);
+        }
+        let meta =
+            dicom_object::FileMetaTableBuilder::new().transfer_syntax(uids::JPEG_BASELINE8_BIT);
+        let path = folder.path().join(format!("{name}.dcm"));
+        object
+            .with_meta(meta)
+            .unwrap()
+            .write_to_file(&path)
+            .unwrap();
+        // Decoded, it waits for the name of an exam.
+        let (answers, _) = crate::common::classify(&[path.to_str().unwrap()]);
+        assert_eq!(answers[0]["code"], "exam_needed", "{name}: {}", answers[0]);
+        let values: Vec<i64> = stored_values(&std::fs::read(&path).unwrap(), 0)
+            .unwrap()
+            .values()
+            .collect();
+        let wanted = picture.into_bytes();
+        let apart = values
+            .iter()
+            .zip(&wanted)
+            .map(|(a, b)| (a - i64::from(*b)).abs())
+            .sum::<i64>();
+        assert!(apart < 4 * wanted.len() as i64, "{name}: {apart}");
+    }
+}

@@ -17,6 +17,8 @@ mod calibrate;
 mod classify;
 mod cli;
 mod deidentified;
+mod dicom_attributes;
+mod dicom_facts;
 mod dicom_files;
 mod dicom_outputs;
 mod dicom_pixels;

@@ -5,7 +5,7 @@
 use dicom_dictionary_std::tags;
 use serde::{Deserialize, Serialize};
 
-use super::file_meta;
+use super::file_meta::{self, Opened};
 use super::header::Header;
 
 /// What an object says of itself.
@@ -28,13 +28,14 @@ pub enum Contradiction {
 
 /// The claims of an object; none where it cannot be read.
 pub(in crate::image) fn claims(bytes: &[u8]) -> Claims {
-    let Ok(object) = file_meta::open(bytes) else {
+    let Ok(Opened { object, .. }) = file_meta::open(bytes) else {
         return Claims::default();
     };
     let (header, meta) = (Header::new(bytes, &object), object.meta());
     // What the data set leaves out contradicts nothing.
     let is_other = |said: Option<String>, head: &str| {
-        said.is_some_and(|said| said != head.trim_end_matches(['\0', ' ']))
+        let head = head.trim_end_matches(['\0', ' ']);
+        !head.is_empty() && said.is_some_and(|said| said != head)
     };
     let contradiction = if is_other(
         header.text(tags::SOP_CLASS_UID),

@@ -7,7 +7,12 @@
 use std::io::Cursor;
 
 use dicom_dictionary_std::uids;
-use jpeg_decoder::{ColorTransform, PixelFormat};
+use jpeg_decoder::PixelFormat;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::file_meta::EXPLICIT_BIG_ENDIAN;
 use super::layout::{Decoded, Layout, MOST_SAMPLES, NoValues, broken, contradicted, patterns};
@@ -92,9 +97,56 @@ fn same_size(
 
 /// ITU-T T.81: baseline, extended with 8 bits, and lossless.
 fn classic_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
-    let Some(colours) = jpeg::colours(data) else {
+    let Some(coding) = jpeg::coding(data) else {
         return Err(broken("the JPEG ends before its end-of-image marker"));
     };
+    if coding.is_lossless {
+        return lossless_jpeg(layout, data);
+    }
+    if coding.precision != 8 {
+        let bits = coding.precision;
+        return Err(NoValues::Unsupported(format!(
+            "the JPEG has {bits} bits a sample, and is not lossless"
+        )));
+    }
+    lossy_jpeg(layout, data, coding.says_colours)
+}
+
+/// By `zune-jpeg`, which starts no threads: a decoder that did would be ended.
+fn lossy_jpeg(layout: &Layout, data: &[u8], says_colours: bool) -> Result<Decoded, NoValues> {
+    let failed = |error: DecodeErrors| match error {
+        DecodeErrors::Unsupported(what) => NoValues::Unsupported(format!("the JPEG uses {what:?}")),
+        other => broken(other.to_string()),
+    };
+    let options = DecoderOptions::new_safe()
+        .set_strict_mode(true)
+        .set_max_width(u16::MAX.into())
+        .set_max_height(u16::MAX.into());
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
+    decoder.decode_headers().map_err(failed)?;
+    let no_head = || broken("no frame header");
+    let (width, height) = decoder.dimensions().ok_or_else(no_head)?;
+    let said = decoder.input_colorspace().ok_or_else(no_head)?;
+    same_size(layout, width, height, said.num_components())?;
+    // The codestream's own word on its colours comes before the header's.
+    let is_ybr = match says_colours {
+        true => said == ColorSpace::YCbCr,
+        false => layout.model.starts_with("YBR_FULL"),
+    };
+    let converts = is_ybr && said == ColorSpace::YCbCr;
+    let options = options.jpeg_set_out_colorspace(if converts { ColorSpace::RGB } else { said });
+    let bytes = JpegDecoder::new_with_options(ZCursor::new(data), options)
+        .decode()
+        .map_err(failed)?;
+    Ok(Decoded {
+        patterns: bytes.into_iter().map(u32::from).collect(),
+        bits: None,
+        is_rgb: converts || !is_ybr,
+    })
+}
+
+/// Of one to three components of up to 16 bits, none of which any decoder converts.
+fn lossless_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(data));
     let failed = |error: jpeg_decoder::Error| match error {
         jpeg_decoder::Error::Unsupported(what) => {
@@ -102,16 +154,6 @@ fn classic_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
         }
         other => broken(other.to_string()),
     };
-    decoder.read_info().map_err(failed)?;
-    let is_ybr = layout.model.starts_with("YBR_FULL");
-    // The codestream's own word on its colours comes before the header's.
-    if layout.samples == 3 && !colours.are_said {
-        decoder.set_color_transform(if is_ybr {
-            ColorTransform::YCbCr
-        } else {
-            ColorTransform::RGB
-        });
-    }
     let bytes = decoder.decode().map_err(failed)?;
     let info = decoder.info().ok_or_else(|| broken("no frame header"))?;
     let (components, wide) = match info.pixel_format {
@@ -132,8 +174,7 @@ fn classic_jpeg(layout: &Layout, data: &[u8]) -> Result<Decoded, NoValues> {
     Ok(Decoded {
         patterns,
         bits: None,
-        // Nothing is converted in a lossless one.
-        is_rgb: !colours.is_lossless,
+        is_rgb: false,
     })
 }
 

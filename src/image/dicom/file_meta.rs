@@ -7,13 +7,15 @@
 
 use std::io::Read;
 
-use dicom_core::{Tag, VR};
+use dicom_core::value::PrimitiveValue;
+use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::file::ReadPreamble;
 use dicom_object::{DefaultDicomObject, OpenFileOptions, ReadError};
 
 use super::deflated;
 use super::element::{little, vr};
+use super::legible::make_legible;
 use super::mend::{Form, mended};
 
 /// Retired, and still met.
@@ -44,18 +46,54 @@ impl From<ReadError> for Unopened {
     }
 }
 
+/// A file's object, its texts as they are told.
+pub(super) struct Opened {
+    pub object: DefaultDicomObject,
+    /// What could not be read of its texts.
+    pub notes: Vec<String>,
+}
+
 /// The file's object.
-pub(super) fn open(bytes: &[u8]) -> Result<DefaultDicomObject, Unopened> {
+pub(super) fn open(bytes: &[u8]) -> Result<Opened, Unopened> {
+    let (mut object, is_raw) = object(bytes)?;
+    let notes = make_legible(&mut object, is_raw);
+    let meta = object.meta();
+    for (tag, of_media) in [
+        (
+            tags::SOP_CLASS_UID,
+            meta.media_storage_sop_class_uid().to_owned(),
+        ),
+        (
+            tags::SOP_INSTANCE_UID,
+            meta.media_storage_sop_instance_uid().to_owned(),
+        ),
+    ] {
+        // The meta group says them, too.
+        let of_media = of_media.trim_end_matches(['\0', ' ']);
+        if object.get(tag).is_none() && !of_media.is_empty() {
+            object.put(DataElement::new(
+                tag,
+                VR::UI,
+                PrimitiveValue::from(of_media),
+            ));
+        }
+    }
+    Ok(Opened { object, notes })
+}
+
+/// The object, and whether its texts are bytes still.
+fn object(bytes: &[u8]) -> Result<(DefaultDicomObject, bool), Unopened> {
     let Some(parts) = Parts::of(behind_magic(bytes)) else {
-        return Ok(OpenFileOptions::new().from_reader(bytes)?);
+        return Ok((OpenFileOptions::new().from_reader(bytes)?, false));
     };
-    let data = match parts.syntax.as_str() {
+    let form = match parts.syntax.as_str() {
         deflated if deflated::is_deflated(deflated) => return inflated(&parts),
-        EXPLICIT_BIG_ENDIAN => parts.data.into(),
-        uids::IMPLICIT_VR_LITTLE_ENDIAN => mended(parts.data, Form::Implicit),
-        _ => mended(parts.data, Form::Explicit),
+        EXPLICIT_BIG_ENDIAN => Form::ExplicitBig,
+        uids::IMPLICIT_VR_LITTLE_ENDIAN => Form::Implicit,
+        _ => Form::Explicit,
     };
-    parsed(&parts.head, &data)
+    let (data, is_raw) = mended(parts.data, form);
+    Ok((parsed(&parts.head, &data)?, is_raw))
 }
 
 fn parsed(head: &[u8], data: &[u8]) -> Result<DefaultDicomObject, Unopened> {
@@ -64,12 +102,13 @@ fn parsed(head: &[u8], data: &[u8]) -> Result<DefaultDicomObject, Unopened> {
 }
 
 /// The object of a file whose data set is deflated: the parser never inflates anything.
-fn inflated(parts: &Parts<'_>) -> Result<DefaultDicomObject, Unopened> {
+fn inflated(parts: &Parts<'_>) -> Result<(DefaultDicomObject, bool), Unopened> {
     let set = deflated::inflate(parts.data).map_err(Unopened::TooMuch)?;
     let head = parts.head_as(uids::EXPLICIT_VR_LITTLE_ENDIAN);
-    let mut object = parsed(&head, &mended(&set, Form::Explicit))?;
+    let (data, is_raw) = mended(&set, Form::Explicit);
+    let mut object = parsed(&head, &data)?;
     object.update_meta(|meta| meta.transfer_syntax.clone_from(&parts.syntax));
-    Ok(object)
+    Ok((object, is_raw))
 }
 
 /// The class of the object, as the meta group says it.
@@ -117,7 +156,7 @@ impl<'b> Parts<'b> {
         let mut syntax = None;
         while let Some((tag, length)) = meta_element(data) {
             let (element, rest) = data.split_at_checked(length)?;
-            if tag != tags::FILE_META_INFORMATION_GROUP_LENGTH {
+            if tag != tags::FILE_META_INFORMATION_GROUP_LENGTH && !is_bad_uid(element) {
                 group.extend_from_slice(element);
             }
             if tag == tags::TRANSFER_SYNTAX_UID {
@@ -163,6 +202,13 @@ fn head_of(group: &[u8]) -> Option<Vec<u8>> {
     let length = u32::try_from(group.len()).ok()?.to_le_bytes();
     let length = short_element(tags::FILE_META_INFORMATION_GROUP_LENGTH, VR::UL, &length);
     Some([MAGIC, &length, group].concat())
+}
+
+/// Whether an element of the meta group is a UID that is none: the parser would read nothing of
+/// the file, which has them all again in its data set, but for the transfer syntax.
+fn is_bad_uid(element: &[u8]) -> bool {
+    let may_be = |byte: &u8| byte.is_ascii_digit() || b". \0".contains(byte);
+    vr(element) == Some(VR::UI) && !element.iter().skip(8).all(may_be)
 }
 
 /// Tag and length, head included, of an element of the meta group, where one begins here;

@@ -1,68 +1,13 @@
-//! What a DICOM object says beside its pixels: its attributes, how the pixels are looked at (window,
-//! spacing), and what the DICOM and HL7 outputs carry over.
-//! Called by the other files of this module. Never reads a pixel.
+//! What a DICOM object says beside its pixels: its attributes, and how the pixels are looked at
+//! (window, spacing). Called by the other files of this module. Never reads a pixel.
 
 use dicom_core::Tag;
 use dicom_core::value::Value;
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
-use serde::{Deserialize, Serialize};
 
 use super::classes;
 use crate::image::cut;
-
-/// What is carried from the image's object to the DICOM and HL7 outputs, and nowhere
-/// else: never to a log, to JSON, to text or into a picture. So it does not even print
-/// itself.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// Attributes of patient, study and equipment as `(group, element, value)`.
-    pub attributes: Vec<(u16, u16, String)>,
-    /// SOP Class UID of the image's object.
-    pub sop_class: String,
-    /// SOP Instance UID of the image's object.
-    pub sop_instance: String,
-    /// The frame that was read, counted from 1.
-    pub frame: u32,
-    /// Columns and rows of the object: the image's own unless its pixels are not square.
-    pub size: [u32; 2],
-}
-
-impl std::fmt::Debug for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Origin")
-            .field("attributes", &self.attributes.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Origin {
-    /// The value of an attribute, where the object had one.
-    pub fn text(&self, tag: Tag) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(group, element, _)| (*group, *element) == (tag.0, tag.1))
-            .map(|(_, _, value)| value.as_str())
-    }
-}
-
-/// The attributes of [`Origin`], in the order of their tags.
-const CARRIED: [Tag; 14] = [
-    tags::STUDY_DATE,
-    tags::STUDY_TIME,
-    tags::ACCESSION_NUMBER,
-    tags::REFERRING_PHYSICIAN_NAME,
-    tags::STUDY_DESCRIPTION,
-    tags::PATIENT_NAME,
-    tags::PATIENT_ID,
-    tags::ISSUER_OF_PATIENT_ID,
-    tags::PATIENT_BIRTH_DATE,
-    tags::PATIENT_SEX,
-    tags::PATIENT_AGE,
-    tags::STUDY_INSTANCE_UID,
-    tags::SERIES_INSTANCE_UID,
-    tags::STUDY_ID,
-];
 
 /// By how much a spacing's sides must differ to be no square.
 const NOT_SQUARE: f64 = 0.005;
@@ -118,23 +63,6 @@ impl<'a> Header<'a> {
     /// Why an object of this class is no picture, where it is none.
     pub fn no_picture(&self) -> Option<&'static str> {
         classes::no_picture(&self.text(tags::SOP_CLASS_UID)?)
-    }
-
-    /// Of a frame with so many columns and rows.
-    pub fn origin(&self, frame: usize, size: [u32; 2]) -> Origin {
-        let value = |tag: Tag| {
-            let element = self.object.get(tag)?;
-            let text = element.to_str().ok()?;
-            let text = text.trim_end_matches(['\0', ' ']).to_owned();
-            Some((tag.0, tag.1, text)).filter(|(_, _, text)| !text.is_empty())
-        };
-        Origin {
-            attributes: CARRIED.into_iter().filter_map(value).collect(),
-            sop_class: self.text(tags::SOP_CLASS_UID).unwrap_or_default(),
-            sop_instance: self.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
-            frame: frame as u32 + 1,
-            size,
-        }
     }
 
     /// The Requested Procedure Priority (PS3.3, C.4.11), of the object or of the first of
@@ -194,6 +122,40 @@ impl<'a> Header<'a> {
             .unwrap_or(1.0)
     }
 
+    /// Wherever an attribute of this frame may stand, the nearest to the frame first: in its own
+    /// functional groups, in the shared ones, and in the object itself.
+    pub fn places(&self, frame: usize) -> Vec<&InMemDicomObject> {
+        let mut places = Vec::new();
+        for (groups, index) in [
+            (tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frame),
+            (tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, 0),
+        ] {
+            let items = self.object.get(groups).and_then(|element| element.items());
+            let Some(group) = items.and_then(|items| items.get(index)) else {
+                continue;
+            };
+            let macros = group
+                .into_iter()
+                .filter_map(|element| element.items()?.first());
+            places.extend(macros);
+            places.push(group);
+        }
+        places.push(self.object);
+        places
+    }
+
+    /// The first value of an attribute at the nearest of its places.
+    pub fn nested_text(&self, tag: Tag, frame: usize) -> Option<String> {
+        let mut places = self.places(frame).into_iter();
+        places.find_map(|place| text_of(place, tag))
+    }
+
+    /// The same in capitals, and no longer than any code has.
+    pub fn nested_code(&self, tag: Tag, frame: usize) -> Option<String> {
+        let text = self.nested_text(tag, frame)?;
+        Some(cut(&text.to_uppercase()))
+    }
+
     /// The object that holds `sequence` for this frame: the frame's own functional group,
     /// the shared one, or the object itself.
     pub fn group(&self, sequence: Tag, frame: usize) -> &InMemDicomObject {
@@ -216,5 +178,12 @@ pub(super) fn text_of(object: &InMemDicomObject, tag: Tag) -> Option<String> {
     let all = value.to_str();
     let first = all.split('\\').next()?;
     let text = first.trim_matches(['\0', ' ']);
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// All values of an attribute as one text, without what fills it up; `None` where it is empty.
+pub(super) fn whole_text_of(object: &InMemDicomObject, tag: Tag) -> Option<String> {
+    let text = object.get(tag)?.to_str().ok()?;
+    let text = text.trim_end_matches(['\0', ' ']);
     (!text.is_empty()).then(|| text.to_owned())
 }

@@ -4,14 +4,18 @@
 //! Mended are, at any depth, elements of VR `UN` and undefined length, whose content is written
 //! implicitly whatever the rest is (PS3.5, 6.2.2 note 4; they are private and left out), elements
 //! of a VR that is none (`??`, two NULs; read by the dictionary's VR, or left out), and bytes
-//! behind the pixel data that are no elements. Never changes a value, and never touches what it
-//! cannot follow to its end: that file goes to the parser as it is.
+//! behind the pixel data that are no elements. Names of character sets are hidden, so that the
+//! parser leaves texts as they are for [`legible`](super::legible). Never changes another value, and
+//! never touches what it cannot follow to its end: that file goes to the parser as it is.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use dicom_core::dictionary::{DataDictionary, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
+
+use super::legible::HIDDEN;
 
 /// How deep sequences may lie in each other: no picture needs a tenth of it.
 const DEEPEST: usize = 32;
@@ -21,24 +25,28 @@ const ITEM: Tag = Tag(0xfffe, 0xe000);
 const ITEM_END: Tag = Tag(0xfffe, 0xe00d);
 const SEQUENCE_END: Tag = Tag(0xfffe, 0xe0dd);
 
-/// How a little-endian data set is written (PS3.5, 7.1).
+/// How a data set is written (PS3.5, 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// Each element names its VR.
     Explicit,
+    /// The same, big-endian.
+    ExplicitBig,
     /// The dictionary knows it.
     Implicit,
 }
 
-/// The data set as the parser reads it.
-pub(super) fn mended(data: &[u8], form: Form) -> Cow<'_, [u8]> {
+/// The data set as the parser reads it, and whether it could be followed to its end: then its
+/// texts are left as they are.
+pub(super) fn mended(data: &[u8], form: Form) -> (Cow<'_, [u8]>, bool) {
     let mut walk = Walk {
         data,
+        is_big: form == Form::ExplicitBig,
         edits: Vec::new(),
     };
     match walk.data_set(form) {
-        Some(()) if !walk.edits.is_empty() => Cow::Owned(walk.apply()),
-        _ => Cow::Borrowed(data),
+        Some(()) if !walk.edits.is_empty() => (Cow::Owned(walk.apply()), true),
+        followed => (Cow::Borrowed(data), followed.is_some()),
     }
 }
 
@@ -73,6 +81,7 @@ impl Head {
 /// A walk over a data set; every function gives `None` where it cannot follow.
 struct Walk<'d> {
     data: &'d [u8],
+    is_big: bool,
     edits: Vec<Edit>,
 }
 
@@ -81,7 +90,8 @@ impl Walk<'_> {
     fn data_set(&mut self, form: Form) -> Option<()> {
         let (mut at, mut before, mut has_pixels) = (0, Tag(0, 0), false);
         while at < self.data.len() {
-            let follows = |tag: Tag| at == 0 || tag > before;
+            // What follows the pixels may be no elements.
+            let follows = |tag: Tag| !has_pixels || tag > before;
             let walked = self
                 .peek(at, form)
                 .filter(|tag| follows(*tag))
@@ -118,16 +128,19 @@ impl Walk<'_> {
 
     /// One element: where it ends, and how many bytes its edits take away.
     fn element(&mut self, at: usize, form: Form, depth: usize) -> Option<(usize, usize)> {
-        if form == Form::Explicit && self.vr(at).is_none() {
+        if form != Form::Implicit && self.vr(at).is_none() {
             return self.without_vr(at);
         }
         let head = self.head(at, form)?;
         if let Some(end) = head.end() {
             self.data.get(head.value..end)?;
-            let removed = match head.vr {
+            let removed = match head.vr.or_else(|| dictionary_vr(head.tag)) {
                 Some(VR::SQ) => self.items(head.value, Some(end), form, depth)?.1,
                 _ => 0,
             };
+            if head.tag == tags::SPECIFIC_CHARACTER_SET {
+                self.hide(head.value..end);
+            }
             self.shorten(&head, removed);
             return Some((end, removed));
         }
@@ -135,6 +148,7 @@ impl Walk<'_> {
             Some(VR::UN) => {
                 let mut inner = Walk {
                     data: self.data,
+                    is_big: false,
                     edits: Vec::new(),
                 };
                 let (end, _) = inner.items(head.value, None, Form::Implicit, depth)?;
@@ -260,7 +274,7 @@ impl Walk<'_> {
     fn head(&self, at: usize, form: Form) -> Option<Head> {
         let vr = match form {
             Form::Implicit => return self.bare_head(at),
-            Form::Explicit => self.vr(at)?,
+            Form::Explicit | Form::ExplicitBig => self.vr(at)?,
         };
         let (length, value) = if has_short_length(vr) {
             (self.two(at + 6)?.into(), at + 8)
@@ -307,12 +321,28 @@ impl Walk<'_> {
 
     fn two(&self, at: usize) -> Option<u16> {
         let two = self.data.get(at..at.checked_add(2)?)?;
-        Some(u16::from_le_bytes(two.try_into().ok()?))
+        let two = u16::from_le_bytes(two.try_into().ok()?);
+        Some(if self.is_big { two.swap_bytes() } else { two })
     }
 
     fn four(&self, at: usize) -> Option<u32> {
         let four = self.data.get(at..at.checked_add(4)?)?;
-        Some(u32::from_le_bytes(four.try_into().ok()?))
+        let four = u32::from_le_bytes(four.try_into().ok()?);
+        Some(if self.is_big { four.swap_bytes() } else { four })
+    }
+
+    /// The first letter of a character set's name gets a bit that no letter has.
+    fn hide(&mut self, name: Range<usize>) {
+        if let Some(&first) = self.data.get(name.clone()).and_then(<[u8]>::first)
+            && first.is_ascii()
+            && first != b'\\'
+        {
+            self.edits.push(Edit {
+                at: name.start,
+                remove: 1,
+                insert: vec![first | HIDDEN],
+            });
+        }
     }
 
     fn remove(&mut self, from: usize, to: usize) {
@@ -327,6 +357,11 @@ impl Walk<'_> {
     fn shorten(&mut self, head: &Head, removed: usize) {
         if removed > 0 && head.length != UNDEFINED {
             let length = head.length - removed as u32;
+            let length = if self.is_big {
+                length.swap_bytes()
+            } else {
+                length
+            };
             self.edits.push(Edit {
                 at: head.value - 4,
                 remove: 4,
@@ -365,125 +400,4 @@ fn dictionary_vr(tag: Tag) -> Option<VR> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn short(tag: (u16, u16), vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
-        let length = (value.len() as u16).to_le_bytes();
-        let tag = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
-        [&tag[..], vr, &length, value].concat()
-    }
-
-    fn long(tag: (u16, u16), vr: &[u8; 2], length: u32, value: &[u8]) -> Vec<u8> {
-        let tag = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
-        [&tag[..], vr, &[0, 0], &length.to_le_bytes(), value].concat()
-    }
-
-    fn bare(tag: Tag, length: u32, value: &[u8]) -> Vec<u8> {
-        let tag = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
-        [&tag[..], &length.to_le_bytes(), value].concat()
-    }
-
-    /// A private element of unknown VR and undefined length, with implicit content.
-    fn unknown() -> Vec<u8> {
-        let inner = bare(Tag(8, 0x100), 6, b"ABC123");
-        let items = [
-            bare(ITEM, UNDEFINED, &inner),
-            bare(ITEM_END, 0, b""),
-            bare(SEQUENCE_END, 0, b""),
-        ];
-        long((0x21, 0x1001), b"UN", UNDEFINED, &items.concat())
-    }
-
-    #[test]
-    fn what_the_parser_cannot_read_is_mended_and_the_rest_is_as_it_was() {
-        let modality = short((8, 0x60), b"CS", b"DX");
-        let side = short((0x20, 0x62), b"CS", b"L ");
-        let pixels = long((0x7fe0, 0x10), b"OW", 4, &[1, 2, 3, 4]);
-        let padding = long((0xfffc, 0xfffc), b"OB", 2, &[0, 0]);
-        let sequence = |inner: &[u8]| {
-            let item = bare(ITEM, inner.len() as u32, inner);
-            long((0x18, 0x1), b"SQ", item.len() as u32, &item)
-        };
-        let whole = [modality.clone(), side.clone(), pixels.clone()].concat();
-        type Parts<'a> = Vec<&'a [u8]>;
-        let unknown = unknown();
-        let marks = short((0x10, 0x11), b"??", b"ab");
-        let nul_side = short((0x20, 0x62), &[0, 0], b"L ");
-        let far = long((0x10, 0x11), b"??", 2, b"ab");
-        let deep = sequence(&[&unknown[..], &modality_in()].concat());
-        let flat = sequence(&modality_in());
-        let cases: Vec<(&str, Parts<'_>, Parts<'_>)> = vec![
-            ("whole", vec![&whole], vec![&whole]),
-            (
-                "UN",
-                vec![&modality, &unknown, &pixels],
-                vec![&modality, &pixels],
-            ),
-            (
-                "deep UN",
-                vec![&modality, &deep, &pixels],
-                vec![&modality, &flat, &pixels],
-            ),
-            ("??", vec![&modality, &marks, &side, &pixels], vec![&whole]),
-            (
-                "?? long",
-                vec![&modality, &far, &side, &pixels],
-                vec![&whole],
-            ),
-            ("NULs", vec![&modality, &nul_side, &pixels], vec![&whole]),
-            ("zeros", vec![&whole, &[0; 8]], vec![&whole]),
-            ("three", vec![&whole, &[0; 3]], vec![&whole]),
-            ("words", vec![&whole, b"made by a unit"], vec![&whole]),
-            ("padding", vec![&whole, &padding], vec![&whole, &padding]),
-            (
-                "padding and more",
-                vec![&whole, &padding, &[0; 8]],
-                vec![&whole, &padding],
-            ),
-        ];
-        for (name, before, after) in cases {
-            let (before, after) = (before.concat(), after.concat());
-            assert_eq!(*mended(&before, Form::Explicit), after, "{name}");
-        }
-    }
-
-    fn modality_in() -> Vec<u8> {
-        short((0x40, 0x60), b"CS", b"DX")
-    }
-
-    #[test]
-    fn what_is_cut_or_deep_is_left_to_the_parser() {
-        let whole = [
-            short((8, 0x60), b"CS", b"DX"),
-            unknown(),
-            long((0x7fe0, 0x10), b"OW", 4, &[1, 2, 3, 4]),
-        ]
-        .concat();
-        for length in 0..whole.len() {
-            let cut = &whole[..length];
-            let ends_with_unknown = length == whole.len() - 16;
-            let is_as_it_was = *mended(cut, Form::Explicit) == *cut;
-            assert!(is_as_it_was || ends_with_unknown, "{length}");
-        }
-        let deep: Vec<u8> = (0..99_999)
-            .flat_map(|_| {
-                let item = bare(ITEM, UNDEFINED, b"");
-                [long((0x18, 1), b"SQ", UNDEFINED, b""), item].concat()
-            })
-            .collect();
-        assert_eq!(*mended(&deep, Form::Explicit), deep);
-    }
-
-    #[test]
-    fn implicit_data_sets_lose_what_is_no_element() {
-        let whole = [
-            bare(Tag(8, 0x60), 2, b"DX"),
-            bare(Tag(0x7fe0, 0x10), 4, &[1, 2, 3, 4]),
-        ]
-        .concat();
-        let more = [&whole[..], &[0; 5]].concat();
-        assert_eq!(*mended(&more, Form::Implicit), whole);
-        assert_eq!(*mended(&whole, Form::Implicit), whole);
-    }
-}
+mod tests;

@@ -12,13 +12,23 @@ impl Header<'_> {
     /// The metadata of a frame, counted from 0.
     pub fn said(&self, frame: usize) -> ImageMetadata {
         let upper = |tag| self.code(tag);
-        let (patient, notes) = patient(self);
+        let (patient, mut notes) = patient(self);
+        let coded = anatomy::coded(self, frame);
+        let sides = anatomy::sides(self, frame);
+        let one_side = anatomy::one_side(sides.iter().chain(&coded.laterality));
+        if one_side.is_err() {
+            notes.push(anatomy::SIDE_DISPUTED.to_owned());
+        }
         ImageMetadata {
             modality: upper(tags::MODALITY),
-            body_part: upper(tags::BODY_PART_EXAMINED),
-            view: upper(tags::VIEW_POSITION),
-            laterality: upper(tags::IMAGE_LATERALITY).or_else(|| upper(tags::LATERALITY)),
-            coded: anatomy::coded(self, frame),
+            body_part: self.nested_code(tags::BODY_PART_EXAMINED, frame),
+            view: self.nested_code(tags::VIEW_POSITION, frame),
+            // Where two are said, no exam that asks for one is for it.
+            laterality: match one_side {
+                Ok(_) => sides.into_iter().next(),
+                Err(()) => Some("L/R".to_owned()),
+            },
+            coded,
             frame: Some((frame as u32 + 1, self.frames() as u32)),
             window: None,
             burned_in: upper(tags::BURNED_IN_ANNOTATION).and_then(|word| match word.as_str() {

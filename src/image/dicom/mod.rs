@@ -1,25 +1,31 @@
 //! DICOM objects become images. In go the bytes of an object of any class that holds a picture, out
 //! come pixels and metadata, or a refusal that names the transfer syntax.
 //!
-//! `file_meta` finds the data set, `mend` lets harmless oddities through, `header` knows attributes and
-//! `metadata` what the gate asks of them, `stored` gives the values as they were stored, `rendering`
-//! makes of them what a person would see.
+//! `file_meta` finds the data set, `mend` lets harmless oddities through, `legible` reads texts by their
+//! `characters`, `header` knows attributes, `metadata` what the gate asks of them and `origin` what
+//! goes out again, `stored` gives the values as they were stored, `rendering` makes of them what a
+//! person would see.
 //! Nothing here knows an exam.
 
-mod anatomy;
+pub mod anatomy;
+mod characters;
 mod claims;
 mod classes;
 mod codecs;
 mod deflated;
 mod element;
 mod file_meta;
+pub mod fitting;
 mod frames;
 mod header;
 mod jpeg_ls;
 mod layout;
+mod legible;
 mod lut;
 mod mend;
 mod metadata;
+mod moment;
+mod origin;
 mod patient;
 mod rendering;
 mod rle;
@@ -27,12 +33,12 @@ mod stored;
 
 pub(super) use claims::claims;
 pub use claims::{Claims, Contradiction};
-use dicom_object::DefaultDicomObject;
 pub(super) use file_meta::is_dicom;
-use file_meta::{Unopened, media_class};
+use file_meta::{Opened, Unopened, media_class};
 use header::Header;
-pub use header::Origin;
 use layout::NoValues;
+pub use moment::Taken;
+pub use origin::{CARRIED, Origin, REQUESTED};
 pub use stored::{Photometric, Stored};
 
 use super::limits::{check_size, no_such_frame, unreadable};
@@ -42,7 +48,7 @@ use crate::sha256::Sha256;
 
 /// Reads the chosen frame; `sha256` is the file's.
 pub(super) fn read(bytes: &[u8], choice: FrameChoice, sha256: Sha256) -> Result<Image, Refusal> {
-    let object = open(bytes)?;
+    let Opened { object, notes } = open(bytes)?;
     let header = Header::new(bytes, &object);
     let frame = chosen(&header, choice)?;
     let stored = values(&header, frame)?;
@@ -60,9 +66,11 @@ pub(super) fn read(bytes: &[u8], choice: FrameChoice, sha256: Sha256) -> Result<
     check_size(width, height, 3)?;
     let shown = rendering::show(&header, &stored, frame).map_err(|why| unusable(&why))?;
     let size = [stored.columns as u32, stored.rows as u32];
-    let (mut said, origin) = (header.said(frame), header.origin(frame, size));
+    let (origin, unfit) = header.origin(frame, size);
+    let mut said = header.said(frame);
     said.window = shown.window;
     said.notes.extend(shown.notes);
+    said.notes.extend(notes.into_iter().chain(unfit));
     let image = Image {
         width: size[0],
         height: size[1],
@@ -86,7 +94,7 @@ pub(super) fn read(bytes: &[u8], choice: FrameChoice, sha256: Sha256) -> Result<
 /// # Errors
 /// As `image::decode`.
 pub fn stored_values(bytes: &[u8], frame: usize) -> Result<Stored, Refusal> {
-    let object = open(bytes)?;
+    let object = open(bytes)?.object;
     values(&Header::new(bytes, &object), frame)
 }
 
@@ -97,11 +105,11 @@ pub(super) fn no_picture(head: &[u8]) -> Option<&'static str> {
 
 /// The Requested Procedure Priority that an object carries.
 pub(super) fn priority(bytes: &[u8]) -> Option<String> {
-    let object = file_meta::open(bytes).ok()?;
+    let object = file_meta::open(bytes).ok()?.object;
     Header::new(bytes, &object).priority()
 }
 
-fn open(bytes: &[u8]) -> Result<DefaultDicomObject, Refusal> {
+fn open(bytes: &[u8]) -> Result<Opened, Refusal> {
     file_meta::open(bytes).map_err(|why| match why {
         Unopened::TooMuch(why) => Refusal::new(
             RefusalCode::TooLarge,

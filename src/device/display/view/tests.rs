@@ -21,6 +21,7 @@ fn found(case: u64) -> Event {
             age: Age::new(34),
             sex: Some(Sex::F),
         },
+        anatomy: case::Anatomy::default(),
         probabilities: vec![
             class("glioma", "Glioma", 0.7),
             class("new", "Something new", 0.3),

@@ -220,7 +220,9 @@ mod at_once {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{Check, ClassProbability, MaskReport, RefusalCode, Rle, TriageLevel};
+    use crate::case::{
+        Anatomy, Check, ClassProbability, Laterality, MaskReport, RefusalCode, Rle, TriageLevel,
+    };
     use crate::child::{FORM, Inbox, bytes_of, write};
     use crate::patient::Patient;
 
@@ -229,6 +231,11 @@ mod tests {
             exam: "brain4".to_owned(),
             answer: 0,
             patient: Patient::default(),
+            anatomy: Anatomy {
+                body_part: Some("BRAIN".to_owned()),
+                view: Some("PA".to_owned()),
+                laterality: Some(Laterality::R),
+            },
             probabilities: vec![ClassProbability {
                 class: "glioma".to_owned(),
                 label: "Glioma".to_owned(),
@@ -315,8 +322,8 @@ mod tests {
         let form = (FORM, Sha256::of(&said).to_string());
         // Where the bytes are others, the number in `FORM` is raised and both are written anew.
         let known = (
-            "medfocus 0.1.0, messages 3",
-            "b96b4698b44158d7e98d92ea1ee7ae0cf57bdce3abd65540f6fea9d437d45a5d".to_owned(),
+            "medfocus 0.1.0, messages 4",
+            "cc7ba851b1c4db3ea59bc25060477821883fcc989826074996a050e279bb5af9".to_owned(),
         );
         assert_eq!(form, known);
     }

@@ -1,6 +1,7 @@
 use super::super::fault;
 use super::*;
 use crate::child::{FORM, bytes_of};
+use crate::image::dicom::Taken;
 use crate::image::{Coded, Contradiction};
 
 fn heard(head: &str, pixels: usize) -> Option<Result<Image, Refusal>> {
@@ -123,10 +124,17 @@ fn a_message_of_another_form_has_another_number() {
     };
     let origin = Origin {
         attributes: vec![(1, 2, "value".to_owned())],
+        request: vec![(3, 4, "requested".to_owned())],
         sop_class: "class".to_owned(),
         sop_instance: "instance".to_owned(),
         frame: 5,
         size: [6, 7],
+        taken: Some(Taken {
+            date: "date".to_owned(),
+            time: "time".to_owned(),
+            offset: Some(-5),
+        }),
+        offset: Some(330),
     };
     let image = Head::Image {
         width: 8,
@@ -141,8 +149,8 @@ fn a_message_of_another_form_has_another_number() {
     let form = (FORM, Sha256::of(&bytes).to_string());
     // Where the bytes are others, the number in `FORM` is raised and both are written anew.
     let known = (
-        "medfocus 0.1.0, messages 3",
-        "cd88eb8cf557ec8c07736e9a1b677fca3c3df839718ec65734c3ed2dc83c2459".to_owned(),
+        "medfocus 0.1.0, messages 4",
+        "7588021cb167d6df6fc91e100cfed63409deeabdf95b05bedb42cf482616e50c".to_owned(),
     );
     assert_eq!(form, known);
 }
@@ -161,7 +169,7 @@ fn a_look_of_another_form_has_another_number() {
     let known = "ce4cac3f34ecb23c2b4417fc476277d0ab736823ab4333246be8a6edd911f06a";
     assert_eq!(
         (FORM, digest.as_str()),
-        ("medfocus 0.1.0, messages 3", known)
+        ("medfocus 0.1.0, messages 4", known)
     );
     let long = Checked {
         refusal: Some(fault(&"why ".repeat(10_000))),
