@@ -1,5 +1,6 @@
-//! What a clinic did to an exam: by whom, when, with how many cases, and how good it was
-//! then. Numbers of many cases; nothing of any one of them.
+//! What a clinic did to an exam: who, when, with how many cases, and how good it was then. Written
+//! by `enroll` and `calibrate` into the bundle. Holds numbers of many cases and nothing of any
+//! one.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The identity of a request, so that a request that comes twice becomes one case.
+//! The identity of a request: who asked and by which number, so that a request that comes twice
+//! becomes one case. Every source makes one; the board finds the case by it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! How long each stage of a case took. In JSON it is an object, milliseconds by stage, rounded to
-//! three decimals.
+//! How long each stage of a case took. The pipeline's stages come in; in JSON it is an object,
+//! milliseconds by stage, rounded to three decimals.
 
 use std::borrow::Cow;
 use std::fmt;

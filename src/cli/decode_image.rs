@@ -1,4 +1,5 @@
-//! `medfocus decode-image`: the child process that decodes one image for its parent.
+//! `medfocus decode-image`: the child process that decodes one image for its parent. Not for
+//! people.
 
 use clap::Args;
 use medfocus::image::{Wanted, decode_as_child};

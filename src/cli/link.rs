@@ -1,4 +1,5 @@
-//! `medfocus link`: a host that talks to a device over a serial port.
+//! `medfocus link`: talks to a device over a serial port: sends images and prints the answers, or
+//! asks a line of its console. Works without any bundle.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! `medfocus serve`: the device, until it is switched off.
+//! `medfocus serve`: runs a device until it is switched off. Reads options, starts the device of
+//! the library, hands it signals and prints why it ended.
 
 mod options;
 mod signals;

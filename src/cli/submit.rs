@@ -1,4 +1,5 @@
-//! `medfocus submit`: images to the device that runs on this computer.
+//! `medfocus submit`: sends images to the device that runs on this computer, by its control
+//! socket, and prints case numbers or, with `--wait`, answers. Reads no image itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What became of the cases since the device started, in numbers. Holds no word of any of
-//! them.
+//! What became of the cases since the device started, in numbers: ends and durations come in,
+//! totals and histograms come out, for state file and metrics. Holds no word of any case.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! How every lock of the device is taken.
+//! How every lock of the device is taken, also after a thread failed while it held one. Called
+//! everywhere in the device.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,5 @@
-//! Why something could not be done with a file: which one, what was in the way, and the way out.
+//! What every error of a file says: which file, what was in the way, and help. Made by this
+//! module, handed on by whoever touches the disk.
 
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};

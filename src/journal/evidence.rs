@@ -1,5 +1,6 @@
-//! What was found in the journal's place or behind its end: kept in the state folder under a
-//! name of its own, until a person removes it.
+//! Evidence: what was found in the journal's place or behind its end is kept in the state folder,
+//! under a name of its own, until a person removes it. Called by the writer. Never writes over
+//! evidence.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};

@@ -1,4 +1,7 @@
-//! The answer of a case as the journal holds it, and as the device tells it.
+//! The answer of a case as the journal holds it, and as the device tells it: the record where this
+//! version understands all of it, else the keys as they were written. Made where a line is read;
+//! read by the device, the sinks and `medfocus journal`. Never guesses what a key of another
+//! version means.
 
 use std::collections::BTreeSet;
 

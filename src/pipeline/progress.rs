@@ -1,4 +1,5 @@
-//! The stages of a case, and whoever watches them pass.
+//! The stages of a case, and the observer that is told when each begins and ends. The pipeline
+//! tells; displays, lines and timings listen. An observer changes no answer.
 
 use std::time::Instant;
 

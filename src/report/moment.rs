@@ -1,4 +1,4 @@
-//! A second in UTC, as DICOM and HL7 write dates and times.
+//! A second in UTC, as DICOM and HL7 write dates and times. Called by the forms that say when.
 
 use jiff::{SignedDuration, Timestamp};
 

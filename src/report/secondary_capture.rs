@@ -1,4 +1,5 @@
-//! DICOM Secondary Capture: the overlay picture as an image of the patient's study.
+//! DICOM Secondary Capture: a finding with its image comes in, the overlay picture comes out as an
+//! image of the same study. Called by `--write sc`, the result folder and the archive.
 
 use dicom_core::value::PrimitiveValue;
 use dicom_core::{DataElement, VR};

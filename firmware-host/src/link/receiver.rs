@@ -1,4 +1,5 @@
-//! The stream that comes in: pieces in any order, bytes in their own.
+//! The stream that comes in: pieces come in any order, bytes go out in their own. Called by the
+//! link. Keeps no more than [`WINDOW`](super::WINDOW) bytes.
 
 use super::WINDOW;
 use super::ring::Ring;

@@ -1,4 +1,5 @@
-//! The bytes of one direction that are on the way, by their sequence numbers.
+//! The bytes of one direction that are on the way, by their sequence numbers. Used by sender and
+//! receiver of the link. Never allocates.
 
 use super::WINDOW;
 

@@ -1,4 +1,5 @@
-//! The languages that screens speak.
+//! The languages of the screens, and how a phrase is chosen by one. Used by everything that shows
+//! or chooses words. Knows no phrase itself.
 
 /// What a screen speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]

@@ -1,4 +1,6 @@
-//! A maker's public key, and how long it is trusted.
+//! A maker's public key, and until when it is trusted: a text or a file comes in, a [`Key`] comes
+//! out. Called by configuration and options. A key with an end is not trusted where the clock was
+//! never set.
 
 use std::fmt;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! `medfocus journal verify` and `adopt`: what a journal proves and what not, and taking one on.
+//! `medfocus journal verify` and `adopt`: says what a journal proves and what not; has the device
+//! go on with a journal that it would not believe. `verify` changes nothing.
 
 use std::path::Path;
 

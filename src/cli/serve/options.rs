@@ -1,4 +1,5 @@
-//! What `serve` is told: a file, and options that win over it.
+//! What `serve` is told: a configuration file, and options that win over it. Options come in, a
+//! checked [`Config`] comes out, or all that is wrong with it. Starts nothing.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What the operating system asks of a device by signals.
+//! What the operating system asks of a device by signals: to end, or to read its configuration
+//! again. Called by `serve`.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,6 +1,9 @@
-//! Cases that are dropped before they run. Whoever gave a case may drop it, and then it never
-//! was anybody else's. A console that may drop those of others gives each of them an end that
-//! its giver hears of: a refusal that says who dropped it. Its image stays, to be run again.
+//! Cases that are dropped before they run. In goes who asks for it and which cases; out comes how
+//! many were dropped. Called by the console.
+//!
+//! Whoever gave a case may drop it. A console that may drop the cases of others ends each of those
+//! by a refusal that says who dropped it; the image stays, so that the case can be run again. A
+//! case that runs is never dropped.
 
 use super::conclusion::Conclusion;
 use super::{Cases, Ending, Event, lock};

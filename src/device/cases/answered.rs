@@ -1,4 +1,5 @@
-//! An answered case, as it is handed to sinks.
+//! An answered case, as it is handed to sinks: its number, time, image and record. Made by
+//! `delivery`, read by every sink. Holds what the journal has, and no image.
 
 use jiff::Timestamp;
 

@@ -1,5 +1,6 @@
-//! Where each case stands: what a look answers, in memory alone. Knows nothing of the
-//! journal and tells nobody; [`Cases`](super::Cases) holds it under a lock.
+//! The board: where every case stands, for whoever asks, in memory alone. In go orders, starts and
+//! ends; out come states, warnings and what is to be done next. Knows nothing of the journal and
+//! tells nobody; [`Cases`](super::Cases) holds it under a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

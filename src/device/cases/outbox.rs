@@ -1,5 +1,6 @@
-//! What each sink still owes: numbers of ended cases that it takes and nobody has told to be
-//! safe there. Bookkeeping in memory alone; all of it follows from the journal.
+//! The outbox of every sink: the numbers of the ended cases that it takes and has not confirmed.
+//! In go ends of cases, deliveries and which sinks are chosen; out comes the next case that a sink
+//! is to be given. Called by the board. In memory alone: all of it follows from the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

@@ -1,4 +1,7 @@
-//! What the journal says of the time before this start, folded to a board.
+//! What the journal says of the time before this start: the history of every case comes in, a
+//! board comes out, with the cases that have no end and the images that may still be here. Called
+//! once, when the state folder is opened. Writes nothing but the refusals of cases that ended the
+//! device each time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

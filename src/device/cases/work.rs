@@ -1,5 +1,6 @@
-//! The side of the cases that the supervisor sees: what is to be done next, and what came
-//! of it.
+//! What the supervisor asks of the cases and tells them: the next task comes out, starts, answers
+//! and self-tests come in. An answer is in the journal before anybody is told. Runs no case
+//! itself.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};

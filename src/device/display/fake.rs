@@ -1,4 +1,5 @@
-//! For tests: what a driver finds at the other end of its wires.
+//! For tests: the far end of a driver's wires. It takes what a driver sends and keeps it, to be
+//! compared.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;

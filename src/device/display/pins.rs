@@ -1,4 +1,5 @@
-//! SPI and pins of Linux, opened for a panel.
+//! Opens SPI and pins of Linux for a panel: their names come in, ready buses come out, or why
+//! there are none. Called by the drivers of panels. Sends nothing.
 
 use linux_embedded_hal::gpio_cdev::{Chip, LineRequestFlags};
 use linux_embedded_hal::spidev::{SpiModeFlags, SpidevOptions};

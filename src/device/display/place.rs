@@ -1,4 +1,5 @@
-//! What `--display KIND:PLACE[,KEY=VALUE...]` says, checked before anything is opened.
+//! What `--display KIND:PLACE[,KEY=VALUE...]` says: a text comes in, a checked [`Place`] comes
+//! out, or a sentence that says what is wrong. Called by options and configuration. Opens nothing.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

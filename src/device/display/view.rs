@@ -1,4 +1,5 @@
-//! Events become a screen: what the device does now, as far as a display was told.
+//! Events become a screen: what happens on the device comes in, what a display is to show comes
+//! out. Called by the thread of each display. Draws nothing, and holds no path of an image.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

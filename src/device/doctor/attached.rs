@@ -1,4 +1,5 @@
-//! What hangs on the machine: serial ports, and the buses and frame buffers of displays.
+//! What is connected to the machine: serial ports, and the buses and frame buffers of displays.
+//! Called by the doctor. Lists names and opens nothing.
 
 use std::fs;
 use std::path::Path;

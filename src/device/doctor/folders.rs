@@ -1,4 +1,5 @@
-//! The folders that images are put into, as far as they are there now.
+//! The folders that images are put into: whether each is there now and can be read and written.
+//! Called by the doctor. Looks at no file in them.
 
 use rustix::fs::{Access, access};
 

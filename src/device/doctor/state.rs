@@ -1,4 +1,5 @@
-//! The state folder: whether it can be written, and whether somebody does.
+//! The state folder: whether it can be written, and whether a device uses it. Called by the
+//! doctor. The one file that it writes there it removes again.
 
 use std::io::ErrorKind;
 use std::path::Path;

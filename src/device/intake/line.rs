@@ -1,4 +1,5 @@
-//! Everything that is said on one line: lines go to its console, frames to its link.
+//! One line: the bytes of a port come in, and are split into lines for its console and frames for
+//! its link; their answers come out as bytes. Called by `serial`. Waits for nothing.
 
 use firmware_host::link::Millis;
 use firmware_host::wire::{Run, Splitter, WireBytes, pack};

@@ -1,4 +1,5 @@
-//! The sinks that a configuration asks for.
+//! The sinks that a configuration asks for: a configuration comes in, sinks come out that do not
+//! work yet. Called at the start. Connects to nobody.
 
 use crate::device::config::Config;
 use crate::device::sinks::{

@@ -1,5 +1,6 @@
-//! What needs a person before long: a code for scripts, a sentence, and the way out. Whoever
-//! notices something sets it here, under its own name, and takes it away again.
+//! Warnings: what needs a person before long, each as a code for scripts, a sentence and help.
+//! Whoever notices something sets it under a name and takes it away again; the status shows what
+//! stands. Answers no case and stops none.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! The case that a thread works on, so that whatever it logs can be told by its case.
+//! Which case a thread works on, so that the log can name it. Set by whoever runs a case, read by
+//! the log. Of a case it holds the number alone.
 
 use std::cell::Cell;
 

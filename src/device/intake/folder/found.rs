@@ -1,4 +1,5 @@
-//! What in a folder may be an image, by its name and kind alone.
+//! What in a watched folder may be an image, by its name and kind alone: an open folder comes in,
+//! files with their marks come out. Called at each look. Reads no file and follows no link.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

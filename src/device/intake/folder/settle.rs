@@ -1,5 +1,6 @@
-//! Which files are still: their size and time have not changed for a while. The clock that
-//! counts is the one that nobody can set.
+//! Which files are whole: those whose size and time have not changed for a while. In go the files
+//! of a look and the time; out come those that have settled. The clock is the one that nobody can
+//! set.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,4 +1,5 @@
-//! One client: a line comes, is done, and is answered by one line.
+//! One client of the control socket: a request of one line comes in, is done, and is answered by
+//! one line. Called by the client's thread. Decides nothing about a case.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result as IoResult};
 use std::os::unix::net::UnixStream;

@@ -1,5 +1,6 @@
 //! What the device and its worker say to each other, as messages over pipes
-//! ([`child`](crate::child)).
+//! ([`child`](crate::child)). Used by both ends. A change of any message raises the number in
+//! `child::FORM`.
 
 use std::io::{ErrorKind, Result};
 

@@ -1,5 +1,6 @@
-//! The process of a worker, with a pipe each way. Whatever way it is let go, it is ended
-//! first.
+//! The process of a worker, with a pipe each way: requests go in, reports come out, each within
+//! its time. Called by the worker's side of the device. However it is dropped, the process is
+//! ended first.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;

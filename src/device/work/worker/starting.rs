@@ -1,4 +1,5 @@
-//! A worker that loads its bundle and tests itself, while others may be at work.
+//! A worker that loads its bundle and tests itself, while another may still answer cases. Called
+//! by the supervisor, step by step; each step waits no longer than it is told.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

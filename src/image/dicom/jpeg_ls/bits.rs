@@ -1,4 +1,5 @@
-//! Bits and codes of a scan's data.
+//! The bits of a scan's data, and the codes that they hold. Called by `samples`. Past the end it
+//! gives an error and no zeros.
 
 /// Bits of the scan's data; after a byte 0xff follow only seven (T.87, A.1).
 pub(super) struct Bits<'a> {
