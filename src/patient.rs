@@ -68,7 +68,7 @@ impl Age {
 
     /// The same, or the lowest of those that may tell who somebody is.
     #[must_use]
-    pub fn untelling(self) -> Self {
+    pub fn deidentified(self) -> Self {
         self.min(Self(TELLING))
     }
 }
@@ -214,9 +214,9 @@ impl Patient {
 
     /// The same, as it may be told where nothing may tell whose image it is.
     #[must_use]
-    pub fn untelling(self) -> Self {
+    pub fn deidentified(self) -> Self {
         Self {
-            age: self.age.map(Age::untelling),
+            age: self.age.map(Age::deidentified),
             sex: self.sex,
         }
     }
@@ -368,8 +368,8 @@ mod tests {
         ] {
             assert_eq!(age(years).to_string(), said);
         }
-        assert_eq!(age(103).untelling(), age(90));
-        assert_eq!(age(89).untelling(), age(89));
+        assert_eq!(age(103).deidentified(), age(90));
+        assert_eq!(age(89).deidentified(), age(89));
     }
 
     #[test]

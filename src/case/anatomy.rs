@@ -129,7 +129,7 @@ impl Anatomy {
     /// As much of it as tells nobody whose image it is: the standard's words, and no others, which
     /// somebody may have typed.
     #[must_use]
-    pub fn untelling(self) -> Self {
+    pub fn deidentified(self) -> Self {
         let known = |word: Option<String>, words: &[&str]| {
             word.filter(|word| word.split(' ').all(|word| words.contains(&word)))
         };
@@ -170,9 +170,13 @@ mod tests {
                 view: word(view),
                 laterality: Some(Laterality::L),
             };
-            let untelling = anatomy.untelling();
-            assert_eq!((untelling.body_part, untelling.view), kept, "{body_part}");
-            assert_eq!(untelling.laterality, Some(Laterality::L));
+            let deidentified = anatomy.deidentified();
+            assert_eq!(
+                (deidentified.body_part, deidentified.view),
+                kept,
+                "{body_part}"
+            );
+            assert_eq!(deidentified.laterality, Some(Laterality::L));
         }
     }
 }

@@ -10,6 +10,7 @@
 //! than age and sex.
 
 mod anatomy;
+mod deidentified;
 mod finding;
 mod giver;
 mod help;
@@ -20,7 +21,6 @@ mod record;
 mod refusal;
 mod request;
 mod timings;
-mod untelling;
 
 pub use anatomy::{Anatomy, Laterality};
 pub use finding::{Check, ClassProbability, Finding, MaskReport, PredictionSet, Rle, TriageLevel};

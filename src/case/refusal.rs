@@ -141,7 +141,7 @@ impl RefusalCode {
 
     /// What is said where nothing may tell whose image it is, for codes whose messages quote the
     /// header: anybody may have written anything into it.
-    pub fn untelling(self) -> Option<&'static str> {
+    pub fn deidentified(self) -> Option<&'static str> {
         Some(match self {
             Self::WrongModality => "the image is of another modality than the exam is for",
             Self::WrongBodyPart => "the image is of another body part than the exam is for",
@@ -197,9 +197,9 @@ impl Refusal {
 
     /// The same without the file's name and without the header's own words.
     #[must_use]
-    pub fn untelling(self) -> Self {
+    pub fn deidentified(self) -> Self {
         Self {
-            message: match self.code.untelling() {
+            message: match self.code.deidentified() {
                 Some(message) => message.to_owned(),
                 None => self.message,
             },
@@ -245,10 +245,10 @@ mod tests {
         assert_eq!(dark().to_string(), "it is dark (badly_exposed)");
         let named = dark().about("/p/Ann.png");
         assert_eq!(named.sentence(), "/p/Ann.png: it is dark");
-        assert_eq!(named.untelling(), dark());
+        assert_eq!(named.deidentified(), dark());
         assert_eq!(dark().about(""), dark());
         let quoted = Refusal::new(RefusalCode::WrongView, "the view is ANN", "x").about("a.png");
-        let told = quoted.untelling().sentence();
+        let told = quoted.deidentified().sentence();
         assert_eq!(told, "the image is of another view than the exam is for");
     }
 

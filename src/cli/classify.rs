@@ -261,8 +261,8 @@ fn classify(
         match outcome {
             Ok((mut finding, region)) => {
                 if arguments.outputs.deidentify {
-                    finding.patient = finding.patient.untelling();
-                    finding.anatomy = std::mem::take(&mut finding.anatomy).untelling();
+                    finding.patient = finding.patient.deidentified();
+                    finding.anatomy = std::mem::take(&mut finding.anatomy).deidentified();
                 }
                 let outcome = Outcome::Finding(Box::new(finding.clone()));
                 let record = about.record(case, outcome);
@@ -301,7 +301,7 @@ fn classify(
 /// A refusal as it may be told: with --deidentify, without the header's own words.
 fn without_words(arguments: &ClassifyArguments, refusal: Refusal) -> Refusal {
     if arguments.outputs.deidentify {
-        refusal.untelling()
+        refusal.deidentified()
     } else {
         refusal
     }

@@ -24,7 +24,7 @@ use super::bundle::{Terms, put_in_use};
 use super::journal::image_of;
 use super::printer::bar;
 use super::state::StateFolder;
-use super::{Failure, TELL, demands, put_pretty};
+use super::{Failure, TELL, put_pretty, trust_policy};
 
 /// A new version in the state folder, before it is installed.
 const NEW: &str = ".new-bundle";
@@ -211,9 +211,9 @@ fn install(base: &Base, change: Change) -> Result<(Outline, PathBuf), Failure> {
     let place = enroll::write(&base.bundle, &base.folder, change, &part).map_err(Failure::from);
     let place = place.and_then(|outline| {
         let store = Store::of(&base.state);
-        let demands = demands::of(&base.state, None)?;
+        let policy = trust_policy::of(&base.state, None)?;
         let terms = Terms {
-            device: &demands.trust,
+            device: &policy.trust,
             asked: &base.trust,
             all_the_same: AllTheSame::default(),
         };

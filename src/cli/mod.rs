@@ -9,7 +9,6 @@ mod bundle;
 mod calibrate;
 mod classify;
 mod decode_image;
-mod demands;
 mod doctor;
 mod drift;
 mod engine;
@@ -32,6 +31,7 @@ mod sources;
 mod state;
 mod submit;
 mod trust;
+mod trust_policy;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

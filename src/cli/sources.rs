@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use medfocus::image::kind::{ENOUGH, Kind};
+use medfocus::image::format::{ENOUGH, Kind};
 use medfocus::image::open::open;
 use medfocus::shown;
 

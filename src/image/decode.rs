@@ -9,7 +9,7 @@ use image::{
     ColorType, DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits,
 };
 
-use super::kind::{Format, Kind};
+use super::format::{Format, Kind};
 use super::limits::{MAX_DECODED_BYTES, check_size, too_hard, too_large, unreadable};
 use super::pages::{self, Page};
 use super::unread::{FORMATS, unread};

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::kind::{Format, Kind, RAW};
+use super::format::{Format, Kind, RAW};
 use super::limits::{no_such_frame, unreadable};
 use super::unread::unread;
 use super::{FrameChoice, apng, jpeg, pnm, tiff_pages};

@@ -131,7 +131,7 @@ pub(super) fn with_checks(mut finding: Finding, gate: Checked, guard: Checked) -
         // The finding goes on to where nothing may tell whose image it is.
         finding
             .reasons
-            .push(format!("forced: {}", forced.untelling()));
+            .push(format!("forced: {}", forced.deidentified()));
     }
     for (check, note) in [(gate.check, NO_GATE), (guard.check, NO_GUARD)] {
         if check == Check::Absent {

@@ -111,7 +111,7 @@ impl Case<'_> {
             false => self.finding.anatomy.clone(),
         };
         match self.deidentify {
-            true => anatomy.untelling(),
+            true => anatomy.deidentified(),
             false => anatomy,
         }
     }

@@ -21,7 +21,7 @@ pub enum Language {
 pub(super) type Row = [&'static str; Language::ALL.len()];
 
 impl Language {
-    /// All of them, in the order of the phrases of every [`Row`].
+    /// All of them, in the order of the phrases of every `Row`.
     pub const ALL: [Self; 5] = [
         Self::English,
         Self::French,

@@ -139,7 +139,7 @@ fn keys_of_a_later_version_are_told_on() {
     let record: Record = serde_json::from_value(later.clone()).unwrap();
     assert_eq!(serde_json::to_value(&record).unwrap(), later);
     // Nobody knows here whether they tell whose image it is.
-    assert_eq!(record.untelling().more, Map::new());
+    assert_eq!(record.deidentified().more, Map::new());
 }
 
 #[test]

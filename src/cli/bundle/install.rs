@@ -11,9 +11,9 @@ use medfocus::bundle::{self, AllTheSame, Bundle, Source, Store, Trust, Verified}
 use medfocus::engine::Engine;
 use medfocus::{self_test, shown};
 
-use crate::cli::demands::{self, Demands};
 use crate::cli::owner::become_owner_of;
 use crate::cli::state::StateFolder;
+use crate::cli::trust_policy::{self, TrustPolicy};
 use crate::cli::{Failure, TELL, trust};
 
 #[derive(Debug, Args)]
@@ -52,22 +52,22 @@ struct Device {
 
 impl Device {
     /// Its installed bundles, and what it demands of them.
-    fn find(&self) -> Result<(Store, Demands), Failure> {
-        let state = demands::state(&self.state, self.config.as_deref())?;
+    fn find(&self) -> Result<(Store, TrustPolicy), Failure> {
+        let state = trust_policy::state(&self.state, self.config.as_deref())?;
         let store = Store::of(&state);
         // What the operator names need not lie where the device's user may go.
         let config = self.config.as_deref();
-        let named = config.map(|config| demands::of(&state, Some(config)));
+        let named = config.map(|config| trust_policy::of(&state, Some(config)));
         let named = named.transpose()?;
         if !store.is_apart() {
             // Its user may have put links and other files among them.
             become_owner_of(&state)?;
         }
-        let demands = match named {
-            Some(demands) => demands,
-            None => demands::of(&state, None)?,
+        let policy = match named {
+            Some(policy) => policy,
+            None => trust_policy::of(&state, None)?,
         };
-        Ok((store, demands))
+        Ok((store, policy))
     }
 }
 
@@ -75,10 +75,10 @@ impl Install {
     pub fn run(&self) -> Result<String, Failure> {
         // Before root gives up its rights: it need not lie where the device's user may go.
         let source = Source::open(&self.folder)?;
-        let (store, demands) = self.device.find()?;
+        let (store, policy) = self.device.find()?;
         let asked = self.trust.trust()?;
         let terms = Terms {
-            device: &demands.trust,
+            device: &policy.trust,
             asked: &asked,
             all_the_same: AllTheSame {
                 older: self.allow_older,
@@ -89,28 +89,28 @@ impl Install {
         Ok(format!(
             "{} is in use; {TELL}\n{}",
             shown::name(&place),
-            elsewhere(&demands)
+            elsewhere(&policy)
         ))
     }
 }
 
 impl Rollback {
     pub fn run(&self) -> Result<String, Failure> {
-        let (store, demands) = self.device.find()?;
-        let judge = |place: &Path| bundle::judge(place, &demands.trust);
+        let (store, policy) = self.device.find()?;
+        let judge = |place: &Path| bundle::judge(place, &policy.trust);
         let name = store.roll_back(judge)?;
         let name = shown::name(&name);
-        Ok(format!("{name} is in use; {TELL}\n{}", elsewhere(&demands)))
+        Ok(format!("{name} is in use; {TELL}\n{}", elsewhere(&policy)))
     }
 }
 
 /// What is installed is of no use to a device that is told of another folder.
-fn elsewhere(demands: &Demands) -> String {
+fn elsewhere(policy: &TrustPolicy) -> String {
     let line = |folder: &PathBuf| {
         let folder = shown::name(folder);
         format!("note: the device's configuration names another bundle: bundle.folder = {folder}\n")
     };
-    demands.folder.as_ref().map(line).unwrap_or_default()
+    policy.folder.as_ref().map(line).unwrap_or_default()
 }
 
 /// What is demanded of a bundle that is put in use.

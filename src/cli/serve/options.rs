@@ -12,11 +12,11 @@ use medfocus::device::config::{
 };
 use medfocus::device::dicom::{self, Pacs, Peer};
 
-use crate::cli::demands;
 use crate::cli::limits;
 use crate::cli::outputs::Kind;
 use crate::cli::state::StateFolder;
 use crate::cli::trust;
+use crate::cli::trust_policy;
 
 #[derive(Debug, Clone, Args)]
 pub struct Options {
@@ -135,7 +135,7 @@ impl Options {
     /// Notes what the device demands of its bundles, for whoever installs one.
     pub fn note(&self, state: &Path) {
         let config = self.config.as_deref();
-        demands::note(state, config, &self.trust, self.bundle.as_deref());
+        trust_policy::note(state, config, &self.trust, self.bundle.as_deref());
     }
 
     fn overrule(&self, config: &mut Config) {

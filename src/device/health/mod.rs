@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use monitor::{LastWord, Monitor};
-use place::Standing;
+use place::Worth;
 pub use place::{Places, StateFile, file_of};
 pub use process::boot_id;
 
@@ -277,16 +277,16 @@ impl Snapshot {
     /// # Errors
     /// [`Unread`].
     pub fn read(places: &Places<'_>) -> Result<Self, Unread> {
-        let mut found: Option<(Standing, Self)> = None;
+        let mut found: Option<(Worth, Self)> = None;
         let mut why = Unread::Nobody;
         for place in places.all() {
             match Self::read_file(&place.file) {
                 Ok(snapshot) => {
-                    let standing = place.standing(&snapshot);
+                    let worth = place.worth(&snapshot);
                     let best = found.as_ref().map(|(best, _)| *best);
-                    if standing > best.unwrap_or(Standing::OfAnother) {
-                        found = Some((standing, snapshot));
-                    } else if standing == Standing::OfAnother && place.device.is_some() {
+                    if worth > best.unwrap_or(Worth::OfAnother) {
+                        found = Some((worth, snapshot));
+                    } else if worth == Worth::OfAnother && place.device.is_some() {
                         why = Unread::OfAnother {
                             file: place.file,
                             device: snapshot.device,

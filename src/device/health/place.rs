@@ -100,7 +100,7 @@ pub(super) struct Place {
 
 /// How well what lies somewhere answers the question; the greatest is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
+pub(super) enum Worth {
     /// It is of a device that nobody asked for.
     OfAnother,
     /// It is of a service, and old.
@@ -115,7 +115,7 @@ pub(super) enum Standing {
 
 impl Place {
     /// What this place says is worth.
-    pub fn standing(&self, snapshot: &Snapshot) -> Standing {
+    pub fn worth(&self, snapshot: &Snapshot) -> Worth {
         let is_right = match (&self.device, &snapshot.state_folder) {
             // Under whatever path it has the folder.
             (Some(device), _) => *device == snapshot.device,
@@ -123,11 +123,11 @@ impl Place {
             (None, None) => self.is_own,
         };
         match (is_right, snapshot.is_stale()) {
-            (true, false) => Standing::Right,
-            (true, true) => Standing::Old,
-            (false, false) if self.is_for_all => Standing::OfService,
-            (false, true) if self.is_for_all => Standing::OldOfService,
-            (false, _) => Standing::OfAnother,
+            (true, false) => Worth::Right,
+            (true, true) => Worth::Old,
+            (false, false) if self.is_for_all => Worth::OfService,
+            (false, true) if self.is_for_all => Worth::OldOfService,
+            (false, _) => Worth::OfAnother,
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_the_right_device_said_last_is_better_than_what_another_says() {
-        use Standing::{OfAnother, OfService, Old, OldOfService, Right};
+        use Worth::{OfAnother, OfService, Old, OldOfService, Right};
         assert!([OfAnother, OldOfService, OfService, Old, Right].is_sorted());
         let folder = tempfile::tempdir().unwrap();
         let all = Places::of(folder.path(), true).all();

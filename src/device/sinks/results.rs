@@ -105,7 +105,7 @@ impl Sink for Results {
         }
         let mut told = answered.told.clone();
         if self.options.deidentify {
-            told.record = told.record.untelling();
+            told.record = told.record.deidentified();
         }
         // Texts, numbers and lists of them: there is nothing that JSON could not hold.
         let mut text = serde_json::to_string_pretty(&told).unwrap_or_default();

@@ -14,14 +14,14 @@ const THE_IMAGE: &str = "the image";
 impl Record {
     /// The same without the image's name and whatever else may tell whose it is.
     #[must_use]
-    pub fn untelling(mut self) -> Self {
+    pub fn deidentified(mut self) -> Self {
         let source = std::mem::take(&mut self.source);
         self.more.clear();
         match &mut self.outcome {
             Outcome::Finding(finding) => without_name(finding, &source),
             Outcome::Refusal(Refused { refusal, .. }) => {
-                let told = refusal.clone().untelling();
-                *refusal = match refusal.code.untelling() {
+                let told = refusal.clone().deidentified();
+                *refusal = match refusal.code.deidentified() {
                     Some(_) => told,
                     None => Refusal {
                         message: unnamed(&told.message, &source),
@@ -35,8 +35,8 @@ impl Record {
 }
 
 fn without_name(finding: &mut Finding, source: &str) {
-    finding.patient = finding.patient.untelling();
-    finding.anatomy = std::mem::take(&mut finding.anatomy).untelling();
+    finding.patient = finding.patient.deidentified();
+    finding.anatomy = std::mem::take(&mut finding.anatomy).deidentified();
     for reason in &mut finding.reasons {
         *reason = unnamed(reason, source);
     }
@@ -154,7 +154,7 @@ mod tests {
             let keys = json!({
                 "status": "refusal", "code": code, "message": message, "cure": "look",
             });
-            let told_of = serde_json::to_value(record(source, &keys).untelling()).unwrap();
+            let told_of = serde_json::to_value(record(source, &keys).deidentified()).unwrap();
             assert_eq!(
                 (&told_of["source"], &told_of["message"]),
                 (&json!(""), &json!(told))
@@ -175,7 +175,7 @@ mod tests {
                 "focus": "crop", "gate": "passed", "guard": "passed",
                 "reasons": ["note: a note on Ann.png", "unsure: a person decides"],
             });
-            let told_of = serde_json::to_value(record("/p/Ann.png", &keys).untelling()).unwrap();
+            let told_of = serde_json::to_value(record("/p/Ann.png", &keys).deidentified()).unwrap();
             let patient = json!({ "age_years": told, "sex": "F" });
             assert_eq!(
                 (&told_of["source"], &told_of["patient"]),

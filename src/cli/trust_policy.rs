@@ -1,5 +1,6 @@
-//! What a device demands of its bundles, as whoever installs one must know it: a bundle that
-//! the device refuses leaves it without one.
+//! The trust policy of a device: whose bundles it uses, and which. In goes its state folder, out
+//! comes the policy. Called by whoever installs a bundle, since one that the device refuses would
+//! leave it without any.
 //!
 //! It stands in the device's configuration, and on the command line that started it. The device
 //! notes in its state folder which configuration that was, and what its command line said of
@@ -24,9 +25,9 @@ const MOST: u64 = 1 << 16;
 /// The package's configuration and state folder.
 const PACKAGED: [&str; 2] = ["/etc/medfocus.toml", "/var/lib/medfocus"];
 
-/// What a device demands.
+/// What a device demands of its bundles.
 #[derive(Debug)]
-pub struct Demands {
+pub struct TrustPolicy {
     /// Whose bundles it uses.
     pub trust: Trust,
     /// The folder that it answers from, where it is told of one.
@@ -59,7 +60,7 @@ pub fn state(named: &StateFolder, config: Option<&Path>) -> Result<PathBuf, Fail
 }
 
 /// What the device with this state folder demands.
-pub fn of(state: &Path, config: Option<&Path>) -> Result<Demands, Failure> {
+pub fn of(state: &Path, config: Option<&Path>) -> Result<TrustPolicy, Failure> {
     if let Some(config) = config {
         return by(Note {
             config: Some(config.to_owned()),
@@ -105,7 +106,7 @@ fn is_packaged(state: &Path) -> Result<bool, Failure> {
     Ok(real(&named.unwrap_or_else(|| folder.into())) == real(state))
 }
 
-fn by(note: Note) -> Result<Demands, Failure> {
+fn by(note: Note) -> Result<TrustPolicy, Failure> {
     let config = note.config.as_deref().map(Config::read).transpose()?;
     let bundle = config.unwrap_or_default().bundle;
     let said: Result<Vec<Key>, String> = note.keys.iter().map(|key| key.parse()).collect();
@@ -116,7 +117,7 @@ fn by(note: Note) -> Result<Demands, Failure> {
         ..Trust::default()
     };
     let folder = note.folder.or(bundle.folder);
-    Ok(Demands { trust, folder })
+    Ok(TrustPolicy { trust, folder })
 }
 
 fn read(state: &Path) -> Result<Option<Note>, Failure> {
