@@ -70,6 +70,8 @@ class Architecture(unittest.TestCase):
             ("src/journal/c.rs", "fn f() { t.elapsed() }", "c.rs:1: asks the system for the time"),
             ("src/device/c.rs", "fn f() { std::thread::sleep(x) }", "asks the system for the time"),
             ("src/device/c.rs", "fn f() { Clock::system() }", "asks the system for the time"),
+            ("src/device/c.rs", "fn f() { thread::spawn(g) }", "c.rs:1: starts a thread"),
+            ("src/device/running/c.rs", "fn f() { thread::Builder::new() }", "starts a thread"),
             ("src/report/pages/b.rs", "use super::a;", "src/report/pages: a circle: a -> b -> a"),
             ("src/long.rs", "//\n" * 501, "501 lines"),
         ]

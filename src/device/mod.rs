@@ -43,6 +43,7 @@ mod now_and_then;
 mod running;
 mod self_test;
 pub mod sinks;
+mod spawner;
 pub mod status;
 mod work;
 mod worker_memory;

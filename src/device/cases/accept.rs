@@ -139,13 +139,18 @@ impl Cases {
         let (path, copying) = (path.to_owned(), Arc::clone(&self.copying));
         let nameable = self.nameable.get().cloned().unwrap_or_default();
         let state = self.state.clone();
-        std::thread::spawn(move || {
+        let copy = move || {
             let opened = nameable.open(&path, &state);
             let copied = opened.and_then(|file| images.copy_from(file, &path, giver.as_ref()));
             copying.fetch_sub(1, Ordering::SeqCst);
             // Whoever asked may wait no longer.
             let _ = sender.send(copied);
-        });
+        };
+        if let Err(error) = self.spawner.spawn("copy", copy) {
+            log::warn!("no thread to copy a file on: {error}");
+            self.copying.fetch_sub(1, Ordering::SeqCst);
+            return Err(CaseError::ImageBusy);
+        }
         let copied = copied.recv_timeout(COPY_PATIENCE);
         self.told_full(copied.unwrap_or(Err(CaseError::ImageTimeout)))
     }

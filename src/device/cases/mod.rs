@@ -24,6 +24,7 @@ mod standings;
 mod state;
 mod status;
 mod work;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -54,13 +55,14 @@ use crate::device::cases::images::{Images, place};
 use crate::device::cases::nameable::Nameable;
 use crate::device::cases::share::Shares;
 use crate::device::disk_space::DiskSpace;
-use crate::device::events::{Event, Events, Health};
+use crate::device::events::{Event, Events};
 use crate::device::lifecycle::Lifecycle;
 use crate::device::lock::lock;
 use crate::device::now_and_then::NowAndThen;
+use crate::device::spawner::Spawner;
 use crate::device::worker_memory::WorkerMemory;
 use crate::device_key::PublicKey;
-use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Span, Told};
+use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Told};
 use crate::sha256::Sha256;
 use kept::{Keeping, Kept};
 
@@ -77,6 +79,17 @@ pub struct Afterwards {
     pub sinks: Vec<Spec>,
     /// How long images are kept.
     pub keeping: Keeping,
+}
+
+/// What the cases are handed of what lies around them.
+#[derive(Debug)]
+pub(crate) struct Around {
+    /// Where everything that happens to cases is told.
+    pub events: Arc<Events>,
+    /// The device's switch, on its clock.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Starts threads.
+    pub spawner: Spawner,
 }
 
 /// All cases of one device.
@@ -101,6 +114,7 @@ pub struct Cases {
     owing: Condvar,
     events: Arc<Events>,
     lifecycle: Arc<Lifecycle>,
+    spawner: Spawner,
     /// Cases that may wait at once.
     bounds: Mutex<Bounds>,
     /// How many cases of each giver came to nothing.
@@ -126,13 +140,17 @@ impl Cases {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn open(
+    pub(crate) fn open(
         bundle: Arc<Outline>,
         state: &Path,
-        events: Arc<Events>,
         afterwards: Afterwards,
-        lifecycle: Arc<Lifecycle>,
+        around: Around,
     ) -> Result<Self, JournalError> {
+        let Around {
+            events,
+            lifecycle,
+            spawner,
+        } = around;
         let (mut journal, history) = Journal::open(state, lifecycle.clock().clone())?;
         for damaged in &history.damaged {
             let (first, last) = (damaged.start(), damaged.end());
@@ -187,6 +205,7 @@ impl Cases {
             owing: Condvar::new(),
             events,
             lifecycle,
+            spawner,
             bounds: Mutex::new(Bounds::default()),
             refused: Mutex::new(Refused::new(Bounds::MOST_REFUSED)),
             shares: Mutex::default(),
@@ -276,6 +295,16 @@ impl Cases {
     /// The device's clock.
     pub(crate) fn clock(&self) -> &Clock {
         self.lifecycle.clock()
+    }
+
+    /// The device's switch, for whoever holds it.
+    pub(crate) fn shared_lifecycle(&self) -> &Arc<Lifecycle> {
+        &self.lifecycle
+    }
+
+    /// What starts threads.
+    pub(crate) fn spawner(&self) -> &Spawner {
+        &self.spawner
     }
 
     /// The bundle that answers now.
@@ -406,85 +435,6 @@ impl Cases {
     /// The last cases, oldest first.
     pub fn last(&self, count: usize) -> Vec<(u64, State)> {
         lock(&self.board).standings.last(count)
-    }
-
-    /// Writes an entry; durable when this returns.
-    fn write(&self, entry: Entry) -> Result<Span, CaseError> {
-        let written = lock(&self.ledger).journal.append(entry);
-        self.note_written(written)
-    }
-
-    /// What a write to the journal came to: the storage is at fault until one succeeds.
-    fn note_written<T>(&self, written: Result<T, JournalError>) -> Result<T, CaseError> {
-        match written {
-            Ok(written) => {
-                self.set_storage_failed(false);
-                Ok(written)
-            }
-            Err(error) => {
-                self.storage_failed(&error);
-                Err(CaseError::Storage)
-            }
-        }
-    }
-
-    /// Tries whether the journal can be written again, where it could not: else nothing would
-    /// try before the next case.
-    fn try_journal(&self) {
-        if lock(&self.board).storage_failed {
-            let tried = lock(&self.ledger).journal.try_writing();
-            // Where it failed, that stands already.
-            let _ = self.note_written(tried);
-        }
-    }
-
-    fn storage_failed(&self, error: &JournalError) {
-        self.complain(error);
-        self.set_storage_failed(true);
-    }
-
-    /// An entry cannot be read: whoever asked is told, and that others can be written stands.
-    fn read_failed(&self, error: &JournalError) -> CaseError {
-        self.complain(error);
-        CaseError::Storage
-    }
-
-    fn complain(&self, error: &JournalError) {
-        // What is damaged or full is met again with every request.
-        let (said, kind) = (&self.said, std::mem::discriminant(error));
-        if let Some(line) = said.line(kind, error, self.clock().now()) {
-            log::error!("journal: {line}");
-        }
-    }
-
-    fn set_storage_failed(&self, failed: bool) {
-        let mut board = lock(&self.board);
-        if std::mem::replace(&mut board.storage_failed, failed) != failed {
-            if !failed {
-                log::warn!("the journal can be written again");
-            }
-            self.tell_storage(&mut board);
-        }
-    }
-
-    fn set_storage_away(&self, away: bool) {
-        let mut board = lock(&self.board);
-        if std::mem::replace(&mut board.storage_away, away) != away {
-            if away {
-                log::error!("the state folder is gone: no new case is accepted");
-            } else {
-                log::warn!("the state folder is there again: cases are accepted");
-            }
-            self.tell_storage(&mut board);
-        }
-    }
-
-    fn tell_storage(&self, board: &mut Board) {
-        let fault = board.storage_failed || board.storage_full || board.storage_away;
-        if std::mem::replace(&mut board.storage_fault, fault) != fault {
-            self.events
-                .tell(&Event::Health(Health::StorageFault(fault)));
-        }
     }
 }
 

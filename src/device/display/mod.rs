@@ -44,6 +44,7 @@ use self::view::View;
 use crate::device::cases::Cases;
 use crate::device::device_fault::DeviceFault;
 use crate::device::events::{Events, Listener};
+use crate::device::spawner::Spawner;
 
 /// Between two tries to open a display that is missing.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -143,11 +144,11 @@ pub struct Displays {
 
 impl Displays {
     /// Starts a thread for each. What is told afterwards will be shown.
-    pub fn start(asked: Vec<Asked>, events: &Events) -> Self {
+    pub fn start(asked: Vec<Asked>, events: &Events, spawner: &Spawner) -> Self {
         let (end, cases) = (Arc::default(), Arc::default());
         let (tell, ended) = mpsc::channel();
-        let count = asked.len();
-        if count > 0 {
+        let mut count = 0;
+        if !asked.is_empty() {
             events.set_pages(Page::ALL.len() as u8);
         }
         for Asked { place, manner } in asked {
@@ -158,11 +159,16 @@ impl Displays {
                 cases: Arc::clone(&cases),
             };
             let tell = tell.clone();
-            std::thread::spawn(move || {
+            let kind = place.kind();
+            let begun = spawner.spawn("display", move || {
                 display.run(&place);
                 // Nobody hears it where the program has ended.
                 let _ = tell.send(());
             });
+            match begun {
+                Ok(()) => count += 1,
+                Err(error) => log::error!("display {kind}: it shows nothing: {error}"),
+            }
         }
         Self {
             end,
@@ -331,7 +337,11 @@ mod tests {
                 shows_patient: false,
             },
         };
-        let displays = Displays::start(vec![asked], &events);
+        let displays = Displays::start(
+            vec![asked],
+            &events,
+            &crate::device::running::threads::spawner(),
+        );
         let answer = Arc::new(Answer::refused(RefusalCode::Blank, "every pixel is black"));
         events.tell(&Event::Answered { case: 7, answer });
         let begin = Instant::now();

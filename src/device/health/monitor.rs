@@ -14,6 +14,7 @@ use super::{Snapshot, health_at, metrics};
 use crate::clock::Clock;
 use crate::device::cases::Cases;
 use crate::device::lock::lock;
+use crate::device::spawner::Spawner;
 use crate::device::status::TICK;
 use crate::files::{self, Folder};
 
@@ -51,7 +52,7 @@ impl Monitor {
                 clock: cases.clock().clone(),
                 health: Arc::new(Mutex::new(health)),
                 is_said: Arc::default(),
-                metrics: metrics.map(metrics_writer),
+                metrics: metrics.and_then(|file| metrics_writer(file, cases.spawner())),
             },
             cases,
             written: None,
@@ -135,9 +136,9 @@ fn sweep(file: &Path) {
 }
 
 /// Metrics often lie on a share or a disk of others: they keep nobody waiting.
-fn metrics_writer(file: PathBuf) -> PageWriter {
+fn metrics_writer(file: PathBuf, spawner: &Spawner) -> Option<PageWriter> {
     let mut has_swept = false;
-    PageWriter::begin(move |page| match page {
+    let begun = PageWriter::begin(spawner, move |page| match page {
         Some(text) => {
             if !std::mem::replace(&mut has_swept, true) {
                 sweep(&file);
@@ -145,7 +146,10 @@ fn metrics_writer(file: PathBuf) -> PageWriter {
             Ok(files::swap(&file, text.as_bytes())?)
         }
         None => Ok(files::remove(&file)?),
-    })
+    });
+    begun
+        .inspect_err(|error| log::error!("no metrics are written: {error}"))
+        .ok()
 }
 
 impl LastWord {

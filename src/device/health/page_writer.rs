@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::device::lock::lock;
+use crate::device::spawner::Spawner;
 
 /// Hands texts to whoever writes them.
 #[derive(Debug, Clone)]
@@ -31,12 +32,16 @@ impl PageWriter {
     pub const PATIENCE: Duration = Duration::from_secs(1);
 
     /// Begins with what writes a text, and takes away what it wrote where there is none any more.
+    ///
+    /// # Errors
+    /// There is no thread for it.
     pub fn begin(
+        spawner: &Spawner,
         mut write: impl FnMut(Option<String>) -> std::io::Result<()> + Send + 'static,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let desk = Arc::<Desk>::default();
         let own = Arc::clone(&desk);
-        std::thread::spawn(move || {
+        spawner.spawn("metrics", move || {
             let mut failed = false;
             while let Some(text) = own.next() {
                 let wrote = write(Some(text));
@@ -51,8 +56,8 @@ impl PageWriter {
             let _ = write(None);
             lock(&own.turn).has_ended = true;
             own.changed.notify_all();
-        });
-        Self { desk }
+        })?;
+        Ok(Self { desk })
     }
 
     /// Has a text written, in place of one that waits.
@@ -92,14 +97,16 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::device::running::threads::spawner;
 
     #[test]
     fn the_newest_text_is_written_and_taken_away_at_the_end() {
         let (tell, told) = channel();
-        let writer = PageWriter::begin(move |text| {
+        let writer = PageWriter::begin(&spawner(), move |text| {
             tell.send(text).unwrap();
             Ok(())
-        });
+        })
+        .unwrap();
         writer.write("one".to_owned());
         assert_eq!(told.recv().unwrap().as_deref(), Some("one"));
         writer.write("two".to_owned());
@@ -112,11 +119,12 @@ mod tests {
     fn a_folder_that_does_not_answer_keeps_nobody_waiting() {
         let (begin, begun) = channel();
         let (_hangs, never) = channel::<()>();
-        let writer = PageWriter::begin(move |_| {
+        let writer = PageWriter::begin(&spawner(), move |_| {
             begin.send(()).unwrap();
             let _ = never.recv();
             Ok(())
-        });
+        })
+        .unwrap();
         writer.write("one".to_owned());
         begun.recv().unwrap();
         let before = Instant::now();

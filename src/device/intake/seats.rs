@@ -11,10 +11,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Result;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::device::lock::lock;
+use crate::device::spawner::Spawner;
 
 /// How often it is looked for connections whose time is over.
 const LOOK: Duration = Duration::from_millis(500);
@@ -87,7 +89,10 @@ pub(crate) struct Seat<K> {
 
 impl<K: Clone + Ord + Send + fmt::Debug + 'static> Seats<K> {
     /// Seats that are looked after, on a thread of its own.
-    pub fn new(bounds: Bounds) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn new(bounds: Bounds, spawner: &Spawner) -> Result<Arc<Self>> {
         let seats = Arc::new(Self {
             bounds,
             taken: Mutex::new(Taken {
@@ -96,14 +101,14 @@ impl<K: Clone + Ord + Send + fmt::Debug + 'static> Seats<K> {
             }),
         });
         let looked_after = Arc::downgrade(&seats);
-        std::thread::spawn(move || {
+        spawner.spawn("seats", move || {
             while let Some(seats) = looked_after.upgrade() {
                 seats.clear(Instant::now());
                 drop(seats);
                 std::thread::sleep(LOOK);
             }
-        });
-        seats
+        })?;
+        Ok(seats)
     }
 
     /// A seat for this peer, whose connection is ended by `hang_up`; `None` where there is none
@@ -320,6 +325,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::device::running::threads::spawner;
 
     const BOUNDS: Bounds = Bounds {
         most: 4,
@@ -341,7 +347,7 @@ mod tests {
     impl DiskSpace {
         fn new(bounds: Bounds) -> Self {
             Self {
-                seats: Seats::new(bounds),
+                seats: Seats::new(bounds, &spawner()).unwrap(),
                 gone: Arc::default(),
             }
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::device::cases::{Cases, Reach};
 use crate::device::intake::line::Line;
 use crate::device::lifecycle::{Heartbeat, Lifecycle};
+use crate::device::spawner::Spawner;
 
 /// For a byte to come, and for bytes to be taken.
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -44,7 +45,9 @@ pub fn talk(port: &Port, cases: &Cases) {
         Port::Standard { abort } => {
             let mut line = Line::new(cases, "-", STANDARD_BAUD, *abort);
             let turning = cases.lifecycle().must_turn("standard input", STANDSTILL);
-            if let Err(error) = converse(&mut line, &mut standard(), &turning, cases.lifecycle()) {
+            if let Err(error) = standard(cases.spawner())
+                .and_then(|mut wire| converse(&mut line, &mut wire, &turning, cases.lifecycle()))
+            {
                 log::error!("standard input and output: {error}");
             }
         }
@@ -109,9 +112,9 @@ struct Standard {
     left: Vec<u8>,
 }
 
-fn standard() -> Standard {
+fn standard(spawner: &Spawner) -> std::io::Result<Standard> {
     let (sender, input) = sync_channel(4);
-    std::thread::spawn(move || {
+    spawner.spawn("standard input", move || {
         let (mut bytes, mut stdin) = ([0; 4096], std::io::stdin().lock());
         loop {
             match stdin.read(&mut bytes) {
@@ -121,9 +124,9 @@ fn standard() -> Standard {
                 _ => return,
             }
         }
-    });
+    })?;
     let left = Vec::new();
-    Standard { input, left }
+    Ok(Standard { input, left })
 }
 
 impl Wire for Standard {

@@ -5,7 +5,7 @@ mod chosen_sinks;
 pub(super) mod device_error;
 pub(super) mod reload;
 pub(super) mod start;
-mod threads;
+pub(super) mod threads;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

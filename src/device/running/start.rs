@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::bundle;
 use crate::clock::Clock;
 use crate::device::cases::nameable::Nameable;
-use crate::device::cases::{Afterwards, Cases};
+use crate::device::cases::{Afterwards, Around, Cases};
 use crate::device::config::{Config, Serial};
 use crate::device::device_fault::DeviceFault;
 use crate::device::display::Displays;
-use crate::device::events::{Event, Events};
+use crate::device::events::Events;
 use crate::device::health::{self, Monitor};
 use crate::device::intake::dicom;
 use crate::device::intake::folder;
@@ -24,12 +24,12 @@ use crate::device::intake::socket;
 use crate::device::lifecycle::Lifecycle;
 use crate::device::running::device_error::DeviceError;
 use crate::device::running::reload::{Reload, Reread, bundle_folder};
-use crate::device::running::threads::{End, Part, Threads};
+use crate::device::running::threads::{End, Part, Threads, spawner};
 use crate::device::running::{Device, Parts};
 use crate::device::sinks::{self, Sink};
+use crate::device::spawner::Spawner;
 use crate::device::work::supervisor::Supervisor;
-use crate::device::work::worker::{Settings, Worker};
-use crate::device::worker_memory::WorkerMemory;
+use crate::device::work::worker::{Processes, Settings};
 use crate::engine::PreparedKey;
 use crate::image;
 
@@ -82,8 +82,10 @@ impl Device {
         let events = Arc::new(Events::on(setup.lifecycle.clock().clone()));
         let language = setup.config.device.language;
         let shown = setup.config.display.iter();
-        let displays = Displays::start(shown.map(|shown| shown.asked(language)).collect(), &events);
-        match at_work(setup, &events, &displays) {
+        let asked = shown.map(|shown| shown.asked(language)).collect();
+        let spawner = spawner();
+        let displays = Displays::start(asked, &events, &spawner);
+        match at_work(setup, &events, &displays, spawner) {
             Ok(parts) => Ok(Self::of(parts, displays)),
             Err(error) => {
                 displays.stop(Some(DeviceFault::of(&error)));
@@ -93,7 +95,12 @@ impl Device {
     }
 }
 
-fn at_work(setup: Setup, events: &Arc<Events>, displays: &Displays) -> Result<Parts, DeviceError> {
+fn at_work(
+    setup: Setup,
+    events: &Arc<Events>,
+    displays: &Displays,
+    spawner: Spawner,
+) -> Result<Parts, DeviceError> {
     let Setup {
         config,
         state,
@@ -105,7 +112,12 @@ fn at_work(setup: Setup, events: &Arc<Events>, displays: &Displays) -> Result<Pa
     } = setup;
     let chosen = super::chosen_sinks::of(&config);
     let folder = bundle_folder(&config, &state)?;
-    let cases = Arc::new(open(&config, &state, &folder, events, &chosen, &lifecycle)?);
+    let around = Around {
+        events: Arc::clone(events),
+        lifecycle: Arc::clone(&lifecycle),
+        spawner,
+    };
+    let cases = Arc::new(open(&config, &state, &folder, &chosen, around)?);
     if let Some(back) = bundle::Store::of(&state).clock_back() {
         cases.clock_believed(&back);
     }
@@ -125,15 +137,16 @@ fn at_work(setup: Setup, events: &Arc<Events>, displays: &Displays) -> Result<Pa
     };
     parts.threads.spawn(&tell, Part::Other, || monitor.work());
     displays.watch(&cases);
-    let settings = worker_settings(&config, &state, program, &lifecycle, cases.worker_memory());
+    let settings = worker_settings(&config, &state, program, &cases);
+    let trust = config.bundle.trust(&bundle::Store::of(&state));
     let environment = config.environment(&state, Path::new("/"));
-    let (say, events) = (Arc::clone(&cases), Arc::clone(events));
+    let look_around = Box::new(move || environment.checks());
+    let answering = Arc::clone(&cases);
     let (tested, is_tested) = mpsc::channel();
     // On the thread that has the worker: the system ends it with the thread that began it.
     parts.threads.spawn(&tell, Part::Supervisor, move || {
-        let mut tell = |health| events.tell(&Event::Health(health));
-        let started = Worker::start(&settings, &folder, &mut tell);
-        let supervisor = Supervisor::new(say, settings, environment, folder, started);
+        let workers = Box::new(Processes::of(settings));
+        let supervisor = Supervisor::new(answering, workers, trust, look_around, folder);
         // Nobody hears it where the device did not start.
         let _ = tested.send(());
         supervisor.work();
@@ -189,14 +202,14 @@ fn open_all(
         parts
             .listening
             .push(port.listening().map_err(DeviceError::Dicom)?);
-        let (feeding, cases) = (port.clone(), Arc::clone(&cases));
+        let (feeding, feeder) = (port.clone(), Arc::clone(&cases));
         parts
             .threads
-            .spawn(tell, Part::Other, move || feeding.feed(&cases));
-        let lifecycle = Arc::clone(lifecycle);
+            .spawn(tell, Part::Other, move || feeding.feed(&feeder));
+        let (lifecycle, spawner) = (Arc::clone(lifecycle), cases.spawner().clone());
         parts
             .threads
-            .spawn(tell, Part::Other, move || port.listen(&lifecycle));
+            .spawn(tell, Part::Other, move || port.listen(&lifecycle, &spawner));
     }
     for port in config.serial.iter().map(port) {
         let cases = Arc::clone(&cases);
@@ -210,13 +223,14 @@ fn open_all(
             error,
         };
         let listener = socket::bind(path).map_err(failed)?;
+        let seats = socket::seats(cases.spawner()).map_err(failed)?;
         parts
             .listening
             .push(listener.try_clone().map_err(failed)?.into());
         let again = Arc::clone(&parts.reload);
         let reload: Arc<crate::device::config::Reload> = Arc::new(move || again.again());
         parts.threads.spawn(tell, Part::Other, move || {
-            socket::serve(&listener, &cases, &reload)
+            socket::serve(&listener, &seats, &cases, &reload)
         });
     }
     parts.cases.lifecycle().ready();
@@ -228,9 +242,8 @@ fn open(
     config: &Config,
     state: &Path,
     folder: &Path,
-    events: &Arc<Events>,
     sinks: &[Box<dyn Sink>],
-    lifecycle: &Arc<Lifecycle>,
+    around: Around,
 ) -> Result<Cases, DeviceError> {
     // Whatever is wrong with its files: as long as it is known what it is, cases are kept.
     let bundle = Arc::new(bundle::outline(folder)?);
@@ -247,8 +260,7 @@ fn open(
         sinks: sinks.iter().map(|sink| sink.spec()).collect(),
         keeping: config.keep.keeping(),
     };
-    let events = Arc::clone(events);
-    let cases = Cases::open(bundle, state, events, afterwards, Arc::clone(lifecycle))?;
+    let cases = Cases::open(bundle, state, afterwards, around)?;
     cases.configured(config.sha256())?;
     cases.bound(config.queue.bounds());
     let watched = config.folder.iter().map(|folder| folder.path.clone());
@@ -258,24 +270,18 @@ fn open(
     Ok(cases)
 }
 
-fn worker_settings(
-    config: &Config,
-    state: &Path,
-    program: PathBuf,
-    lifecycle: &Arc<Lifecycle>,
-    uses: &Arc<WorkerMemory>,
-) -> Settings {
+fn worker_settings(config: &Config, state: &Path, program: PathBuf, cases: &Cases) -> Settings {
     let device = &config.device;
     Settings {
         program,
-        trust: config.bundle.trust(&bundle::Store::of(state)),
         prepared: made_key(state),
         threads: device.threads,
         memory_mib: device.memory_mib,
         case: Duration::from_secs(device.deadline_s.into()),
         start: Settings::START,
-        lifecycle: Arc::clone(lifecycle),
-        uses: Arc::clone(uses),
+        lifecycle: Arc::clone(cases.shared_lifecycle()),
+        uses: Arc::clone(cases.worker_memory()),
+        spawner: cases.spawner().clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The threads that a device works on: each tells how it ended, and the device ends with the one
-//! that runs its cases, or with the first that fails. Knows nothing of what they do.
+//! that runs its cases, or with the first that fails. Parts that need more threads are handed a
+//! [`Spawner`], which is made here: nobody else starts one. Knows nothing of what they do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
@@ -7,6 +8,7 @@ use std::time::Instant;
 
 use crate::device::lifecycle::Lifecycle;
 use crate::device::running::device_error::DeviceError;
+use crate::device::spawner::{Spawn, Spawner, Work};
 
 /// A part of the device that may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,22 @@ pub(super) enum Part {
 
 /// How a part ended: by itself, or by a fault of the program.
 pub(super) type End = (Part, std::thread::Result<()>);
+
+/// Starts threads of the system's.
+#[derive(Debug)]
+struct System;
+
+impl Spawn for System {
+    fn spawn(&self, name: &'static str, work: Work) -> std::io::Result<()> {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(work).map(drop)
+    }
+}
+
+/// What parts are handed that need more than one thread.
+pub(crate) fn spawner() -> Spawner {
+    Spawner::of(System)
+}
 
 /// All parts, each on a thread of its own.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`supervisor`] | the next case, the self-test, another bundle; the safe state |
+//! | [`workers`] | what the supervisor needs of whoever runs its cases |
 //! | [`worker`] | the worker process, and the messages to it and from it |
 //! | [`run`] | one case, from its question to a finding or a refusal |
 //! | [`lost`] | why a worker is gone, and what that means for its case |
@@ -14,3 +15,4 @@ pub mod lost;
 pub mod run;
 pub(super) mod supervisor;
 pub mod worker;
+pub(super) mod workers;

@@ -11,16 +11,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::bundle;
-use crate::case::{BundleId, Order, Timings};
+use crate::bundle::{self, Trust};
+use crate::case::{BundleId, Giver, Order, Timings};
 use crate::device::cases::Conclusion;
 use crate::device::cases::{Cases, Task, Wanted};
 use crate::device::device_fault::DeviceFault;
-use crate::device::events::{Event, Events};
-use crate::device::self_test::{Environment, failed, useless};
+use crate::device::events::{Event, Health};
+use crate::device::self_test::{failed, useless};
 use crate::device::work::in_hand;
 use crate::device::work::lost::Lost;
-use crate::device::work::worker::{NotStarted, Settings, Started, Starting, Step, Worker};
+use crate::device::work::workers::{
+    self, NotStarted, Progress, Started, Starting, Step, Worker, Workers,
+};
 use crate::journal::{Because, SelfCheck};
 use crate::pipeline::{Observer, Stage};
 
@@ -34,21 +36,28 @@ const SOON: Duration = Duration::from_millis(50);
 /// Between two self-tests that nobody asked for.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Looks at what stands around the worker: the checks of a self-test that are not its own.
+pub(crate) type LookAround = Box<dyn Fn() -> Vec<SelfCheck> + Send>;
+
 /// Answers cases as long as the device is on.
-#[derive(Debug)]
 pub struct Supervisor {
     cases: Arc<Cases>,
-    settings: Settings,
-    environment: Environment,
+    workers: Box<dyn Workers>,
+    /// Whose bundles may be used.
+    trust: Trust,
+    /// Looks at what stands around the worker.
+    look_around: LookAround,
     /// The folder of the bundle, as it was named: it may be a link.
     bundle: PathBuf,
     /// The folder of the bundle that passed the last self-test: what it was named by may lead
     /// to another by now.
     good: Option<PathBuf>,
     /// One that passed its checks.
-    worker: Option<Worker>,
+    worker: Option<Box<dyn Worker>>,
+    /// When it was there.
+    since: Instant,
     /// One that loads the bundle of a folder.
-    next: Option<(Starting, PathBuf)>,
+    next: Option<(Box<dyn Starting>, PathBuf)>,
     /// Why the bundle that was named last is not in use.
     refused: Option<SelfCheck>,
     /// What stood around it when that was last looked at.
@@ -58,30 +67,34 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor whose first worker was started on the bundle in a folder: ends the
+    /// A supervisor whose first worker is started on the bundle in a folder: ends the
     /// self-test of the device's start.
     pub fn new(
         cases: Arc<Cases>,
-        settings: Settings,
-        environment: Environment,
+        workers: Box<dyn Workers>,
+        trust: Trust,
+        look_around: LookAround,
         bundle: PathBuf,
-        started: Result<Started, NotStarted>,
     ) -> Self {
-        let tested = cases.clock().now();
+        let now = cases.clock().now();
         let mut supervisor = Self {
             cases,
-            settings,
-            environment,
+            workers,
+            trust,
+            look_around,
             bundle,
             good: None,
             worker: None,
+            since: now,
             next: None,
             refused: None,
             around: Vec::new(),
             restart: Restart::default(),
-            tested,
+            tested: now,
         };
-        let checks = supervisor.take(started);
+        let cases = Arc::clone(&supervisor.cases);
+        let tell = &mut |health| cases.events().tell(&Event::Health(health));
+        let checks = supervisor.start(tell);
         supervisor.conclude(Because::Boot, checks);
         supervisor
     }
@@ -89,27 +102,32 @@ impl Supervisor {
     /// Works until the device is switched off. To be called on one thread.
     pub fn work(mut self) {
         while self.cases.lifecycle().is_on() {
-            self.cases.lifecycle().beat();
-            self.look_after_worker();
-            if self.worker.is_some() && self.cases.clock().since(self.tested) >= DAY {
-                self.self_test(Because::Daily);
+            self.turn();
+        }
+    }
+
+    /// Once round: looks after the workers, and does the next thing that is to be done.
+    pub fn turn(&mut self) {
+        self.cases.lifecycle().beat();
+        self.look_after_worker();
+        if self.worker.is_some() && self.cases.clock().since(self.tested) >= DAY {
+            self.self_test(Because::Daily);
+        }
+        self.look_after_next();
+        let patience = if self.next.is_some() { SOON } else { PULSE };
+        match self.cases.next(self.worker.is_some(), patience) {
+            Some(Task::Case(case, order)) => self.run(case, &order),
+            Some(Task::SelfTest(number)) => {
+                self.self_test(Because::Asked);
+                self.cases.note_tested(number);
             }
-            self.look_after_next();
-            let patience = if self.next.is_some() { SOON } else { PULSE };
-            match self.cases.next(self.worker.is_some(), patience) {
-                Some(Task::Case(case, order)) => self.run(case, &order),
-                Some(Task::SelfTest(number)) => {
-                    self.self_test(Because::Asked);
-                    self.cases.note_tested(number);
-                }
-                Some(Task::Load(wanted)) => self.load(wanted),
-                None => {}
-            }
+            Some(Task::Load(wanted)) => self.load(wanted),
+            None => {}
         }
     }
 
     fn look_after_worker(&mut self) {
-        if let Some(lost) = self.worker.as_mut().and_then(Worker::has_ended) {
+        if let Some(lost) = self.worker.as_mut().and_then(|w| w.has_ended()) {
             self.lose(&lost);
         }
         if self.worker.is_none() && self.restart.is_due(self.cases.clock().now()) {
@@ -119,13 +137,13 @@ impl Supervisor {
 
     /// Tests everything; the device is ready or in the safe state afterwards.
     fn self_test(&mut self, because: Because) {
-        let checks = match self.worker.as_mut().map(Worker::self_test) {
+        let checks = match self.worker.as_mut().map(|w| w.self_test()) {
             Some(Ok(checks)) => checks,
             Some(Err(lost)) => {
                 self.lose(&lost);
-                self.start()
+                self.start(&mut |_| {})
             }
-            None => self.start(),
+            None => self.start(&mut |_| {}),
         };
         self.conclude(because, checks);
     }
@@ -134,14 +152,14 @@ impl Supervisor {
     fn load(&mut self, wanted: Wanted) {
         let Wanted { folder, trust } = wanted;
         // It holds for every worker that is started from now on.
-        self.settings.trust = trust;
+        self.trust = trust;
         if self.worker.is_none() {
             // Nothing answers: there is nothing to be kept.
             (self.bundle, self.good) = (folder, None);
             self.self_test(Because::Bundle);
             return self.cases.lifecycle().ready();
         }
-        match Starting::begin(&self.settings, &folder) {
+        match self.workers.begin(&folder, &self.trust) {
             Ok(starting) => self.next = Some((starting, folder)),
             Err(error) => self.refuse(error.check()),
         }
@@ -158,6 +176,7 @@ impl Supervisor {
                 Some(check) => self.refuse(check.clone()),
                 None => {
                     (self.worker, self.bundle) = (Some(worker), folder);
+                    self.since = self.cases.clock().now();
                     (self.refused, self.restart) = (None, Restart::default());
                     self.conclude(Because::Bundle, checks);
                     self.cases.lifecycle().ready();
@@ -186,23 +205,24 @@ impl Supervisor {
         let worker = self.worker.as_ref()?;
         // Of a folder that holds another bundle by now, the next self-test tells.
         let is_there = |id: &BundleId| id.sha256 == worker.bundle().id.sha256;
-        let found = bundle::judge(worker.folder(), &self.settings.trust);
+        let found = bundle::judge(worker.folder(), &self.trust);
         match bundle::outline(worker.folder()) {
             Ok(outline) if is_there(&outline.id) => found.err().map(|error| useless(&error)),
             _ => None,
         }
     }
 
-    fn start(&mut self) -> Vec<SelfCheck> {
+    fn start(&mut self, tell: &mut dyn FnMut(Health)) -> Vec<SelfCheck> {
         let folder = self.good.as_ref().unwrap_or(&self.bundle);
-        let started = Worker::start(&self.settings, folder, &mut |_| {});
+        let (workers, lifecycle) = (self.workers.as_mut(), self.cases.lifecycle());
+        let started = workers::start(workers, folder, &self.trust, lifecycle, tell);
         self.take(started)
     }
 
     fn take(&mut self, started: Result<Started, NotStarted>) -> Vec<SelfCheck> {
         match started {
             Ok((worker, checks)) => {
-                self.worker = Some(worker);
+                (self.worker, self.since) = (Some(worker), self.cases.clock().now());
                 checks
             }
             Err(error) => vec![error.check()],
@@ -216,7 +236,7 @@ impl Supervisor {
         }
         // A worker that was only lost is replaced at once, without a long look around.
         if because != Because::Retry || self.cases.device_fault().is_some() {
-            self.around = self.environment.checks();
+            self.around = (self.look_around)();
             self.tested = self.cases.clock().now();
         }
         checks.extend(self.around.clone());
@@ -247,18 +267,17 @@ impl Supervisor {
         let _in_hand = in_hand::take(case);
         self.cases.note_start(case);
         let bundle = worker.bundle().clone();
-        let mut progress = Progress {
+        let mut progress = CaseProgress {
             case,
-            events: self.cases.events(),
+            giver: order.giver.as_ref(),
+            cases: &self.cases,
             timings: Timings::new(),
         };
         let concluded = match Conclusion::unreadable(order) {
             Some(conclusion) => Ok(conclusion),
             None => {
-                let decoded = worker.decode(&self.cases.place(order), &mut progress);
-                self.cases
-                    .note_decoded(order.giver.as_ref(), decoded.processor);
-                worker.run(case, order.question(), decoded, &mut progress)
+                let image = self.cases.place(order);
+                worker.run(case, order.question(), &image, &mut progress)
             }
         };
         let (by, timings) = (bundle.provenance(), progress.timings);
@@ -285,8 +304,8 @@ impl Supervisor {
     /// The worker is gone; where that has become a habit, the device says so.
     fn lose(&mut self, lost: &Lost) {
         log::error!("the worker is gone: {lost}");
-        let age = self.worker.take().map(|worker| worker.age());
-        if age.is_some_and(|age| age > Restart::FORGIVEN) {
+        let age = self.cases.clock().since(self.since);
+        if self.worker.take().is_some() && age > Restart::FORGIVEN {
             self.restart = Restart::default();
         }
         self.restart.strike(self.cases.clock().now());
@@ -331,16 +350,24 @@ impl Restart {
 }
 
 /// Tells the stages of one case, and keeps their times.
-struct Progress<'a> {
+struct CaseProgress<'a> {
     case: u64,
-    events: &'a Events,
+    giver: Option<&'a Giver>,
+    cases: &'a Cases,
     timings: Timings,
 }
 
-impl Observer for Progress<'_> {
+impl Progress for CaseProgress<'_> {
+    fn decoded(&mut self, processor: Duration) {
+        self.cases.note_decoded(self.giver, processor);
+    }
+}
+
+impl Observer for CaseProgress<'_> {
     fn begun(&mut self, stage: Stage) {
         let case = self.case;
-        self.events.tell(&Event::Stage { case, stage });
+        let event = Event::Stage { case, stage };
+        self.cases.events().tell(&event);
     }
 
     fn ended(&mut self, stage: Stage, ms: f64) {

@@ -16,6 +16,7 @@ use super::{Options, receive};
 use crate::device::dicom::Deadlines;
 use crate::device::intake::seats::{Bounds, Seats};
 use crate::device::lifecycle::Lifecycle;
+use crate::device::spawner::Spawner;
 
 /// Associations at once, of all addresses.
 const MOST: usize = 64;
@@ -31,9 +32,10 @@ pub(super) fn listen(
     listener: &TcpListener,
     options: &Arc<Options>,
     inbox: &Arc<Inbox>,
+    seats: &Arc<Seats<IpAddr>>,
     lifecycle: &Lifecycle,
+    spawner: &Spawner,
 ) {
-    let seats = Seats::new(bounds(options));
     for socket in listener.incoming() {
         if lifecycle.has_ended() {
             return seats.hang_up_all();
@@ -61,7 +63,7 @@ pub(super) fn listen(
             continue;
         };
         let (options, inbox) = (Arc::clone(options), Arc::clone(inbox));
-        let began = std::thread::Builder::new().spawn(move || {
+        let began = spawner.spawn("association", move || {
             if let Err(error) = receive::serve(socket, address, &seat, &options, &inbox) {
                 say(Kind::Ended, &format!("an association ended: {error}"));
             }
@@ -75,7 +77,8 @@ pub(super) fn listen(
     }
 }
 
-fn bounds(options: &Options) -> Bounds {
+/// How many associations there may be, and how long.
+pub(super) fn bounds(options: &Options) -> Bounds {
     let Deadlines {
         idle,
         instance,

@@ -23,7 +23,9 @@ pub use inbox::Inbox;
 
 use crate::device::cases::Cases;
 use crate::device::dicom::{Deadlines, Peer};
+use crate::device::intake::seats::Seats;
 use crate::device::lifecycle::Lifecycle;
+use crate::device::spawner::Spawner;
 
 /// The DICOM side of the device.
 #[derive(Debug, Clone)]
@@ -108,6 +110,7 @@ pub(crate) struct Port {
     options: Arc<Options>,
     inbox: Arc<Inbox>,
     listener: Arc<TcpListener>,
+    seats: Arc<Seats<IpAddr>>,
 }
 
 impl Port {
@@ -132,6 +135,7 @@ impl Port {
             listener.local_addr()?
         );
         Ok(Self {
+            seats: Seats::new(door::bounds(&options), cases.spawner())?,
             options: Arc::new(options),
             inbox,
             listener: Arc::new(listener),
@@ -147,8 +151,14 @@ impl Port {
     }
 
     /// Takes up associations until the device has ended. To be called on a thread of its own.
-    pub fn listen(&self, lifecycle: &Lifecycle) {
-        door::listen(&self.listener, &self.options, &self.inbox, lifecycle);
+    pub fn listen(&self, lifecycle: &Lifecycle, spawner: &Spawner) {
+        let Self {
+            options,
+            inbox,
+            listener,
+            seats,
+        } = self;
+        door::listen(listener, options, inbox, seats, lifecycle, spawner);
     }
 
     /// Makes cases of what was received, as long. To be called on a thread of its own.

@@ -24,6 +24,7 @@ use crate::control::{Accepted, Refused, pack};
 use crate::device::cases::Cases;
 use crate::device::config::Reload;
 use crate::device::intake::seats::{Bounds, Seats};
+use crate::device::spawner::Spawner;
 use crate::files::Folder;
 use talk::talk;
 
@@ -70,9 +71,12 @@ pub(crate) fn bind(path: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Takes up clients until the device has ended, each on a thread of its own.
-pub(crate) fn serve(listener: &UnixListener, cases: &Arc<Cases>, reload: &Arc<Reload>) {
-    let seats = Seats::new(Bounds {
+/// Seats for clients, by their users.
+///
+/// # Errors
+/// There is no thread to look after them.
+pub(crate) fn seats(spawner: &Spawner) -> std::io::Result<Arc<Seats<u32>>> {
+    let bounds = Bounds {
         most: MOST,
         most_of_one: MOST_OF_ONE,
         arriving: LONGEST,
@@ -81,7 +85,17 @@ pub(crate) fn serve(listener: &UnixListener, cases: &Arc<Cases>, reload: &Arc<Re
         whole: Duration::MAX,
         spared: SPARED,
         kept: KEPT,
-    });
+    };
+    Seats::new(bounds, spawner)
+}
+
+/// Takes up clients until the device has ended, each on a thread of its own.
+pub(crate) fn serve(
+    listener: &UnixListener,
+    seats: &Arc<Seats<u32>>,
+    cases: &Arc<Cases>,
+    reload: &Arc<Reload>,
+) {
     loop {
         let accepted = listener.accept();
         if cases.lifecycle().has_ended() {
@@ -100,10 +114,10 @@ pub(crate) fn serve(listener: &UnixListener, cases: &Arc<Cases>, reload: &Arc<Re
             turn_away(&stream);
             continue;
         };
-        let (cases, reload) = (Arc::clone(cases), Arc::clone(reload));
-        let began = std::thread::Builder::new().spawn(move || {
+        let (served, reload) = (Arc::clone(cases), Arc::clone(reload));
+        let began = cases.spawner().spawn("client", move || {
             // A client that goes away is no fault of the device.
-            if let Err(error) = talk(&stream, &seat, user, &cases, &*reload) {
+            if let Err(error) = talk(&stream, &seat, user, &served, &*reload) {
                 log::debug!("a client of the control socket: {error}");
             }
         });

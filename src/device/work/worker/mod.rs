@@ -1,4 +1,4 @@
-//! The worker: a child process of this same program that holds the bundle and runs the
+//! The worker as a process: a child of this same program that holds the bundle and runs the
 //! cases, so that an inference that hangs or crashes can be ended and takes nothing else
 //! with it.
 //!
@@ -17,32 +17,31 @@ mod starting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bundle::{Outline, Trust};
 use crate::case::{Question, Refusal};
 use crate::device::cases::Conclusion;
-use crate::device::events::Health;
 use crate::device::lifecycle::Lifecycle;
+use crate::device::spawner::Spawner;
 use crate::device::work::lost::Lost;
+use crate::device::work::workers::{NotStarted, Progress, Starting, Worker, Workers};
 use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::image::{self, Image};
 use crate::journal::SelfCheck;
-use crate::pipeline::{self, Observer, Stage};
+use crate::pipeline::{self, Stage};
 pub use child::work_as_child;
 use message::{Report, Request};
 pub use process::SUBCOMMAND;
-use process::{Deadline, Process, TURN};
-pub use starting::{Starting, Step};
+use process::{Deadline, Process};
+use starting::StartingProcess;
 
 /// How workers are started, and how long they may take.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// This program.
     pub program: PathBuf,
-    /// Whose bundles may be used.
-    pub trust: Trust,
     /// The key of the prepared graphs that the device made, where it has one.
     pub prepared: Option<PreparedKey>,
     /// Threads to use; 0 means all cores.
@@ -56,7 +55,9 @@ pub struct Settings {
     /// Told while a worker is waited for.
     pub lifecycle: Arc<Lifecycle>,
     /// Where it is noted how much memory the worker uses.
-    pub(crate) uses: Arc<WorkerMemory>,
+    pub uses: Arc<WorkerMemory>,
+    /// For a thread that waits for a worker which does not go.
+    pub spawner: Spawner,
 }
 
 impl Settings {
@@ -66,129 +67,77 @@ impl Settings {
     pub const START: Duration = Duration::from_secs(120);
 }
 
-/// Why there is no worker.
-#[derive(Debug, thiserror::Error)]
-pub enum NotStarted {
-    /// It says itself why it cannot work.
-    #[error("{}", .0.what)]
-    Useless(SelfCheck),
-    /// It was lost before it could work.
-    #[error(transparent)]
-    Lost(#[from] Lost),
-}
+/// Starts workers that are processes.
+#[derive(Debug)]
+pub(crate) struct Processes(Settings);
 
-impl NotStarted {
-    /// The same as what the self-test came to.
-    pub fn check(self) -> SelfCheck {
-        match self {
-            Self::Useless(check) => check,
-            Self::Lost(lost) => lost.check(),
-        }
+impl Processes {
+    /// Of these settings.
+    pub fn of(settings: Settings) -> Self {
+        Self(settings)
     }
 }
 
-/// A case's image on its way to the worker.
-#[derive(Debug)]
-pub struct Decoded {
-    /// `None` where it was waited for no longer.
-    image: Option<Result<Image, Refusal>>,
-    /// The processor time that it took.
-    pub processor: Duration,
-    by: Deadline,
+impl Workers for Processes {
+    fn begin(&mut self, folder: &Path, trust: &Trust) -> Result<Box<dyn Starting>, NotStarted> {
+        Ok(Box::new(StartingProcess::begin(&self.0, folder, trust)?))
+    }
 }
 
-/// A worker that has its bundle loaded.
+/// A worker process that has its bundle loaded.
 #[derive(Debug)]
-pub struct Worker {
+struct WorkerProcess {
     process: Process,
     folder: PathBuf,
     bundle: Arc<Outline>,
     settings: Settings,
-    since: Instant,
 }
 
-/// A worker, and what its checks came to.
-pub type Started = (Worker, Vec<SelfCheck>);
-
-impl Worker {
-    /// Starts a worker on the bundle in a folder; tells how far it is. To be called where
-    /// [`Starting::begin`] may be.
-    ///
-    /// # Errors
-    /// [`NotStarted`].
-    pub fn start(
-        settings: &Settings,
-        folder: &Path,
-        tell: &mut dyn FnMut(Health),
-    ) -> Result<Started, NotStarted> {
-        tell(Health::Loading);
-        let mut starting = Starting::begin(settings, folder)?;
-        let mut is_told = false;
-        loop {
-            settings.lifecycle.beat();
-            match starting.step(TURN)? {
-                Step::Now(started) => return Ok(started),
-                Step::Later(later) => starting = later,
-            }
-            if starting.has_loaded() && !is_told {
-                tell(Health::SelfTest);
-                is_told = true;
-            }
-        }
-    }
-
-    /// The folder of its bundle, without any link on the way to it.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// The bundle that it loaded.
-    pub fn bundle(&self) -> &Arc<Outline> {
-        &self.bundle
-    }
-
-    /// How long it has been at work.
-    pub fn age(&self) -> Duration {
-        self.since.elapsed()
-    }
-
-    /// What became of it, where it has ended.
-    pub fn has_ended(&mut self) -> Option<Lost> {
-        self.process.has_ended()
-    }
-
-    /// Has a case's image decoded, by a process of its own; the case's deadline begins.
-    pub fn decode(&self, path: &Path, observer: &mut dyn Observer) -> Decoded {
-        let by = Deadline::of_case(self.settings.case);
+impl WorkerProcess {
+    /// Has a case's image decoded, by a process of its own. `None` where it was waited for no
+    /// longer.
+    fn decode(
+        &self,
+        path: &Path,
+        by: Deadline,
+        progress: &mut dyn Progress,
+    ) -> Option<Result<Image, Refusal>> {
         let lifecycle = &self.settings.lifecycle;
         let mut waits = || {
             lifecycle.beat();
             !by.is_cut(lifecycle) && !by.is_over()
         };
         let program = &self.settings.program;
-        let decoded = pipeline::observe(observer, Stage::Decode, || {
+        let decoded = pipeline::observe(progress, Stage::Decode, || {
             image::read_by(program, path, &mut waits)
         });
-        Decoded {
-            image: decoded.said,
-            processor: decoded.processor,
-            by,
-        }
+        progress.decoded(decoded.processor);
+        decoded.said
+    }
+}
+
+impl Worker for WorkerProcess {
+    fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    /// Runs a case on its image.
-    ///
-    /// # Errors
-    /// [`Lost`]: this worker is gone.
-    pub(crate) fn run(
+    fn bundle(&self) -> &Arc<Outline> {
+        &self.bundle
+    }
+
+    fn has_ended(&mut self) -> Option<Lost> {
+        self.process.has_ended()
+    }
+
+    fn run(
         &mut self,
         case: u64,
         question: Question,
-        decoded: Decoded,
-        observer: &mut dyn Observer,
+        image: &Path,
+        progress: &mut dyn Progress,
     ) -> Result<Conclusion, Lost> {
-        let by = decoded.by;
-        let image = match decoded.image {
+        let by = Deadline::of_case(self.settings.case);
+        let image = match self.decode(image, by, progress) {
             Some(Ok(image)) => image,
             Some(Err(refusal)) => return Ok(Conclusion::refused(refusal)),
             None if by.is_cut(&self.settings.lifecycle) => return Err(Lost::Cut),
@@ -204,8 +153,8 @@ impl Worker {
         self.process.ask(&request, by)?;
         loop {
             match self.process.hear(by)? {
-                Report::Begun(stage) => observer.begun(stage),
-                Report::Ended(stage, ms) => observer.ended(stage, ms),
+                Report::Begun(stage) => progress.begun(stage),
+                Report::Ended(stage, ms) => progress.ended(stage, ms),
                 Report::Answered(answer) => {
                     return Ok(Conclusion {
                         image: sha256,
@@ -217,11 +166,7 @@ impl Worker {
         }
     }
 
-    /// Has it test itself once more.
-    ///
-    /// # Errors
-    /// [`Lost`]: this worker is gone.
-    pub fn self_test(&mut self) -> Result<Vec<SelfCheck>, Lost> {
+    fn self_test(&mut self) -> Result<Vec<SelfCheck>, Lost> {
         let by = Deadline::after(self.settings.start);
         self.process.ask(&Request::SelfTest, by)?;
         self.process.hear_checks(by)

@@ -13,9 +13,12 @@ use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::Settings;
 use super::message::{LONGEST, Report, Request};
+use crate::bundle::Trust;
 use crate::child::{Inbox, bytes_of};
 use crate::device::lifecycle::Lifecycle;
+use crate::device::spawner::Spawner;
 use crate::device::work::lost::Lost;
+use crate::device::work::workers::TURN;
 use crate::device::worker_memory::WorkerMemory;
 use crate::engine::PreparedKey;
 use crate::journal::SelfCheck;
@@ -26,8 +29,6 @@ pub const SUBCOMMAND: &str = "run-cases";
 /// How long a process that was ended may take to go: the system takes a moment, and for ever
 /// where a disk does not answer.
 const GOING: Duration = Duration::from_secs(1);
-/// How long it is waited for before the device is told that it waits.
-pub const TURN: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// When something must have been heard.
@@ -79,19 +80,20 @@ pub struct Process {
     reports: Inbox<ChildStdout>,
     lifecycle: Arc<Lifecycle>,
     uses: Arc<WorkerMemory>,
+    spawner: Spawner,
 }
 
 impl Process {
-    pub fn spawn(settings: &Settings, bundle: &Path) -> Result<Self, Lost> {
+    pub fn spawn(settings: &Settings, bundle: &Path, trust: &Trust) -> Result<Self, Lost> {
         let mut command = Command::new(&settings.program);
         command.arg(SUBCOMMAND).arg("--bundle").arg(bundle);
-        for key in &settings.trust.keys {
+        for key in &trust.keys {
             command.args(["--trust", &key.to_string()]);
         }
-        if let Some(revoked) = &settings.trust.revoked {
+        if let Some(revoked) = &trust.revoked {
             command.arg("--revoked").arg(revoked);
         }
-        if let Some(releases) = &settings.trust.releases {
+        if let Some(releases) = &trust.releases {
             command.arg("--releases").arg(releases);
         }
         command.args(["--threads", &settings.threads.to_string()]);
@@ -120,6 +122,7 @@ impl Process {
             reports: Inbox::new(reports, LONGEST),
             uses: Arc::clone(&settings.uses),
             lifecycle: Arc::clone(&settings.lifecycle),
+            spawner: settings.spawner.clone(),
         };
         let prepared = settings.prepared.as_ref().map(PreparedKey::bytes);
         let by = Deadline::after(settings.start);
@@ -242,7 +245,10 @@ impl Process {
             std::thread::sleep(LOOK_AGAIN);
         }
         log::warn!("the worker does not go; it is left to the system");
-        std::thread::spawn(move || child.wait());
+        let wait = move || drop(child.wait());
+        if let Err(error) = self.spawner.spawn("reaper", wait) {
+            log::warn!("nobody waits for the worker that does not go: {error}");
+        }
         None
     }
 }

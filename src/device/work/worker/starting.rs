@@ -1,21 +1,22 @@
-//! A worker that loads its bundle and tests itself, while another may still answer cases. Called
+//! A worker process that loads its bundle and tests itself, while another may still answer cases. Called
 //! by the supervisor, step by step; each step waits no longer than it is told.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::message::Report;
 use super::process::{Deadline, Process};
-use super::{NotStarted, Settings, Started, Worker};
-use crate::bundle::Outline;
+use super::{Settings, WorkerProcess};
+use crate::bundle::{Outline, Trust};
 use crate::child::FORM;
 use crate::device::work::lost::CHECK;
+use crate::device::work::workers::{NotStarted, Starting, Step};
 use crate::journal::SelfCheck;
 
-/// A worker that is not there yet.
+/// A worker process that is not there yet.
 #[derive(Debug)]
-pub struct Starting {
+pub(super) struct StartingProcess {
     process: Process,
     by: Deadline,
     folder: PathBuf,
@@ -24,27 +25,17 @@ pub struct Starting {
     bundle: Option<Outline>,
 }
 
-/// How far a worker is that starts.
-#[derive(Debug)]
-pub enum Step {
-    /// It is not there yet.
-    Later(Starting),
-    /// It is there.
-    Now(Started),
-}
-
-impl Starting {
-    /// Begins to start a worker on the bundle in a folder. To be called on a thread that
-    /// lives as long as the device does: the system ends the worker with it.
+impl StartingProcess {
+    /// Begins to start a worker on the bundle in a folder.
     ///
     /// # Errors
     /// [`NotStarted`].
-    pub fn begin(settings: &Settings, folder: &Path) -> Result<Self, NotStarted> {
+    pub fn begin(settings: &Settings, folder: &Path, trust: &Trust) -> Result<Self, NotStarted> {
         let by = Deadline::after(settings.start);
         // The very folder, whatever a link on the way to it comes to point to.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         Ok(Self {
-            process: Process::spawn(settings, &folder)?,
+            process: Process::spawn(settings, &folder, trust)?,
             by,
             folder,
             settings: settings.clone(),
@@ -52,16 +43,22 @@ impl Starting {
         })
     }
 
-    /// Whether it tests itself by now.
-    pub fn has_loaded(&self) -> bool {
+    fn worker(self, bundle: Outline) -> WorkerProcess {
+        WorkerProcess {
+            process: self.process,
+            folder: self.folder,
+            bundle: Arc::new(bundle),
+            settings: self.settings,
+        }
+    }
+}
+
+impl Starting for StartingProcess {
+    fn has_loaded(&self) -> bool {
         self.bundle.is_some()
     }
 
-    /// Goes on, and waits for so long where there is nothing to go on with.
-    ///
-    /// # Errors
-    /// [`NotStarted`].
-    pub fn step(mut self, patience: Duration) -> Result<Step, NotStarted> {
+    fn step(mut self: Box<Self>, patience: Duration) -> Result<Step, NotStarted> {
         loop {
             let Some(report) = self.process.hear_soon(self.by, patience)? else {
                 return Ok(Step::Later(self));
@@ -77,20 +74,10 @@ impl Starting {
                     return Err(NotStarted::Useless(check));
                 }
                 (Report::Tested(checks), Some(bundle)) => {
-                    return Ok(Step::Now((self.worker(bundle), checks)));
+                    return Ok(Step::Now((Box::new(self.worker(bundle)), checks)));
                 }
                 (other, _) => return Err(self.process.unexpected(&other).into()),
             }
-        }
-    }
-
-    fn worker(self, bundle: Outline) -> Worker {
-        Worker {
-            process: self.process,
-            folder: self.folder,
-            bundle: Arc::new(bundle),
-            settings: self.settings,
-            since: Instant::now(),
         }
     }
 }
