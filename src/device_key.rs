@@ -19,8 +19,9 @@ use ed25519_compact as ed25519;
 use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 
-use crate::files::{FileError, Folder};
+use crate::files::FileError;
 use crate::hex::{Hex, NotHex};
+use crate::storage::Storage;
 
 /// The file of the secret in the state folder; readable by its owner alone.
 pub const FILE: &str = "device-key";
@@ -129,7 +130,7 @@ impl DeviceKey {
     ///
     /// # Errors
     /// [`KeyError`]; a key that is lost or damaged is never replaced.
-    pub fn of(state: &Folder) -> Result<Self, KeyError> {
+    pub fn of(state: &dyn Storage) -> Result<Self, KeyError> {
         let key = Self::of_secret(file::secret(state)?);
         file::publish(state, &key.public())?;
         Ok(key)
@@ -185,7 +186,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`KeyError::File`], [`KeyError::Malformed`].
-    pub fn of(state: &Folder) -> Result<Option<Self>, KeyError> {
+    pub fn of(state: &dyn Storage) -> Result<Option<Self>, KeyError> {
         file::published(state)
     }
 

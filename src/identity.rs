@@ -4,8 +4,8 @@
 
 use std::io::{Error, ErrorKind, Result};
 
-use crate::files::Folder;
 use crate::hex::Hex;
+use crate::storage::{Area, Storage};
 
 /// The file of the device's own number.
 const FILE: &str = "device-id";
@@ -16,13 +16,13 @@ const MOST: u64 = 64;
 ///
 /// # Errors
 /// What the system says, and `InvalidData` where the file holds no number.
-pub(crate) fn of(state: &Folder) -> Result<u64> {
-    match state.read(FILE, MOST) {
+pub(crate) fn of(state: &dyn Storage) -> Result<u64> {
+    match state.read(Area::State.named(FILE), MOST) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             let number = u64::from_str_radix(text.trim(), 16);
             number.map_err(|error| {
-                let file = state.path_of(FILE);
+                let file = state.path_of(Area::State.named(FILE));
                 let what = format!("{}: it is not a device's number: {error}", file.display());
                 Error::new(ErrorKind::InvalidData, what)
             })
@@ -39,11 +39,13 @@ pub(crate) fn of(state: &Folder) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Folder;
+    use crate::storage::Disk;
 
     #[test]
     fn a_number_is_drawn_once_and_what_is_none_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let held = Folder::open(folder.path()).unwrap();
+        let held = Disk::of(Folder::open(folder.path()).unwrap());
         let number = of(&held).unwrap();
         assert_eq!(of(&held).unwrap(), number);
         std::fs::write(folder.path().join(FILE), "00000000000000ff\n").unwrap();

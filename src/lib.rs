@@ -13,6 +13,7 @@
 //! | [`clock`] | what time it is, and waiting: a value that is handed down |
 //! | [`hex`] | bytes as text |
 //! | [`files`] | every file that is made, read by a given name, moved or deleted: in held folders, never through a link |
+//! | [`storage`] | the state folder as the device's core uses it: a value that is handed down |
 //! | [`device_key`] | the device's own key: signatures, derived secrets |
 //! | [`shown`] | foreign text, as people are shown it |
 //! | [`patient`] | age and sex, as far as an exam may ask for them |
@@ -66,6 +67,7 @@ pub mod sandbox;
 pub mod self_test;
 pub mod sha256;
 pub mod shown;
+pub mod storage;
 pub mod triage;
 
 pub use coded::Coded;

@@ -72,6 +72,8 @@ class Architecture(unittest.TestCase):
             ("src/device/c.rs", "fn f() { Clock::system() }", "asks the system for the time"),
             ("src/device/c.rs", "fn f() { thread::spawn(g) }", "c.rs:1: starts a thread"),
             ("src/device/running/c.rs", "fn f() { thread::Builder::new() }", "starts a thread"),
+            ("src/journal/c.rs", "use std::fs::File;", "c.rs:1: touches the disk"),
+            ("src/device/cases/c.rs", "fn f() { Folder::open(p) }", "c.rs:1: touches the disk"),
             ("src/report/pages/b.rs", "use super::a;", "src/report/pages: a circle: a -> b -> a"),
             ("src/long.rs", "//\n" * 501, "501 lines"),
         ]

@@ -18,12 +18,13 @@ use super::{BundleError, Checked, verify};
 use crate::device_key::{DeviceKey, KeyError, PublicKey};
 use crate::engine::{Arithmetic, Engine, EngineError, Graph, Origin, PreparedFile, PreparedKey};
 use crate::files::Folder;
+use crate::storage::Disk;
 
 /// The key of the prepared graphs of the device with this state folder; `None` where no device
 /// was ever there, or this user may not know it: then no prepared graph is used.
 #[must_use]
 pub fn prepared_key(state: &Path) -> Option<PreparedKey> {
-    let folder = Folder::open(state).ok()?;
+    let folder = Disk::of(Folder::open(state).ok()?);
     let found = match PublicKey::of(&folder) {
         Ok(None) => return None,
         Ok(Some(_)) => DeviceKey::of(&folder),
@@ -38,7 +39,7 @@ pub fn prepared_key(state: &Path) -> Option<PreparedKey> {
 /// # Errors
 /// [`KeyError`].
 pub fn make_prepared_key(state: &Path) -> Result<PreparedKey, KeyError> {
-    Ok(derived(&DeviceKey::of(&Folder::make(state)?)?))
+    Ok(derived(&DeviceKey::of(&*Disk::make(state)?)?))
 }
 
 fn derived(key: &DeviceKey) -> PreparedKey {

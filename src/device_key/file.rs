@@ -1,14 +1,15 @@
 //! Where the key lies: the service manager's credential, or two files in the state folder.
 //! Only a key that never was is made.
 
-use std::io::Write;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
 use super::{CREDENTIAL, FILE, KeyError, PUBLIC_FILE, PublicKey};
-use crate::files::{FileError, Folder, Fresh};
+use crate::files::{FileError, Folder};
 use crate::hex::Hex;
+use crate::storage::{Area, Disk, Draft, Over, Storage};
 
 /// Where the service manager puts credentials (systemd.exec(5)).
 const FOLDER: &str = "CREDENTIALS_DIRECTORY";
@@ -23,23 +24,23 @@ type Result<T> = std::result::Result<T, KeyError>;
 type Secret = [u8; 32];
 
 /// The secret of the device on this state folder; made where it never had one.
-pub(super) fn secret(state: &Folder) -> Result<Secret> {
+pub(super) fn secret(state: &dyn Storage) -> Result<Secret> {
     let credentials = std::env::var_os(FOLDER).map(PathBuf::from);
     secret_of(state, credentials.as_deref())
 }
 
-fn secret_of(state: &Folder, credentials: Option<&Path>) -> Result<Secret> {
+fn secret_of(state: &dyn Storage, credentials: Option<&Path>) -> Result<Secret> {
     let handed = match credentials {
-        Some(folder) => secret_in(&Folder::open(folder)?, CREDENTIAL)?,
+        Some(folder) => secret_in(&Disk::of(Folder::open(folder)?), CREDENTIAL)?,
         None => None,
     };
     match (handed, secret_in(state, FILE)?) {
         (Some(handed), Some(own)) if handed != own => Err(KeyError::Disagree {
-            path: state.path_of(FILE),
+            path: state.path_of(Area::State.named(FILE)),
         }),
         (Some(handed), own) => {
             if own.is_some() {
-                let file = state.path_of(FILE);
+                let file = state.path_of(Area::State.named(FILE));
                 let file = file.display();
                 log::warn!("{file}: the key that the service hands over lies here as well: remove");
             }
@@ -50,16 +51,16 @@ fn secret_of(state: &Folder, credentials: Option<&Path>) -> Result<Secret> {
     }
 }
 
-fn secret_in(folder: &Folder, name: &str) -> Result<Option<Secret>> {
+fn secret_in(folder: &dyn Storage, name: &str) -> Result<Option<Secret>> {
     let text = read(folder, name)?;
     let secret = text.map(|text| text.parse().map(|Hex(secret)| secret));
     secret.transpose().map_err(|_| malformed(folder, name))
 }
 
 /// Draws a key, where there never was one.
-fn make(state: &Folder) -> Result<Secret> {
+fn make(state: &dyn Storage) -> Result<Secret> {
     let missing = || KeyError::Missing {
-        path: state.path_of(FILE),
+        path: state.path_of(Area::State.named(FILE)),
     };
     if published(state)?.is_some() {
         return Err(missing());
@@ -76,28 +77,33 @@ fn make(state: &Folder) -> Result<Secret> {
     }
 }
 
-fn put_new(state: &Folder, text: &str) -> std::result::Result<(), FileError> {
-    filled(state, SECRET, text)?.keep_new(FILE)
+fn put_new(state: &dyn Storage, text: &str) -> std::result::Result<(), FileError> {
+    let draft = filled(state, SECRET, text)?;
+    draft.keep(OsStr::new(FILE), Over::Nothing).map(drop)
 }
 
-fn filled(state: &Folder, mode: Mode, text: &str) -> std::result::Result<Fresh, FileError> {
-    let mut fresh = state.fresh(mode)?;
-    let done = fresh.write_all(text.as_bytes());
+fn filled(
+    state: &dyn Storage,
+    mode: Mode,
+    text: &str,
+) -> std::result::Result<Box<dyn Draft>, FileError> {
+    let mut draft = state.draft(mode)?;
+    let done = draft.write_all(text.as_bytes());
     done.map_err(|error| FileError {
-        path: state.path_of(FILE),
+        path: state.path_of(Area::State.named(FILE)),
         cause: error.into(),
     })?;
-    Ok(fresh)
+    Ok(draft)
 }
 
 /// Tells the public half, where it is not told yet.
-pub(super) fn publish(state: &Folder, public: &PublicKey) -> Result<()> {
+pub(super) fn publish(state: &dyn Storage, public: &PublicKey) -> Result<()> {
     let is_told = || published(state).is_ok_and(|told| told == Some(*public));
     if is_told() {
         return Ok(());
     }
-    let fresh = filled(state, PUBLIC, &format!("{public}\n"))?;
-    match fresh.keep_durably(PUBLIC_FILE) {
+    let draft = filled(state, PUBLIC, &format!("{public}\n"))?;
+    match draft.keep(OsStr::new(PUBLIC_FILE), Over::Existing) {
         // Another process may have told the same at the same time.
         Err(error) if !is_told() => Err(error.into()),
         _ => Ok(()),
@@ -105,24 +111,24 @@ pub(super) fn publish(state: &Folder, public: &PublicKey) -> Result<()> {
 }
 
 /// The public half that a state folder tells.
-pub(super) fn published(state: &Folder) -> Result<Option<PublicKey>> {
+pub(super) fn published(state: &dyn Storage) -> Result<Option<PublicKey>> {
     let text = read(state, PUBLIC_FILE)?;
     let public = text.map(|text| text.parse()).transpose();
     public.map_err(|_| malformed(state, PUBLIC_FILE))
 }
 
 /// A file's one line; `None` where there is no such file.
-fn read(folder: &Folder, name: &str) -> Result<Option<String>> {
-    match folder.read(name, MOST) {
+fn read(folder: &dyn Storage, name: &str) -> Result<Option<String>> {
+    match folder.read(Area::State.named(name), MOST) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
         Err(error) if error.is_missing() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn malformed(folder: &Folder, name: &str) -> KeyError {
+fn malformed(folder: &dyn Storage, name: &str) -> KeyError {
     KeyError::Malformed {
-        path: folder.path_of(name),
+        path: folder.path_of(Area::State.named(name)),
     }
 }
 
@@ -134,9 +140,9 @@ mod tests {
     use super::*;
     use crate::device_key::DeviceKey;
 
-    fn hold() -> (tempfile::TempDir, Folder) {
+    fn hold() -> (tempfile::TempDir, Disk) {
         let folder = tempfile::tempdir().unwrap();
-        let held = Folder::open(folder.path()).unwrap();
+        let held = Disk::of(Folder::open(folder.path()).unwrap());
         (folder, held)
     }
 

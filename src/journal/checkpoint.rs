@@ -135,12 +135,12 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::Folder;
+    use crate::storage::Disk;
 
     #[test]
     fn a_point_is_read_in_every_form_that_it_is_told_in() {
         let folder = tempfile::tempdir().unwrap();
-        let key = DeviceKey::of(&Folder::open(folder.path()).unwrap()).unwrap();
+        let key = DeviceKey::of(&*Disk::make(folder.path()).unwrap()).unwrap();
         let point = Checkpoint::signed(&key, 12, [7; 32]);
         assert!(point.is_signed_by(&key.public()));
         let moved = Checkpoint { seq: 13, ..point };

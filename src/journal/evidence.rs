@@ -2,34 +2,34 @@
 //! under a name of its own, until a person removes it. Called by the writer. Never writes over
 //! evidence.
 
-use std::fs::File;
-use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::ffi::OsStr;
+use std::io::{Error, ErrorKind, Read, Result};
 
-use rustix::fs::Mode;
-
-use super::FILE;
-use crate::files::{FileError, Folder, Fresh};
+use super::{FILE, file};
+use crate::files::FileError;
+use crate::storage::{Draft, Open, Over, Reading, Storage, StoredFile};
 
 /// Of what somebody wrote behind the journal's end, no more is kept.
 const MOST: u64 = 16 << 20;
 /// So many pieces of evidence may be found at one entry.
 const MOST_NAMES: u32 = 1000;
+/// Bytes that are copied at once.
+const PIECE: usize = 64 << 10;
 
 /// Keeps what stands in the file from some place on; the name of the file that has it. `None`
 /// where there is nothing, or no room on the disk for it.
 pub(super) fn keep_tail(
-    folder: &Folder,
-    file: &File,
+    folder: &dyn Storage,
+    file: &dyn StoredFile,
     from: u64,
     seq: u64,
 ) -> Result<Option<String>> {
-    if file.metadata()?.len() <= from {
+    if file.about()?.bytes <= from {
         return Ok(None);
     }
-    let kept = fresh(folder, file, from, MOST).and_then(|fresh| {
+    let kept = draft(folder, file, from, MOST).and_then(|draft| {
         let name = free_name(folder, seq)?;
-        fresh.keep_new(&name)?;
+        draft.keep(OsStr::new(&name), Over::Nothing)?;
         Ok(name)
     });
     match kept {
@@ -48,37 +48,44 @@ pub(super) fn keep_tail(
 }
 
 /// Moves what has the journal's name out of the way; its new name, where there was something.
-pub(super) fn move_aside(folder: &Folder, seq: u64) -> Result<Option<String>> {
-    if !folder.has(FILE)? {
+pub(super) fn move_aside(folder: &dyn Storage, seq: u64) -> Result<Option<String>> {
+    if !folder.has(file(FILE))? {
         return Ok(None);
     }
     let name = free_name(folder, seq)?;
-    folder.rename_new(FILE, folder, &name)?;
+    folder.rename_new(file(FILE), file(&name))?;
     Ok(Some(name))
 }
 
 /// A file of the journal's name with the bytes of one that has lost it; durable, and open.
-pub(super) fn put_back(folder: &Folder, own: &File) -> Result<File> {
-    let fresh = fresh(folder, own, 0, u64::MAX)?;
-    let file = fresh.file().try_clone()?;
-    fresh.keep_new(FILE)?;
-    Ok(file)
+pub(super) fn put_back(folder: &dyn Storage, own: &dyn StoredFile) -> Result<Open> {
+    let draft = draft(folder, own, 0, u64::MAX)?;
+    Ok(draft.keep(OsStr::new(FILE), Over::Nothing)?)
 }
 
 /// The bytes of a file from some place on, in a new one.
-fn fresh(folder: &Folder, file: &File, from: u64, most: u64) -> Result<Fresh> {
-    let mode = Mode::from_raw_mode(file.metadata()?.mode() & 0o777);
-    let mut fresh = folder.fresh(mode)?;
-    let mut from_there = file;
-    from_there.seek(SeekFrom::Start(from))?;
-    std::io::copy(&mut from_there.take(most), &mut fresh)?;
-    fresh.flush()?;
-    Ok(fresh)
+fn draft(
+    folder: &dyn Storage,
+    file: &dyn StoredFile,
+    from: u64,
+    most: u64,
+) -> Result<Box<dyn Draft>> {
+    let mut draft = folder.draft(file.about()?.mode)?;
+    let mut there = Reading::from(file, from).take(most);
+    let mut bytes = vec![0; PIECE];
+    loop {
+        match there.read(&mut bytes) {
+            Ok(0) => return Ok(draft),
+            Ok(count) => draft.write_all(&bytes[..count])?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-fn free_name(folder: &Folder, seq: u64) -> Result<String> {
+fn free_name(folder: &dyn Storage, seq: u64) -> Result<String> {
     let names = (1..=MOST_NAMES).map(|n| format!("journal-found-at-{seq}-{n}"));
-    let is_free = |name: &String| folder.has(name).map(|has| !has);
+    let is_free = |name: &String| folder.has(file(name)).map(|has| !has);
     for name in names {
         if is_free(&name).map_err(|error: FileError| Error::from(error))? {
             return Ok(name);

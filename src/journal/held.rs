@@ -2,19 +2,20 @@
 //! out. Called by the writer first of all. The file and the device's key are made where they are
 //! missing; no entry is written yet.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::Origin;
 use super::standing::{self, Standing};
-use super::{FILE, JournalError, failed, mark};
+use super::{FILE, JournalError, failed, file, mark};
 use crate::case::Identity;
 use crate::clock::Clock;
 use crate::device_key::DeviceKey;
-use crate::files::{Folder, OPEN_TO_ALL};
 use crate::hex::Hex;
 use crate::identity;
+use crate::storage::{Open, Storage, StoredFile};
 
 /// How long the lock of a device that was killed may last: a process that it had just begun
 /// holds it until that is a program of its own, which takes a busy machine milliseconds.
@@ -23,9 +24,9 @@ const LINGERS: Duration = Duration::from_secs(2);
 /// A journal that only this process has.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub folder: Folder,
+    pub folder: Arc<dyn Storage>,
     pub path: PathBuf,
-    pub file: File,
+    pub file: Open,
     pub key: DeviceKey,
     /// Whose it would be, were it begun now.
     pub origin: Origin,
@@ -34,20 +35,19 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes the journal in `folder`; both are made where they are missing.
-    pub fn take(folder: &Path, clock: &Clock) -> Result<Self, JournalError> {
-        let path = folder.join(FILE);
-        let folder = Folder::make(folder)?;
-        let file = folder.append(FILE, OPEN_TO_ALL)?;
-        lock(&file, &path, LINGERS, clock)?;
-        let key = DeviceKey::of(&folder)?;
+    /// Takes the journal in a state folder; it is made where it is missing.
+    pub fn take(folder: Arc<dyn Storage>, clock: &Clock) -> Result<Self, JournalError> {
+        let path = folder.path_of(file(FILE));
+        let file = folder.append(file(FILE))?;
+        lock(&*file, &path, LINGERS, clock)?;
+        let key = DeviceKey::of(&*folder)?;
         let origin = Origin {
-            device: Identity(identity::of(&folder).map_err(failed(folder.path()))?),
+            device: Identity(identity::of(&*folder).map_err(failed(folder.path()))?),
             key: key.public(),
             nonce: Hex::by_chance().map_err(failed(&path))?,
         };
-        let marked = mark::read(&folder, &origin.key)?;
-        let standing = standing::of(&file, &marked, &origin.key).map_err(failed(&path))?;
+        let marked = mark::read(&*folder, &origin.key)?;
+        let standing = standing::of(&*file, &marked, &origin.key).map_err(failed(&path))?;
         Ok(Self {
             folder,
             path,
@@ -89,7 +89,7 @@ impl Held {
 
 /// Takes the journal for this process, and waits so long for the one that has it to end.
 pub(super) fn lock(
-    file: &File,
+    file: &dyn StoredFile,
     path: &Path,
     patience: Duration,
     clock: &Clock,

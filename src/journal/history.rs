@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use crate::case::{BundleId, Order};
 use crate::device_key::PublicKey;
 use crate::files::Folder;
 use crate::sha256::Sha256;
+use crate::storage::{Reading, StoredFile};
 
 /// No journal ever lost more entries at once: a number that is higher than that is none of ours.
 const MOST_LOST: u64 = 1 << 32;
@@ -229,14 +230,11 @@ impl History {
 
     /// The sinks that were chosen last.
     pub fn sinks(&self) -> BTreeSet<String> {
-        let last = self
-            .lines
-            .iter()
-            .rev()
-            .find_map(|(line, _)| match &line.entry {
-                Entry::Sinks { sinks } => Some(sinks.iter().cloned().collect()),
-                _ => None,
-            });
+        let mut lines = self.lines.iter().rev();
+        let last = lines.find_map(|(line, _)| match &line.entry {
+            Entry::Sinks { sinks } => Some(sinks.iter().cloned().collect()),
+            _ => None,
+        });
         last.unwrap_or_default()
     }
 
@@ -334,7 +332,7 @@ impl History {
 }
 
 /// Reads all lines that end, and a last one that does but for a damaged newline.
-fn walk(file: &File) -> std::io::Result<History> {
+fn walk(file: &dyn StoredFile) -> std::io::Result<History> {
     let mut lines = Vec::new();
     let history = walk_with(file, &mut |step| {
         lines.extend(step.line.map(|line| (line, step.span)));
@@ -346,7 +344,7 @@ fn walk(file: &File) -> std::io::Result<History> {
 /// points none: the answers of years fit no memory. `look` sees each step before that.
 /// Nothing is read from byte `end` on.
 pub(super) fn outline(
-    file: &File,
+    file: &dyn StoredFile,
     end: u64,
     look: &mut dyn FnMut(&Step),
 ) -> std::io::Result<History> {
@@ -372,16 +370,24 @@ pub(super) struct Step {
     pub span: Span,
     /// Its hash as it is written, and as its bytes give it.
     pub links: [Link; 2],
+    /// A part of it was never written.
+    pub is_torn: bool,
 }
 
 /// The same; the lines are given away, one by one.
-pub(super) fn walk_with(file: &File, take: &mut dyn FnMut(Step)) -> std::io::Result<History> {
+pub(super) fn walk_with(
+    file: &dyn StoredFile,
+    take: &mut dyn FnMut(Step),
+) -> std::io::Result<History> {
     walk_to(file, u64::MAX, take)
 }
 
-fn walk_to(mut file: &File, end: u64, take: &mut dyn FnMut(Step)) -> std::io::Result<History> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::new(file.take(end));
+fn walk_to(
+    file: &dyn StoredFile,
+    end: u64,
+    take: &mut dyn FnMut(Step),
+) -> std::io::Result<History> {
+    let mut reader = BufReader::new(Reading::of(file).take(end));
     let (mut history, mut chain, mut bytes) = (History::default(), Chain::new(), Vec::new());
     // Lines since the last whole one.
     let mut unknown = 0;
@@ -436,6 +442,7 @@ fn walk_to(mut file: &File, end: u64, take: &mut dyn FnMut(Step)) -> std::io::Re
             line,
             span: Span::at(history.end),
             links: chain.links(),
+            is_torn: is_torn(&bytes),
         });
         history.end += length;
     }
@@ -466,8 +473,7 @@ mod tests {
     fn case_of(lines: &[&str]) -> CaseHistory {
         let line = |(i, text): (usize, &&str)| {
             let text = format!(r#"{{"seq":{i},"time":"2026-01-01T00:00:00Z",{text}}}"#);
-            let place = Span::at(0);
-            (serde_json::from_str(&text).unwrap(), place)
+            (serde_json::from_str(&text).unwrap(), Span::at(0))
         };
         let history = History {
             lines: lines.iter().enumerate().map(line).collect(),

@@ -6,16 +6,17 @@
 //! during one leaves the other. Written after the journal's entry, so that it is never ahead
 //! of a journal that nobody touched.
 
-use std::fs::File;
+use std::ffi::OsStr;
 use std::io::{Result, Write};
-use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::{Place, file};
 use crate::device_key::{DeviceKey, PublicKey, Purpose, Signature};
-use crate::files::{self, FileError, Folder};
+use crate::files::{self, FileError};
+use crate::storage::{Open, Over, Storage};
 
 /// The mark's file in the state folder.
 pub(super) const FILE: &str = "device-mark";
@@ -104,8 +105,8 @@ fn offset(turn: u64) -> u64 {
 }
 
 /// Reads the last mark that this key signed.
-pub(super) fn read(folder: &Folder, key: &PublicKey) -> std::result::Result<Found, FileError> {
-    let bytes = match folder.read(FILE, PLACES * STRIDE) {
+pub(super) fn read(folder: &dyn Storage, key: &PublicKey) -> std::result::Result<Found, FileError> {
+    let bytes = match folder.read(file(FILE), PLACES * STRIDE) {
         Ok(bytes) => bytes,
         Err(error) if error.is_missing() => return Ok(Found::Nothing),
         // Something else lies there: it is told, and replaced.
@@ -126,8 +127,8 @@ pub(super) fn read(folder: &Folder, key: &PublicKey) -> std::result::Result<Foun
 /// The mark's file, open.
 #[derive(Debug)]
 pub(super) struct Marks {
-    folder: Folder,
-    file: File,
+    folder: Arc<dyn Storage>,
+    file: Open,
     turn: u64,
     /// The last mark says that the device ended in order.
     ended: bool,
@@ -136,7 +137,7 @@ pub(super) struct Marks {
 impl Marks {
     /// Begins a new file in place of the one that was read; durable when this returns.
     pub fn begin(
-        folder: &Folder,
+        folder: &Arc<dyn Storage>,
         key: &DeviceKey,
         before: &Found,
         case: u64,
@@ -147,19 +148,18 @@ impl Marks {
             _ => 1,
         };
         let at_file = |error: std::io::Error| FileError {
-            path: folder.path_of(FILE),
+            path: folder.path_of(file(FILE)),
             cause: error.into(),
         };
         let bytes = Mark::signed(key, turn, case, place, false).bytes();
-        let mut fresh = folder.fresh(Mode::RUSR | Mode::WUSR)?;
+        let mut draft = folder.draft(Mode::RUSR | Mode::WUSR)?;
         let mut filled = vec![b' '; (PLACES * STRIDE) as usize];
         let offset = offset(turn) as usize;
         filled[offset..offset + LENGTH].copy_from_slice(&bytes.map_err(at_file)?);
-        fresh.write_all(&filled).map_err(at_file)?;
-        let file = fresh.file().try_clone().map_err(at_file)?;
-        fresh.keep_durably(FILE)?;
+        draft.write_all(&filled).map_err(at_file)?;
+        let file = draft.keep(OsStr::new(FILE), Over::Existing)?;
         Ok(Self {
-            folder: folder.clone(),
+            folder: Arc::clone(folder),
             file,
             turn,
             ended: false,
@@ -168,12 +168,12 @@ impl Marks {
 
     /// Whether the file is still at its place.
     pub fn is_there(&self) -> std::result::Result<bool, FileError> {
-        let own = self.file.metadata().map_err(|error| FileError {
-            path: self.folder.path_of(FILE),
+        let own = self.file.about().map_err(|error| FileError {
+            path: self.folder.path_of(file(FILE)),
             cause: error.into(),
         })?;
-        match self.folder.about(FILE) {
-            Ok(there) => Ok(files::place(&there) == files::place(&own)),
+        match self.folder.about(file(FILE)) {
+            Ok(there) => Ok(there.place == own.place),
             Err(error) if error.is_missing() => Ok(false),
             Err(error) => Err(error),
         }
@@ -220,6 +220,7 @@ impl Marks {
 mod tests {
     use super::*;
     use crate::sha256::Sha256;
+    use crate::storage::Disk;
 
     fn place(seq: u64) -> Place {
         Place {
@@ -235,9 +236,9 @@ mod tests {
     #[test]
     fn the_last_mark_is_read_and_a_torn_one_leaves_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        let held = Folder::open(folder.path()).unwrap();
-        let key = DeviceKey::of(&held).unwrap();
-        let read = || read(&held, &key.public()).unwrap();
+        let held = Disk::make(folder.path()).unwrap();
+        let key = DeviceKey::of(&*held).unwrap();
+        let read = || read(&*held, &key.public()).unwrap();
         assert_eq!(read(), Found::Nothing);
         let mut marks = Marks::begin(&held, &key, &read(), 0, place(1)).unwrap();
         for seq in 2..9 {
@@ -268,10 +269,10 @@ mod tests {
     fn a_mark_of_another_key_is_none() {
         let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let [one, other] = folders.each_ref().map(|folder| {
-            let held = Folder::open(folder.path()).unwrap();
-            (DeviceKey::of(&held).unwrap(), held)
+            let held = Disk::make(folder.path()).unwrap();
+            (DeviceKey::of(&*held).unwrap(), held)
         });
         Marks::begin(&one.1, &one.0, &Found::Nothing, 1, place(1)).unwrap();
-        assert_eq!(read(&one.1, &other.0.public()).unwrap(), Found::Unreadable);
+        assert_eq!(read(&*one.1, &other.0.public()).unwrap(), Found::Unreadable);
     }
 }

@@ -48,9 +48,15 @@ pub use writer::Journal;
 use crate::device_key::KeyError;
 use crate::files::FileError;
 use crate::hex::Hex;
+use crate::storage::{Area, Name};
 
 /// The journal's file in the state folder.
 pub const FILE: &str = "journal.ndjson";
+
+/// Something that lies in the state folder itself.
+fn file<'a>(name: &'a (impl AsRef<std::ffi::OsStr> + ?Sized)) -> Name<'a> {
+    Area::State.named(name)
+}
 
 /// A number by chance that no two journals share.
 pub type Nonce = Hex<16>;

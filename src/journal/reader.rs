@@ -1,31 +1,30 @@
 //! Reads entries again while others are being written, and says where a line was changed meanwhile.
 //! Called by the device when an old case is asked for. Never writes.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::chain::{self, Chain, START, TAIL};
 use super::{Checkpoint, JournalError, Line, Span, failed, standing};
 use crate::device_key::PublicKey;
+use crate::storage::{Open, Reading, StoredFile};
 
 /// The journal's open file, which its writer may have to put in place anew.
 #[derive(Debug, Clone)]
-pub(super) struct Shared(Arc<RwLock<Arc<File>>>);
+pub(super) struct Shared(Arc<RwLock<Open>>);
 
 impl Shared {
-    pub fn new(file: File) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(file))))
+    pub fn new(file: Open) -> Self {
+        Self(Arc::new(RwLock::new(file)))
     }
 
-    pub fn get(&self) -> Arc<File> {
+    pub fn get(&self) -> Open {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn set(&self, file: File) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(file);
+    pub fn set(&self, file: Open) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = file;
     }
 }
 
@@ -44,7 +43,7 @@ impl Reader {
     /// [`JournalError::Io`], also where the line was changed by someone else.
     pub fn read(&self, span: Span) -> Result<Line, JournalError> {
         let (file, offset) = (self.file.get(), span.offset());
-        line_at(&file, offset)
+        line_at(&*file, offset)
             .map(|(line, ..)| line)
             .map_err(failed(&self.path))
     }
@@ -59,8 +58,8 @@ impl Reader {
 
     fn signed_at(&self, span: Span) -> std::io::Result<(Line, Option<Checkpoint>)> {
         let (file, offset) = (self.file.get(), span.offset());
-        let (line, length, link) = line_at(&file, offset)?;
-        let next = read_line(&file, offset + length)?;
+        let (line, length, link) = line_at(&*file, offset)?;
+        let next = read_line(&*file, offset + length)?;
         let next: Option<Line> = serde_json::from_slice(&next).ok();
         let point = next.as_ref().and_then(standing::point_of);
         let Some(point) = point.filter(|point| point.seq == line.seq) else {
@@ -74,7 +73,7 @@ impl Reader {
 }
 
 /// The line at this place, its bytes, and its hash.
-fn line_at(file: &File, offset: u64) -> std::io::Result<(Line, u64, chain::Link)> {
+fn line_at(file: &dyn StoredFile, offset: u64) -> std::io::Result<(Line, u64, chain::Link)> {
     let bytes = read_line(file, offset)?;
     let follows = |before: chain::Link| {
         let mut chain = Chain::after(before);
@@ -90,23 +89,23 @@ fn line_at(file: &File, offset: u64) -> std::io::Result<(Line, u64, chain::Link)
 }
 
 /// What the line before this place says is its hash.
-fn said_before(file: &File, offset: u64) -> std::io::Result<Option<chain::Link>> {
+fn said_before(file: &dyn StoredFile, offset: u64) -> std::io::Result<Option<chain::Link>> {
     let Some(at) = offset.checked_sub(TAIL as u64) else {
         return Ok((offset == 0).then_some(START));
     };
     let mut tail = [0; TAIL];
-    file.read_exact_at(&mut tail, at)?;
+    Reading::from(file, at).read_exact(&mut tail)?;
     Ok(chain::written_in(&tail))
 }
 
 /// What the bytes of the line before this place give as its hash.
-fn hash_before(file: &File, offset: u64) -> std::io::Result<chain::Link> {
+fn hash_before(file: &dyn StoredFile, offset: u64) -> std::io::Result<chain::Link> {
     const BLOCK: u64 = 4096;
     let mut start = offset - 1;
     while start > 0 {
         let at = start.saturating_sub(BLOCK);
         let mut block = vec![0; (start - at) as usize];
-        file.read_exact_at(&mut block, at)?;
+        Reading::from(file, at).read_exact(&mut block)?;
         if let Some(end) = block.iter().rposition(|byte| *byte == b'\n') {
             start = at + end as u64 + 1;
             break;
@@ -119,9 +118,9 @@ fn hash_before(file: &File, offset: u64) -> std::io::Result<chain::Link> {
     Ok(found)
 }
 
-fn read_line(file: &File, offset: u64) -> std::io::Result<Vec<u8>> {
+fn read_line(file: &dyn StoredFile, offset: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    BufReader::new(At { file, offset }).read_until(b'\n', &mut bytes)?;
+    BufReader::new(Reading::from(file, offset)).read_until(b'\n', &mut bytes)?;
     Ok(bytes)
 }
 
@@ -130,18 +129,4 @@ fn changed() -> Error {
         ErrorKind::InvalidData,
         "an entry was changed since it was written",
     )
-}
-
-/// A file from some place on, without moving whoever else reads or writes it.
-struct At<'a> {
-    file: &'a File,
-    offset: u64,
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.file.read_at(into, self.offset)?;
-        self.offset += read as u64;
-        Ok(read)
-    }
 }

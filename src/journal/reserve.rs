@@ -1,12 +1,13 @@
 //! Space on the disk that is held back, and given up when the disk is full: what was accepted can
 //! then still be answered. Called by the writer. Never more than one file of a fixed size.
 
-use std::io::Write;
+use std::ffi::OsStr;
+use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, Mode, fallocate, fstatvfs};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 
-use crate::files::Folder;
+use super::file;
+use crate::storage::{Over, Storage};
 
 /// The file that takes the room.
 const FILE: &str = "reserve";
@@ -17,17 +18,17 @@ const PLENTY: u64 = 4 * BYTES;
 
 #[derive(Debug)]
 pub(super) struct Reserve {
-    folder: Folder,
+    folder: Arc<dyn Storage>,
     is_held: bool,
 }
 
 impl Reserve {
     /// Holds room back, where there is some.
-    pub fn hold(folder: &Folder) -> Self {
-        let about = folder.about(FILE);
-        let is_held = about.is_ok_and(|about| about.is_file() && about.len() >= BYTES);
+    pub fn hold(folder: &Arc<dyn Storage>) -> Self {
+        let about = folder.about(file(FILE));
+        let is_held = about.is_ok_and(|about| about.is_file && about.bytes >= BYTES);
         let mut reserve = Self {
-            folder: folder.clone(),
+            folder: Arc::clone(folder),
             is_held,
         };
         reserve.restore();
@@ -45,20 +46,18 @@ impl Reserve {
 
     /// Gives the room up; whether there was any.
     pub fn give_up(&mut self) -> bool {
-        std::mem::take(&mut self.is_held) && self.folder.remove(FILE).is_ok()
+        std::mem::take(&mut self.is_held) && self.folder.remove(file(FILE)).is_ok()
     }
 
     fn free(&self) -> u64 {
-        fstatvfs(&self.folder).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+        self.folder.space().map_or(0, |space| space.free)
     }
 
     fn take(&self) -> std::io::Result<()> {
-        let mut fresh = self.folder.fresh(Mode::RUSR | Mode::WUSR)?;
-        match fallocate(fresh.file(), FallocateFlags::empty(), 0, BYTES) {
-            Err(Errno::NOTSUP | Errno::NOSYS) => fresh.write_all(&vec![0; BYTES as usize])?,
-            done => done?,
-        }
-        Ok(fresh.keep_durably(FILE)?)
+        let mut draft = self.folder.draft(Mode::RUSR | Mode::WUSR)?;
+        draft.allocate(BYTES)?;
+        draft.keep(OsStr::new(FILE), Over::Existing)?;
+        Ok(())
     }
 }
 
@@ -70,7 +69,7 @@ mod tests {
     fn the_room_is_held_until_it_is_given_up_and_then_again() {
         let folder = tempfile::tempdir().unwrap();
         let length = || std::fs::metadata(folder.path().join(FILE)).map_or(0, |f| f.len());
-        let held = Folder::open(folder.path()).unwrap();
+        let held = crate::storage::Disk::make(folder.path()).unwrap();
         let mut reserve = Reserve::hold(&held);
         assert_eq!(length(), BYTES);
         assert!(reserve.give_up() && !reserve.give_up());

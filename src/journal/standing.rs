@@ -1,13 +1,12 @@
 //! Whether a journal is as the device left it: what its file holds, against the mark outside
 //! of it ([`mark`](super::mark)). Looks, and changes nothing.
 
-use std::fs::File;
-
 use serde::{Deserialize, Serialize};
 
 use super::history::{History, outline};
 use super::{Checkpoint, Entry, Line, Place, Span, chain, mark};
 use crate::device_key::PublicKey;
+use crate::storage::StoredFile;
 
 /// In what way a journal was not as the device had left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,20 +78,34 @@ pub(super) struct Standing {
 }
 
 /// Reads a journal's file and compares; of answers, only as much as a start needs.
-pub(super) fn of(file: &File, marked: &mark::Found, key: &PublicKey) -> std::io::Result<Standing> {
+pub(super) fn of(
+    file: &dyn StoredFile,
+    marked: &mark::Found,
+    key: &PublicKey,
+) -> std::io::Result<Standing> {
     let place = match marked {
         mark::Found::Mark(mark) => Some(mark.place),
         _ => None,
     };
-    let (mut at_mark, mut behind) = (None, None);
+    let (mut at_mark, mut behind, mut torn) = (None, None, None);
     let mut history = outline(file, u64::MAX, &mut |step| match place {
         Some(place) if place.seq == step.number => at_mark = Some(step.links),
-        Some(place) if place.seq < step.number => behind = behind.or(Some(step.span)),
+        Some(place) if place.seq < step.number => {
+            behind = behind.or(Some(step.span));
+            torn = torn.or(step.is_torn.then_some((step.number, step.span)));
+        }
         _ => {}
     })?;
     let by_point = history.signed_by(key);
+    if let Some((number, span)) = torn
+        && by_point.is_none_or(|signed| signed < number)
+    {
+        // It was written at once with the signed point behind it, and power failed meanwhile:
+        // nobody was told of either.
+        history = outline(file, span.offset(), &mut |_| {})?;
+    }
     let mut how = compare(&history, marked, at_mark, by_point);
-    let length = file.metadata()?.len();
+    let length = file.about()?.bytes;
     if how == Some(How::Added) {
         let end = behind.map_or(history.end, Span::offset);
         history = outline(file, end, &mut |_| {})?;

@@ -125,6 +125,57 @@ fn blocks_that_were_never_written_take_the_last_line_off() {
     }
 }
 
+/// An entry and its signed point are two lines that are written at once. Where only the second
+/// came to be, an ordinary power failure looked like a broken card from then on.
+#[test]
+fn blocks_that_were_never_written_take_a_line_off_with_the_point_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = made(folder.path(), 2);
+    let mut journal = Journal::open(folder.path(), Clock::system()).unwrap().0;
+    let start = Stored::of(folder.path()).journal.len();
+    journal.append(Entry::Aborted { case: 2 }).unwrap();
+    drop(journal);
+    let bytes = Stored::of(folder.path()).journal;
+    let end = start + bytes[start..].iter().position(|b| *b == b'\n').unwrap();
+    assert!(end + 1 < bytes.len(), "a signed point is behind it");
+    for from in (start..=end).step_by(29) {
+        let mut journal = bytes.clone();
+        journal[from..(from + 40).min(end + 1)].fill(0);
+        // The mark is written after the lines.
+        let mark = whole.mark.clone();
+        Stored { journal, mark }.put(folder.path());
+        let (journal, history) = Journal::open(folder.path(), Clock::system()).unwrap();
+        assert_eq!((cases(&history), history.damaged.len()), (vec![1, 2], 0));
+        assert_eq!(journal.doubt().get(), None, "nothing was acknowledged");
+        drop(journal);
+        let report = verify(folder.path(), None, None).unwrap();
+        assert_eq!(
+            (report.faults, report.damaged),
+            (vec![], vec![]),
+            "byte {from}"
+        );
+    }
+}
+
+/// What is signed behind a torn line was told: the line is damage, and nothing is taken off.
+#[test]
+fn a_torn_line_with_signed_ones_behind_it_stays_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = made(folder.path(), 2);
+    let mut journal = Journal::open(folder.path(), Clock::system()).unwrap().0;
+    let start = Stored::of(folder.path()).journal.len();
+    journal.append(Entry::Started { case: 1 }).unwrap();
+    journal.append(Entry::Aborted { case: 2 }).unwrap();
+    drop(journal);
+    let mut journal = Stored::of(folder.path()).journal;
+    journal[start + 5..start + 20].fill(0);
+    let mark = whole.mark.clone();
+    Stored { journal, mark }.put(folder.path());
+    let (_, history) = Journal::open(folder.path(), Clock::system()).unwrap();
+    assert_eq!(cases(&history), [1, 2, 2], "the end is still there");
+    assert_eq!(history.damaged.len(), 1);
+}
+
 #[test]
 fn every_flipped_bit_is_found_by_the_number_of_its_entry() {
     let folder = tempfile::tempdir().unwrap();

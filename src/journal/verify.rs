@@ -16,6 +16,7 @@ use super::{
 };
 use crate::device_key::PublicKey;
 use crate::files::{FileError, Folder};
+use crate::storage::Disk;
 
 /// What a journal proves.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -115,7 +116,7 @@ pub fn verify(
     key: Option<PublicKey>,
     against: Option<Known>,
 ) -> Result<Report, JournalError> {
-    let held = Folder::open(folder)?;
+    let held = Disk::of(Folder::open(folder)?);
     let own = PublicKey::of(&held)?;
     // Read before the journal, which may go on meanwhile.
     let may_read = |error: &FileError| error.kind() != ErrorKind::PermissionDenied;

@@ -6,9 +6,8 @@
 
 mod watch;
 
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -24,8 +23,8 @@ use super::verify;
 use super::{Checkpoint, Doubt, Entry, History, JournalError, Line, Place, Reader, Span, failed};
 use crate::clock::Clock;
 use crate::device_key::{DeviceKey, PublicKey};
-use crate::files::Folder;
 use crate::sha256::Sha256;
+use crate::storage::{Area, Disk, Storage, StoredFile};
 
 /// So many entries are written at most without a signed point behind them.
 const UNSIGNED: u64 = 64;
@@ -36,7 +35,7 @@ const NEVER: Sha256 = Sha256([0; 32]);
 /// The open journal. Only one process may hold it.
 #[derive(Debug)]
 pub struct Journal {
-    folder: Folder,
+    folder: Arc<dyn Storage>,
     path: PathBuf,
     file: Shared,
     device: u64,
@@ -83,7 +82,18 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; [`JournalError::Foreign`] where it is another device's.
     pub fn open(folder: &Path, clock: Clock) -> Result<(Self, History), JournalError> {
-        let held = Held::take(folder, &clock)?;
+        Self::open_on(Disk::make(folder)?, clock)
+    }
+
+    /// The same, in this state folder.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on(
+        storage: Arc<dyn Storage>,
+        clock: Clock,
+    ) -> Result<(Self, History), JournalError> {
+        let held = Held::take(storage, &clock)?;
         held.refuse_foreign()?;
         Self::take_on(held, clock, None)
     }
@@ -94,7 +104,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NothingToAdopt`] where nothing is wrong, and those of [`Journal::open`].
     pub fn adopt(folder: &Path, because: &str, clock: Clock) -> Result<String, JournalError> {
-        let held = Held::take(folder, &clock)?;
+        let held = Held::take(Disk::make(folder)?, &clock)?;
         let foreign = held.foreign();
         let how = held.standing.how.or(held.standing.history.doubt);
         let was = match (foreign, how) {
@@ -132,13 +142,13 @@ impl Journal {
         let last = left.map_or(0, |left| left.seq).max(history.last);
         let case = case.max(history.next_case(left.map_or(0, |left| left.seq)) - 1);
         let evidence = match how {
-            Some(_) => evidence::keep_tail(&folder, &file, history.end, last),
+            Some(_) => evidence::keep_tail(&*folder, &*file, history.end, last),
             None => Ok(None),
         };
         let evidence = evidence.map_err(failed(&path))?;
-        settle(&file, &history).map_err(failed(&path))?;
+        settle(&*file, &history).map_err(failed(&path))?;
         // The folder's entry of a new file must last as well.
-        folder.sync()?;
+        folder.sync(Area::State)?;
         let place = Place {
             seq: last,
             head: Sha256(history.link),
@@ -411,8 +421,8 @@ impl Journal {
     }
 
     fn changed_now(&self) -> (i64, i64) {
-        let about = self.file.get().metadata();
-        about.map_or((0, 0), |about| (about.ctime(), about.ctime_nsec()))
+        let about = self.file.get().about();
+        about.map_or((0, 0), |about| about.changed)
     }
 
     fn place(&self) -> Place {
@@ -448,7 +458,7 @@ fn warn_of_ends(count: usize, first: u64, last: u64) {
 }
 
 /// Takes off what was never acknowledged, and mends the last newline.
-fn settle(file: &File, history: &History) -> std::io::Result<()> {
+fn settle(file: &dyn StoredFile, history: &History) -> std::io::Result<()> {
     if history.end > 0 && !history.ends {
         file.set_len(history.end - 1)?;
         file.write_all_at(b"\n", history.end - 1)?;

@@ -183,7 +183,9 @@ impl Cases {
         self.has_room(0)?;
         // An image that was given to the device may have been taken away meanwhile.
         let image = self.place(&order);
-        if self.owns(&image) && !image.is_file() {
+        let given = self.given(&image);
+        let is_there = |name| self.storage.about(name).is_ok_and(|about| about.is_file);
+        if given.is_some_and(|name| !is_there(name)) {
             return Err(CaseError::NoSuchImage);
         }
         let case = ledger.next;
@@ -229,8 +231,8 @@ impl Cases {
             ..before
         };
         // Held until the case is accepted, so that the image does not go meanwhile.
-        let kept = lock(&self.kept);
-        self.bring_back(&kept, &sha256, again.giver.as_ref())?;
+        let _kept = lock(&self.kept);
+        self.bring_back(&sha256, again.giver.as_ref())?;
         self.take_on(again, |_, _| Ok(None))
     }
 

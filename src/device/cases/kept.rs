@@ -3,15 +3,16 @@
 //! ever. Nothing here looks into an image or decides what a sink owes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::device::cases::images::is_whole;
-use crate::files::{Folder, OPEN_TO_ALL};
 use crate::sha256::Sha256;
+use crate::storage::{Area, Name, Storage};
 
 /// What a second name of an image ends in, until it has its own.
 const FRESH: &str = "new";
@@ -74,20 +75,14 @@ pub(crate) struct Evicted {
 /// The images that are kept.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    folder: PathBuf,
-    /// The same, held open: what is moved and removed, is so in this one.
-    held: Folder,
+    storage: Arc<dyn Storage>,
     keeping: Keeping,
     images: BTreeMap<Sha256, Image>,
 }
 
 /// Where a state folder keeps the image of this hash, while it does.
 pub fn path(state: &Path, sha256: &Sha256) -> PathBuf {
-    state.join(FOLDER).join(name(sha256))
-}
-
-fn name(sha256: &Sha256) -> OsString {
-    sha256.to_string().into()
+    state.join(FOLDER).join(sha256.to_string())
 }
 
 impl Kept {
@@ -95,13 +90,11 @@ impl Kept {
     ///
     /// # Errors
     /// Where the folder cannot be made.
-    pub fn open(state: &Path, keeping: Keeping) -> std::io::Result<Self> {
-        let folder = state.join(FOLDER);
-        let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;
+    pub fn open(storage: Arc<dyn Storage>, keeping: Keeping) -> std::io::Result<Self> {
+        storage.make(Area::Kept)?;
         let images = BTreeMap::new();
         Ok(Self {
-            folder,
-            held,
+            storage,
             keeping,
             images,
         })
@@ -114,19 +107,15 @@ impl Kept {
 
     /// The hashes of the images that lie in the folder.
     pub fn files(&self) -> std::io::Result<BTreeSet<Sha256>> {
-        let names = self.held.names()?.into_iter();
+        let names = self.storage.names(Area::Kept)?.into_iter();
         Ok(names.filter_map(|name| hash(&name)).collect())
-    }
-
-    /// Where an image lies, or would.
-    pub fn path(&self, sha256: &Sha256) -> PathBuf {
-        self.folder.join(name(sha256))
     }
 
     /// A case's image lies in the folder.
     pub fn remember(&mut self, case: u64, sha256: &Sha256, since: Timestamp) {
-        let about = self.held.about(name(sha256));
-        let bytes = about.map_or(0, |about| about.len());
+        let name = sha256.to_string();
+        let about = self.storage.about(Area::Kept.named(&name));
+        let bytes = about.map_or(0, |about| about.bytes);
         let image = self.images.entry(*sha256).or_insert(Image {
             bytes,
             cases: BTreeSet::new(),
@@ -141,22 +130,20 @@ impl Kept {
     ///
     /// # Errors
     /// What the system says; the image is then where it was.
-    pub fn adopt(&self, sha256: &Sha256, source: &Path, is_wanted: bool) -> std::io::Result<()> {
-        let kept = self.path(sha256);
-        let is_here = is_whole(&kept, sha256);
-        let (from, given) = Folder::above(source)?;
-        let kept = &name(sha256);
-        match (is_here, is_wanted) {
+    pub fn adopt(&self, sha256: &Sha256, given: Name<'_>, is_wanted: bool) -> std::io::Result<()> {
+        let storage = &*self.storage;
+        let (kept, fresh) = (sha256.to_string(), format!("{sha256}.{FRESH}"));
+        let (kept, fresh) = (Area::Kept.named(&kept), Area::Kept.named(&fresh));
+        match (is_whole(storage, kept, sha256), is_wanted) {
             (true, true) => {}
-            (true, false) => from.remove(given)?,
+            (true, false) => storage.remove(given)?,
             (false, true) => {
-                let fresh = Path::new(kept).with_extension(FRESH);
                 // Left behind where power failed.
-                self.held.remove_if_there(&fresh)?;
-                from.link(given, &self.held, &fresh)?;
-                rename(&self.held, fresh.as_os_str(), &self.held, kept)?;
+                storage.remove_if_there(fresh)?;
+                storage.link(given, fresh)?;
+                rename(storage, fresh, kept)?;
             }
-            (false, false) => rename(&from, &given, &self.held, kept)?,
+            (false, false) => rename(storage, given, kept)?,
         }
         Ok(())
     }
@@ -167,7 +154,8 @@ impl Kept {
     /// What the system says; the next start removes it.
     pub fn remove(&mut self, sha256: &Sha256) -> std::io::Result<()> {
         self.images.remove(sha256);
-        Ok(self.held.remove(name(sha256))?)
+        let name = sha256.to_string();
+        Ok(self.storage.remove(Area::Kept.named(&name))?)
     }
 
     /// Removes what lies in the folder and belongs to no case that is known.
@@ -175,10 +163,10 @@ impl Kept {
     /// # Errors
     /// What the system says.
     pub fn sweep(&self) -> std::io::Result<()> {
-        for name in self.held.names()? {
+        for name in self.storage.names(Area::Kept)? {
             let is_known = hash(&name).is_some_and(|hash| self.images.contains_key(&hash));
             if !is_known {
-                self.held.remove_if_there(name)?;
+                self.storage.remove_if_there(Area::Kept.named(&name))?;
             }
         }
         Ok(())
@@ -247,9 +235,9 @@ fn hash(name: &OsStr) -> Option<Sha256> {
 }
 
 /// Renames a file, also where both are names of one file: the system leaves both then.
-fn rename(from: &Folder, name: &OsStr, to: &Folder, new: &OsStr) -> std::io::Result<()> {
-    from.rename(name, to, new)?;
-    Ok(from.remove_if_there(name)?)
+fn rename(storage: &dyn Storage, from: Name<'_>, to: Name<'_>) -> std::io::Result<()> {
+    storage.rename(from, to)?;
+    Ok(storage.remove_if_there(from)?)
 }
 
 fn age(since: Timestamp, now: Timestamp) -> Duration {
@@ -259,6 +247,7 @@ fn age(since: Timestamp, now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Disk;
 
     const HOUR: i64 = 3600;
 
@@ -271,13 +260,24 @@ mod tests {
         Timestamp::from_second(hour * HOUR).unwrap()
     }
 
+    fn open(state: &Path, keeping: Keeping) -> Kept {
+        let storage = Disk::make(state).unwrap();
+        storage.make(Area::Images).unwrap();
+        Kept::open(storage, keeping).unwrap()
+    }
+
+    /// What an image is called before it is kept.
+    fn source_name() -> Name<'static> {
+        Area::Images.named("source")
+    }
+
     /// Images `a`, `b`, `c` ... of the cases 1, 2, 3 ..., 100 bytes each, an hour apart.
     fn kept(state: &Path, count: u8, keeping: Keeping) -> Kept {
-        let mut kept = Kept::open(state, keeping).unwrap();
+        let mut kept = open(state, keeping);
         for (name, case) in (b'a'..).zip(1..=count) {
-            let (name, source) = (named(char::from(name)), state.join("source"));
+            let (name, source) = (named(char::from(name)), state.join("images/source"));
             std::fs::write(&source, [case; 100]).unwrap();
-            kept.adopt(&name, &source, false).unwrap();
+            kept.adopt(&name, source_name(), false).unwrap();
             kept.remember(u64::from(case), &name, at(i64::from(case)));
         }
         kept
@@ -331,17 +331,17 @@ mod tests {
     #[test]
     fn an_image_that_others_want_stays_where_it_is_and_strays_are_swept() {
         let folder = tempfile::tempdir().unwrap();
-        let mut kept = Kept::open(folder.path(), Keeping::default()).unwrap();
-        let source = folder.path().join("source");
+        let mut kept = open(folder.path(), Keeping::default());
+        let source = folder.path().join("images/source");
         std::fs::write(&source, b"image").unwrap();
-        kept.adopt(&named('a'), &source, true).unwrap();
+        kept.adopt(&named('a'), source_name(), true).unwrap();
         kept.remember(1, &named('a'), at(1));
-        assert!(source.exists() && kept.path(&named('a')).exists());
-        kept.adopt(&named('a'), &source, false).unwrap();
+        assert!(source.exists() && path(folder.path(), &named('a')).exists());
+        kept.adopt(&named('a'), source_name(), false).unwrap();
         kept.remember(2, &named('a'), at(2));
         assert!(!source.exists());
         assert_eq!(kept.evicted(at(3), 0, |_| false)[0].cases, [1, 2]);
-        std::fs::write(kept.path(&named('b')), b"stray").unwrap();
+        std::fs::write(path(folder.path(), &named('b')), b"stray").unwrap();
         kept.sweep().unwrap();
         assert_eq!(kept.files().unwrap(), BTreeSet::from([named('a')]));
     }
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn what_no_image_is_called_is_swept() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept::open(folder.path(), Keeping::default()).unwrap();
+        let kept = open(folder.path(), Keeping::default());
         let stray = folder.path().join(FOLDER).join("stray.new");
         std::fs::write(&stray, b"half").unwrap();
         assert_eq!(kept.files().unwrap(), BTreeSet::new());

@@ -64,6 +64,7 @@ use crate::device::worker_memory::WorkerMemory;
 use crate::device_key::PublicKey;
 use crate::journal::{Checkpoint, Entry, Journal, JournalError, LINK, Reader, Told};
 use crate::sha256::Sha256;
+use crate::storage::Storage;
 use kept::{Keeping, Kept};
 
 #[derive(Debug)]
@@ -98,6 +99,7 @@ pub struct Cases {
     device: u64,
     key: PublicKey,
     state: PathBuf,
+    storage: Arc<dyn Storage>,
     since: Instant,
     images: Arc<Images>,
     bundle: Mutex<Arc<Outline>>,
@@ -142,7 +144,7 @@ impl Cases {
     /// [`JournalError`].
     pub(crate) fn open(
         bundle: Arc<Outline>,
-        state: &Path,
+        storage: Arc<dyn Storage>,
         afterwards: Afterwards,
         around: Around,
     ) -> Result<Self, JournalError> {
@@ -151,7 +153,8 @@ impl Cases {
             lifecycle,
             spawner,
         } = around;
-        let (mut journal, history) = Journal::open(state, lifecycle.clock().clone())?;
+        let (mut journal, history) =
+            Journal::open_on(Arc::clone(&storage), lifecycle.clock().clone())?;
         for damaged in &history.damaged {
             let (first, last) = (damaged.start(), damaged.end());
             log::error!("journal: entries {first} to {last} are damaged");
@@ -160,10 +163,11 @@ impl Cases {
             software: env!("CARGO_PKG_VERSION").to_owned(),
             bundle: bundle.id.clone(),
         })?;
+        let state = storage.path();
         let (next, chosen) = (journal.next_case(), history.sinks());
         let in_kept = || in_folder(state.join(kept::FOLDER));
-        let mut kept = Kept::open(state, afterwards.keeping).map_err(in_kept())?;
-        let scan = RetentionScan::of(state, &kept).map_err(in_kept())?;
+        let mut kept = Kept::open(Arc::clone(&storage), afterwards.keeping).map_err(in_kept())?;
+        let scan = RetentionScan::of(&*storage, &kept).map_err(in_kept())?;
         let mut past = Past::of(state, history.cases(), |spent| scan.has(spent));
         delivery::note_chosen(&mut journal, &chosen, &afterwards.sinks)?;
         past.board.choose_sinks(afterwards.sinks);
@@ -181,15 +185,21 @@ impl Cases {
         let waiting = waiting.map(|open| (place(state, &open.order), open.order.giver.clone()));
         let ended = spent.iter().map(|spent| (spent.place.clone(), None));
         let wanted = ended.chain(waiting).collect();
-        let room = DiskSpace::new(state.to_owned(), afterwards.keeping.least_free);
-        let images = Images::open(state, &wanted, room.clone(), lifecycle.clock().clone())
-            .map_err(in_folder(state.join("images")))?;
+        let room = DiskSpace::new(Arc::clone(&storage), afterwards.keeping.least_free);
+        let images = Images::open(
+            Arc::clone(&storage),
+            &wanted,
+            room.clone(),
+            lifecycle.clock().clone(),
+        )
+        .map_err(in_folder(state.join("images")))?;
         board.doubt = journal.doubt();
         for (case, open) in open {
             board.wait(case, open.order, Some(open.span));
         }
         let cases = Self {
             state: state.to_owned(),
+            storage: Arc::clone(&storage),
             since: lifecycle.clock().now(),
             device: journal.device(),
             key: journal.key(),

@@ -14,16 +14,12 @@ use jiff::Timestamp;
 use super::{Cases, lock};
 use crate::case::{Giver, Order};
 use crate::device::case_error::CaseError;
-use crate::device::cases::images::{self, Begun, Copied, Pin, is_whole, place};
+use crate::device::cases::images::{Begun, Copied, Pin, is_whole, place};
 use crate::device::cases::kept::{Evicted, Kept};
 use crate::device::status::TICK;
-use crate::files;
 use crate::journal::Entry;
 use crate::sha256::Sha256;
-
-/// Folders in the state folder that images are given into. Entries of before there was one
-/// store have images of DICOM senders where they were received.
-const SOURCES: [&str; 2] = ["images", "dicom"];
+use crate::storage::{Area, Name, Storage};
 
 /// How often images and disk space are looked after at least.
 const ROUND: Duration = Duration::from_secs(5);
@@ -40,18 +36,18 @@ pub(crate) struct EndedImage {
 
 /// What there is of images of ended cases: of years of them, a few.
 pub(super) struct RetentionScan<'a> {
-    state: &'a Path,
+    storage: &'a dyn Storage,
     kept: BTreeSet<Sha256>,
 }
 
 impl<'a> RetentionScan<'a> {
-    pub fn of(state: &'a Path, kept: &Kept) -> std::io::Result<Self> {
+    pub fn of(storage: &'a dyn Storage, kept: &Kept) -> std::io::Result<Self> {
         let kept = kept.files()?;
-        Ok(Self { state, kept })
+        Ok(Self { storage, kept })
     }
 
     pub fn has(&self, spent: &EndedImage) -> bool {
-        self.keeps(spent) || (owns(self.state, &spent.place) && spent.place.exists())
+        self.keeps(spent) || is_given(self.storage, &spent.place)
     }
 
     fn keeps(&self, spent: &EndedImage) -> bool {
@@ -70,23 +66,35 @@ impl<'a> RetentionScan<'a> {
     }
 }
 
-fn owns(state: &Path, image: &Path) -> bool {
-    let given = |folder| image.parent() == Some(state.join(folder).as_path());
-    SOURCES.into_iter().any(given)
+/// What a path names of the folders that images are given into. Entries of before there was one
+/// store have images of DICOM senders where they were received.
+fn given<'a>(storage: &dyn Storage, image: &'a Path) -> Option<Name<'a>> {
+    let name = storage.name_of(image);
+    name.filter(|name| matches!(name.area, Area::Images | Area::Dicom))
+}
+
+/// Whether an image was given into the state folder, and lies there.
+fn is_given(storage: &dyn Storage, image: &Path) -> bool {
+    given(storage, image).is_some_and(|name| storage.about(name).is_ok())
 }
 
 impl Cases {
+    /// Looks once after the images of answered cases, the disk and the store.
+    pub(crate) fn keep_once(&self) {
+        self.try_journal();
+        self.purge();
+        self.look_at_disk();
+        if let Err(error) = self.images.sweep() {
+            log::warn!("the store of images cannot be looked through: {error}");
+        }
+        self.set_store_full(self.images.is_full());
+    }
+
     /// Looks after the images of answered cases until the device has ended. To be called on one
     /// thread.
     pub fn keep(&self) {
         while !self.lifecycle.has_ended() {
-            self.try_journal();
-            self.purge();
-            self.look_at_disk();
-            if let Err(error) = self.images.sweep() {
-                log::warn!("the store of images cannot be looked through: {error}");
-            }
-            self.set_store_full(self.images.is_full());
+            self.keep_once();
             let mut board = lock(&self.board);
             if !board.look_after_images && !self.lifecycle.has_ended() {
                 let patience = if board.storage_failed { TICK } else { ROUND };
@@ -158,7 +166,8 @@ impl Cases {
         path: &Path,
         giver: Option<&Giver>,
     ) -> Result<(Sha256, Pin), CaseError> {
-        self.told_full(self.images.link(path, giver))
+        let name = self.storage.name_of(path).ok_or(CaseError::Storage)?;
+        self.told_full(self.images.link(name, giver))
     }
 
     /// Where an image found no room, it is told.
@@ -189,7 +198,9 @@ impl Cases {
     /// An image was stored: where no case waits for it, it goes again.
     pub(crate) fn forget_unwanted(&self, sha256: &Sha256) {
         let image = self.images.path(&sha256.0);
-        if !image.exists() {
+        let name = sha256.to_string();
+        let name = Area::Images.named(&name);
+        if self.storage.about(name).is_err() {
             return;
         }
         // No case is accepted for it meanwhile.
@@ -199,7 +210,7 @@ impl Cases {
             if is_wanted || is_pinned {
                 return Ok(());
             }
-            files::remove(&image)
+            self.storage.remove(name)
         });
         if let Err(error) = done {
             log::warn!("an image that no case is for stays in the store: {error}");
@@ -212,27 +223,28 @@ impl Cases {
     /// [`CaseError::NoSuchImage`] where it is kept no longer or damaged, [`CaseError::Storage`].
     pub(super) fn bring_back(
         &self,
-        kept: &Kept,
         sha256: &Sha256,
         giver: Option<&Giver>,
     ) -> Result<(), CaseError> {
-        let path = kept.path(sha256);
+        let name = sha256.to_string();
+        let name = Area::Kept.named(&name);
         if self.images.holds_whole(&sha256.0) {
             return Ok(());
         }
-        if !is_whole(&path, sha256) {
+        if !is_whole(&*self.storage, name, sha256) {
             return Err(CaseError::NoSuchImage);
         }
-        self.told_full(self.images.link_as(&path, sha256, giver))
+        self.told_full(self.images.link_as(name, sha256, giver))
     }
 
     /// Keeps the image of an ended case, or removes it, unless another case waits for it
     /// where it lies. Images that were not given into the state folder are left alone.
     pub(crate) fn release(&self, spent: &EndedImage) {
         let EndedImage { case, place, image } = spent;
-        if !self.owns(place) || !place.exists() {
+        let name = given(&*self.storage, place);
+        let Some(name) = name.filter(|name| self.storage.about(*name).is_ok()) else {
             return;
-        }
+        };
         let mut kept = lock(&self.kept);
         // No case is accepted for it meanwhile.
         let _ledger = lock(&self.ledger);
@@ -244,12 +256,12 @@ impl Cases {
             let is_wanted = is_wanted || is_pinned;
             match image.as_ref().filter(|_| is_needed) {
                 Some((sha256, since)) => {
-                    let adopted = kept.adopt(sha256, place, is_wanted);
+                    let adopted = kept.adopt(sha256, name, is_wanted);
                     kept.remember(*case, sha256, *since);
                     adopted
                 }
                 None if is_wanted => Ok(()),
-                None => Ok(files::remove(place)?),
+                None => Ok(self.storage.remove(name)?),
             }
         });
         if let Err(error) = done {
@@ -314,16 +326,22 @@ impl Cases {
 
     /// Whether a file was given into the state folder, to be a case's image.
     pub(crate) fn owns(&self, source: &Path) -> bool {
-        owns(&self.state, source)
+        self.given(source).is_some()
+    }
+
+    pub(super) fn given<'a>(&self, image: &'a Path) -> Option<Name<'a>> {
+        given(&*self.storage, image)
     }
 
     /// Where the image of an answered case lies.
     pub(crate) fn image_of(&self, sha256: Option<Sha256>, source: &Path) -> PathBuf {
-        let kept = sha256.as_ref().map(|sha256| lock(&self.kept).path(sha256));
-        let stored = sha256.map(|sha256| images::path(&self.state, &sha256));
-        let mut own = kept.into_iter().chain(stored);
-        let own = own.find(|path| path.exists());
-        own.unwrap_or_else(|| source.to_owned())
+        let name = sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
+        let mut own = [Area::Kept, Area::Images].into_iter();
+        let own = own.find(|area| self.storage.about(area.named(&name)).is_ok());
+        own.map_or_else(
+            || source.to_owned(),
+            |area| self.storage.path_of(area.named(&name)),
+        )
     }
 
     /// Removes the images that are kept no longer.

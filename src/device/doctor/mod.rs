@@ -26,6 +26,7 @@ use crate::device_key::{KeyFacts, PublicKey};
 use crate::engine::{self, Engine};
 use crate::files::Folder;
 use crate::journal::{SelfCheck, Verdict};
+use crate::storage::Disk;
 
 /// What is examined.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Facts {
 }
 
 fn device_key(state: &Path) -> Option<KeyFacts> {
-    let state = Folder::open(state).ok()?;
+    let state = Disk::of(Folder::open(state).ok()?);
     Some(PublicKey::of(&state).ok()??.into())
 }
 

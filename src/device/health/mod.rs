@@ -221,7 +221,7 @@ impl Snapshot {
     /// How a device is now.
     pub fn of(cases: &Cases) -> Self {
         let status = cases.status();
-        let disk = cases.disk().bytes();
+        let disk = cases.disk().space();
         let codes = status.warning_codes().into_iter();
         Self {
             state: status.condition,
@@ -251,9 +251,9 @@ impl Snapshot {
             warning_help: status.warnings,
             ends: status.ends,
             sinks: status.sinks.into_iter().map(Sink::from).collect(),
-            disk: disk.map(|(free_bytes, total_bytes)| Disk {
-                free_bytes,
-                total_bytes,
+            disk: disk.map(|space| Disk {
+                free_bytes: space.free,
+                total_bytes: space.total,
                 kept_bytes: cases.kept_bytes(),
             }),
             memory: Memory {

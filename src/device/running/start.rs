@@ -32,6 +32,8 @@ use crate::device::work::supervisor::Supervisor;
 use crate::device::work::worker::{Processes, Settings};
 use crate::engine::PreparedKey;
 use crate::image;
+use crate::journal::JournalError;
+use crate::storage::Disk;
 
 /// What a device is started from.
 #[non_exhaustive]
@@ -256,11 +258,12 @@ fn open(
             there: there.collect(),
         });
     }
+    let storage = Disk::make(state).map_err(JournalError::from)?;
     let afterwards = Afterwards {
         sinks: sinks.iter().map(|sink| sink.spec()).collect(),
         keeping: config.keep.keeping(),
     };
-    let cases = Cases::open(bundle, state, afterwards, around)?;
+    let cases = Cases::open(bundle, storage, afterwards, around)?;
     cases.configured(config.sha256())?;
     cases.bound(config.queue.bounds());
     let watched = config.folder.iter().map(|folder| folder.path.clone());

@@ -2,14 +2,13 @@
 //! when it was changed. What is in the way is kept as evidence, what is still known is put
 //! back, and what was found is written down before anything else is.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
-
 use super::{Journal, settle};
-use crate::files;
 use crate::journal::history::walk_with;
 use crate::journal::mark::{Found, Marks};
-use crate::journal::{Entry, FILE, History, How, JournalError, Place, evidence, failed, standing};
+use crate::journal::{
+    Entry, FILE, History, How, JournalError, Place, evidence, failed, file as named, standing,
+};
+use crate::storage::StoredFile;
 
 impl Journal {
     /// Looks whether the file is as this journal left it, and deals with it where it is not.
@@ -33,9 +32,9 @@ impl Journal {
 
     fn found_how(&mut self) -> Result<Option<How>, JournalError> {
         let file = self.file.get();
-        let own = file.metadata().map_err(failed(&self.path))?;
-        match self.folder.about(FILE) {
-            Ok(there) if files::place(&there) == files::place(&own) => {}
+        let own = file.about().map_err(failed(&self.path))?;
+        match self.folder.about(named(FILE)) {
+            Ok(there) if there.place == own.place => {}
             Ok(_) => return Ok(Some(How::Replaced)),
             Err(error) if error.is_missing() => return Ok(Some(How::Missing)),
             Err(error) => return Err(error.into()),
@@ -46,11 +45,11 @@ impl Journal {
             self.changed = self.changed_now();
             return Ok(None);
         }
-        if own.len() != self.end {
-            let is_cut = own.len() < self.end;
+        if own.bytes != self.end {
+            let is_cut = own.bytes < self.end;
             return Ok(Some(if is_cut { How::Cut } else { How::Added }));
         }
-        let changed = (own.ctime(), own.ctime_nsec());
+        let changed = own.changed;
         if changed == self.changed {
             return Ok(None);
         }
@@ -63,7 +62,7 @@ impl Journal {
 
     /// Whether the file still holds the chain that ends where this journal left it.
     fn is_whole(&self) -> std::io::Result<bool> {
-        let history = walk_with(&self.file.get(), &mut |_| {})?;
+        let history = walk_with(&*self.file.get(), &mut |_| {})?;
         Ok((history.end, history.link) == (self.end, self.link))
     }
 
@@ -83,26 +82,26 @@ impl Journal {
     fn put_in_order(&mut self, how: How) -> std::io::Result<(History, Option<String>)> {
         let mut kept = None;
         if matches!(how, How::Replaced | How::Missing) {
-            kept = evidence::move_aside(&self.folder, self.last)?;
+            kept = evidence::move_aside(&*self.folder, self.last)?;
             self.file
-                .set(evidence::put_back(&self.folder, &self.file.get())?);
+                .set(evidence::put_back(&*self.folder, &*self.file.get())?);
         }
         let file = self.file.get();
-        let mut history = walk_with(&file, &mut |_| {})?;
+        let mut history = walk_with(&*file, &mut |_| {})?;
         // What somebody wrote behind the end may be lines like the journal's own.
-        if history.end > self.end && self.holds_own_end(&file)? {
+        if history.end > self.end && self.holds_own_end(&*file)? {
             (history.end, history.last, history.link) = (self.end, self.last, self.link);
             history.ends = true;
         }
         if kept.is_none() {
-            kept = evidence::keep_tail(&self.folder, &file, history.end, self.last)?;
+            kept = evidence::keep_tail(&*self.folder, &*file, history.end, self.last)?;
         }
-        settle(&file, &history)?;
+        settle(&*file, &history)?;
         Ok((history, kept))
     }
 
     /// Whether the chain goes through where this journal left it.
-    fn holds_own_end(&self, file: &File) -> std::io::Result<bool> {
+    fn holds_own_end(&self, file: &dyn StoredFile) -> std::io::Result<bool> {
         let mut is_held = self.last == 0;
         walk_with(file, &mut |step| {
             is_held |= step.number == self.last && step.links.contains(&self.link);

@@ -6,7 +6,7 @@
 //! stored, and never stores a file that was written to meanwhile.
 
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read, Result as IoResult, Seek, Write};
+use std::io::{ErrorKind, Read, Result as IoResult, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +16,13 @@ use std::time::SystemTime;
 use firmware_host::message::Digest;
 use sha2::Digest as _;
 
-use super::{Coming, Images, LARGEST, Or, Pin, failed, name_of};
+use super::{Coming, Images, LARGEST, Or, Pin, failed, file as named};
 use crate::case::{Bound, Giver};
 use crate::device::case_error::CaseError;
-use crate::files::{FileError, Folder, OPEN_TO_ALL};
+use crate::files::FileError;
 use crate::image::open::NoFile;
 use crate::sha256::Sha256;
+use crate::storage::{Area, Name, Open, Reading, Storage};
 
 /// What a copy's name ends in until it is whole.
 pub(super) const ENDING: &str = "copy";
@@ -117,14 +118,14 @@ impl Images {
     /// Those of [`Images::link_as`].
     pub fn link(
         self: &Arc<Self>,
-        path: &Path,
+        name: Name<'_>,
         giver: Option<&Giver>,
     ) -> Result<(Sha256, Pin), CaseError> {
-        let file = Folder::above(path).and_then(|(folder, name)| folder.open_file(name));
-        let mut file = file.map_err(|error| failed(error.into()))?;
-        let (sha256, _) = hash_of(&mut file).map_err(failed)?;
+        let file = self.storage.open(name);
+        let file = file.map_err(|error| failed(error.into()))?;
+        let (sha256, _) = hash_of(&mut Reading::of(&*file)).map_err(failed)?;
         let pin = self.pin(sha256.0);
-        self.link_as(path, &sha256, giver)?;
+        self.link_as(name, &sha256, giver)?;
         Ok((sha256, pin))
     }
 
@@ -134,7 +135,7 @@ impl Images {
     /// [`CaseError::StoreFull`], [`CaseError::StorageFull`], [`CaseError::Storage`].
     pub fn link_as(
         self: &Arc<Self>,
-        path: &Path,
+        name: Name<'_>,
         sha256: &Sha256,
         giver: Option<&Giver>,
     ) -> Result<(), CaseError> {
@@ -142,8 +143,7 @@ impl Images {
             return Ok(());
         }
         let ours = |error: FileError| failed(error.into());
-        let (folder, name) = Folder::above(path).map_err(ours)?;
-        let size = folder.about(&name).map_err(ours)?.len();
+        let size = self.storage.about(name).map_err(ours)?.bytes;
         let coming = self.reserve(
             self.new_path(),
             self.path(&sha256.0),
@@ -151,16 +151,17 @@ impl Images {
             size,
             Or::Waits,
         )?;
-        let fresh = name_of(&coming.path);
-        folder.link(name, &self.held, fresh).map_err(ours)?;
-        let whole = name_of(&coming.lies);
-        self.held.rename(fresh, &self.held, whole).map_err(ours)?;
-        self.held.sync().map_err(ours)
+        let (fresh, whole) = (named(&coming.path), named(&coming.lies));
+        let linked = self.storage.link(name, fresh);
+        let renamed = linked.and_then(|()| self.storage.rename(fresh, whole));
+        renamed
+            .and_then(|()| self.storage.sync(Area::Images))
+            .map_err(ours)
     }
 
     /// Whether the image is here, byte for byte.
     pub fn holds_whole(&self, image: &Digest) -> bool {
-        is_whole(&self.path(image), &Sha256(*image))
+        is_whole(&*self.storage, named(&self.path(image)), &Sha256(*image))
     }
 
     /// The image where the store has these bytes: nothing need be written then.
@@ -189,7 +190,7 @@ impl Images {
     fn new_copy(self: &Arc<Self>, giver: Option<&Giver>, size: u64) -> Result<Copy, CaseError> {
         let path = self.new_path();
         let coming = self.reserve(path.clone(), path, giver, size, Or::Waits)?;
-        let file = self.held.create(name_of(&coming.path), OPEN_TO_ALL);
+        let file = self.storage.create(named(&coming.path));
         Ok(Copy {
             file: file.map_err(|error| failed(error.into()))?,
             coming,
@@ -205,9 +206,9 @@ impl Images {
         let pin = self.pin(sha256.0);
         // Over one that is damaged as well.
         copy.coming.lies = self.path(&sha256.0);
-        let (fresh, whole) = (name_of(&copy.coming.path), name_of(&copy.coming.lies));
-        self.held.rename(fresh, &self.held, whole)?;
-        self.held.sync()?;
+        let (fresh, whole) = (named(&copy.coming.path), named(&copy.coming.lies));
+        self.storage.rename(fresh, whole)?;
+        self.storage.sync(Area::Images)?;
         Ok(Copied {
             image: Bound::Stored(sha256),
             _pin: Some(pin),
@@ -239,14 +240,14 @@ impl Seen {
 #[derive(Debug)]
 struct Copy {
     coming: Coming,
-    file: File,
+    file: Open,
     hash: sha2::Sha256,
     size: u64,
 }
 
 impl Copy {
     fn take(&mut self, bytes: &[u8]) -> IoResult<()> {
-        self.file.write_all(bytes)?;
+        self.file.write_all_at(bytes, self.size)?;
         self.hash.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())
@@ -268,9 +269,9 @@ fn hash_of_large(file: &mut File, size: u64, came: &dyn Fn()) -> IoResult<Sha256
 }
 
 /// Whether a file is there and has these bytes.
-pub fn is_whole(path: &Path, sha256: &Sha256) -> bool {
-    let file = Folder::above(path).and_then(|(folder, name)| folder.open_file(name));
-    let found = file.ok().map(|mut file| hash_of(&mut file));
+pub fn is_whole(storage: &dyn Storage, name: Name<'_>, sha256: &Sha256) -> bool {
+    let file = storage.open(name).ok();
+    let found = file.map(|file| hash_of(&mut Reading::of(&*file)));
     found
         .and_then(Result::ok)
         .is_some_and(|(found, _)| found == *sha256)
@@ -311,11 +312,14 @@ fn piece<'b>(file: &mut impl Read, bytes: &'b mut [u8]) -> IoResult<&'b [u8]> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::io::Write;
 
     use super::super::tests::open as store;
     use super::*;
+    use crate::clock::Clock;
     use crate::device::disk_space::DiskSpace;
     use crate::image::open::open;
+    use crate::storage::Disk;
 
     fn copy(images: &Arc<Images>, path: &Path) -> Result<Copied, CaseError> {
         images.copy_from(open(path), path, None)
@@ -377,16 +381,10 @@ mod tests {
         assert!(matches!(first, Bound::TooLarge(_)));
         large.set_len(u64::from(LARGEST) + 2).unwrap();
         assert_ne!(copy(&images, &path).unwrap().image, first);
-        let full = DiskSpace::new(folder.path().to_owned(), u64::MAX);
-        let full = Arc::new(
-            Images::open(
-                folder.path(),
-                &BTreeMap::new(),
-                full,
-                crate::clock::Clock::system(),
-            )
-            .unwrap(),
-        );
+        let (storage, clock) = (Disk::make(folder.path()).unwrap(), Clock::system());
+        let full = DiskSpace::new(Arc::clone(&storage), u64::MAX);
+        let full = Images::open(storage, &BTreeMap::new(), full, clock).unwrap();
+        let full = Arc::new(full);
         std::fs::write(&path, b"small").unwrap();
         let refused = copy(&full, &path).unwrap_err();
         assert_eq!(refused, CaseError::StorageFull);

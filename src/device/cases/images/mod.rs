@@ -12,8 +12,7 @@ pub use copy::{Copied, is_whole};
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -28,9 +27,9 @@ use crate::clock::Clock;
 use crate::device::case_error::CaseError;
 use crate::device::disk_space::DiskSpace;
 use crate::device::lock::lock;
-use crate::files::{Folder, OPEN_TO_ALL};
 use crate::image::MAX_FILE_BYTES;
 use crate::sha256::Sha256;
+use crate::storage::{About, Area, Name, Open, Reading, Storage};
 use shares::{Lying, STORE, Shares, Short};
 
 /// The largest image that is taken, in bytes: as large a file as is ever read.
@@ -73,8 +72,7 @@ enum Or {
 #[derive(Debug)]
 pub struct Images {
     folder: PathBuf,
-    /// The same, held open: what is made, moved and removed, is so in this one.
-    held: Folder,
+    storage: Arc<dyn Storage>,
     /// The disk that it lies on.
     disk: DiskSpace,
     clock: Clock,
@@ -132,7 +130,7 @@ pub struct Upload {
     size: u32,
     have: u32,
     hash: sha2::Sha256,
-    file: File,
+    file: Open,
     /// Another sender can go on from what has come.
     goes_on: bool,
 }
@@ -161,25 +159,25 @@ impl Images {
     /// # Errors
     /// Where the folder cannot be made or read.
     pub fn open(
-        state: &Path,
+        storage: Arc<dyn Storage>,
         wanted: &BTreeMap<PathBuf, Option<Giver>>,
         disk: DiskSpace,
         clock: Clock,
     ) -> std::io::Result<Self> {
-        let folder = state.join(FOLDER);
-        let held = Folder::make(state)?.make_folder(FOLDER, OPEN_TO_ALL)?;
+        let folder = storage.path().join(FOLDER);
+        storage.make(Area::Images)?;
         let mut shares = Shares::default();
-        for name in held.names()? {
+        for name in storage.names(Area::Images)? {
             let path = folder.join(&name);
             if let Some(giver) = wanted.get(&path) {
                 shares.own(path, giver.clone());
             } else if is_own(&path) && !is_part(&path) {
-                held.remove_if_there(&name)?;
+                storage.remove_if_there(Area::Images.named(&name))?;
             }
         }
         let images = Self {
             folder,
-            held,
+            storage,
             disk,
             clock,
             shares: Mutex::new(shares),
@@ -234,8 +232,8 @@ impl Images {
 
     /// Whether the image is here.
     pub fn holds(&self, image: &Digest) -> bool {
-        let about = self.held.about(Sha256(*image).to_string());
-        about.is_ok_and(|about| about.is_file())
+        let about = self.storage.about(file(&self.path(image)));
+        about.is_ok_and(|about| about.is_file)
     }
 
     /// Begins to take an image of this giver, or goes on with it.
@@ -309,13 +307,13 @@ impl Images {
     /// and the beginnings of images that are old.
     fn lying(&self) -> std::io::Result<(Vec<Lying>, Vec<PathBuf>)> {
         let (mut files, mut old) = (Vec::new(), Vec::new());
-        for name in self.held.names()? {
-            let about = match self.held.about(&name) {
+        for name in self.storage.names(Area::Images)? {
+            let about = match self.storage.about(Area::Images.named(&name)) {
                 Ok(about) => about,
                 Err(error) if error.is_missing() => continue,
                 Err(error) => return Err(error.into()),
             };
-            let (path, bytes) = (self.folder.join(&name), about.len());
+            let (path, bytes) = (self.folder.join(&name), about.bytes);
             let is_half = is_part(&path);
             if is_half && is_old(&about, self.clock.wall()) {
                 old.push(path.clone());
@@ -325,7 +323,7 @@ impl Images {
                 bytes,
                 is_half,
             };
-            files.push((about.modified().ok(), lying));
+            files.push((about.modified, lying));
         }
         files.sort_by_key(|(written, _)| *written);
         Ok((files.into_iter().map(|(_, lying)| lying).collect(), old))
@@ -333,19 +331,19 @@ impl Images {
 
     /// Removes a file; one whose sender was told meanwhile that it is damaged is gone already.
     fn remove_if_there(&self, path: &Path) -> std::io::Result<()> {
-        Ok(self.held.remove_if_there(name_of(path))?)
+        Ok(self.storage.remove_if_there(file(path))?)
     }
 }
 
 /// Goes on from what has come of an image.
 fn resume(coming: Coming, pin: Pin, size: u32) -> std::io::Result<Upload> {
     let image = pin.image;
-    let held = &coming.images.held;
-    let mut file = held.append(name_of(&coming.path), OPEN_TO_ALL)?;
+    let part = coming.images.storage.append(file(&coming.path))?;
+    let mut there = Reading::of(&*part);
     let (mut hash, mut have) = (sha2::Sha256::new(), 0);
     let mut bytes = [0; 16 << 10];
     loop {
-        let count = match file.read(&mut bytes) {
+        let count = match there.read(&mut bytes) {
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -357,7 +355,7 @@ fn resume(coming: Coming, pin: Pin, size: u32) -> std::io::Result<Upload> {
     // Another size was said before, or the last write was cut: begin again.
     let have = u32::try_from(have).ok().filter(|have| *have < size);
     if have.is_none() {
-        file.set_len(0)?;
+        part.set_len(0)?;
         hash = sha2::Sha256::new();
     }
     Ok(Upload {
@@ -367,7 +365,7 @@ fn resume(coming: Coming, pin: Pin, size: u32) -> std::io::Result<Upload> {
         size,
         have: have.unwrap_or(0),
         hash,
-        file,
+        file: part,
         goes_on: true,
     })
 }
@@ -410,7 +408,8 @@ impl Upload {
         if offset != self.have || bytes.len() > left {
             return Err(CaseError::PieceOutOfPlace);
         }
-        self.file.write_all(bytes).map_err(failed)?;
+        let have = self.have.into();
+        self.file.write_all_at(bytes, have).map_err(failed)?;
         self.hash.update(bytes);
         self.have += bytes.len() as u32;
         if self.have < self.size {
@@ -420,16 +419,17 @@ impl Upload {
     }
 
     fn store(&mut self) -> Result<(), CaseError> {
-        let held = &self.coming.images.held;
-        let (part, whole) = (name_of(&self.coming.path), name_of(&self.coming.lies));
+        let storage = &self.coming.images.storage;
+        let (part, whole) = (file(&self.coming.path), file(&self.coming.lies));
         self.goes_on = true;
         if self.hash.clone().finalize().as_slice() != self.image {
-            held.remove(part).map_err(|error| failed(error.into()))?;
+            storage.remove(part).map_err(|error| failed(error.into()))?;
             return Err(CaseError::ImageDamaged);
         }
         self.file.sync_all().map_err(failed)?;
-        held.rename(part, held, whole)
-            .and_then(|()| held.sync())
+        storage
+            .rename(part, whole)
+            .and_then(|()| storage.sync(Area::Images))
             .map_err(|error| failed(error.into()))
     }
 }
@@ -449,11 +449,8 @@ fn is_part(path: &Path) -> bool {
 }
 
 /// Whether nobody has gone on with it for long. Where the clock was set, it is not.
-fn is_old(about: &Metadata, now: Timestamp) -> bool {
-    let written = about.modified().ok().map(Timestamp::try_from);
-    let age = written
-        .and_then(Result::ok)
-        .map(|time| now.duration_since(time));
+fn is_old(about: &About, now: Timestamp) -> bool {
+    let age = about.modified.map(|time| now.duration_since(time));
     age.and_then(|age| Duration::try_from(age).ok())
         .is_some_and(|age| age > LONGEST_PAUSE)
 }
@@ -464,8 +461,8 @@ fn failed(error: std::io::Error) -> CaseError {
 }
 
 /// What a file of the store is called.
-fn name_of(path: &Path) -> &OsStr {
-    path.file_name().unwrap_or_default()
+fn file(path: &Path) -> Name<'_> {
+    Area::Images.named(path.file_name().unwrap_or_default())
 }
 
 /// Whether a file has a name that this store gives: an image, the beginning of one, a copy.

@@ -1,10 +1,12 @@
 use super::*;
 use crate::device::case_error::CaseError;
+use crate::storage::Disk;
 
 pub fn open(state: &Path, wanted: &[PathBuf]) -> Arc<Images> {
     let wanted = wanted.iter().map(|path| (path.clone(), None)).collect();
-    let disk = DiskSpace::new(state.to_owned(), 0);
-    Arc::new(Images::open(state, &wanted, disk, Clock::system()).unwrap())
+    let storage = Disk::make(state).unwrap();
+    let disk = DiskSpace::new(Arc::clone(&storage), 0);
+    Arc::new(Images::open(storage, &wanted, disk, Clock::system()).unwrap())
 }
 
 fn wanted(begun: Result<Begun, CaseError>) -> Upload {
@@ -69,10 +71,10 @@ fn a_full_share_is_told_only_where_an_image_is_lost() {
     let images = open(folder.path(), &[]);
     let giver = Giver::Dicom("XRAY".to_owned());
     lock(&images.shares).begin("coming".into(), Some(giver.clone()), shares::SHARE);
-    let waits = folder.path().join("waits");
-    std::fs::write(&waits, b"an image").unwrap();
+    let waits = Area::Images.named("waits");
+    std::fs::write(images.storage.path_of(waits), b"an image").unwrap();
     assert_eq!(
-        images.link(&waits, Some(&giver)).err(),
+        images.link(waits, Some(&giver)).err(),
         Some(CaseError::StoreFull)
     );
     assert!(!images.is_full(), "it waits where it is");

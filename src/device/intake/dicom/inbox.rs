@@ -390,7 +390,11 @@ mod tests {
     fn an_instance_is_there_once_and_only_when_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let inbox = Inbox::open(path.clone(), DiskSpace::new(path.clone(), 0)).unwrap();
+        let inbox = Inbox::open(
+            path.clone(),
+            DiskSpace::new(crate::storage::Disk::make(&path).unwrap(), 0),
+        )
+        .unwrap();
         let about = About {
             class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
             instance: "2.25.7".to_owned(),
@@ -422,7 +426,11 @@ mod tests {
         other.finish().unwrap();
         assert_eq!(inbox.instances().unwrap().len(), 2);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
-        let full = Inbox::open(path.clone(), DiskSpace::new(path, u64::MAX)).unwrap();
+        let full = Inbox::open(
+            path.clone(),
+            DiskSpace::new(crate::storage::Disk::make(&path).unwrap(), u64::MAX),
+        )
+        .unwrap();
         let why = full.begin(&about).unwrap_err();
         assert!(matches!(why, NotStored::DiskFull), "{why}");
         assert!(!full.is_full(), "the inbox is not");
@@ -432,7 +440,11 @@ mod tests {
     fn one_sender_leaves_half_of_the_inbox_to_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let inbox = Inbox::open(path.clone(), DiskSpace::new(path.clone(), 0)).unwrap();
+        let inbox = Inbox::open(
+            path.clone(),
+            DiskSpace::new(crate::storage::Disk::make(&path).unwrap(), 0),
+        )
+        .unwrap();
         let about = |giver: &str| About {
             class: "1.2.840.10008.5.1.4.1.1.7".to_owned(),
             instance: "2.25.7".to_owned(),

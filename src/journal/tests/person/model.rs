@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::device_key::DeviceKey;
-use crate::files::Folder;
+use crate::storage::Disk;
 
 /// One edit of a file by who has no key.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ proptest! {
         puts_mark_back: bool,
     ) {
         let [folder, another] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let other = DeviceKey::of(&Folder::open(another.path()).unwrap()).unwrap();
+        let other = DeviceKey::of(&*Disk::make(another.path()).unwrap()).unwrap();
         let early = used(folder.path(), 1);
         let stored = used(folder.path(), 3);
         let point = told(&stored.journal);
