@@ -45,6 +45,8 @@ mod self_test;
 pub mod sinks;
 mod spawner;
 pub mod status;
+#[cfg(test)]
+mod tests;
 mod work;
 mod worker_memory;
 

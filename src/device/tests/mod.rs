@@ -1,0 +1,3 @@
+//! Simulations of the whole core, on one thread.
+
+mod simulation;
