@@ -374,19 +374,15 @@ pub(super) struct Step {
     pub is_torn: bool,
 }
 
+/// Takes steps.
+type Take<'a> = &'a mut dyn FnMut(Step);
+
 /// The same; the lines are given away, one by one.
-pub(super) fn walk_with(
-    file: &dyn StoredFile,
-    take: &mut dyn FnMut(Step),
-) -> std::io::Result<History> {
+pub(super) fn walk_with(file: &dyn StoredFile, take: Take<'_>) -> std::io::Result<History> {
     walk_to(file, u64::MAX, take)
 }
 
-fn walk_to(
-    file: &dyn StoredFile,
-    end: u64,
-    take: &mut dyn FnMut(Step),
-) -> std::io::Result<History> {
+fn walk_to(file: &dyn StoredFile, end: u64, take: Take<'_>) -> std::io::Result<History> {
     let mut reader = BufReader::new(Reading::of(file).take(end));
     let (mut history, mut chain, mut bytes) = (History::default(), Chain::new(), Vec::new());
     // Lines since the last whole one.

@@ -48,7 +48,8 @@ impl Disk {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.iter().find(|(of, _)| *of == area) {
             Some((_, folder)) => Ok(folder.clone()),
-            None => self.state.folder(word),
+            // Whoever makes it may have put it on another disk, by a link of the operator's.
+            None => Folder::open(&self.state.path_of(word)),
         }
     }
 

@@ -10,11 +10,13 @@ use std::time::Duration;
 use super::{Shared, act, lock, outline};
 use crate::bundle::{Outline, Trust};
 use crate::case::{
-    Check, ClassProbability, Finding, MaskReport, Question, Refusal, RefusalCode, Rle, TriageLevel,
+    Anatomy, Check, ClassProbability, Finding, MaskReport, Question, Refusal, RefusalCode, Rle,
+    TriageLevel,
 };
 use crate::device::cases::{Answered, Conclusion};
 use crate::device::events::Preview;
-use crate::device::work::workers::{Lost, NotStarted, Progress, Starting, Step, Worker, Workers};
+use crate::device::work::lost::Lost;
+use crate::device::work::workers::{NotStarted, Progress, Starting, Step, Worker, Workers};
 use crate::focus::Mask;
 use crate::image::{Image, ImageMetadata, Pixels};
 use crate::journal::SelfCheck;
@@ -200,6 +202,7 @@ fn finding(sha256: Sha256) -> Answered {
         exam: "lung".to_owned(),
         answer: 1,
         patient: Patient::default(),
+        anatomy: Anatomy::default(),
         probabilities: vec![class("normal", 0.3), class("tuberculosis", 0.7)],
         prediction_set: None,
         triage_level: TriageLevel::Review,

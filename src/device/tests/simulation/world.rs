@@ -15,6 +15,7 @@ use crate::device::cases::{Afterwards, Around, Cases, Reach, Spec};
 use crate::device::events::{Events, Listener};
 use crate::device::lifecycle::Lifecycle;
 use crate::device::spawner::{Spawn, Spawner, Work};
+use crate::device::status::Obstacle;
 use crate::sha256::Sha256;
 use crate::storage::memory::{Chance, Memory};
 use crate::storage::{Area, Storage};
@@ -209,10 +210,14 @@ impl World {
             .answered(case, &ended.told.record, &self.memory, seed);
         drop(ended);
         if self.chance.once_in(5) {
-            return cases.note_error(sink, Some("away"));
+            let obstacle = Obstacle {
+                code: "away",
+                help: "look at the other end",
+            };
+            return cases.note_error(sink, Some(obstacle));
         }
         self.told.given(sink, case);
-        if cases.delivered_to(case, sink).is_ok() {
+        if cases.delivered_to(case, sink, Vec::new()).is_ok() {
             self.told.delivered(sink, case, &self.memory, seed);
         }
     }
