@@ -20,6 +20,7 @@ mod deidentified;
 mod dicom_attributes;
 mod dicom_facts;
 mod dicom_files;
+mod dicom_oracle;
 mod dicom_outputs;
 mod dicom_pixels;
 mod digests;
