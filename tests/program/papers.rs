@@ -81,6 +81,21 @@ fn every_control_of_the_threat_model_names_a_test_that_is_there() {
 }
 
 #[test]
+fn the_index_of_the_docs_has_every_page() {
+    let index = std::fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for entry in std::fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_page = [".md", ".json", ".toml"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        assert!(
+            !is_page || name == "README.md" || index.contains(&format!("]({name}")),
+            "docs/README.md does not have {name}"
+        );
+    }
+}
+
+#[test]
 fn a_test_that_is_not_there_is_noticed() {
     let file = root().join("tests/program/papers.rs");
     assert!(has_test(&file, "a_test_that_is_not_there_is_noticed"));
