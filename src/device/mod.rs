@@ -39,7 +39,7 @@ pub mod health;
 mod intake;
 mod lifecycle;
 mod lock;
-mod now_and_then;
+mod log_throttle;
 mod running;
 mod self_test;
 pub mod sinks;

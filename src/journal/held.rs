@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::Origin;
-use super::standing::{self, Standing};
+use super::integrity::{self, Integrity};
 use super::{FILE, JournalError, failed, file, mark};
 use crate::case::Identity;
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ pub(super) struct Held {
     /// Whose it would be, were it begun now.
     pub origin: Origin,
     pub marked: mark::Found,
-    pub standing: Standing,
+    pub integrity: Integrity,
 }
 
 impl Held {
@@ -47,7 +47,7 @@ impl Held {
             nonce: Hex::by_chance().map_err(failed(&path))?,
         };
         let marked = mark::read(&*folder, &origin.key)?;
-        let standing = standing::of(&*file, &marked, &origin.key).map_err(failed(&path))?;
+        let integrity = integrity::of(&*file, &marked, &origin.key).map_err(failed(&path))?;
         Ok(Self {
             folder,
             path,
@@ -55,13 +55,13 @@ impl Held {
             key,
             origin,
             marked,
-            standing,
+            integrity,
         })
     }
 
     /// Whose it is, where it is not this device's.
     pub fn foreign(&self) -> Option<String> {
-        let other = self.standing.history.origin?;
+        let other = self.integrity.history.origin?;
         if other.is_of(&self.origin) {
             return None;
         }

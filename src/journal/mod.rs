@@ -20,11 +20,11 @@ mod entry;
 mod evidence;
 mod held;
 mod history;
+mod integrity;
 mod mark;
 mod reader;
 mod recorded;
 mod reserve;
-mod standing;
 mod verify;
 mod writer;
 
@@ -39,9 +39,9 @@ pub use check::{Because, SelfCheck, Verdict};
 pub use checkpoint::{Checkpoint, Known, NotKnown};
 pub use entry::{Entry, LINK, Line, Origin, Place};
 pub use history::{Acceptance, CaseHistory, End, History, history};
+pub use integrity::{CURE, How};
 pub use reader::Reader;
 pub use recorded::{Difference, Gist, Keys, Recorded, Told};
-pub use standing::{CURE, How};
 pub use verify::{Against, Report, Whole, stretches, verify};
 pub use writer::Journal;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::chain::{self, Chain, START, TAIL};
-use super::{Checkpoint, JournalError, Line, Span, failed, standing};
+use super::{Checkpoint, JournalError, Line, Span, failed, integrity};
 use crate::device_key::PublicKey;
 use crate::storage::{Open, Reading, StoredFile};
 
@@ -61,7 +61,7 @@ impl Reader {
         let (line, length, link) = line_at(&*file, offset)?;
         let next = read_line(&*file, offset + length)?;
         let next: Option<Line> = serde_json::from_slice(&next).ok();
-        let point = next.as_ref().and_then(standing::point_of);
+        let point = next.as_ref().and_then(integrity::point_of);
         let Some(point) = point.filter(|point| point.seq == line.seq) else {
             return Ok((line, None));
         };

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::chain::Link;
 use super::history::{self, History, POINTS, Step, walk_with};
 use super::{
-    Checkpoint, Entry, How, JournalError, Known, Line, Origin, Place, failed, mark, standing,
+    Checkpoint, Entry, How, JournalError, Known, Line, Origin, Place, failed, integrity, mark,
 };
 use crate::device_key::PublicKey;
 use crate::files::{FileError, Folder};
@@ -305,7 +305,7 @@ impl Follower {
         }
         let is_foreign = |key| history.origin.is_some_and(|origin| origin.key != key);
         let is_foreign = self.key.is_some_and(is_foreign);
-        let how = standing::compare(&history, &marked, self.at_mark, signed_to);
+        let how = integrity::compare(&history, &marked, self.at_mark, signed_to);
         // A copy may be of the journal alone, and whoever has no key cannot read the mark.
         let has_mark = marked != mark::Found::Nothing || !is_copy;
         let how = how.filter(|_| self.is_mark_compared && !is_foreign && has_mark);
@@ -345,7 +345,7 @@ impl Follower {
         Report {
             entries: self.entries,
             damaged,
-            end: standing::end_of(&history),
+            end: integrity::end_of(&history),
             origin: history.origin,
             key: self.key,
             signed: self.signed,

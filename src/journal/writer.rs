@@ -15,10 +15,10 @@ use super::chain::{self, Link};
 use super::clock::{self, Set, WallClock};
 use super::evidence;
 use super::held::Held;
+use super::integrity::{self, Integrity};
 use super::mark::Marks;
 use super::reader::Shared;
 use super::reserve::Reserve;
-use super::standing::{self, Standing};
 use super::verify;
 use super::{Checkpoint, Doubt, Entry, History, JournalError, Line, Place, Reader, Span, failed};
 use crate::clock::Clock;
@@ -106,7 +106,7 @@ impl Journal {
     pub fn adopt(folder: &Path, because: &str, clock: Clock) -> Result<String, JournalError> {
         let held = Held::take(Disk::make(folder)?, &clock)?;
         let foreign = held.foreign();
-        let how = held.standing.how.or(held.standing.history.doubt);
+        let how = held.integrity.how.or(held.integrity.history.doubt);
         let was = match (foreign, how) {
             (Some(what), _) => what,
             (None, Some(how)) => how.what().to_owned(),
@@ -128,13 +128,13 @@ impl Journal {
             key,
             origin,
             marked,
-            standing,
+            integrity,
         } = held;
-        let Standing {
+        let Integrity {
             mut history,
             how,
             signed_to,
-        } = standing;
+        } = integrity;
         // What another device's journal ends in, this one's mark knows nothing of.
         let how =
             how.filter(|_| adopted.is_none() || history.origin.is_none_or(|o| o.is_of(&origin)));
@@ -194,7 +194,7 @@ impl Journal {
         journal.look_at_file()?;
         let mut entries = Vec::new();
         if let Some(how) = how {
-            entries.push(journal.not_as_left(how, left, standing::end_of(&history), evidence));
+            entries.push(journal.not_as_left(how, left, integrity::end_of(&history), evidence));
         }
         match (adopted, history.origin) {
             (Some(because), _) => {

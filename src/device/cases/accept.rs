@@ -67,7 +67,7 @@ impl Cases {
     /// # Errors
     /// [`CaseError::NoSuchCase`], also where the entry is damaged; [`CaseError::Storage`].
     pub fn order(&self, case: u64) -> Result<Order, CaseError> {
-        let accepted = lock(&self.board).standings.get(case).map(|s| s.accepted);
+        let accepted = lock(&self.board).table.get(case).map(|s| s.accepted);
         let span = accepted.flatten().ok_or(CaseError::NoSuchCase)?;
         let read = self.reader.read(span);
         match read {
@@ -243,16 +243,16 @@ impl Cases {
     /// # Errors
     /// Those of [`Cases::accept`].
     pub(crate) fn came_again(&self, case: u64, order: Order) -> Result<u64, CaseError> {
-        let (case, standing) = {
+        let (case, row) = {
             let board = lock(&self.board);
             let case = board.last_try(case);
-            (case, board.standings.get(case).copied())
+            (case, board.table.get(case).copied())
         };
-        let standing = standing.ok_or(CaseError::NoSuchCase)?;
-        if !standing.is_ended() {
+        let row = row.ok_or(CaseError::NoSuchCase)?;
+        if !row.is_ended() {
             return Ok(case);
         }
-        if standing.lies_in_device || standing.state == State::Aborted {
+        if row.lies_in_device || row.state == State::Aborted {
             let again = Order {
                 rerun_of: Some(case),
                 ..order

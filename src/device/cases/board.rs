@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::case_table::{CaseRow, CaseTable};
 use super::outbox::{Outbox, Spec};
 use super::queue::Queue;
-use super::standings::{Standing, Standings};
 use super::state::State;
 use super::work::Wanted;
 use crate::case::{Asker, Order, RefusalCode, RequestId};
@@ -75,7 +75,7 @@ pub(super) struct Board {
     pub delivered: u64,
     /// Those of them that some link is sending.
     pub offered: BTreeSet<u64>,
-    pub standings: Standings,
+    pub table: CaseTable,
     pub waiting: Queue,
     pub running: Option<u64>,
     /// What the running case is asked.
@@ -138,8 +138,8 @@ impl Board {
     /// as long as there was no answer yet.
     pub fn last_try(&self, mut case: u64) -> u64 {
         while let Some(next) = self.rerun.get(&case) {
-            let standing = self.standings.get(case);
-            if !standing.is_some_and(|s| s.lies_in_device || s.state == State::Aborted) {
+            let row = self.table.get(case);
+            if !row.is_some_and(|s| s.lies_in_device || s.state == State::Aborted) {
                 break;
             }
             case = *next;
@@ -161,22 +161,22 @@ impl Board {
 
     /// A case of which no more is known than where its acceptance lies.
     pub fn recall(&mut self, case: u64, accepted: Option<Span>) {
-        let standing = Standing {
+        let row = CaseRow {
             state: State::Waiting,
             accepted,
             answer: None,
             is_undelivered: false,
             lies_in_device: false,
         };
-        self.standings.set(case, standing);
+        self.table.set(case, row);
     }
 
     /// A case that waited runs.
     pub fn begin(&mut self, case: u64, order: &Order) {
         (self.running, self.in_work) = (Some(case), Some(order.clone()));
-        if let Some(standing) = self.standings.get(case).copied() {
+        if let Some(row) = self.table.get(case).copied() {
             let state = State::Running;
-            self.standings.set(case, Standing { state, ..standing });
+            self.table.set(case, CaseRow { state, ..row });
         }
     }
 
@@ -207,8 +207,8 @@ impl Board {
 
     /// These sinks work from now on.
     pub fn choose_sinks(&mut self, specs: Vec<Spec>) {
-        let standings = &self.standings;
-        let state = |case| standings.get(case).map(|standing| standing.state);
+        let table = &self.table;
+        let state = |case| table.get(case).map(|row| row.state);
         self.outbox.choose(specs, state);
     }
 
@@ -217,23 +217,23 @@ impl Board {
             (self.running, self.in_work) = (None, None);
         }
         self.answered += usize::from(ending.answer.is_some());
-        let before = self.standings.get(case);
-        let standing = Standing {
+        let before = self.table.get(case);
+        let row = CaseRow {
             state: ending.state,
             accepted: before.and_then(|before| before.accepted),
             answer: ending.answer,
             is_undelivered: true,
             lies_in_device: ending.lies_in_device,
         };
-        self.standings.set(case, standing);
+        self.table.set(case, row);
         self.outbox.ended(case, ending.state);
     }
 
     /// Whether this case's image must not go yet: a sink needs it, or it may be answered after
     /// all.
     pub fn awaits_image(&self, case: u64) -> bool {
-        let standing = self.standings.get(case);
-        let is_unanswered = standing.is_some_and(|standing| standing.lies_in_device);
+        let row = self.table.get(case);
+        let is_unanswered = row.is_some_and(|row| row.lies_in_device);
         (is_unanswered && !self.rerun.contains_key(&case)) || self.outbox.awaits_image(case)
     }
 }

@@ -50,8 +50,8 @@ impl Cases {
     /// [`CaseError::OtherVersion`] where another version of the program answered, in a form that is
     /// not understood here.
     pub fn ended(&self, case: u64) -> Result<AnsweredCase<'_>, CaseError> {
-        let standing = lock(&self.board).standings.get(case).copied();
-        let span = standing.ok_or(CaseError::NoSuchCase)?.answer;
+        let row = lock(&self.board).table.get(case).copied();
+        let span = row.ok_or(CaseError::NoSuchCase)?.answer;
         let read = self.reader.read_signed(span.ok_or(CaseError::NotFinished)?);
         let (line, point) = read.map_err(|error| self.read_failed(&error))?;
         let Entry::Answered {
@@ -116,7 +116,7 @@ impl Cases {
     pub(super) fn owe_again(&self, case: u64) -> Result<(), CaseError> {
         self.write(Entry::CameAgain { case })?;
         let mut board = lock(&self.board);
-        if let Some(state) = board.standings.get(case).map(|standing| standing.state) {
+        if let Some(state) = board.table.get(case).map(|row| row.state) {
             board.outbox.ended(case, state);
         }
         drop(board);

@@ -1,4 +1,15 @@
-//! The cases of this device: accepted, run one after the other, answered.
+//! The cases of this device: orders come in from the sources, cases are run one after the other, and
+//! answers go out to sinks and to whoever asks. An entry of the journal comes before whatever follows
+//! from it.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `accept`, `abort`, `nameable`, `refused` | a case begins, or does not; it is dropped before it runs |
+//! | `board`, `case_table`, `state`, `queue`, `share` | where every case stands, and whose turn it is |
+//! | `work`, `conclusion` | what the supervisor is given, and the record of what came of it |
+//! | `answered`, `delivery`, `outbox` | answers on their way to the sinks |
+//! | `images`, `kept`, `retention` | the images: of cases that wait, and of answered ones |
+//! | `past`, `writing`, `status` | the cases of before this start; the journal written; how the device is |
 //!
 //! The journal's lock (`ledger`) is held while the disk works. The board's lock is never held for
 //! longer than a lookup, so that a console is answered while a case runs or the disk is slow.
@@ -9,6 +20,7 @@ mod abort;
 mod accept;
 mod answered;
 mod board;
+mod case_table;
 mod conclusion;
 mod delivery;
 pub(crate) mod images;
@@ -20,7 +32,6 @@ mod queue;
 mod refused;
 mod retention;
 mod share;
-mod standings;
 mod state;
 mod status;
 mod work;
@@ -36,13 +47,13 @@ pub use abort::Reach;
 pub use answered::AnsweredCase;
 use board::Board;
 pub(super) use board::Ending;
+use case_table::CaseRow;
 pub(crate) use conclusion::{Answered, Conclusion};
 pub use outbox::Spec;
 use past::Past;
 pub use queue::Bounds;
 use refused::Refused;
 use retention::RetentionScan;
-use standings::Standing;
 pub use state::State;
 pub(super) use work::Task;
 pub use work::Wanted;
@@ -58,7 +69,7 @@ use crate::device::disk_space::DiskSpace;
 use crate::device::events::{Event, Events};
 use crate::device::lifecycle::Lifecycle;
 use crate::device::lock::lock;
-use crate::device::now_and_then::NowAndThen;
+use crate::device::log_throttle::LogThrottle;
 use crate::device::spawner::Spawner;
 use crate::device::worker_memory::WorkerMemory;
 use crate::device_key::PublicKey;
@@ -130,7 +141,7 @@ pub struct Cases {
     /// How much memory the worker uses.
     worker_memory: Arc<WorkerMemory>,
     /// What was said of the journal in the log.
-    said: NowAndThen<std::mem::Discriminant<JournalError>>,
+    said: LogThrottle<std::mem::Discriminant<JournalError>>,
     /// How often the clock was set, as far as it was told last.
     clock_sets: AtomicU64,
     /// What kept images took, as far as it was told last.
@@ -222,7 +233,7 @@ impl Cases {
             copying: Arc::default(),
             nameable: OnceLock::new(),
             worker_memory: Arc::default(),
-            said: NowAndThen::new(),
+            said: LogThrottle::new(),
             clock_sets: AtomicU64::new(0),
             kept_bytes: AtomicU64::new(0),
         };
@@ -350,8 +361,8 @@ impl Cases {
     /// [`CaseError::NoSuchCase`].
     pub fn state(&self, case: u64) -> Result<State, CaseError> {
         let board = lock(&self.board);
-        let standing = board.standings.get(case).ok_or(CaseError::NoSuchCase)?;
-        Ok(standing.state)
+        let row = board.table.get(case).ok_or(CaseError::NoSuchCase)?;
+        Ok(row.state)
     }
 
     /// The answer of a case; `None` where it was dropped.
@@ -360,14 +371,14 @@ impl Cases {
     /// [`CaseError::NoSuchCase`], [`CaseError::NotFinished`], [`CaseError::Storage`],
     /// [`CaseError::OtherVersion`].
     pub fn answer(&self, case: u64) -> Result<Option<Told>, CaseError> {
-        let standing = *lock(&self.board)
-            .standings
+        let row = *lock(&self.board)
+            .table
             .get(case)
             .ok_or(CaseError::NoSuchCase)?;
-        if !standing.is_ended() {
+        if !row.is_ended() {
             return Err(CaseError::NotFinished);
         }
-        match standing.answer {
+        match row.answer {
             Some(_) => self.ended(case).map(|ended| Some(ended.told)),
             None => Ok(None),
         }
@@ -401,14 +412,12 @@ impl Cases {
     /// sending; from now on the caller's is.
     pub fn offer(&self, among: Option<&BTreeSet<u64>>) -> Option<u64> {
         let mut board = lock(&self.board);
-        let Board {
-            standings, offered, ..
-        } = &mut *board;
+        let Board { table, offered, .. } = &mut *board;
         let case = match among {
-            None => standings.oldest_undelivered(offered)?,
+            None => table.oldest_undelivered(offered)?,
             Some(own) => *own
                 .iter()
-                .find(|case| standings.is_undelivered(**case) && !offered.contains(*case))?,
+                .find(|case| table.is_undelivered(**case) && !offered.contains(*case))?,
         };
         board.offered.insert(case);
         Some(case)
@@ -430,7 +439,7 @@ impl Cases {
         let entry = Entry::Delivered { case, sink, notes };
         self.write(entry)?;
         let mut board = lock(&self.board);
-        board.delivered += u64::from(board.standings.deliver(case));
+        board.delivered += u64::from(board.table.deliver(case));
         board.offered.remove(&case);
         Ok(())
     }
@@ -438,13 +447,13 @@ impl Cases {
     /// Whether the case ended and a host has taken its answer.
     pub fn is_delivered(&self, case: u64) -> bool {
         let board = lock(&self.board);
-        let ended = board.standings.get(case).is_some_and(Standing::is_ended);
-        ended && !board.standings.is_undelivered(case)
+        let ended = board.table.get(case).is_some_and(CaseRow::is_ended);
+        ended && !board.table.is_undelivered(case)
     }
 
     /// The last cases, oldest first.
     pub fn last(&self, count: usize) -> Vec<(u64, State)> {
-        lock(&self.board).standings.last(count)
+        lock(&self.board).table.last(count)
     }
 }
 

@@ -95,7 +95,7 @@ impl Past {
                 Some(End::Aborted { .. }) => past.board.end(number, Ending::aborted()),
             }
             if case.delivered.contains(LINK) {
-                past.board.standings.deliver(number);
+                past.board.table.deliver(number);
             }
             for sink in case.owed {
                 past.board.outbox.recall(sink, number);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Cases;
 use crate::device::lock::lock;
 use crate::device::status::Account;
-use crate::device::status::{DeviceStatus, Standing, Warner, Warning};
+use crate::device::status::{DeviceFacts, DeviceStatus, Warner, Warning};
 use crate::device::worker_memory::WorkerMemory;
 use crate::journal::LINK;
 
@@ -20,20 +20,20 @@ impl Cases {
         let board = lock(&self.board);
         let link = Account {
             name: LINK.to_owned(),
-            owed: board.standings.undelivered(),
+            owed: board.table.undelivered(),
             delivered: board.delivered,
             delivery_error: None,
             failed: None,
             without: Vec::new(),
         };
-        let standing = Standing {
+        let facts = DeviceFacts {
             is_on: self.lifecycle.is_on(),
             storage_fault: board.storage_fault,
             has_fault: board.device_fault.is_some(),
             is_tested: board.tested.is_some(),
         };
         DeviceStatus {
-            condition: standing.into(),
+            condition: facts.into(),
             fault: board.device_fault.clone(),
             storage_fault: board.storage_fault,
             warnings: board.warnings(self.clock()),

@@ -147,23 +147,23 @@ impl DeviceStatus {
     }
 }
 
-/// What stands, as far as it says what the device does.
+/// From what it follows what the device does.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct DeviceFacts {
     pub is_on: bool,
     pub storage_fault: bool,
     pub has_fault: bool,
     pub is_tested: bool,
 }
 
-impl From<Standing> for Condition {
-    fn from(standing: Standing) -> Self {
-        let Standing {
+impl From<DeviceFacts> for Condition {
+    fn from(facts: DeviceFacts) -> Self {
+        let DeviceFacts {
             is_on,
             storage_fault,
             has_fault,
             is_tested,
-        } = standing;
+        } = facts;
         if !is_on {
             Self::Stopping
         } else if storage_fault {

@@ -6,7 +6,7 @@ use super::{Journal, settle};
 use crate::journal::history::walk_with;
 use crate::journal::mark::{Found, Marks};
 use crate::journal::{
-    Entry, FILE, History, How, JournalError, Place, evidence, failed, file as named, standing,
+    Entry, FILE, History, How, JournalError, Place, evidence, failed, file as named, integrity,
 };
 use crate::storage::StoredFile;
 
@@ -74,7 +74,7 @@ impl Journal {
         (self.end, self.link) = (history.end, history.link);
         self.last = self.last.max(history.last);
         self.changed = self.changed_now();
-        self.found = Some(self.not_as_left(how, Some(left), standing::end_of(&history), kept));
+        self.found = Some(self.not_as_left(how, Some(left), integrity::end_of(&history), kept));
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl Journal {
         found: Place,
         evidence: Option<String>,
     ) -> Entry {
-        log::error!("journal: {}; {}", how.what(), standing::CURE);
+        log::error!("journal: {}; {}", how.what(), integrity::CURE);
         self.doubt.set(Some(how));
         Entry::NotAsLeft {
             how,

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::device::now_and_then::NowAndThen;
+use crate::device::log_throttle::LogThrottle;
 
 /// Kinds of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Kind {
 }
 
 /// A static, since the log that must not be filled is the process's.
-static SAID: NowAndThen<Kind> = NowAndThen::new();
+static SAID: LogThrottle<Kind> = LogThrottle::new();
 
 /// Says it, unless one of its kind was said lately.
 pub(super) fn say(kind: Kind, what: &str) {

@@ -68,7 +68,7 @@ pub const CURE: &str = "keep a copy of the state folder for whoever looks into i
 
 /// A journal's file, against what the device knows of it.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct Integrity {
     pub history: History,
     /// How it is not as it was left.
     pub how: Option<How>,
@@ -82,7 +82,7 @@ pub(super) fn of(
     file: &dyn StoredFile,
     marked: &mark::Found,
     key: &PublicKey,
-) -> std::io::Result<Standing> {
+) -> std::io::Result<Integrity> {
     let place = match marked {
         mark::Found::Mark(mark) => Some(mark.place),
         _ => None,
@@ -122,7 +122,7 @@ pub(super) fn of(
     if by_mark.is_some() {
         history.fold_notes(signed_to);
     }
-    Ok(Standing {
+    Ok(Integrity {
         how,
         signed_to,
         history,

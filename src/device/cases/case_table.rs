@@ -1,4 +1,6 @@
-//! Where every case stands, in some twenty bytes each: those of years must fit in memory.
+//! The table of all cases by number: state, and where acceptance and answer lie in the journal. Each
+//! takes some twenty bytes, since those of years must fit in memory. Called by the board. Holds no
+//! order and no answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +12,7 @@ const CHUNK: u64 = 256;
 
 /// A case's state, where its acceptance and its answer lie, and what is still to be done.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct CaseRow {
     pub state: State,
     pub accepted: Option<Span>,
     pub answer: Option<Span>,
@@ -20,51 +22,51 @@ pub(super) struct Standing {
     pub lies_in_device: bool,
 }
 
-impl Standing {
+impl CaseRow {
     pub fn is_ended(&self) -> bool {
         self.state.has_ended()
     }
 }
 
-type Chunk = Box<[Option<Standing>; CHUNK as usize]>;
+type Chunk = Box<[Option<CaseRow>; CHUNK as usize]>;
 
-/// The standings of all cases, by number.
+/// The table of all cases, by number.
 #[derive(Debug, Default)]
-pub(super) struct Standings {
+pub(super) struct CaseTable {
     chunks: BTreeMap<u64, Chunk>,
     undelivered: usize,
     /// No case before this one is undelivered.
     oldest: u64,
 }
 
-impl Standings {
-    pub fn get(&self, case: u64) -> Option<&Standing> {
+impl CaseTable {
+    pub fn get(&self, case: u64) -> Option<&CaseRow> {
         let chunk = self.chunks.get(&(case / CHUNK))?;
         chunk[(case % CHUNK) as usize].as_ref()
     }
 
-    pub fn set(&mut self, case: u64, standing: Standing) {
+    pub fn set(&mut self, case: u64, row: CaseRow) {
         let chunk = self.chunks.entry(case / CHUNK);
         let chunk = chunk.or_insert_with(|| Box::new([None; CHUNK as usize]));
-        let before = chunk[(case % CHUNK) as usize].replace(standing);
-        self.undelivered += usize::from(standing.is_undelivered);
+        let before = chunk[(case % CHUNK) as usize].replace(row);
+        self.undelivered += usize::from(row.is_undelivered);
         self.undelivered -= usize::from(before.is_some_and(|before| before.is_undelivered));
-        if standing.is_undelivered {
+        if row.is_undelivered {
             self.oldest = self.oldest.min(case);
         }
     }
 
     /// A host has this answer; whether none had it before.
     pub fn deliver(&mut self, case: u64) -> bool {
-        let Some(standing) = self.get(case).copied().filter(|s| s.is_undelivered) else {
+        let Some(row) = self.get(case).copied().filter(|s| s.is_undelivered) else {
             return false;
         };
         let is_undelivered = false;
         self.set(
             case,
-            Standing {
+            CaseRow {
                 is_undelivered,
-                ..standing
+                ..row
             },
         );
         true
@@ -76,8 +78,7 @@ impl Standings {
     }
 
     pub fn is_undelivered(&self, case: u64) -> bool {
-        self.get(case)
-            .is_some_and(|standing| standing.is_undelivered)
+        self.get(case).is_some_and(|row| row.is_undelivered)
     }
 
     /// The oldest case whose answer no host has, but for some.
@@ -99,16 +100,16 @@ impl Standings {
         last
     }
 
-    fn from(&self, first: u64) -> impl Iterator<Item = (u64, &Standing)> {
+    fn from(&self, first: u64) -> impl Iterator<Item = (u64, &CaseRow)> {
         let chunks = self.chunks.range(first / CHUNK..);
         let cases = chunks.flat_map(|(at, chunk)| in_chunk(*at, chunk));
         cases.filter(move |(case, _)| *case >= first)
     }
 }
 
-fn in_chunk(at: u64, chunk: &Chunk) -> impl DoubleEndedIterator<Item = (u64, &Standing)> {
+fn in_chunk(at: u64, chunk: &Chunk) -> impl DoubleEndedIterator<Item = (u64, &CaseRow)> {
     let numbered = chunk.iter().enumerate();
-    numbered.filter_map(move |(i, standing)| Some((at * CHUNK + i as u64, standing.as_ref()?)))
+    numbered.filter_map(move |(i, row)| Some((at * CHUNK + i as u64, row.as_ref()?)))
 }
 
 #[cfg(test)]
@@ -116,8 +117,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ended(is_undelivered: bool) -> Standing {
-        Standing {
+    fn ended(is_undelivered: bool) -> CaseRow {
+        CaseRow {
             state: State::Finding,
             accepted: None,
             answer: None,
@@ -128,17 +129,13 @@ mod tests {
 
     #[test]
     fn a_standing_takes_few_bytes_and_any_number_can_be_a_case() {
-        assert!(size_of::<Option<Standing>>() <= 24);
-        let mut standings = Standings::default();
+        assert!(size_of::<Option<CaseRow>>() <= 24);
+        let mut table = CaseTable::default();
         for case in [0, 1, 255, 256, u64::MAX] {
-            standings.set(case, ended(true));
+            table.set(case, ended(true));
         }
-        assert_eq!(standings.chunks.len(), 3);
-        let last: Vec<u64> = standings
-            .last(2)
-            .into_iter()
-            .map(|(case, _)| case)
-            .collect();
+        assert_eq!(table.chunks.len(), 3);
+        let last: Vec<u64> = table.last(2).into_iter().map(|(case, _)| case).collect();
         assert_eq!(last, [256, u64::MAX]);
     }
 
@@ -148,17 +145,17 @@ mod tests {
             steps in proptest::collection::vec((0_u64..700, any::<bool>()), 1..200),
             but in proptest::collection::btree_set(0_u64..700, 0..20),
         ) {
-            let (mut standings, mut set) = (Standings::default(), BTreeSet::new());
+            let (mut table, mut set) = (CaseTable::default(), BTreeSet::new());
             for (case, ends) in steps {
                 if ends {
-                    standings.set(case, ended(true));
+                    table.set(case, ended(true));
                     set.insert(case);
                 } else {
-                    prop_assert_eq!(standings.deliver(case), set.remove(&case));
+                    prop_assert_eq!(table.deliver(case), set.remove(&case));
                 }
-                prop_assert_eq!(standings.undelivered(), set.len());
+                prop_assert_eq!(table.undelivered(), set.len());
                 let oldest = set.difference(&but).next().copied();
-                prop_assert_eq!(standings.oldest_undelivered(&but), oldest);
+                prop_assert_eq!(table.oldest_undelivered(&but), oldest);
             }
         }
     }

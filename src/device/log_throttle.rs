@@ -13,7 +13,7 @@ const BETWEEN: Duration = Duration::from_secs(60);
 
 /// What was said of each kind, so that it is not said too often. Kinds are few.
 #[derive(Debug)]
-pub(super) struct NowAndThen<K>(Mutex<Vec<Said<K>>>);
+pub(super) struct LogThrottle<K>(Mutex<Vec<Said<K>>>);
 
 #[derive(Debug)]
 struct Said<K> {
@@ -23,7 +23,7 @@ struct Said<K> {
     left_out: u64,
 }
 
-impl<K: PartialEq> NowAndThen<K> {
+impl<K: PartialEq> LogThrottle<K> {
     /// Nothing was said yet.
     pub const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_said_once_until_it_is_time_again() {
-        let (said, now) = (NowAndThen::new(), Instant::now());
+        let (said, now) = (LogThrottle::new(), Instant::now());
         assert_eq!(said.line(1, "one", now).as_deref(), Some("one"));
         assert_eq!(said.line(1, "one", now), None);
         assert_eq!(said.line(2, "two", now).as_deref(), Some("two"));
