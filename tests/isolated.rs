@@ -37,6 +37,7 @@ fn changed_bytes_end_in_an_image_or_a_refusal_within_bounds() {
     }
     assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
     isolated_is_the_same();
+    a_large_jpeg_is_decoded();
 }
 
 /// What comes out of a child is what comes out of this process.
@@ -46,5 +47,37 @@ fn isolated_is_the_same() {
         let bytes = std::fs::read(&path).unwrap();
         let here = decode_frame(&bytes, FrameChoice::default()).unwrap();
         assert_eq!(read(&path).unwrap(), here, "{}", row[0]);
+    }
+}
+
+/// A picture by a lossy JPEG that is as large as units make them: of one that wide, a decoder might
+/// start threads, which no child may.
+fn a_large_jpeg_is_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (width, height) = (400, 300);
+    for samples in [1, 3] {
+        let shade = |i: usize| ((i / samples % width) / 2 + 20 * (i % samples)) as u8;
+        let pixels: Vec<u8> = (0..width * height * samples).map(shade).collect();
+        let mut jpeg = Vec::new();
+        let colour = match samples {
+            1 => image::ExtendedColorType::L8,
+            _ => image::ExtendedColorType::Rgb8,
+        };
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 100)
+            .encode(&pixels, width as u32, height as u32, colour)
+            .unwrap();
+        let path = folder.path().join("large.dcm");
+        common::dicom::write_jpeg(&path, jpeg, [width as u16, height as u16], samples as u16);
+        let image = read(&path).unwrap();
+        let decoded = match &image.pixels {
+            medfocus::image::Pixels::Luma(bytes) | medfocus::image::Pixels::Rgb(bytes) => bytes,
+        };
+        let apart = decoded
+            .iter()
+            .zip(&pixels)
+            .map(|(a, b)| a.abs_diff(*b))
+            .max();
+        assert_eq!(decoded.len(), pixels.len());
+        assert!(apart.unwrap() <= 4, "{apart:?} of {samples} samples");
     }
 }

@@ -353,6 +353,50 @@ def hanging(program: Path) -> None:
         archive.stop()
 
 
+def units(program: Path) -> None:
+    """Units of every kind send at once: each image is answered, and is one case."""
+    archive = Archive()
+    archive.start()
+    plain = dcmread(ROOT / "tests/vectors/dicom/implicit.dcm")
+    with device(program, archive) as made:
+        # As many contexts as there may be, of classes that the device does not know.
+        many = AE(ae_title="UNIT")
+        many.add_requested_context(plain.SOPClassUID, ImplicitVRLittleEndian)
+        many.add_requested_context(SecondaryCaptureImageStorage, JPEGLSLossless)
+        many.add_requested_context(Verification)
+        for number in range(125):
+            many.add_requested_context(f"1.2.840.10008.5.1.4.1.1.999.{number + 1}")
+        # One that takes and sends any length, and one that takes next to nothing.
+        lengths = (0, 4096)
+        associations = [
+            many.associate("127.0.0.1", made.port, ae_title="MEDFOCUS", max_pdu=length)
+            for length in lengths
+        ]
+        for association in associations:
+            if not association.is_established:
+                raise Wrong("no association of 128 contexts")
+        for association in associations:
+            plain.SOPInstanceUID = plain.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            expect("implicit", association.send_c_store(plain).Status, 0)
+            expect("echo", association.send_c_echo().Status, 0)
+            moved = association.send_c_store(image(), originator_aet="ROUTER", originator_id=7)
+            expect("JPEG-LS, moved", moved.Status, 0)
+        associations[0].abort()
+        expect("after the other's abort", associations[1].send_c_store(image()).Status, 0)
+        associations[1].release()
+        sent = 5
+        if shutil.which("storescu"):
+            for length in ("4096", "131072"):
+                data = image()
+                path = made.folder / "image.dcm"
+                data.save_as(path)
+                command = ["storescu", "-xt", "-pdu", length, "-aet", "UNIT", "-aec", "MEDFOCUS"]
+                subprocess.run([*command, "localhost", str(made.port), path], check=True)
+                sent += 1
+        made.wait("answers", lambda: len(made.journal("answered")) == sent)
+        expect("cases", len(made.journal("accepted")), sent)
+
+
 def names(program: Path) -> None:
     """Names in eight scripts arrive as they left, in every output."""
     archive = Archive()
@@ -424,6 +468,7 @@ def main() -> None:
         ("answers A900 to the report", refusing),
         ("does not know the device", unknown),
         ("is away", away),
+        ("units of every kind", units),
         ("names in eight scripts", names),
     ]
     if not arguments.short:

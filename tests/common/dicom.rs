@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dicom_core::value::{DataSetSequence, PrimitiveValue};
+use dicom_core::value::{DataSetSequence, PixelFragmentSequence, PrimitiveValue};
 use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
@@ -53,6 +53,36 @@ pub fn write_grey(
         .into_iter()
         .for_each(|element| drop(object.put(element)));
     let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let file = object.with_meta(meta).expect("an object");
+    file.write_to_file(path).expect("written");
+}
+
+/// Writes an object whose pixels are this lossy JPEG.
+pub fn write_jpeg(path: &Path, jpeg: Vec<u8>, [columns, rows]: [u16; 2], samples: u16) {
+    let word = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+    let number = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
+    let model = match samples {
+        1 => "MONOCHROME2",
+        _ => "YBR_FULL_422",
+    };
+    let object = InMemDicomObject::from_element_iter([
+        word(tags::SOP_INSTANCE_UID, VR::UI, "2.25.818"),
+        word(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, model),
+        number(tags::SAMPLES_PER_PIXEL, samples),
+        number(tags::PLANAR_CONFIGURATION, 0),
+        number(tags::ROWS, rows),
+        number(tags::COLUMNS, columns),
+        number(tags::BITS_ALLOCATED, 8),
+        number(tags::BITS_STORED, 8),
+        number(tags::HIGH_BIT, 7),
+        number(tags::PIXEL_REPRESENTATION, 0),
+        DataElement::new(
+            tags::PIXEL_DATA,
+            VR::OB,
+            PixelFragmentSequence::new_fragments(vec![jpeg]),
+        ),
+    ]);
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::JPEG_BASELINE8_BIT);
     let file = object.with_meta(meta).expect("an object");
     file.write_to_file(path).expect("written");
 }

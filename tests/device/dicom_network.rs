@@ -32,6 +32,11 @@ pub struct Device {
 
 impl Device {
     pub fn start(folder: &Path, options: &[&str]) -> Self {
+        Self::start_on(folder, &starter(), options)
+    }
+
+    /// The same with another bundle than the starter.
+    pub fn start_on(folder: &Path, bundle: &Path, options: &[&str]) -> Self {
         let port = dead_port();
         let state = folder.join("state");
         let process = Command::new(env!("CARGO_BIN_EXE_medfocus"))
@@ -46,7 +51,7 @@ impl Device {
             .args(["--dicom-allow", "UNIT@127.0.0.1", "--state"])
             .arg(&state)
             .arg("--bundle")
-            .arg(starter())
+            .arg(bundle)
             .args(options)
             .stderr(std::fs::File::create(folder.join("log")).unwrap())
             .stdin(Stdio::null())
@@ -148,6 +153,12 @@ impl Device {
             assert!(begin.elapsed() < PATIENCE, "{}", health());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Asks it to end.
+    pub fn stop(&self) {
+        let own = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(own, rustix::process::Signal::TERM).unwrap();
     }
 
     /// As if the power failed.

@@ -11,6 +11,7 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 use dicom_ul::pdu::{PDataValueType, Pdu, UserVariableItem};
 
+use crate::common::copy_of_starter;
 use crate::common::peer::{Peer, command, connect_from, data_of, instance, loopback};
 use crate::dicom_network::Device;
 
@@ -222,6 +223,39 @@ fn every_request_has_a_reply_and_what_is_none_ends_the_association() {
         assert_eq!((count.unwrap(), heard[0]), (10, 7), "A-ABORT for {says:?}");
     }
     assert!(device.journal("accepted").is_empty());
+}
+
+#[test]
+fn a_full_disk_the_safe_state_and_the_end_leave_no_store_without_a_word() {
+    let object = instance(1, "ROUTINE");
+    let data = data_of(&object);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    std::fs::write(&config, "[keep]\nfree_mib = 4294967295\n").unwrap();
+    let full = Device::start(folder.path(), &["--config", &config.display().to_string()]);
+    let (status, comment) = store(&mut peer(&full), &object, &data);
+    assert_eq!((status, comment.as_str()), (0xa700, "there is hardly any room left on the disk"));
+    drop(full);
+
+    let bundle = copy_of_starter();
+    let head = bundle.path().join("heads/brain4.safetensors");
+    let mut bytes = std::fs::read(&head).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&head, bytes).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let safe = Device::start_on(folder.path(), bundle.path(), &[]);
+    safe.wait_for_health("\"safe\"");
+    assert_eq!(store(&mut peer(&safe), &object, &data).0, 0, "it is kept");
+
+    // One in the middle of a data set, and one that is idle.
+    let (mut half, mut idle) = (peer(&safe), peer(&safe));
+    half.begin_store(&object).unwrap();
+    half.say(3, PDataValueType::Data, &data[..100], false).unwrap();
+    safe.stop();
+    for peer in [&mut half, &mut idle] {
+        let heard = peer.hear();
+        assert!(matches!(heard, Some(Pdu::AbortRQ { .. })), "{heard:?}");
+    }
 }
 
 #[test]
