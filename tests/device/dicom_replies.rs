@@ -234,7 +234,10 @@ fn a_full_disk_the_safe_state_and_the_end_leave_no_store_without_a_word() {
     std::fs::write(&config, "[keep]\nfree_mib = 4294967295\n").unwrap();
     let full = Device::start(folder.path(), &["--config", &config.display().to_string()]);
     let (status, comment) = store(&mut peer(&full), &object, &data);
-    assert_eq!((status, comment.as_str()), (0xa700, "there is hardly any room left on the disk"));
+    assert_eq!(
+        (status, comment.as_str()),
+        (0xa700, "there is hardly any room left on the disk")
+    );
     drop(full);
 
     let bundle = copy_of_starter();
@@ -250,7 +253,8 @@ fn a_full_disk_the_safe_state_and_the_end_leave_no_store_without_a_word() {
     // One in the middle of a data set, and one that is idle.
     let (mut half, mut idle) = (peer(&safe), peer(&safe));
     half.begin_store(&object).unwrap();
-    half.say(3, PDataValueType::Data, &data[..100], false).unwrap();
+    half.say(3, PDataValueType::Data, &data[..100], false)
+        .unwrap();
     safe.stop();
     for peer in [&mut half, &mut idle] {
         let heard = peer.hear();
