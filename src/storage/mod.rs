@@ -7,9 +7,9 @@
 //! simulation hands in one in memory, which fills up, fails, and forgets at a power cut what
 //! nobody waited for.
 //!
-//! One durable write is known here, [`Draft::keep`]: the bytes are on the disk before the file has
-//! its name, and the name is before it returns. A file that lines are appended to is waited for
-//! with [`StoredFile::sync_data`].
+//! There is one durable write, [`Draft::keep`], or `keep` for a file that came piece by piece: the
+//! bytes are on the disk before the file has its name, and the name is before it returns. A file
+//! that lines are appended to is waited for with [`StoredFile::sync_data`].
 
 mod disk;
 #[cfg(test)]
@@ -321,6 +321,17 @@ impl dyn Storage + '_ {
         let wrote = draft.write_all(bytes);
         wrote.map_err(|error| self.error(Area::State.named(name), Cause::Io(error)))?;
         draft.keep(OsStr::new(name), Over::Existing).map(drop)
+    }
+
+    /// Gives a file that is whole the name that it is known by, in place of what has it; once this
+    /// returns it outlasts a power failure.
+    ///
+    /// # Errors
+    /// What the system says; the file may have either name then.
+    pub fn keep(&self, file: &dyn StoredFile, from: Name<'_>, to: Name<'_>) -> IoResult<()> {
+        file.sync_all()?;
+        self.rename(from, to)?;
+        Ok(self.sync(to.area)?)
     }
 
     /// Removes a name, where it is still there.

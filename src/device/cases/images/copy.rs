@@ -201,14 +201,12 @@ impl Images {
 
     /// The copy is whole: it gets its name in the store.
     fn keep(self: &Arc<Self>, mut copy: Copy) -> IoResult<Copied> {
-        copy.file.sync_all()?;
         let sha256 = Sha256::from(copy.hash.clone());
         let pin = self.pin(sha256.0);
         // Over one that is damaged as well.
         copy.coming.lies = self.path(&sha256.0);
         let (fresh, whole) = (named(&copy.coming.path), named(&copy.coming.lies));
-        self.storage.rename(fresh, whole)?;
-        self.storage.sync(Area::Images)?;
+        self.storage.keep(&*copy.file, fresh, whole)?;
         Ok(Copied {
             image: Bound::Stored(sha256),
             _pin: Some(pin),

@@ -426,11 +426,7 @@ impl Upload {
             storage.remove(part).map_err(|error| failed(error.into()))?;
             return Err(CaseError::ImageDamaged);
         }
-        self.file.sync_all().map_err(failed)?;
-        storage
-            .rename(part, whole)
-            .and_then(|()| storage.sync(Area::Images))
-            .map_err(|error| failed(error.into()))
+        storage.keep(&*self.file, part, whole).map_err(failed)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::device::work::supervisor::Supervisor;
 use crate::storage::memory::{Chance, Memory};
 
 /// Seeds that are tried where nobody says how many.
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 5;
 /// Steps of one seed.
 const STEPS: u64 = 1500;
 /// Bytes of the disk.
