@@ -301,7 +301,12 @@ fn colours_are_converted_once_whatever_they_were_compressed_with() {
 #[test]
 fn a_jpeg_of_any_width_is_decoded_in_the_child() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, colour, samples) in [("grey", "L", 1_u16), ("colour", "RGB", 3)] {
+    for (name, colour, samples) in [
+        ("grey", "L", 1_u16),
+        ("colour", "RGB", 3),
+        // Adobe's marker says that nothing is to be converted.
+        ("adobe", "RGB", 3),
+    ] {
         let picture = image::RgbImage::from_fn(300, 200, |x, y| {
             image::Rgb([(x * 255 / 300) as u8, (y * 255 / 200) as u8, 90])
         });
@@ -313,11 +318,22 @@ fn a_jpeg_of_any_width_is_decoded_in_the_child() {
         let mut jpeg = Vec::new();
         let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90);
         picture.write_with_encoder(encoder).unwrap();
+        let mut wanted = picture.into_bytes();
+        if name == "adobe" {
+            let marker = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0";
+            jpeg.splice(2..2, marker.iter().copied());
+            for pixel in wanted.chunks_exact_mut(3) {
+                let [r, g, b] = [0, 1, 2].map(|i| f64::from(pixel[i]));
+                let y = 0.299 * r + 0.587 * g + 0.114 * b;
+                let [cb, cr] = [(b - y) / 1.772, (r - y) / 1.402].map(|c| (c + 128.0) as u8);
+                pixel.copy_from_slice(&[y as u8, cb, cr]);
+            }
+        }
         let number = |tag, value: u16| element(tag, VR::US, PrimitiveValue::from(value));
-        let model = if samples == 1 {
-            "MONOCHROME2"
-        } else {
-            "YBR_FULL_422"
+        let model = match name {
+            "grey" => "MONOCHROME2",
+            "adobe" => "RGB",
+            _ => "YBR_FULL_422",
         };
         let mut object = columns();
         for changed in [
@@ -350,11 +366,21 @@ fn a_jpeg_of_any_width_is_decoded_in_the_child() {
         // Decoded, it waits for the name of an exam.
         let (answers, _) = crate::common::classify(&[path.to_str().unwrap()]);
         assert_eq!(answers[0]["code"], "exam_needed", "{name}: {}", answers[0]);
-        let values: Vec<i64> = stored_values(&std::fs::read(&path).unwrap(), 0)
-            .unwrap()
-            .values()
-            .collect();
-        let wanted = picture.into_bytes();
+        // That it lost something is said by its transfer syntax alone.
+        let bytes = std::fs::read(&path).unwrap();
+        let image = decode_frame(&bytes, FrameChoice::default()).unwrap();
+        let origin = image.origin.unwrap();
+        let said = |tag| origin.text(tag);
+        assert_eq!(said(tags::LOSSY_IMAGE_COMPRESSION), Some("01"), "{name}");
+        assert_eq!(
+            said(tags::LOSSY_IMAGE_COMPRESSION_METHOD),
+            Some("ISO_10918_1")
+        );
+        let ratio: f64 = said(tags::LOSSY_IMAGE_COMPRESSION_RATIO)
+            .and_then(|ratio| ratio.parse().ok())
+            .unwrap();
+        assert!((1.0..200.0).contains(&ratio), "{name}: {ratio}");
+        let values: Vec<i64> = stored_values(&bytes, 0).unwrap().values().collect();
         let apart = values
             .iter()
             .zip(&wanted)

@@ -125,9 +125,15 @@ fn lossy_jpeg(layout: &Layout, data: &[u8], says_colours: bool) -> Result<Decode
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
     decoder.decode_headers().map_err(failed)?;
     let no_head = || broken("no frame header");
-    let (width, height) = decoder.dimensions().ok_or_else(no_head)?;
-    let said = decoder.input_colorspace().ok_or_else(no_head)?;
-    same_size(layout, width, height, said.num_components())?;
+    let head = decoder.info().ok_or_else(no_head)?;
+    let components = usize::from(head.components);
+    same_size(layout, head.width.into(), head.height.into(), components)?;
+    let said = match decoder.input_colorspace().ok_or_else(no_head)? {
+        // By Adobe's marker alone, which has one number for both; the decoder sees it later.
+        ColorSpace::CMYK if components == 3 => ColorSpace::RGB,
+        ColorSpace::YCCK if components == 3 => ColorSpace::YCbCr,
+        said => said,
+    };
     // The codestream's own word on its colours comes before the header's.
     let is_ybr = match says_colours {
         true => said == ColorSpace::YCbCr,

@@ -52,6 +52,9 @@ const SEQUENCES: [Tag; 9] = [
     tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
 ];
 
+/// How deep items may lie in each other: no picture needs half of it.
+const DEEPEST: usize = 16;
+
 /// Makes the texts of an object legible; where the parser has read them itself, by one set, only
 /// ASCII is believed.
 pub(super) fn make_legible(object: &mut InMemDicomObject, is_raw: bool) -> Vec<String> {
@@ -60,7 +63,7 @@ pub(super) fn make_legible(object: &mut InMemDicomObject, is_raw: bool) -> Vec<S
         is_inexact: false,
         notes: Vec::new(),
     };
-    reading.object(object, &CharacterSets::default());
+    reading.object(object, &CharacterSets::default(), 0);
     if reading.is_inexact {
         reading.notes.push(
             "character_set_inexact: texts switch between character sets in another way than the \
@@ -79,7 +82,10 @@ struct Reading {
 
 impl Reading {
     /// An object or an item, which may have character sets of its own.
-    fn object(&mut self, object: &mut InMemDicomObject, outer: &CharacterSets) {
+    fn object(&mut self, object: &mut InMemDicomObject, outer: &CharacterSets, depth: usize) {
+        if depth > DEEPEST {
+            return;
+        }
         let own = self.sets(object);
         let sets = own.as_ref().unwrap_or(outer);
         for (tags, split) in [(&NAMES[..], Split::Names), (&TEXTS[..], Split::Values)] {
@@ -90,7 +96,7 @@ impl Reading {
         for tag in SEQUENCES {
             object.update_value(tag, |value| {
                 for item in value.items_mut().into_iter().flatten() {
-                    self.object(item, sets);
+                    self.object(item, sets, depth + 1);
                 }
             });
         }
