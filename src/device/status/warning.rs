@@ -139,7 +139,7 @@ impl Warning {
     pub(crate) fn dicom_unread(sender: &str, count: u64, code: &str) -> Self {
         Self::new(
             "dicom_unread",
-            format!("{count} images of {sender} cannot be read: {code}"),
+            format!("images of {sender} cannot be read, {count} of late: {code}"),
             "see at the unit that sends them: what is refused there is said beside the status; have it \
              send uncompressed images of the sizes that are read",
         )

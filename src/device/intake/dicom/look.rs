@@ -189,3 +189,53 @@ fn contradicted(contradiction: Contradiction) -> (&'static str, Unfit) {
     };
     ("contradicted", unfit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_long_for_a_look_and_a_costly_sender_has_none() {
+        let looks = Looks::default();
+        let file = Path::new("/nowhere");
+        lock(&looks.found)
+            .costly
+            .insert("COSTLY@10.0.0.7".to_owned(), Instant::now());
+        *lock(&looks.is_busy) = true;
+        let begun = Instant::now();
+        assert!(matches!(looks.look(file, "COSTLY@10.0.0.7"), Ok(None)));
+        assert!(begun.elapsed() < TURN / 2, "it does not wait for a turn");
+        assert!(matches!(looks.look(file, "OTHER@10.0.0.8"), Ok(None)));
+        let waited = begun.elapsed();
+        assert!(waited >= TURN && waited < 5 * TURN, "{waited:?}");
+        // The turn of whoever looks is not taken away by who gave up.
+        assert!(*lock(&looks.is_busy));
+        *lock(&looks.is_busy) = false;
+        assert!(looks.take_turn());
+        assert!(*lock(&looks.is_busy));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_and_what_is_the_cases_to_tell_is_not() {
+        for (code, is_refused) in [
+            (RefusalCode::Unreadable, true),
+            (RefusalCode::UnsupportedFormat, true),
+            (RefusalCode::TooLarge, true),
+            (RefusalCode::TooSmall, true),
+            (RefusalCode::OneBit, true),
+            (RefusalCode::Blank, false),
+            (RefusalCode::SeveralFrames, false),
+            (RefusalCode::WrongBodyPart, false),
+            (RefusalCode::DeviceFault, false),
+        ] {
+            let refused = unfit(Refusal::new(code, "why", "help"));
+            assert_eq!(refused.is_some(), is_refused, "{code:?}");
+            if let Some((word, unfit)) = refused {
+                assert_eq!(unfit.status, Status::CannotUnderstand);
+                assert_eq!(unfit.comment, format!("{word}: why"));
+            }
+        }
+        let (_, unfit) = contradicted(Contradiction::Instance);
+        assert_eq!(unfit.status, Status::DataSetMismatch);
+    }
+}

@@ -94,7 +94,7 @@ mod tests {
         unread.note("XRAY@10.0.0.7", "too_large", now);
         let warnings = unread.warnings(now + LATELY / 2);
         assert_eq!(warnings.len(), 1);
-        let what = "2 images of XRAY@10.0.0.7 cannot be read: too_large";
+        let what = "images of XRAY@10.0.0.7 cannot be read, 2 of late: too_large";
         assert_eq!(
             (warnings[0].code.as_str(), warnings[0].what.as_str()),
             ("dicom_unread", what)

@@ -91,7 +91,8 @@ impl Archive {
         left.retain(|object| !progress.settled.contains_key(object.word));
         // What made trouble before does not keep back the others.
         left.sort_by_key(|object| progress.tries_of(object));
-        let classes: Vec<&str> = left.iter().map(|object| object.class.as_str()).collect();
+        // All are offered, whatever is left: an archive that takes none of them takes no case.
+        let classes: Vec<&str> = objects.iter().map(|object| object.class.as_str()).collect();
         let (mut open, mut waits) = (None, None);
         for object in left {
             let mut association = match open.take() {
