@@ -83,7 +83,16 @@ impl Clinic {
     /// A host at the other end of the link; one that tells no identity is of before.
     pub fn host(&self, identity: Option<u64>) -> Host {
         let port = self.at("left").display().to_string();
-        let client = LinkClient::open(&port, BAUD, PATIENCE).expect("a port");
+        // A child that another test is just starting holds the last host's port until it runs its
+        // own program.
+        let begin = Instant::now();
+        let client = loop {
+            match LinkClient::open(&port, BAUD, PATIENCE) {
+                Ok(client) => break client,
+                Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         let mut host = Host {
             client,
             is_told: identity.is_some(),
