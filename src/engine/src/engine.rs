@@ -116,6 +116,24 @@ impl Engine {
         })
     }
 
+    /// What a run of so many bytes lacks, arenas that are held already counted as free; `None`
+    /// where it fits.
+    pub(crate) fn lacks(&self, needed: usize) -> Option<Lacking> {
+        let held: usize = self.arenas().iter().map(Vec::len).sum();
+        let (needed, allowed) = match self.0.budget {
+            Some(budget) => (needed as u64, Some(budget)),
+            None => {
+                let held = held * size_of::<f32>();
+                (
+                    needed.saturating_sub(held) as u64,
+                    self.0.system.available(),
+                )
+            }
+        };
+        let allowed = allowed.filter(|allowed| needed > *allowed)?;
+        Some(Lacking { needed, allowed })
+    }
+
     /// The largest arena that no run uses now; an empty one where all are in use.
     fn largest_arena(&self) -> Vec<f32> {
         let mut arenas = self.arenas();

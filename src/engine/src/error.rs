@@ -77,6 +77,14 @@ pub enum EngineError {
 pub const MORE_MEMORY: &str = "allow more memory, end other programs, or use a smaller bundle";
 
 impl EngineError {
+    /// The same error of a run, told of this graph.
+    pub(crate) fn of(mut self, name: &str) -> Self {
+        if let Self::Run { graph, .. } | Self::Budget { graph, .. } = &mut self {
+            name.clone_into(graph);
+        }
+        self
+    }
+
     /// Stable code for scripts.
     #[must_use]
     pub fn code(&self) -> &'static str {

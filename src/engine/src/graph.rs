@@ -8,17 +8,19 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::audit::{self, Product, Profile};
 use super::digest::{self, ProductDigest};
-use super::engine::{Arena, Engine};
+use super::engine::{Arena, Engine, Lacking};
 use super::error::EngineError;
-use super::kernels::{Cpu, Kernel, PackError, PackedLinear};
-use super::onnx::{self, Input, Matrix, MatrixValues, Refused, Source};
-use super::plan::{self, Plan, Weights};
+use super::kernels::Cpu;
+use super::mixed::{self, Mixed, TractNode};
+use super::onnx::{self, Input, Refused};
+use super::plan::{self, Plan};
 use super::prepared::{self, Origin, PreparedFile, PreparedKey};
 use super::tensor::{Expected, Tensor};
+use super::weighed::Weighed;
 
 /// What the products of a graph run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +40,65 @@ pub struct Graph {
     engine: Engine,
     name: String,
     arithmetic: Arithmetic,
-    source: Source,
-    weights: Weights,
+    body: Body,
+}
+
+/// Who runs a graph.
+enum Body {
+    /// This engine, every node.
+    Ours(Ours),
+    /// This engine in part; tract the rest.
+    Mixed(Mixed),
+}
+
+/// A graph of our nodes alone.
+struct Ours {
+    weighed: Weighed,
     plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
+}
+
+impl Ours {
+    fn new(weighed: Weighed) -> Self {
+        Self {
+            weighed,
+            plans: Mutex::default(),
+        }
+    }
+
+    fn plan(
+        &self,
+        cpu: &Cpu,
+        arithmetic: Arithmetic,
+        shapes: Vec<Vec<usize>>,
+    ) -> Result<Arc<Plan>, Refused> {
+        // A plan is only ever inserted whole, so a poisoned lock still guards good ones.
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(&shapes) {
+            return Ok(plan.clone());
+        }
+        let Weighed { source, weights } = &self.weighed;
+        let plan = Arc::new(Plan::new(source, weights, cpu, arithmetic, &shapes)?);
+        plans.insert(shapes, plan.clone());
+        Ok(plan)
+    }
+
+    /// The inputs' shapes, where the graph fixes them all.
+    fn shapes(&self) -> Option<Vec<Vec<usize>>> {
+        let shapes = self.weighed.source.inputs.iter();
+        shapes
+            .map(|input| input.axes.iter().copied().collect())
+            .collect()
+    }
+
+    /// What the graph makes of its constants alone; nothing where its inputs' shapes are open,
+    /// on which that may depend, or do not fit: a run will say so.
+    fn folded(&self, cpu: &Cpu, arithmetic: Arithmetic) -> Vec<(String, onnx::Constant)> {
+        let Some(shapes) = self.shapes() else {
+            return Vec::new();
+        };
+        let Weighed { source, weights } = &self.weighed;
+        plan::folded(source, weights, cpu, arithmetic, &shapes, prepared::LARGE).unwrap_or_default()
+    }
 }
 
 impl std::fmt::Debug for Graph {
@@ -58,7 +116,7 @@ impl Graph {
         &self.engine
     }
 
-    /// Reads a graph from ONNX bytes, to run on this engine.
+    /// Reads a graph from ONNX bytes, to run on this engine: every node of it is ours.
     ///
     /// # Errors
     /// [`EngineError::Load`] or [`EngineError::Kernel`].
@@ -69,27 +127,66 @@ impl Graph {
         arithmetic: Arithmetic,
     ) -> Result<Self, EngineError> {
         let name = file_name(path);
-        let kernel = engine.kernel()?;
-        let load = |why: String| EngineError::Load {
-            graph: name.clone(),
-            why,
-        };
-        let (source, matrices) =
-            onnx::read(bytes, arithmetic).map_err(|error| load(error.to_string()))?;
-        let mut weights = Weights::new();
-        for (node, matrix) in matrices {
-            let packed =
-                pack(kernel, &matrix).map_err(|error| load(format!("`{node}`: {error}")))?;
-            weights.insert(node, packed);
+        match Weighed::read(engine.kernel()?, bytes, arithmetic) {
+            Ok(weighed) => Ok(Self::new(
+                engine,
+                name,
+                arithmetic,
+                Body::Ours(Ours::new(weighed)),
+            )),
+            Err(refused) => Err(EngineError::Load {
+                graph: name,
+                why: refused.to_string(),
+            }),
         }
-        Ok(Self {
+    }
+
+    /// Reads anybody's graph: what is not ours of it, tract runs in float. What neither runs
+    /// rightly is refused by node, and so is an int8 form that is not ours.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] or [`EngineError::Kernel`].
+    pub fn read_mixed(
+        engine: &Engine,
+        path: &Path,
+        bytes: &[u8],
+        arithmetic: Arithmetic,
+    ) -> Result<Self, EngineError> {
+        let name = file_name(path);
+        let kernel = engine.kernel()?;
+        if let Ok(weighed) = Weighed::read(kernel, bytes, arithmetic) {
+            let ours = Ours::new(weighed);
+            let fits = match ours.shapes() {
+                Some(shapes) => ours.plan(engine.cpu()?, arithmetic, shapes).is_ok(),
+                // Whether all of it is ours may depend on them.
+                None => false,
+            };
+            if fits {
+                return Ok(Self::new(engine, name, arithmetic, Body::Ours(ours)));
+            }
+        }
+        match Mixed::read(engine, bytes, arithmetic) {
+            Ok(mixed) => Ok(Self::new(engine, name, arithmetic, Body::Mixed(mixed))),
+            Err(refused) => Err(EngineError::Load {
+                graph: name,
+                why: refused.to_string(),
+            }),
+        }
+    }
+
+    fn new(engine: &Engine, name: String, arithmetic: Arithmetic, body: Body) -> Self {
+        Self {
             engine: engine.clone(),
             name,
             arithmetic,
-            source,
-            weights,
-            plans: Mutex::default(),
-        })
+            body,
+        }
+    }
+
+    /// Whether every node is ours.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self.body, Body::Ours(_))
     }
 
     /// The name of the prepared file of the graph in this ONNX file, which is told by its hash
@@ -126,14 +223,9 @@ impl Graph {
             file: prepared::name(&name, origin, kernel),
             why,
         })?;
-        Ok(Self {
-            engine: engine.clone(),
-            name,
-            arithmetic: Arithmetic::AsWritten,
-            source,
-            weights,
-            plans: Mutex::default(),
-        })
+        let ours = Ours::new(Weighed { source, weights });
+        let arithmetic = Arithmetic::AsWritten;
+        Ok(Self::new(engine, name, arithmetic, Body::Ours(ours)))
     }
 
     /// This graph's prepared file, whose bytes [`Graph::read_prepared`] takes.
@@ -142,34 +234,17 @@ impl Graph {
     /// [`EngineError::Prepared`]: it has what cannot be written; [`EngineError::Kernel`].
     pub fn prepare(&self, origin: &Origin, key: &PreparedKey) -> Result<PreparedFile, EngineError> {
         let cpu = self.engine.cpu()?;
-        let source = self.source.clone().with(self.folded(cpu));
         let name = prepared::name(&self.name, origin, cpu.kernel());
-        match prepared::write(origin, cpu.kernel(), &source, &self.weights, key) {
+        let Body::Ours(ours) = &self.body else {
+            let why = "is not this engine's alone, and cannot be prepared".to_owned();
+            return Err(EngineError::Prepared { file: name, why });
+        };
+        let Weighed { source, weights } = &ours.weighed;
+        let source = source.clone().with(ours.folded(cpu, self.arithmetic));
+        match prepared::write(origin, cpu.kernel(), &source, weights, key) {
             Ok(bytes) => Ok(PreparedFile { name, bytes }),
             Err(why) => Err(EngineError::Prepared { file: name, why }),
         }
-    }
-
-    /// What the graph makes of its constants alone; nothing where its inputs' shapes are open,
-    /// on which that may depend, or do not fit: a run will say so.
-    fn folded(&self, cpu: &Cpu) -> Vec<(String, onnx::Constant)> {
-        let shapes = self.source.inputs.iter();
-        let shapes: Option<Vec<Vec<usize>>> = shapes
-            .map(|input| input.axes.iter().copied().collect())
-            .collect();
-        let Some(shapes) = shapes else {
-            return Vec::new();
-        };
-        let (source, weights) = (&self.source, &self.weights);
-        plan::folded(
-            source,
-            weights,
-            cpu,
-            self.arithmetic,
-            &shapes,
-            prepared::LARGE,
-        )
-        .unwrap_or_default()
     }
 
     /// Checks the inputs, by name and shape, and the number of outputs.
@@ -177,7 +252,7 @@ impl Graph {
     /// # Errors
     /// [`EngineError::Inputs`] or [`EngineError::Outputs`].
     pub fn check(&self, inputs: &[Expected<'_>], outputs: usize) -> Result<(), EngineError> {
-        let found: Vec<String> = self.source.inputs.iter().map(describe_input).collect();
+        let found: Vec<String> = self.own_inputs().iter().map(describe_input).collect();
         let expected: Vec<String> = inputs.iter().map(describe_expected).collect();
         if found != expected {
             return Err(EngineError::Inputs {
@@ -186,7 +261,7 @@ impl Graph {
                 expected: expected.join(", "),
             });
         }
-        let found = self.source.outputs.len();
+        let found = self.outputs().len();
         if found != outputs {
             return Err(EngineError::Outputs {
                 graph: self.name.clone(),
@@ -202,19 +277,37 @@ impl Graph {
     /// # Errors
     /// [`EngineError::Run`], [`EngineError::Budget`] or [`EngineError::NotFinite`].
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
-        let cpu = self.engine.cpu()?;
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape.clone()).collect();
-        let plan = self.plan(cpu, shapes)?;
-        let mut arena = self.arena(&plan)?;
-        let data: Vec<&[f32]> = inputs.iter().map(|t| t.data.as_slice()).collect();
-        let outputs = plan
-            .run(cpu, &self.weights, &data, arena.floats(), None)
-            .map_err(|failed| self.failed(failed.to_string()))?;
-        outputs
-            .into_iter()
-            .enumerate()
-            .map(|(i, (shape, data))| self.checked(i, Tensor { shape, data }))
+        let outputs = match self.plan(shapes)? {
+            Planned::Ours(ours, plan) => self.run_ours(ours, &plan, inputs)?,
+            Planned::Mixed(mixed, plan) => {
+                self.within_budget(&plan)?;
+                plan.run(mixed, inputs)
+                    .map_err(|error| error.of(&self.name))?
+            }
+        };
+        let numbered = outputs.into_iter().enumerate();
+        numbered
+            .map(|(i, output)| self.checked(i, output))
             .collect()
+    }
+
+    fn run_ours(
+        &self,
+        ours: &Ours,
+        plan: &Plan,
+        inputs: &[Tensor],
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let mut arena = self.arena(plan)?;
+        let data: Vec<&[f32]> = inputs.iter().map(|t| t.data.as_slice()).collect();
+        let cpu = self.engine.cpu()?;
+        let outputs = plan
+            .run(cpu, &ours.weighed.weights, &data, arena.floats(), None)
+            .map_err(|failed| self.failed(failed.to_string()))?;
+        let outputs = outputs.into_iter();
+        Ok(outputs
+            .map(|(shape, data)| Tensor { shape, data })
+            .collect())
     }
 
     /// Every matrix product of a run with these input shapes, and the arithmetic that it
@@ -223,9 +316,34 @@ impl Graph {
     /// # Errors
     /// [`EngineError::Run`]: shapes that do not fit.
     pub fn audit(&self, shapes: Vec<Vec<usize>>) -> Result<Vec<Product>, EngineError> {
-        let cpu = self.engine.cpu()?;
-        let plan = self.plan(cpu, shapes)?;
-        Ok(audit::products(&plan, &self.weights, cpu.kernel().name()))
+        let kernel = self.engine.cpu()?.kernel().name();
+        Ok(match self.plan(shapes)? {
+            Planned::Ours(ours, plan) => audit::products(&plan, &ours.weighed.weights, kernel),
+            Planned::Mixed(_, plan) => plan.products(kernel),
+        })
+    }
+
+    /// The nodes that are not ours, in a run with these input shapes, and why.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`]: shapes that do not fit.
+    pub fn tract_nodes(&self, shapes: Vec<Vec<usize>>) -> Result<Vec<TractNode>, EngineError> {
+        Ok(match self.plan(shapes)? {
+            Planned::Ours(..) => Vec::new(),
+            Planned::Mixed(_, plan) => plan.tracts().to_vec(),
+        })
+    }
+
+    /// Bytes that a run with these input shapes takes beside its weights: of our nodes, exactly;
+    /// of tract's, as estimated.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`]: shapes that do not fit.
+    pub fn run_bytes(&self, shapes: Vec<Vec<usize>>) -> Result<(usize, usize), EngineError> {
+        Ok(match self.plan(shapes)? {
+            Planned::Ours(_, plan) => (plan.bytes(), 0),
+            Planned::Mixed(_, plan) => (plan.exact_bytes(), plan.estimated_bytes()),
+        })
     }
 
     /// What every int8 product of a run with these input shapes comes to, on made-up rows.
@@ -234,8 +352,11 @@ impl Graph {
     /// [`EngineError::Run`]: shapes that do not fit.
     pub fn digests(&self, shapes: Vec<Vec<usize>>) -> Result<Vec<ProductDigest>, EngineError> {
         let cpu = self.engine.cpu()?;
-        let plan = self.plan(cpu, shapes)?;
-        digest::digests(&plan, &self.weights, cpu).map_err(|error| self.failed(error.to_string()))
+        let digests = match self.plan(shapes)? {
+            Planned::Ours(ours, plan) => digest::digests(&plan, &ours.weighed.weights, cpu),
+            Planned::Mixed(_, plan) => plan.digests(cpu),
+        };
+        digests.map_err(|error| self.failed(error.to_string()))
     }
 
     /// Times runs with these inputs, step by step, after `warm_up` more.
@@ -248,46 +369,72 @@ impl Graph {
         warm_up: usize,
         runs: usize,
     ) -> Result<Profile, EngineError> {
-        let cpu = self.engine.cpu()?;
-        let shapes = inputs.iter().map(|t| t.shape.clone()).collect();
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape.clone()).collect();
         let since = Instant::now();
-        let plan = self.plan(cpu, shapes)?;
+        let planned = self.plan(shapes)?;
         let plan_ms = since.elapsed().as_secs_f64() * 1e3;
-        let mut arena = self.arena(&plan)?;
-        let data: Vec<&[f32]> = inputs.iter().map(|t| t.data.as_slice()).collect();
         let mut runs_ms = Vec::with_capacity(runs);
         let mut steps = Vec::with_capacity(runs);
         for run in 0..warm_up + runs {
-            let mut times = Vec::with_capacity(plan.steps.len());
             let since = Instant::now();
-            let mut observe = |_: usize, time| times.push(time);
-            plan.run(
-                cpu,
-                &self.weights,
-                &data,
-                arena.floats(),
-                Some(&mut observe),
-            )
-            .map_err(|failed| self.failed(failed.to_string()))?;
+            let times = self.timed(&planned, inputs)?;
             if run >= warm_up {
                 runs_ms.push(since.elapsed().as_secs_f64() * 1e3);
                 steps.push(times);
             }
         }
-        Ok(Profile {
-            plan_ms,
-            runs_ms,
-            arena_bytes: plan.bytes(),
-            weight_bytes: self.weights.values().map(|w| w.as_bytes().len()).sum(),
-            steps: audit::step_times(&plan, &self.weights, &steps),
+        Ok(match planned {
+            Planned::Ours(ours, plan) => {
+                let weights = &ours.weighed.weights;
+                Profile {
+                    plan_ms,
+                    runs_ms,
+                    arena_bytes: plan.bytes(),
+                    weight_bytes: weights.values().map(|w| w.as_bytes().len()).sum(),
+                    steps: audit::step_times(&plan, weights, &steps),
+                }
+            }
+            Planned::Mixed(_, plan) => Profile {
+                plan_ms,
+                runs_ms,
+                arena_bytes: plan.exact_bytes() + plan.estimated_bytes(),
+                weight_bytes: plan.weight_bytes(),
+                // Tract's steps and ours are not on one clock.
+                steps: Vec::new(),
+            },
         })
+    }
+
+    /// One run, and what each step of ours took.
+    fn timed(
+        &self,
+        planned: &Planned<'_>,
+        inputs: &[Tensor],
+    ) -> Result<Vec<Duration>, EngineError> {
+        let mut times = Vec::new();
+        match planned {
+            Planned::Ours(ours, plan) => {
+                let mut arena = self.arena(plan)?;
+                let data: Vec<&[f32]> = inputs.iter().map(|t| t.data.as_slice()).collect();
+                let mut observe = |_: usize, time| times.push(time);
+                let (cpu, weights) = (self.engine.cpu()?, &ours.weighed.weights);
+                plan.run(cpu, weights, &data, arena.floats(), Some(&mut observe))
+                    .map_err(|failed| self.failed(failed.to_string()))?;
+            }
+            Planned::Mixed(mixed, plan) => {
+                self.within_budget(plan)?;
+                plan.run(mixed, inputs)
+                    .map_err(|error| error.of(&self.name))?;
+            }
+        }
+        Ok(times)
     }
 
     /// The inputs' names and shapes, open axes filled with `open`.
     #[must_use]
     pub fn inputs(&self, open: usize) -> Vec<(String, Vec<usize>)> {
         let shape = |input: &Input| input.axes.iter().map(|a| a.unwrap_or(open)).collect();
-        let inputs = self.source.inputs.iter();
+        let inputs = self.own_inputs().iter();
         inputs
             .map(|input| (input.name.clone(), shape(input)))
             .collect()
@@ -296,17 +443,38 @@ impl Graph {
     /// The outputs' names, in the order of [`Graph::run`].
     #[must_use]
     pub fn outputs(&self) -> &[String] {
-        &self.source.outputs
+        match &self.body {
+            Body::Ours(ours) => &ours.weighed.source.outputs,
+            Body::Mixed(mixed) => mixed.outputs(),
+        }
+    }
+
+    fn own_inputs(&self) -> &[Input] {
+        match &self.body {
+            Body::Ours(ours) => &ours.weighed.source.inputs,
+            Body::Mixed(mixed) => mixed.inputs(),
+        }
+    }
+
+    /// Refused, where a run would need more than the budget allows, tract's part as estimated.
+    fn within_budget(&self, plan: &mixed::Plan) -> Result<(), EngineError> {
+        let needed = plan.exact_bytes() + plan.estimated_bytes();
+        let lacking = self.engine.lacks(needed);
+        lacking.map_or(Ok(()), |lacking| Err(self.budget(&lacking)))
+    }
+
+    fn budget(&self, lacking: &Lacking) -> EngineError {
+        EngineError::Budget {
+            graph: self.name.clone(),
+            needed: lacking.needed.div_ceil(1 << 20),
+            allowed: lacking.allowed >> 20,
+        }
     }
 
     /// Memory for one run, unless it would need more than the budget allows.
     fn arena(&self, plan: &Plan) -> Result<Arena<'_>, EngineError> {
         let arena = self.engine.arena(plan.arena_floats(), plan.bytes());
-        arena.map_err(|lacking| EngineError::Budget {
-            graph: self.name.clone(),
-            needed: lacking.needed.div_ceil(1 << 20),
-            allowed: lacking.allowed >> 20,
-        })
+        arena.map_err(|lacking| self.budget(&lacking))
     }
 
     fn failed(&self, why: String) -> EngineError {
@@ -326,17 +494,19 @@ impl Graph {
         })
     }
 
-    fn plan(&self, cpu: &Cpu, shapes: Vec<Vec<usize>>) -> Result<Arc<Plan>, EngineError> {
+    fn plan(&self, shapes: Vec<Vec<usize>>) -> Result<Planned<'_>, EngineError> {
         self.fits(&shapes)?;
-        // A plan is only ever inserted whole, so a poisoned lock still guards good ones.
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(&shapes) {
-            return Ok(plan.clone());
+        match &self.body {
+            Body::Ours(ours) => {
+                let plan = ours.plan(self.engine.cpu()?, self.arithmetic, shapes);
+                let plan = plan.map_err(|refused| self.failed(refused.to_string()))?;
+                Ok(Planned::Ours(ours, plan))
+            }
+            Body::Mixed(mixed) => {
+                let plan = mixed.plan(&shapes).map_err(|why| self.failed(why))?;
+                Ok(Planned::Mixed(mixed, plan))
+            }
         }
-        let plan = Plan::new(&self.source, &self.weights, cpu, self.arithmetic, &shapes);
-        let plan = Arc::new(plan.map_err(|refused: Refused| self.failed(refused.to_string()))?);
-        plans.insert(shapes, plan.clone());
-        Ok(plan)
     }
 
     fn fits(&self, shapes: &[Vec<usize>]) -> Result<(), EngineError> {
@@ -348,7 +518,7 @@ impl Graph {
                     .zip(shape)
                     .all(|(axis, side)| axis.is_none_or(|a| a == *side))
         };
-        let inputs = &self.source.inputs;
+        let inputs = self.own_inputs();
         if inputs.len() == shapes.len() && inputs.iter().zip(shapes).all(|(i, s)| fits(i, s)) {
             return Ok(());
         }
@@ -360,19 +530,15 @@ impl Graph {
     }
 }
 
+/// A graph's plan, with what it runs.
+enum Planned<'g> {
+    Ours(&'g Ours, Arc<Plan>),
+    Mixed(&'g Mixed, Arc<mixed::Plan>),
+}
+
 fn file_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
-}
-
-fn pack(kernel: Kernel, matrix: &Matrix) -> Result<PackedLinear, PackError> {
-    let sides = [matrix.channels, matrix.depth];
-    match &matrix.values {
-        MatrixValues::Int8 { codes, scales } => {
-            PackedLinear::int8(kernel, codes, matrix.order, scales, sides)
-        }
-        MatrixValues::Float(values) => PackedLinear::float(kernel, values, matrix.order, sides),
-    }
 }
 
 fn describe_input(input: &Input) -> String {

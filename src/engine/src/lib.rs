@@ -5,6 +5,8 @@
 //! | [`kernels`] | arithmetic for this CPU, and the threads that share it |
 //! | `onnx` | a file becomes our own nodes and int8 weights, whatever int8 form it has |
 //! | `plan` | nodes and input shapes become steps over one arena |
+//! | `weighed` | nodes beside their packed weights |
+//! | `mixed` | of anybody's graph, what is ours is one operator of tract, which runs the rest |
 //! | `prepared` | nodes and packed weights, in a file that this device made |
 //! | [`Engine`], `memory` | what graphs share: kernel, threads, and the memory of runs |
 //! | [`Graph`] | a loaded graph: plans, runs, checks inputs and outputs |
@@ -28,11 +30,13 @@ mod graph;
 pub mod kernels;
 mod made_up;
 mod memory;
+mod mixed;
 mod onnx;
 mod plan;
 mod prepared;
 mod reference;
 mod tensor;
+mod weighed;
 
 pub use audit::{Product, Profile, StepTime, median};
 pub use digest::ProductDigest;
@@ -40,6 +44,7 @@ pub use engine::{Engine, Settings};
 pub use error::{EngineError, MORE_MEMORY};
 pub use graph::{Arithmetic, Graph};
 pub use memory::available_memory;
+pub use mixed::TractNode;
 pub use prepared::{Origin, PreparedFile, PreparedKey};
 pub use reference::{Compared, ReferenceError, compare_with_reference};
 pub use tensor::{Expected, Side, Tensor};

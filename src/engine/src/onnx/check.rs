@@ -1,39 +1,21 @@
 //! Whether a file says only what is understood here.
 //!
 //! Called once, on the nodes as the file has them. An operator, an attribute, an input, a type
-//! or an opset that nothing behind this reads is refused by node and reason: what would be
-//! passed over in silence might change the answer. The table lists, for each operator, its
+//! or an opset that nothing behind this reads makes a node none of ours, by name and reason: what
+//! would be passed over in silence might change the answer. The table lists, for each operator, its
 //! number of inputs and every attribute that is read, or the one value of it that may stand
 //! there.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use super::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::allowed::Allowed::{Float, Int, Ints, OnlyInt, OnlyWord, Tensor, Word};
+use super::allowed::{self, Attributes, MANY, plain_domain};
+use super::proto::{self, DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::{MICROSOFT, Refused};
 
 /// Opsets whose operators mean what is done here. Below, `Add` and its like broadcast otherwise.
 const OPSETS: RangeInclusive<i64> = 7..=26;
-
-/// As many inputs as there may be.
-const MANY: usize = usize::MAX;
-
-/// What may stand in an attribute.
-enum Allowed {
-    Float,
-    Int,
-    Word,
-    Tensor,
-    Ints,
-    /// This number and no other: nothing here reads it.
-    OnlyInt(i64),
-    /// This word and no other.
-    OnlyWord(&'static str),
-}
-
-use Allowed::{Float, Int, Ints, OnlyInt, OnlyWord, Tensor, Word};
-
-type Attributes = &'static [(&'static str, Allowed)];
 
 const CONVOLUTION: Attributes = &[
     ("kernel_shape", Ints),
@@ -178,11 +160,24 @@ fn operator(domain: &str, name: &str) -> Option<(RangeInclusive<usize>, Attribut
     })
 }
 
-/// Checks a file; gives the opset of its plain operators.
+/// What a file comes to.
+pub(super) struct Checked {
+    /// The opset of its plain operators.
+    pub opset: i64,
+    /// The nodes that say more than is read here, by their place, and what that is.
+    pub foreign: Vec<(usize, Refused)>,
+}
+
+/// Checks a file. What enters and leaves a graph of ours alone is `FLOAT`; `mixed` says that not
+/// all of it is ours.
 ///
 /// # Errors
-/// [`Refused`], with the node or value that says more than is read here.
-pub(super) fn check(model: &ModelProto, graph: &GraphProto) -> Result<i64, Refused> {
+/// [`Refused`], with the value or node that nobody could read.
+pub(super) fn check(
+    model: &ModelProto,
+    graph: &GraphProto,
+    mixed: bool,
+) -> Result<Checked, Refused> {
     let opset = opset(model)?;
     if !graph.sparse_initializer.is_empty() {
         return Err(Refused::file(
@@ -192,24 +187,30 @@ pub(super) fn check(model: &ModelProto, graph: &GraphProto) -> Result<i64, Refus
     let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     for input in &graph.input {
         if !constants.contains(input.name.as_str()) {
-            is_float(input, "an input")?;
+            has_known_type(input, "an input", mixed)?;
         }
     }
     for output in &graph.output {
-        is_float(output, "an output")?;
+        has_known_type(output, "an output", mixed)?;
     }
+    let mut foreign = Vec::new();
     let mut made: HashSet<&str> = constants;
     made.extend(graph.input.iter().map(|input| input.name.as_str()));
-    for node in &graph.node {
-        check_node(node).map_err(|why| Refused::node(node, why))?;
-        for output in &node.output {
+    for (i, node) in graph.node.iter().enumerate() {
+        if node.output.first().is_none_or(String::is_empty) {
+            return Err(Refused::node(node, "makes nothing"));
+        }
+        if let Err(why) = check_node(node) {
+            foreign.push((i, Refused::node(node, why)));
+        }
+        for output in node.output.iter().filter(|output| !output.is_empty()) {
             if !made.insert(output) {
                 let why = format!("makes `{output}`, which is there already");
                 return Err(Refused::node(node, why));
             }
         }
     }
-    Ok(opset)
+    Ok(Checked { opset, foreign })
 }
 
 fn opset(model: &ModelProto) -> Result<i64, Refused> {
@@ -227,12 +228,13 @@ fn opset(model: &ModelProto) -> Result<i64, Refused> {
     }
 }
 
-/// Whatever passes the border of a graph is `FLOAT`: whole numbers would be rounded unnoticed.
-fn is_float(value: &ValueInfoProto, what: &str) -> Result<(), Refused> {
-    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    match tensor.map(|tensor| tensor.elem_type) {
+/// Whatever passes the border of a graph of ours is `FLOAT`: whole numbers would be rounded
+/// unnoticed. Where tract takes part, whole numbers and truths are checked value by value.
+fn has_known_type(value: &ValueInfoProto, what: &str, mixed: bool) -> Result<(), Refused> {
+    match proto::tensor_type(value).map(|tensor| tensor.elem_type) {
         // Where a file does not say, what makes the value does.
         Some(1 | 0) | None => Ok(()),
+        Some(6 | 7 | 9) if mixed => Ok(()),
         Some(other) => {
             let name = DataType::try_from(other)
                 .map_or_else(|_| format!("number {other}"), |known| format!("{known:?}"));
@@ -243,23 +245,12 @@ fn is_float(value: &ValueInfoProto, what: &str) -> Result<(), Refused> {
 }
 
 fn check_node(node: &NodeProto) -> Result<(), String> {
-    let domain = match node.domain.as_str() {
-        "ai.onnx" => "",
-        domain => domain,
-    };
-    let known = operator(domain, &node.op_type);
-    let (inputs, attributes) = known.ok_or_else(|| match domain {
+    let known = operator(plain_domain(node), &node.op_type);
+    let (inputs, attributes) = known.ok_or_else(|| match plain_domain(node) {
         "" => "is an operator that is not known here".to_owned(),
         domain => format!("is an operator of {domain} that is not known here"),
     })?;
-    let given = node.input.len();
-    if !inputs.contains(&given) {
-        let (least, most) = (inputs.start(), inputs.end());
-        return Err(match *most {
-            MANY => format!("has {given} inputs; expected {least} or more"),
-            most => format!("has {given} inputs; expected {least} to {most}"),
-        });
-    }
+    allowed::inputs(node, &inputs)?;
     let needed = &node.input[..*inputs.start()];
     if node.op_type != "QGemm" && needed.iter().any(String::is_empty) && !may_lack_zero(node) {
         return Err("lacks an input".to_owned());
@@ -268,17 +259,7 @@ fn check_node(node: &NodeProto) -> Result<(), String> {
     if node.op_type == "Constant" {
         return Ok(());
     }
-    let mut seen = HashSet::new();
-    for attribute in &node.attribute {
-        if !seen.insert(&attribute.name) {
-            return Err(format!("has the attribute {} twice", attribute.name));
-        }
-        let found = attributes.iter().find(|(name, _)| *name == attribute.name);
-        let (_, allowed) = found
-            .ok_or_else(|| format!("has the attribute {}, which is not read", attribute.name))?;
-        check_attribute(attribute, allowed)?;
-    }
-    Ok(())
+    allowed::attributes(node, attributes)
 }
 
 /// Zero points may be left out of these, with inputs behind them.
@@ -297,32 +278,4 @@ fn check_outputs(node: &NodeProto) -> Result<(), String> {
         return Err(format!("has {given} outputs, which is not known here"));
     }
     Ok(())
-}
-
-fn check_attribute(attribute: &AttributeProto, allowed: &Allowed) -> Result<(), String> {
-    let name = &attribute.name;
-    let form = match allowed {
-        Float => 1,
-        Int | OnlyInt(_) => 2,
-        Word | OnlyWord(_) => 3,
-        Tensor => 4,
-        Ints => 7,
-    };
-    // Files of old do not say which form an attribute has.
-    if attribute.r#type != 0 && attribute.r#type != form {
-        return Err(format!(
-            "has the attribute {name} in another form than ONNX's"
-        ));
-    }
-    match allowed {
-        OnlyInt(only) if attribute.i != *only => {
-            let found = attribute.i;
-            Err(format!("has {name} {found}; only {only} is known here"))
-        }
-        OnlyWord(only) if attribute.s != only.as_bytes() => {
-            let found = String::from_utf8_lossy(&attribute.s);
-            Err(format!("has {name} {found}; only {only} is known here"))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,33 +1,41 @@
 //! ONNX in, our own operators out, in this order: a file is decoded ([`proto`], [`source`]), it is
 //! checked that all it says is understood ([`check`]), old forms become new ones ([`older`]), every
-//! int8 form becomes the one that we run ([`int8`]), products with constant weights become our own
-//! ([`weights`]), and chains of nodes become one node ([`fuse`]).
+//! int8 form becomes the one that we run ([`int8`]); so far goes [`opened`]. Then products with
+//! constant weights become our own ([`weights`]), and chains of nodes become one node ([`fuse`]).
 //!
 //! Nothing here knows an input's shape, so this is done once for a graph, or never where a prepared
 //! file holds the result. Nothing here computes on activations.
 
+pub(super) mod allowed;
 mod check;
 mod fuse;
+mod half;
 mod int8;
 mod older;
+mod opened;
 mod proto;
 mod source;
 mod weights;
 
-pub(super) use proto::NodeProto;
-pub(super) use source::{Attributes, Constant, Input, Source, Values};
+pub(super) use int8::Quantised;
+pub(super) use opened::{Opened, Rest, open};
+pub(super) use proto::{
+    AttributeProto, DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, TypeValue, ValueInfoProto,
+};
+pub(super) use source::{Attributes, Constant, Input, Source, Values, tensor};
 pub(super) use weights::{Matrix, MatrixValues};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use proto::{AttributeProto, AttributeType};
+use proto::AttributeType;
 
 use super::Arithmetic;
 
 /// The domain of our own operators.
 pub(super) const DOMAIN: &str = "medfocus";
 /// The domain of onnxruntime's own operators, which its quantisers and optimisers write.
-const MICROSOFT: &str = "com.microsoft";
+pub(super) const MICROSOFT: &str = "com.microsoft";
 
 /// Why a graph cannot be run, and which node or value of it is to blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +43,8 @@ const MICROSOFT: &str = "com.microsoft";
 pub(super) struct Refused {
     place: String,
     why: String,
+    /// What the node to blame makes first.
+    output: Option<String>,
 }
 
 impl Refused {
@@ -43,6 +53,7 @@ impl Refused {
         Self {
             place: String::new(),
             why,
+            output: None,
         }
     }
 
@@ -52,6 +63,7 @@ impl Refused {
         Self {
             place: format!("{} `{name}`: ", node.op_type),
             why: why.into(),
+            output: Some(name.clone()),
         }
     }
 
@@ -60,7 +72,18 @@ impl Refused {
         Self {
             place: format!("`{name}`: "),
             why: why.into(),
+            output: None,
         }
+    }
+
+    /// What the node to blame makes first, where a node is.
+    pub fn output(&self) -> Option<&str> {
+        self.output.as_deref()
+    }
+
+    /// Why, without the place.
+    pub fn why(&self) -> &str {
+        &self.why
     }
 }
 
@@ -73,16 +96,22 @@ pub(super) fn read(
     bytes: &[u8],
     arithmetic: Arithmetic,
 ) -> Result<(Source, BTreeMap<String, Matrix>), Refused> {
-    let model = Source::decode(bytes)?;
-    let graph = model.graph.as_ref();
-    let graph = graph.ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
-    let opset = check::check(&model, graph)?;
-    let mut source = Source::from_model(model, BTreeMap::new())?;
-    older::renew(&mut source, opset)?;
-    let quantised = int8::rewrite(&mut source)?;
+    let opened = open(bytes, &Rest::Refused)?;
+    ours(opened.source, opened.quantised, arithmetic)
+}
+
+/// Products with constant weights become our own, chains of nodes one node.
+///
+/// # Errors
+/// [`Refused`], with the node to blame.
+pub(super) fn ours(
+    mut source: Source,
+    quantised: HashMap<String, Quantised>,
+    arithmetic: Arithmetic,
+) -> Result<(Source, BTreeMap<String, Matrix>), Refused> {
     let weights = weights::take_weights(&mut source, quantised, arithmetic)?;
     fuse::fuse(&mut source);
-    source.check_order()?;
+    source.check_order(&|_| false)?;
     Ok((source, weights))
 }
 

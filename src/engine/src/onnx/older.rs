@@ -1,19 +1,40 @@
 //! Forms of older opsets as today's, so that nothing behind this needs to know an opset.
 //!
-//! In goes a checked graph and its opset; what cannot be said in today's form is refused.
+//! In goes a checked graph and its opset; what cannot be said in today's form is refused. Nodes that
+//! are not ours stay as they are: tract knows the old forms.
+
+use std::collections::{BTreeMap, HashMap};
 
 use super::proto::NodeProto;
 use super::{Attributes, Constant, Refused, Source, int, word};
 
-/// Rewrites the graph in place.
-///
-/// # Errors
-/// [`Refused`], with the node that means something else in its opset.
-pub(super) fn renew(source: &mut Source, opset: i64) -> Result<(), Refused> {
+/// What became of old forms.
+#[derive(Default)]
+pub(super) struct Renewed {
+    /// Nodes that are others now, as they were, by what they make first.
+    pub before: HashMap<String, NodeProto>,
+    /// Nodes that mean something else in their opset than what is done here.
+    pub refused: Vec<(NodeProto, Refused)>,
+}
+
+/// Rewrites the graph in place, but for nodes that are not ours.
+pub(super) fn renew(
+    source: &mut Source,
+    opset: i64,
+    foreign: &BTreeMap<String, String>,
+) -> Renewed {
+    let mut renewed = Renewed::default();
     for node in &mut source.nodes {
         // ONNX's own domain has two names.
         if node.domain == "ai.onnx" {
             node.domain.clear();
+        }
+        if foreign.contains_key(&node.output[0]) {
+            continue;
+        }
+        if matches!(node.op_type.as_str(), "Softmax" | "FastGelu" | "Clip") {
+            let own = node.output[0].clone();
+            renewed.before.insert(own, node.clone());
         }
         match node.op_type.as_str() {
             // Before, all axes from this one on were taken together: the same, where it is the
@@ -32,17 +53,19 @@ pub(super) fn renew(source: &mut Source, opset: i64) -> Result<(), Refused> {
             }
             "Resize" if opset < 11 => {
                 let why = format!("is a Resize of opset {opset}, which names no coordinates");
-                return Err(Refused::node(node, why));
+                renewed
+                    .refused
+                    .push((node.clone(), Refused::node(node, why)));
             }
             "Clip" => clip(node, &mut source.constants),
             _ => {}
         }
     }
-    Ok(())
+    renewed
 }
 
 /// Bounds that stand in attributes (opset 6) become inputs.
-fn clip(node: &mut NodeProto, constants: &mut std::collections::BTreeMap<String, Constant>) {
+fn clip(node: &mut NodeProto, constants: &mut BTreeMap<String, Constant>) {
     let bounds = ["min", "max"].map(|name| node.attribute(name).map(|a| a.f));
     if bounds == [None, None] {
         return;

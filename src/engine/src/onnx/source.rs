@@ -9,8 +9,8 @@ use prost::Message;
 
 use super::Refused;
 use super::proto::{
-    AttributeProto, DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+    self, AttributeProto, DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, TypeValue, ValueInfoProto,
 };
 use crate::floats::Floats;
 
@@ -104,20 +104,42 @@ impl Source {
     /// [`Refused`]: no graph, data outside the file, a type or an order that is not ONNX's.
     pub fn from_model(
         model: ModelProto,
+        constants: BTreeMap<String, Constant>,
+    ) -> Result<Self, Refused> {
+        let read = |tensor: TensorProto| {
+            let name = tensor.name.clone();
+            constant(tensor)
+                .map(Some)
+                .map_err(|why| Refused::value(&name, why))
+        };
+        let source = Self::of_model(model, constants, read)?;
+        source.check_order(&|_| false)?;
+        Ok(source)
+    }
+
+    /// The same, where `read` decides what becomes of each constant: one that it keeps for itself
+    /// is none of the graph's. The order of the nodes is not checked.
+    ///
+    /// # Errors
+    /// [`Refused`]: no graph, or what `read` refuses.
+    pub fn of_model(
+        model: ModelProto,
         mut constants: BTreeMap<String, Constant>,
+        mut read: impl FnMut(TensorProto) -> Result<Option<Constant>, Refused>,
     ) -> Result<Self, Refused> {
         let graph = model
             .graph
             .ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
+        let mut given: HashSet<String> = constants.keys().cloned().collect();
         for tensor in graph.initializer {
             let name = tensor.name.clone();
-            let constant = constant(tensor).map_err(|why| Refused::value(&name, why))?;
-            constants.insert(name, constant);
+            given.insert(name.clone());
+            constants.extend(read(tensor)?.map(|constant| (name, constant)));
         }
         let inputs = graph
             .input
             .iter()
-            .filter(|input| !constants.contains_key(&input.name))
+            .filter(|input| !given.contains(&input.name))
             .map(input)
             .collect();
         let mut nodes = Vec::with_capacity(graph.node.len());
@@ -130,8 +152,13 @@ impl Source {
             }
             match node.op_type.as_str() {
                 "Constant" => {
-                    let value = constant_node(&node).map_err(|why| Refused::node(&node, why))?;
-                    constants.insert(output(&node)?.to_owned(), value);
+                    let name = output(&node)?.to_owned();
+                    let tensor = constant_node(&node).map_err(|why| Refused::node(&node, why))?;
+                    let named = TensorProto {
+                        name: name.clone(),
+                        ..tensor
+                    };
+                    constants.extend(read(named)?.map(|constant| (name, constant)));
                 }
                 "Identity" if !is_output(&graph.output, &node) => {
                     same.insert(output(&node)?.to_owned(), node.input[0].clone());
@@ -139,14 +166,12 @@ impl Source {
                 _ => nodes.push(node),
             }
         }
-        let source = Self {
+        Ok(Self {
             inputs,
             outputs: graph.output.into_iter().map(|o| o.name).collect(),
             nodes,
             constants,
-        };
-        source.check_order()?;
-        Ok(source)
+        })
     }
 
     /// The same graph with these values known, and without what only they needed.
@@ -174,6 +199,7 @@ impl Source {
         let inputs = self.inputs.iter().map(|input| ValueInfoProto {
             name: input.name.clone(),
             r#type: Some(tensor_type(&input.axes)),
+            ..ValueInfoProto::default()
         });
         let outputs = self.outputs.iter().map(|name| ValueInfoProto {
             name: name.clone(),
@@ -191,13 +217,15 @@ impl Source {
         }
     }
 
-    /// Every value is made before it is used: ONNX says so, and lowering relies on it.
-    pub fn check_order(&self) -> Result<(), Refused> {
+    /// Every value is made before it is used, or is one that `elsewhere` knows: ONNX says so, and
+    /// lowering relies on it.
+    pub fn check_order(&self, elsewhere: &dyn Fn(&str) -> bool) -> Result<(), Refused> {
         let mut known: HashSet<&str> = self.constants.keys().map(String::as_str).collect();
         known.extend(self.inputs.iter().map(|input| input.name.as_str()));
         known.insert("");
         for node in &self.nodes {
-            if let Some(missing) = node.input.iter().find(|i| !known.contains(i.as_str())) {
+            let missing = |name: &&String| !known.contains(name.as_str()) && !elsewhere(name);
+            if let Some(missing) = node.input.iter().find(missing) {
                 let why = format!("reads `{missing}`, which nothing before it makes");
                 return Err(Refused::node(node, why));
             }
@@ -232,8 +260,7 @@ fn output(node: &NodeProto) -> Result<&str, Refused> {
 }
 
 fn input(value: &ValueInfoProto) -> Input {
-    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
-    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+    let shape = proto::tensor_type(value).and_then(|tensor| tensor.shape.as_ref());
     let axes = shape.map_or(&[][..], |shape| &shape.dim).iter();
     Input {
         name: value.name.clone(),
@@ -249,18 +276,21 @@ fn input(value: &ValueInfoProto) -> Input {
 fn tensor_type(axes: &[Option<usize>]) -> TypeProto {
     let dim = |axis: &Option<usize>| DimensionProto {
         value: axis.map(|length| Dimension::DimValue(length as i64)),
+        ..DimensionProto::default()
     };
     TypeProto {
-        tensor_type: Some(TensorTypeProto {
+        value: Some(TypeValue::TensorType(TensorTypeProto {
             elem_type: DataType::Float as i32,
             shape: Some(TensorShapeProto {
                 dim: axes.iter().map(dim).collect(),
             }),
-        }),
+        })),
+        ..TypeProto::default()
     }
 }
 
-fn tensor((name, constant): (&String, &Constant)) -> TensorProto {
+/// A constant as a file holds it.
+pub(crate) fn tensor((name, constant): (&String, &Constant)) -> TensorProto {
     let (data_type, raw_data) = match &constant.values {
         Values::F32(v) => (
             DataType::Float,
@@ -285,28 +315,41 @@ fn tensor((name, constant): (&String, &Constant)) -> TensorProto {
     }
 }
 
-fn constant_node(node: &NodeProto) -> Result<Constant, String> {
+/// The tensor of a node that is nothing else.
+fn constant_node(node: &NodeProto) -> Result<TensorProto, String> {
     let [attribute] = node.attribute.as_slice() else {
         return Err("a constant of an unknown form".to_owned());
     };
-    let ints = |shape, values| Constant {
-        shape,
-        values: Values::Int(values),
+    let floats = |dims, values| TensorProto {
+        dims,
+        data_type: DataType::Float as i32,
+        float_data: values,
+        ..TensorProto::default()
+    };
+    let ints = |dims, values| TensorProto {
+        dims,
+        data_type: DataType::Int64 as i32,
+        int64_data: values,
+        ..TensorProto::default()
     };
     match attribute.name.as_str() {
-        "value" => constant(attribute.t.clone().ok_or("an empty constant")?),
-        "value_float" => Ok(Constant::float(&[], vec![attribute.f])),
-        "value_floats" => Ok(Constant::float(
-            &[attribute.floats.len()],
+        "value" => Ok(attribute.t.clone().ok_or("an empty constant")?),
+        "value_float" => Ok(floats(vec![], vec![attribute.f])),
+        "value_floats" => Ok(floats(
+            vec![attribute.floats.len() as i64],
             attribute.floats.clone(),
         )),
         "value_int" => Ok(ints(vec![], vec![attribute.i])),
-        "value_ints" => Ok(ints(vec![attribute.ints.len()], attribute.ints.clone())),
+        "value_ints" => Ok(ints(
+            vec![attribute.ints.len() as i64],
+            attribute.ints.clone(),
+        )),
         other => Err(format!("a constant given by {other} is not read")),
     }
 }
 
-fn constant(tensor: TensorProto) -> Result<Constant, String> {
+/// The constant that a tensor holds.
+pub(super) fn constant(tensor: TensorProto) -> Result<Constant, String> {
     if !tensor.external_data.is_empty() {
         return Err("its values lie outside the file".to_owned());
     }

@@ -194,7 +194,9 @@ impl<const N: usize> Shared<N> {
             let shortest = left
                 .iter()
                 .map(|runs| runs.last().map_or(1, |r| r.length))
-                .min()?;
+                .min()
+                // Of a value without elements there is nothing to walk.
+                .filter(|shortest| *shortest > 0)?;
             let mut strides = [0; N];
             for (runs, stride) in left.iter_mut().zip(&mut strides) {
                 let run = runs.last_mut()?;

@@ -125,6 +125,7 @@ impl<'a> Lowering<'a> {
             self.bind_known(&node.output[0], known);
             return Ok(());
         }
+        self.has_elements(node)?;
         let kind = self.kind_made(node)?;
         if kind != Kind::Float {
             let outputs = node.output.iter();
@@ -161,6 +162,24 @@ impl<'a> Lowering<'a> {
             _ => return Err("is an operator that is not known here".to_owned()),
         };
         self.bind(&node.output[0], made);
+        Ok(())
+    }
+
+    /// Steps divide by the lengths of what they read.
+    fn has_elements(&self, node: &NodeProto) -> Lower<()> {
+        for name in &node.input {
+            let shape = match self.values.get(name.as_str()) {
+                Some(Value::Tensor(tensor)) => tensor.shape(),
+                Some(_) => continue,
+                None => match self.source.constants.get(name) {
+                    Some(constant) if constant.floats().is_some() => constant.shape.clone(),
+                    _ => continue,
+                },
+            };
+            if shape.contains(&0) {
+                return Err(format!("reads `{name}`, which has no elements"));
+            }
+        }
         Ok(())
     }
 

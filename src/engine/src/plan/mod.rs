@@ -103,6 +103,11 @@ impl Plan {
         self.arena.length + LINE
     }
 
+    /// The outputs' shapes, in order.
+    pub fn output_shapes(&self) -> impl Iterator<Item = &[usize]> {
+        self.outputs.iter().map(|(_, shape)| shape.as_slice())
+    }
+
     /// Bytes that a run needs beside inputs and weights: arena, constants, outputs.
     pub fn bytes(&self) -> usize {
         let constants: usize = self.constants.iter().map(|c| c.len()).sum();

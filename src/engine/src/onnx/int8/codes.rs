@@ -69,6 +69,27 @@ impl Range {
         })
     }
 
+    /// A constant's codes, rounded to the nearest, ties to even, as ONNX says; `None` where it holds
+    /// no floats, or what is no number.
+    pub fn codes_of(self, constant: &Constant) -> Option<Constant> {
+        let floats = constant.floats()?;
+        let (least, most) = self.codes;
+        let code = |value: &f32| {
+            let code = (value / self.scale).round_ties_even() as i64;
+            (!value.is_nan()).then_some(code.saturating_add(self.zero).clamp(least, most))
+        };
+        let codes: Vec<i64> = floats.iter().map(code).collect::<Option<_>>()?;
+        let values = if least < 0 {
+            Values::I8(codes.into_iter().map(|code| code as i8).collect())
+        } else {
+            Values::U8(codes.into_iter().map(|code| code as u8).collect())
+        };
+        Some(Constant {
+            shape: constant.shape.clone(),
+            values,
+        })
+    }
+
     /// The least and the largest value that a code can stand for.
     fn bounds(self) -> (f32, f32) {
         let value = |code: i64| (code - self.zero) as f32 * self.scale;

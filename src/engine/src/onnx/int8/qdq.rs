@@ -13,10 +13,13 @@ impl Rewriting {
         constants: &mut Constants,
     ) -> Result<(), Refused> {
         let (x, codes) = (&node.input[0], &node.output[0]);
-        if constants.contains_key(x) {
-            return Err(Refused::node(node, "quantises a constant at run time"));
-        }
         let range = Range::of(node, 1, constants)?;
+        if let Some(constant) = constants.get(x) {
+            let made = range.codes_of(constant);
+            let made = made.ok_or_else(|| Refused::node(node, "quantises no floats"))?;
+            constants.insert(codes.clone(), made);
+            return Ok(());
+        }
         let value = self.as_codes(x, range, codes, constants);
         let by = By::Fixed(range);
         self.real.insert(codes.clone(), Real { value, by });

@@ -1,0 +1,356 @@
+//! A graph that is ours in part: tract reads and runs the rest, in float.
+//!
+//! In go the bytes of an ONNX file of anybody's and input tensors; out come output tensors.
+//! [`Graph`](crate::Graph) calls it where a caller allows it; a bundle of the product does not.
+//! It must never leave an int8 form to tract, nor an operator that tract is not known to run rightly
+//! ([`operators`]): both are refused by node.
+//!
+//! | file | what for |
+//! |---|---|
+//! | `operators.rs` | what tract may run |
+//! | `types.rs` | the type of each value, and what tract may compute in it |
+//! | `split.rs` | which nodes are ours, in which groups |
+//! | `program.rs` | a group as an operator of tract |
+//! | `model.rs` | all of it as a model of tract |
+//! | `values.rs` | tensors on the way in and out |
+//!
+//! Which nodes are ours shows only when the shapes are known: what our plan refuses then is tract's
+//! from there on, and the nodes are shared out anew.
+
+mod model;
+mod operators;
+mod program;
+mod split;
+mod types;
+mod values;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tract_onnx::tract_hir::internal::*;
+
+use super::Arithmetic;
+use super::audit::{self, Product};
+use super::digest::{self, ProductDigest};
+use super::engine::Engine;
+use super::error::EngineError;
+use super::kernels::{Cpu, ShapeError};
+use super::onnx::{self, Input, NodeProto, Opened, Refused, Rest};
+use super::tensor;
+use model::{Failed, Runnable};
+use program::Part;
+use types::Types;
+
+/// How often the nodes of a file may be shared out: each time more of them are tract's.
+const MOST_SPLITS: usize = 64;
+
+/// A node that tract runs.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TractNode {
+    /// The node's first output.
+    pub node: String,
+    /// ONNX's name of the operator.
+    pub operator: String,
+    /// Why it is not ours.
+    pub why: String,
+    /// Multiplications with an addition, as tract counts them; 0 where it has none.
+    pub macs: u64,
+}
+
+/// A file, ready to be planned.
+pub(super) struct Mixed {
+    engine: Engine,
+    arithmetic: Arithmetic,
+    opened: Arc<Opened>,
+    plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
+}
+
+/// A model for inputs of certain shapes.
+pub(super) struct Plan {
+    runnable: Runnable,
+    parts: Vec<Arc<Part>>,
+    tracts: Vec<TractNode>,
+    /// The most bytes that tract's values take at one time, as estimated.
+    estimated: usize,
+}
+
+impl Mixed {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Refused`], with the node or value to blame.
+    pub fn read(engine: &Engine, bytes: &[u8], arithmetic: Arithmetic) -> Result<Self, Refused> {
+        let opened = onnx::open(bytes, &Rest::Tracts(operators::can))?;
+        Ok(Self {
+            engine: engine.clone(),
+            arithmetic,
+            opened: Arc::new(opened),
+            plans: Mutex::default(),
+        })
+    }
+
+    pub fn inputs(&self) -> &[Input] {
+        &self.opened.source.inputs
+    }
+
+    pub fn outputs(&self) -> &[String] {
+        &self.opened.source.outputs
+    }
+
+    /// Plans it for inputs of these shapes, once.
+    ///
+    /// # Errors
+    /// A sentence, with the node to blame.
+    pub fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>, String> {
+        // A plan is only ever inserted whole, so a poisoned lock still guards good ones.
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(shapes) {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(self.planned(shapes)?);
+        plans.insert(shapes.to_vec(), plan.clone());
+        Ok(plan)
+    }
+
+    fn planned(&self, shapes: &[Vec<usize>]) -> Result<Plan, String> {
+        let opened = &self.opened;
+        let mut foreign = opened.foreign.clone();
+        let types = Types::of(opened);
+        let can = |node: &NodeProto| {
+            operators::can(opened.original(node), opened.opset)?;
+            types.allow(node)
+        };
+        for _ in 0..MOST_SPLITS {
+            let split = split::split(opened, &types, &mut foreign, |node| can(node).is_ok());
+            for place in &split.tracts {
+                let node = &opened.source.nodes[*place];
+                can(node).map_err(|why| {
+                    let ours = foreign.get(&node.output[0]).map_or("", String::as_str);
+                    Refused::node(node, format!("{ours}; {why}")).to_string()
+                })?;
+            }
+            let parts: Vec<Arc<Part>> = split
+                .groups
+                .into_iter()
+                .map(|group| Arc::new(Part::new(&self.engine, self.arithmetic, opened, group)))
+                .collect();
+            let made = model::runnable(opened, &split.tracts, &parts, shapes);
+            let refused: Vec<Refused> = parts.iter().filter_map(|part| part.refused()).collect();
+            match made {
+                Ok(runnable) if refused.is_empty() => {
+                    let tracts = tract_nodes(opened, &split.tracts, &foreign);
+                    return Ok(Plan {
+                        estimated: estimated(&runnable),
+                        runnable,
+                        parts,
+                        tracts,
+                    });
+                }
+                Err(failed)
+                    if refused.is_empty() && parts.iter().all(|p| p.planned().is_some()) =>
+                {
+                    return Err(place(&failed));
+                }
+                _ => self.hand_over(&parts, &refused, &mut foreign)?,
+            }
+        }
+        Err("its nodes could not be shared out between this engine and tract".to_owned())
+    }
+
+    /// What our plan refused is tract's, and so is its like elsewhere in the file.
+    fn hand_over(
+        &self,
+        parts: &[Arc<Part>],
+        refused: &[Refused],
+        foreign: &mut BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let nodes = &self.opened.source.nodes;
+        let before = foreign.len();
+        for refused in refused {
+            let node = refused
+                .output()
+                .and_then(|made| nodes.iter().find(|node| node.output[0] == made));
+            let node = node.ok_or_else(|| refused.to_string())?;
+            let alike = nodes.iter().filter(|other| {
+                other.op_type == node.op_type
+                    && other.attribute == node.attribute
+                    && other.input.len() == node.input.len()
+            });
+            for like in alike {
+                let own = foreign.entry(like.output[0].clone());
+                own.or_insert_with(|| refused.why().to_owned());
+            }
+        }
+        if refused.is_empty() {
+            // A group that tract never asked about: it waits for what is known only later.
+            for part in parts.iter().filter(|part| part.planned().is_none()) {
+                let readers = part.group.nodes.iter().map(|i| &nodes[*i]);
+                let readers = readers.filter(|node| {
+                    let mut read = node.input.iter();
+                    read.any(|name| part.group.inputs.contains(name))
+                });
+                foreign.extend(readers.map(|node| {
+                    let why = "reads what is known only while it runs".to_owned();
+                    (node.output[0].clone(), why)
+                }));
+            }
+        }
+        if foreign.len() > before {
+            return Ok(());
+        }
+        let first = refused.first().map(ToString::to_string);
+        Err(first.unwrap_or_else(|| "has shapes that are not known beforehand".to_owned()))
+    }
+}
+
+/// Tract's message in a line; it names the node between quotes.
+fn place(failed: &Failed) -> String {
+    const MOST: usize = 400;
+    let said = failed.0.chars().filter(|c| !c.is_control()).take(MOST);
+    let said: String = said.map(|c| if c == '"' { '`' } else { c }).collect();
+    format!("tract: {said}")
+}
+
+fn tract_nodes(
+    opened: &Opened,
+    places: &[usize],
+    foreign: &BTreeMap<String, String>,
+) -> Vec<TractNode> {
+    let nodes = places.iter().map(|i| &opened.source.nodes[*i]);
+    let nodes = nodes.map(|node| TractNode {
+        node: node.output[0].clone(),
+        operator: node.op_type.clone(),
+        why: foreign.get(&node.output[0]).cloned().unwrap_or_default(),
+        macs: 0,
+    });
+    nodes.collect()
+}
+
+/// The most bytes of tract's values that stand at one time, each from the node that makes it to the
+/// last that reads it.
+fn estimated(runnable: &Runnable) -> usize {
+    let model = runnable.model();
+    let bytes = |fact: &TypedFact| {
+        let sides = fact.shape.as_concrete();
+        let count: usize = sides.map_or(0, |sides| sides.iter().product());
+        count * fact.datum_type.size_of()
+    };
+    let order = runnable.order_without_consts();
+    let mut last: HashMap<OutletId, usize> = HashMap::new();
+    for (step, node) in order.iter().enumerate() {
+        last.extend(
+            model.nodes[*node]
+                .inputs
+                .iter()
+                .map(|outlet| (*outlet, step)),
+        );
+    }
+    let (mut now, mut most) = (0_usize, 0_usize);
+    for (step, node) in order.iter().enumerate() {
+        let made: usize = model.nodes[*node]
+            .outputs
+            .iter()
+            .map(|o| bytes(&o.fact))
+            .sum();
+        now += made;
+        most = most.max(now);
+        let ended = model.nodes[*node]
+            .inputs
+            .iter()
+            .filter(|outlet| last.get(outlet) == Some(&step));
+        let ended: std::collections::HashSet<_> = ended.collect();
+        for outlet in ended {
+            if let Ok(fact) = model.outlet_fact(*outlet)
+                && !model.nodes[outlet.node].op_is::<tract_onnx::tract_core::ops::konst::Const>()
+            {
+                now = now.saturating_sub(bytes(fact));
+            }
+        }
+    }
+    most
+}
+
+impl Plan {
+    /// Runs it; `types` are ONNX's numbers of the inputs' types.
+    ///
+    /// # Errors
+    /// [`EngineError`], its graph left empty.
+    pub fn run(
+        &self,
+        mixed: &Mixed,
+        inputs: &[tensor::Tensor],
+    ) -> Result<Vec<tensor::Tensor>, EngineError> {
+        let fault = |why: String| EngineError::Run {
+            graph: String::new(),
+            why,
+        };
+        let names = mixed.inputs().iter().zip(inputs);
+        let given = names.map(|(input, tensor)| {
+            let number = mixed.opened.types.get(&input.name).copied().unwrap_or(0);
+            values::into_tract(number, tensor)
+                .map_err(|why| fault(format!("`{}`: {why}", input.name)))
+        });
+        let given: TVec<TValue> = given.collect::<Result<_, _>>()?;
+        let run = model::guarded(|| Ok(self.runnable.run(given)));
+        let outputs = run.map_err(|failed| fault(place(&failed)))?;
+        let outputs = outputs.map_err(|error| match error.downcast::<EngineError>() {
+            Ok(own) => own,
+            Err(error) => fault(place(&Failed::from(error))),
+        })?;
+        let named = mixed.outputs().iter().zip(outputs);
+        let outputs = named.map(|(name, value)| {
+            values::from_tract(&value).map_err(|why| fault(format!("`{name}`: {why}")))
+        });
+        outputs.collect()
+    }
+
+    /// The products of our parts.
+    pub fn products(&self, kernel: &'static str) -> Vec<Product> {
+        let planned = self.parts.iter().filter_map(|part| part.planned());
+        planned
+            .flat_map(|planned| audit::products(&planned.plan, &planned.weighed.weights, kernel))
+            .collect()
+    }
+
+    /// Digests of the products of our parts.
+    ///
+    /// # Errors
+    /// [`ShapeError`]: a fault of this program's.
+    pub fn digests(&self, cpu: &Cpu) -> Result<Vec<ProductDigest>, ShapeError> {
+        let mut digests = Vec::new();
+        for planned in self.parts.iter().filter_map(|part| part.planned()) {
+            let weights = &planned.weighed.weights;
+            digests.extend(digest::digests(&planned.plan, weights, cpu)?);
+        }
+        Ok(digests)
+    }
+
+    /// Bytes of our parts' packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        let planned = self.parts.iter().filter_map(|part| part.planned());
+        let bytes = planned.map(|planned| {
+            let weights = planned.weighed.weights.values();
+            weights.map(|weight| weight.as_bytes().len()).sum::<usize>()
+        });
+        bytes.sum()
+    }
+
+    /// What tract runs.
+    pub fn tracts(&self) -> &[TractNode] {
+        &self.tracts
+    }
+
+    /// Bytes that our parts need, exactly: one runs after the other.
+    pub fn exact_bytes(&self) -> usize {
+        let planned = self.parts.iter().filter_map(|part| part.planned());
+        planned
+            .map(|planned| planned.plan.bytes())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Bytes that tract's values take, as estimated.
+    pub fn estimated_bytes(&self) -> usize {
+        self.estimated
+    }
+}

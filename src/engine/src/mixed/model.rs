@@ -1,0 +1,308 @@
+//! An opened file as tract runs it: tract's nodes as they are, and one [`Program`] for each group
+//! of ours.
+//!
+//! In goes a file's nodes, shared out, and the shapes of its inputs; out comes a model of tract's
+//! that is ready to run. Only tract's own part is optimised.
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::{Factoid, InferenceFact, InferenceModelExt, InferenceOp};
+use tract_onnx::tract_hir::internal::*;
+
+use tract_onnx::tract_core::ops::array::Pad;
+use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, PaddingSpec, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::konst::Const;
+
+use super::program::{Part, Program};
+use crate::onnx::{
+    DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto, Opened, Refused,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, TypeValue, ValueInfoProto, tensor,
+};
+
+/// The operator's name in the model that tract is given.
+const PROGRAM: &str = "medfocus.Program";
+
+const PANICKED: &str = "panicked";
+
+/// A model that runs.
+pub(super) type Runnable = Arc<TypedRunnableModel>;
+
+/// Why tract cannot run a model, in its own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Failed(pub String);
+
+impl From<TractError> for Failed {
+    fn from(error: TractError) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+/// What `work` comes to; a panic of tract's is an error like others.
+///
+/// # Errors
+/// [`Failed`].
+pub(super) fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, Failed> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Failed(PANICKED.to_owned())),
+    }
+}
+
+/// A model of these parts, ready to run on inputs of these shapes.
+///
+/// # Errors
+/// [`Failed`]: tract cannot, or a part was refused and says why.
+pub(super) fn runnable(
+    opened: &Opened,
+    tracts: &[usize],
+    parts: &[Arc<Part>],
+    shapes: &[Vec<usize>],
+) -> Result<Runnable, Failed> {
+    let proto = model(opened, tracts, parts, shapes);
+    let proto = proto.map_err(|refused| Failed(refused.to_string()))?;
+    let mut model = guarded(|| parsed(&proto, parts))?;
+    drop(proto);
+    match guarded(|| model.analyse(false)) {
+        Ok(_) => {}
+        Err(Failed(why)) if why == PANICKED => return Err(panicked_at(&model)),
+        Err(failed) => return Err(failed),
+    }
+    guarded(|| {
+        no_empty(&model)?;
+        let model = model.into_typed()?;
+        no_known_fault(&model)?;
+        let model = model.into_decluttered()?.into_optimized()?;
+        model.into_runnable()
+    })
+}
+
+/// Tract's model of a file, our parts in their places.
+fn parsed(proto: &ModelProto, parts: &[Arc<Part>]) -> TractResult<InferenceModel> {
+    let parsed = tract_onnx::onnx().parse(proto, None)?;
+    if let Some(missing) = parsed.unresolved_inputs.first() {
+        bail!("`{missing}` is made by no node");
+    }
+    let mut model = parsed.model;
+    let programs = parts.iter().enumerate();
+    let programs: HashMap<String, &Arc<Part>> = programs.map(|(i, part)| (name(i), part)).collect();
+    for node in &mut model.nodes {
+        if let Some(part) = programs.get(&node.name) {
+            let program: Box<dyn InferenceOp> = Box::new(Program((*part).clone()));
+            node.op = program;
+        }
+    }
+    Ok(model)
+}
+
+/// The node that tract was at: the first that knows the shapes that it reads, and not what it makes.
+fn panicked_at(model: &InferenceModel) -> Failed {
+    let known = |fact: &InferenceFact| fact.shape.concretize().is_some();
+    let order = model.eval_order().unwrap_or_default();
+    let at = order.into_iter().find(|id| {
+        let Ok((reads, made)) = model.node_facts(*id) else {
+            return false;
+        };
+        reads.iter().all(|fact| known(fact)) && !made.iter().all(|fact| known(fact))
+    });
+    let at = at.map_or("", |id| model.node(id).name.as_str());
+    Failed(format!("{PANICKED} at `{at}`"))
+}
+
+/// Tract divides by the lengths of what it reads.
+fn no_empty(model: &InferenceModel) -> TractResult<()> {
+    for node in model.nodes().iter().filter(|node| !node.inputs.is_empty()) {
+        let shapes = node
+            .outputs
+            .iter()
+            .map(|output| output.fact.shape.concretize());
+        let zero = TDim::from(0);
+        if shapes.flatten().any(|shape| shape.contains(&zero)) {
+            bail!("`{}` has no elements", node.name);
+        }
+    }
+    Ok(())
+}
+
+/// What tract would answer wrongly, or not come back from, once the shapes are known: floats that
+/// become whole numbers while it runs, since what the type cannot hold has no answer; negative pads;
+/// windows that are larger than their image.
+fn no_known_fault(model: &TypedModel) -> TractResult<()> {
+    for node in model.nodes().iter().filter(|node| !node.op_is::<Const>()) {
+        let name = &node.name;
+        if let Some(cast) = node.op_as::<Cast>() {
+            let from = model.outlet_fact(node.inputs[0])?;
+            if cast.to.is_integer() && from.datum_type.is_float() && from.konst.is_none() {
+                bail!("`{name}` casts floats to whole numbers while it runs");
+            }
+        }
+        if let Some(pad) = node.op_as::<Pad>() {
+            let negative = |pad: &usize| isize::try_from(*pad).is_err();
+            if pad.pads.iter().any(|(a, b)| negative(a) || negative(b)) {
+                bail!("`{name}` pads by less than nothing");
+            }
+        }
+        let pool = match (
+            node.op_as::<SumPool>(),
+            node.op_as::<MaxPool>(),
+            node.op_as::<Conv>(),
+        ) {
+            (Some(pool), ..) => Some(&pool.pool_spec),
+            (_, Some(pool), _) => Some(&pool.pool_spec),
+            (.., Some(conv)) => Some(&conv.pool_spec),
+            _ => None,
+        };
+        if let Some(pool) = pool
+            && !fits(pool, model.outlet_fact(node.inputs[0])?)?
+        {
+            bail!("`{name}` moves a window that is larger than its image");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a window fits into its padded image.
+fn fits(pool: &PoolSpec, image: &TypedFact) -> TractResult<bool> {
+    let Some(shape) = image.shape.as_concrete() else {
+        return Ok(true);
+    };
+    let image = pool.data_format.shape(shape.to_vec())?;
+    let (before, after) = match &pool.padding {
+        PaddingSpec::Explicit(before, after) | PaddingSpec::ExplicitOnnxPool(before, after, _) => {
+            (&**before, &**after)
+        }
+        PaddingSpec::Valid => (&[][..], &[][..]),
+        PaddingSpec::SameUpper | PaddingSpec::SameLower => return Ok(true),
+    };
+    let at = |sides: &[usize], axis: usize| sides.get(axis).copied().unwrap_or(0);
+    let mut axes = image.hw_dims().iter().enumerate();
+    Ok(axes.all(|(axis, side)| {
+        let apart = pool.dilations.as_ref().map_or(1, |d| at(d, axis));
+        let window = (pool.kernel_shape[axis] - 1) * apart + 1;
+        side + at(before, axis) + at(after, axis) >= window
+    }))
+}
+
+fn name(part: usize) -> String {
+    format!("{PROGRAM}.{part}")
+}
+
+/// The ONNX model of tract's nodes and ours as programs.
+fn model(
+    opened: &Opened,
+    tracts: &[usize],
+    parts: &[Arc<Part>],
+    shapes: &[Vec<usize>],
+) -> Result<ModelProto, Refused> {
+    let source = &opened.source;
+    let mut nodes: Vec<NodeProto> = tracts.iter().map(|i| in_own_form(opened, *i)).collect();
+    nodes.extend(parts.iter().enumerate().map(|(i, part)| NodeProto {
+        name: name(i),
+        op_type: PROGRAM.to_owned(),
+        input: part.group.inputs.clone(),
+        output: part.group.outputs.clone(),
+        ..NodeProto::default()
+    }));
+    let read: BTreeSet<&String> = tracts
+        .iter()
+        .flat_map(|i| &source.nodes[*i].input)
+        .chain(&source.outputs)
+        .collect();
+    let constants = read.into_iter().filter_map(|name| constant(opened, name));
+    let inputs = source.inputs.iter().zip(shapes);
+    let inputs = inputs.map(|(input, shape)| {
+        let number = opened.types.get(&input.name).copied();
+        typed(&input.name, number.unwrap_or(DataType::Float as i32), shape)
+    });
+    let outputs = source.outputs.iter().map(|name| ValueInfoProto {
+        name: name.clone(),
+        ..ValueInfoProto::default()
+    });
+    Ok(ModelProto {
+        opset_import: opened.imports.clone(),
+        graph: Some(GraphProto {
+            initializer: constants.collect::<Result<_, _>>()?,
+            input: inputs.collect(),
+            output: outputs.collect(),
+            node: nodes,
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    })
+}
+
+/// A node as tract is given it: in its file's own form, called by what it makes.
+fn in_own_form(opened: &Opened, place: usize) -> NodeProto {
+    let node = &opened.source.nodes[place];
+    let mut own = match opened.older.get(&node.output[0]) {
+        Some(older) => {
+            let mut older = older.clone();
+            // Others may have been renamed since, and bounds added behind the first.
+            older.input[0].clone_from(&node.input[0]);
+            older
+        }
+        None => node.clone(),
+    };
+    own.name.clone_from(&node.output[0]);
+    own
+}
+
+/// A constant in the type that its file gives it.
+fn constant(opened: &Opened, name: &String) -> Option<Result<TensorProto, Refused>> {
+    if let Some(tensor) = opened.unread.get(name) {
+        return Some(Ok(tensor.clone()));
+    }
+    if let Some(quantised) = opened.quantised.get(name) {
+        let floats = crate::onnx::Constant::float(&quantised.shape, quantised.floats());
+        return Some(Ok(tensor((name, &floats))));
+    }
+    let constant = opened.source.constants.get(name)?;
+    let mut made = tensor((name, constant));
+    let number = opened.types.get(name).copied().unwrap_or(made.data_type);
+    if number == made.data_type {
+        return Some(Ok(made));
+    }
+    let whole = constant.ints().unwrap_or_default();
+    match DataType::try_from(number) {
+        Ok(DataType::Int32) => {
+            let narrow = whole.iter().map(|v| i32::try_from(*v));
+            let narrow: Result<Vec<i32>, _> = narrow.collect();
+            let narrow = match narrow {
+                Ok(narrow) => narrow,
+                Err(error) => return Some(Err(Refused::value(name, error.to_string()))),
+            };
+            made.raw_data = narrow.iter().flat_map(|v| v.to_le_bytes()).collect();
+        }
+        Ok(DataType::Bool) => {
+            made.raw_data = whole.iter().map(|v| u8::from(*v != 0)).collect();
+        }
+        // Codes that became floats: the float is what tract gets.
+        _ => return Some(Ok(made)),
+    }
+    made.data_type = number;
+    Some(Ok(made))
+}
+
+fn typed(name: &str, number: i32, shape: &[usize]) -> ValueInfoProto {
+    let sides = shape.iter().map(|side| DimensionProto {
+        value: Some(Dimension::DimValue(*side as i64)),
+        ..DimensionProto::default()
+    });
+    ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(TypeProto {
+            value: Some(TypeValue::TensorType(TensorTypeProto {
+                elem_type: number,
+                shape: Some(TensorShapeProto {
+                    dim: sides.collect(),
+                }),
+            })),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}
