@@ -47,6 +47,11 @@ pub struct Manifest {
     pub known_answers: String,
     /// The clinical questions.
     pub exams: Vec<ExamSpec>,
+    /// Whether nodes of the graphs may be others than this engine's, which tract then runs in float:
+    /// slower, without a prepared file, and with memory that is estimated. Refused where it is left
+    /// out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
     /// SHA-256 of every other file, by its path within the bundle.
     pub files: BTreeMap<String, String>,
 }

@@ -61,21 +61,37 @@ pub fn prepare(
     let prepare = |file: &str| {
         let path = folder.join(file);
         let bytes = &checked.files[file];
-        let graph = Graph::read(engine, &path, bytes, Arithmetic::AsWritten).map_err(|error| {
-            BundleError::Graph {
-                path: path.clone(),
-                error: Box::new(error),
-            }
-        })?;
+        let graph = read(engine, &path, bytes, checked.manifest.mixed)?;
+        if !graph.is_ours() {
+            log::info!("{file}: is not this engine's alone, and is read anew at each start");
+            return Ok(None);
+        }
         let origin = Origin::new(&checked.manifest.files[file], bytes.len() as u64);
         let origin = origin.ok_or_else(|| BundleError::Manifest {
             path: path.clone(),
             why: format!("the hash of {file} is not one"),
         })?;
         write(&graph, &origin, &target, key)
+            .map(Some)
             .map_err(|(path, error)| BundleError::Unwritable { path, error })
     };
-    checked.manifest.graphs().into_iter().map(prepare).collect()
+    let graphs = checked.manifest.graphs().into_iter();
+    graphs
+        .filter_map(|file| prepare(file).transpose())
+        .collect()
+}
+
+/// A graph from its ONNX bytes: this engine's alone, unless the manifest says that it is `mixed`.
+fn read(engine: &Engine, path: &Path, bytes: &[u8], mixed: bool) -> Result<Graph, BundleError> {
+    let read = if mixed {
+        Graph::read_mixed
+    } else {
+        Graph::read
+    };
+    read(engine, path, bytes, Arithmetic::AsWritten).map_err(|error| BundleError::Graph {
+        path: path.to_owned(),
+        error: Box::new(error),
+    })
 }
 
 /// Whether every graph of a bundle has a prepared file that this CPU and this device can use.
@@ -182,13 +198,7 @@ impl<'k> Prepared<'k> {
         }
         let path = checked.folder.join(file);
         let bytes = checked.files.remove(file).unwrap_or_default();
-        let graph =
-            Graph::read(self.engine, &path, &bytes, Arithmetic::AsWritten).map_err(|error| {
-                BundleError::Graph {
-                    path,
-                    error: Box::new(error),
-                }
-            })?;
+        let graph = read(self.engine, &path, &bytes, checked.manifest.mixed)?;
         self.mend(file, &graph);
         Ok(graph)
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use medfocus::bundle;
-use medfocus::engine::{Arithmetic, Engine, Graph, Product, ProductDigest};
+use medfocus::engine::{Arithmetic, Engine, Graph, Product, ProductDigest, TractNode};
 use medfocus::shown;
 use serde::Serialize;
 
@@ -105,6 +105,58 @@ pub fn arithmetic(int8: bool) -> Arithmetic {
 struct OfGraph<T> {
     graph: String,
     products: Vec<T>,
+    /// What is not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tract: Option<Tracts>,
+}
+
+/// The part of a graph that tract runs.
+#[derive(Serialize)]
+struct Tracts {
+    nodes: Vec<TractNode>,
+    run_bytes: RunBytes,
+}
+
+/// What a run takes beside the weights.
+#[derive(Serialize)]
+struct RunBytes {
+    /// Of our nodes.
+    exact: usize,
+    /// Of tract's.
+    estimated: usize,
+}
+
+fn tracts(graph: &Graph, shapes: &[Vec<usize>]) -> Result<Option<Tracts>, Failure> {
+    if graph.is_ours() {
+        return Ok(None);
+    }
+    let (exact, estimated) = graph.run_bytes(shapes.to_vec())?;
+    Ok(Some(Tracts {
+        nodes: graph.tract_nodes(shapes.to_vec())?,
+        run_bytes: RunBytes { exact, estimated },
+    }))
+}
+
+fn tract_table(tracts: &Tracts) -> String {
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let macs: u64 = tracts.nodes.iter().map(|node| node.macs).sum();
+    let mut lines = vec![format!(
+        "  {} nodes by tract, in float; {:.1} MMAC; a run takes {:.1} MiB and an estimated {:.1} MiB for these",
+        tracts.nodes.len(),
+        macs as f64 / 1e6,
+        mib(tracts.run_bytes.exact),
+        mib(tracts.run_bytes.estimated),
+    )];
+    lines.extend(tracts.nodes.iter().map(|node| {
+        format!(
+            "  {:<22} {:>9.2} MMAC  {}: {}",
+            shown::name(&node.operator),
+            node.macs as f64 / 1e6,
+            shown::name(&node.node),
+            shown::name(&node.why),
+        )
+    }));
+    lines.join("\n") + "\n"
 }
 
 fn audit(audit: &Audit) -> Result<(), Failure> {
@@ -117,14 +169,18 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
         arithmetic(audit.int8),
     )? {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
-        let products = graph.audit(shapes.collect())?;
+        let shapes: Vec<Vec<usize>> = shapes.collect();
+        let products = graph.audit(shapes.clone())?;
+        let tract = tracts(&graph, &shapes)?;
         if audit.json {
             json.push(OfGraph {
                 graph: name,
                 products,
+                tract,
             });
         } else {
             text += &table(&name, &products);
+            text += &tract.as_ref().map_or_else(String::new, tract_table);
         }
     }
     if audit.json {
@@ -152,6 +208,7 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
             json.push(OfGraph {
                 graph: name,
                 products: digests,
+                tract: None,
             });
             continue;
         }
@@ -186,7 +243,7 @@ pub fn graphs(
         let bytes = std::fs::read(&target).map_err(|error| {
             Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
         })?;
-        let graph = Graph::read(engine, &target, &bytes, arithmetic)?;
+        let graph = Graph::read_mixed(engine, &target, &bytes, arithmetic)?;
         let name = target.file_name().unwrap_or(target.as_os_str());
         let name = name.to_string_lossy().into_owned();
         return Ok(vec![loaded(name, graph, since)]);

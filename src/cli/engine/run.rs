@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use medfocus::engine::{Engine, Graph, Tensor};
+use medfocus::engine::{ElementType, Engine, Graph, Tensor};
 use medfocus::{sandbox, shown};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::{Failure, put, put_json};
 use super::arithmetic;
@@ -18,6 +18,9 @@ const MOST: u64 = 2 << 30;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+What is not ours of the graph runs in float by tract; `engine audit` lists it. What neither runs rightly
+is refused by node.
+
 The inputs are as `{\"inputs\": [{\"name\": \"x\", \"type\": \"float32\", \"shape\": [1, 3],
 \"values\": [0, 1, 2]}]}`, the outputs the same under `outputs`.
 
@@ -53,7 +56,24 @@ struct Named {
     name: String,
     r#type: String,
     shape: Vec<usize>,
+    #[serde(deserialize_with = "numbers")]
     values: Vec<f32>,
+}
+
+/// Truths count as 1 and 0.
+fn numbers<'de, D: Deserializer<'de>>(values: D) -> Result<Vec<f32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Truth(bool),
+        Float(f32),
+    }
+    let values = Vec::<Number>::deserialize(values)?.into_iter();
+    let values = values.map(|value| match value {
+        Number::Truth(truth) => f32::from(u8::from(truth)),
+        Number::Float(value) => value,
+    });
+    Ok(values.collect())
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -63,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for held in sandbox::begin().worker(&[]).lacking() {
         log::info!("the graph is not confined in full: {}", held.what);
     }
-    let graph = Graph::read(
+    let graph = Graph::read_mixed(
         &engine,
         &arguments.model,
         &model,
@@ -73,6 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| wrong(&arguments.inputs, &error.to_string()))?;
     let inputs = in_order(&graph, given.inputs).map_err(|why| wrong(&arguments.inputs, &why))?;
     let outputs = graph.outputs().iter().zip(graph.run(&inputs)?);
+    let outputs = outputs.zip(graph.element_types().1);
     let outputs: Vec<Named> = outputs.map(named).collect();
     if arguments.json {
         let text = serde_json::to_string(&Outputs { outputs });
@@ -95,7 +116,8 @@ fn wrong(path: &Path, why: &str) -> Failure {
 
 /// The inputs in the graph's own order, by their names.
 fn in_order(graph: &Graph, mut given: Vec<Named>) -> Result<Vec<Tensor>, String> {
-    let tensors = graph.inputs(1).into_iter().map(|(name, _)| {
+    let inputs = graph.inputs(1).into_iter().zip(graph.element_types().0);
+    let tensors = inputs.map(|((name, _), kind)| {
         let at = given.iter().position(|input| input.name == name);
         let at = at.ok_or_else(|| format!("has no input {}", shown::name(&name)))?;
         let input = given.swap_remove(at);
@@ -103,10 +125,11 @@ fn in_order(graph: &Graph, mut given: Vec<Named>) -> Result<Vec<Tensor>, String>
             .shape
             .iter()
             .try_fold(1_usize, |n, s| n.checked_mul(*s));
-        if input.r#type != "float32" || count != Some(input.values.len()) {
+        let kind = kind.name();
+        if input.r#type != kind || count != Some(input.values.len()) {
             let name = shown::name(&name);
             return Err(format!(
-                "input {name} is not as many float32 as its shape says"
+                "input {name} is not as many {kind} as its shape says"
             ));
         }
         Ok(Tensor::new(&input.shape, input.values))
@@ -122,10 +145,10 @@ fn in_order(graph: &Graph, mut given: Vec<Named>) -> Result<Vec<Tensor>, String>
     }
 }
 
-fn named((name, tensor): (&String, Tensor)) -> Named {
+fn named(((name, tensor), kind): ((&String, Tensor), ElementType)) -> Named {
     Named {
         name: name.clone(),
-        r#type: "float32".to_owned(),
+        r#type: kind.name().to_owned(),
         shape: tensor.shape,
         values: tensor.data,
     }

@@ -19,7 +19,7 @@ use super::mixed::{self, Mixed, TractNode};
 use super::onnx::{self, Input, Refused};
 use super::plan::{self, Plan};
 use super::prepared::{self, Origin, PreparedFile, PreparedKey};
-use super::tensor::{Expected, Tensor};
+use super::tensor::{ElementType, Expected, Tensor};
 use super::weighed::Weighed;
 
 /// What the products of a graph run in.
@@ -82,20 +82,21 @@ impl Ours {
         Ok(plan)
     }
 
-    /// The inputs' shapes, where the graph fixes them all.
-    fn shapes(&self) -> Option<Vec<Vec<usize>>> {
-        let shapes = self.weighed.source.inputs.iter();
-        shapes
-            .map(|input| input.axes.iter().copied().collect())
-            .collect()
+    /// The inputs' shapes, open axes filled with `open`.
+    fn shapes(&self, open: usize) -> Vec<Vec<usize>> {
+        let inputs = self.weighed.source.inputs.iter();
+        let shape = |input: &Input| input.axes.iter().map(|side| side.unwrap_or(open)).collect();
+        inputs.map(shape).collect()
     }
 
     /// What the graph makes of its constants alone; nothing where its inputs' shapes are open,
     /// on which that may depend, or do not fit: a run will say so.
     fn folded(&self, cpu: &Cpu, arithmetic: Arithmetic) -> Vec<(String, onnx::Constant)> {
-        let Some(shapes) = self.shapes() else {
+        let mut sides = self.weighed.source.inputs.iter().flat_map(|i| &i.axes);
+        if sides.any(Option::is_none) {
             return Vec::new();
-        };
+        }
+        let shapes = self.shapes(0);
         let Weighed { source, weights } = &self.weighed;
         plan::folded(source, weights, cpu, arithmetic, &shapes, prepared::LARGE).unwrap_or_default()
     }
@@ -156,12 +157,10 @@ impl Graph {
         let kernel = engine.kernel()?;
         if let Ok(weighed) = Weighed::read(kernel, bytes, arithmetic) {
             let ours = Ours::new(weighed);
-            let fits = match ours.shapes() {
-                Some(shapes) => ours.plan(engine.cpu()?, arithmetic, shapes).is_ok(),
-                // Whether all of it is ours may depend on them.
-                None => false,
-            };
-            if fits {
+            // Open axes are tried by two lengths: one can stand for others where two cannot.
+            let cpu = engine.cpu()?;
+            let fits = |open: usize| ours.plan(cpu, arithmetic, ours.shapes(open)).is_ok();
+            if fits(1) && fits(2) {
                 return Ok(Self::new(engine, name, arithmetic, Body::Ours(ours)));
             }
         }
@@ -438,6 +437,17 @@ impl Graph {
         inputs
             .map(|input| (input.name.clone(), shape(input)))
             .collect()
+    }
+
+    /// The types of the inputs and of the outputs, in their order.
+    #[must_use]
+    pub fn element_types(&self) -> (Vec<ElementType>, Vec<ElementType>) {
+        let of = |name: &String| match &self.body {
+            Body::Ours(_) => ElementType::Float32,
+            Body::Mixed(mixed) => mixed.element_type(name),
+        };
+        let inputs = self.own_inputs().iter().map(|input| of(&input.name));
+        (inputs.collect(), self.outputs().iter().map(of).collect())
     }
 
     /// The outputs' names, in the order of [`Graph::run`].

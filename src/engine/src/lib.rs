@@ -47,7 +47,7 @@ pub use memory::available_memory;
 pub use mixed::TractNode;
 pub use prepared::{Origin, PreparedFile, PreparedKey};
 pub use reference::{Compared, ReferenceError, compare_with_reference};
-pub use tensor::{Expected, Side, Tensor};
+pub use tensor::{ElementType, Expected, Side, Tensor};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -28,6 +28,34 @@ impl Tensor {
     }
 }
 
+/// The type of a graph's input or output. At the border of this crate all of them are held as floats:
+/// whole numbers exactly, up to 2^24; truths as 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ElementType {
+    /// 32-bit floats.
+    Float32,
+    /// 32-bit whole numbers.
+    Int32,
+    /// 64-bit whole numbers.
+    Int64,
+    /// Truths.
+    Bool,
+}
+
+impl ElementType {
+    /// Its name, as numpy has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Bool => "bool",
+        }
+    }
+}
+
 /// One axis of an input that a caller expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {

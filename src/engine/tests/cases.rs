@@ -98,7 +98,7 @@ fn judge(path: &Path) -> Found {
         let largest = expected
             .data
             .iter()
-            .fold(1e-3_f32, |most, v| most.max(v.abs()));
+            .fold(1e-2_f32, |most, v| most.max(v.abs()));
         let pairs = found.data.iter().zip(&expected.data);
         let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         if apart.is_nan() || apart > within * largest {

@@ -36,9 +36,10 @@ use super::engine::Engine;
 use super::error::EngineError;
 use super::kernels::{Cpu, ShapeError};
 use super::onnx::{self, Input, NodeProto, Opened, Refused, Rest};
-use super::tensor;
-use model::{Failed, Runnable};
+use super::tensor::{ElementType, Tensor as Given};
+use model::Failed;
 use program::Part;
+use tract_onnx::prelude::TypedRunnableModel;
 use types::Types;
 
 /// How often the nodes of a file may be shared out: each time more of them are tract's.
@@ -67,7 +68,7 @@ pub(super) struct Mixed {
 
 /// A model for inputs of certain shapes.
 pub(super) struct Plan {
-    runnable: Runnable,
+    runnable: Arc<TypedRunnableModel>,
     parts: Vec<Arc<Part>>,
     tracts: Vec<TractNode>,
     /// The most bytes that tract's values take at one time, as estimated.
@@ -97,6 +98,16 @@ impl Mixed {
         &self.opened.source.outputs
     }
 
+    /// The type of an input or output, as the file says.
+    pub fn element_type(&self, name: &str) -> ElementType {
+        match self.opened.types.get(name) {
+            Some(6) => ElementType::Int32,
+            Some(7) => ElementType::Int64,
+            Some(9) => ElementType::Bool,
+            _ => ElementType::Float32,
+        }
+    }
+
     /// Plans it for inputs of these shapes, once.
     ///
     /// # Errors
@@ -124,10 +135,20 @@ impl Mixed {
             let split = split::split(opened, &types, &mut foreign, |node| can(node).is_ok());
             for place in &split.tracts {
                 let node = &opened.source.nodes[*place];
-                can(node).map_err(|why| {
-                    let ours = foreign.get(&node.output[0]).map_or("", String::as_str);
-                    Refused::node(node, format!("{ours}; {why}")).to_string()
-                })?;
+                let int8 = node
+                    .input
+                    .get(1)
+                    .is_some_and(|name| opened.quantised.contains_key(name));
+                if int8 && split::is_product(node) {
+                    let why = foreign.get(&node.output[0]).map_or("", String::as_str);
+                    return Err(Refused::node(node, why).to_string());
+                }
+                self.whole_steps(node)
+                    .and_then(|()| can(node))
+                    .map_err(|why| {
+                        let ours = foreign.get(&node.output[0]).map_or("", String::as_str);
+                        Refused::node(node, format!("{ours}; {why}")).to_string()
+                    })?;
             }
             let parts: Vec<Arc<Part>> = split
                 .groups
@@ -138,10 +159,10 @@ impl Mixed {
             let refused: Vec<Refused> = parts.iter().filter_map(|part| part.refused()).collect();
             match made {
                 Ok(runnable) if refused.is_empty() => {
-                    let tracts = tract_nodes(opened, &split.tracts, &foreign);
+                    let tracts = tract_nodes(opened, &split.tracts, &foreign, &runnable.macs);
                     return Ok(Plan {
-                        estimated: estimated(&runnable),
-                        runnable,
+                        estimated: estimated(&runnable.plan),
+                        runnable: runnable.plan,
                         parts,
                         tracts,
                     });
@@ -151,15 +172,40 @@ impl Mixed {
                 {
                     return Err(place(&failed));
                 }
-                _ => self.hand_over(&parts, &refused, &mut foreign)?,
+                _ => self.hand_over(&types, &parts, &refused, &mut foreign)?,
             }
         }
         Err("its nodes could not be shared out between this engine and tract".to_owned())
     }
 
+    /// Tract 0.23.9 does not cut what it slices in steps to the axis' length: such steps go from a place
+    /// on to the end, or all the way back.
+    fn whole_steps(&self, node: &NodeProto) -> Result<(), String> {
+        let given = |i: usize| node.input.get(i).filter(|name| !name.is_empty());
+        let (true, Some(steps)) = (node.op_type == "Slice", given(4)) else {
+            return Ok(());
+        };
+        let numbers = |name: &String| self.opened.source.constants.get(name)?.ints();
+        let bounds = [given(1), given(2)].map(|name| name.and_then(numbers));
+        let (Some(steps), [Some(starts), Some(ends)]) = (numbers(steps), bounds) else {
+            return Err("slices in steps that are no constants".to_owned());
+        };
+        let far = i64::from(i32::MAX);
+        let fits = |((start, end), step): ((&i64, &i64), &i64)| {
+            *step == 1
+                || (*step > 1 && *start >= 0 && [far, i64::MAX].contains(end))
+                || (*step == -1 && *start == -1 && *end <= i64::MIN + 1)
+        };
+        if starts.iter().zip(&ends).zip(&steps).all(fits) {
+            return Ok(());
+        }
+        Err("slices in steps between two places".to_owned())
+    }
+
     /// What our plan refused is tract's, and so is its like elsewhere in the file.
     fn hand_over(
         &self,
+        types: &Types<'_>,
         parts: &[Arc<Part>],
         refused: &[Refused],
         foreign: &mut BTreeMap<String, String>,
@@ -182,17 +228,25 @@ impl Mixed {
             }
         }
         if refused.is_empty() {
-            // A group that tract never asked about: it waits for what is known only later.
-            for part in parts.iter().filter(|part| part.planned().is_none()) {
-                let readers = part.group.nodes.iter().map(|i| &nodes[*i]);
-                let readers = readers.filter(|node| {
-                    let mut read = node.input.iter();
-                    read.any(|name| part.group.inputs.contains(name))
-                });
-                foreign.extend(readers.map(|node| {
-                    let why = "reads what is known only while it runs".to_owned();
-                    (node.output[0].clone(), why)
-                }));
+            // Groups that wait for what is known only while it runs: its readers are tract's. What
+            // waits for another group's floats waits no longer then.
+            let waiting: Vec<String> = parts
+                .iter()
+                .filter(|part| part.planned().is_none())
+                .flat_map(|part| part.waiting())
+                .collect();
+            let whole: Vec<&String> = waiting.iter().filter(|n| !types.is_float(n)).collect();
+            let late = if whole.is_empty() {
+                waiting.iter().collect()
+            } else {
+                whole
+            };
+            let readers = nodes
+                .iter()
+                .filter(|node| node.input.iter().any(|name| late.contains(&name)));
+            for reader in readers {
+                let why = || "reads what is known only while it runs".to_owned();
+                foreign.entry(reader.output[0].clone()).or_insert_with(why);
             }
         }
         if foreign.len() > before {
@@ -215,20 +269,29 @@ fn tract_nodes(
     opened: &Opened,
     places: &[usize],
     foreign: &BTreeMap<String, String>,
+    macs: &[(String, u64)],
 ) -> Vec<TractNode> {
+    // Tract calls what it makes of a node by the node's name, a point and a word.
+    let of = |name: &str| {
+        let own = macs.iter().filter(|(made, _)| {
+            let rest = made.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        own.map(|(_, macs)| macs).sum()
+    };
     let nodes = places.iter().map(|i| &opened.source.nodes[*i]);
     let nodes = nodes.map(|node| TractNode {
         node: node.output[0].clone(),
         operator: node.op_type.clone(),
         why: foreign.get(&node.output[0]).cloned().unwrap_or_default(),
-        macs: 0,
+        macs: of(&node.output[0]),
     });
     nodes.collect()
 }
 
 /// The most bytes of tract's values that stand at one time, each from the node that makes it to the
 /// last that reads it.
-fn estimated(runnable: &Runnable) -> usize {
+fn estimated(runnable: &TypedRunnableModel) -> usize {
     let model = runnable.model();
     let bytes = |fact: &TypedFact| {
         let sides = fact.shape.as_concrete();
@@ -271,23 +334,19 @@ fn estimated(runnable: &Runnable) -> usize {
 }
 
 impl Plan {
-    /// Runs it; `types` are ONNX's numbers of the inputs' types.
+    /// Runs it.
     ///
     /// # Errors
     /// [`EngineError`], its graph left empty.
-    pub fn run(
-        &self,
-        mixed: &Mixed,
-        inputs: &[tensor::Tensor],
-    ) -> Result<Vec<tensor::Tensor>, EngineError> {
+    pub fn run(&self, mixed: &Mixed, inputs: &[Given]) -> Result<Vec<Given>, EngineError> {
         let fault = |why: String| EngineError::Run {
             graph: String::new(),
             why,
         };
         let names = mixed.inputs().iter().zip(inputs);
         let given = names.map(|(input, tensor)| {
-            let number = mixed.opened.types.get(&input.name).copied().unwrap_or(0);
-            values::into_tract(number, tensor)
+            let kind = mixed.element_type(&input.name);
+            values::into_tract(kind, tensor)
                 .map_err(|why| fault(format!("`{}`: {why}", input.name)))
         });
         let given: TVec<TValue> = given.collect::<Result<_, _>>()?;
@@ -299,7 +358,8 @@ impl Plan {
         })?;
         let named = mixed.outputs().iter().zip(outputs);
         let outputs = named.map(|(name, value)| {
-            values::from_tract(&value).map_err(|why| fault(format!("`{name}`: {why}")))
+            values::from_tract(mixed.element_type(name), &value)
+                .map_err(|why| fault(format!("`{name}`: {why}")))
         });
         outputs.collect()
     }

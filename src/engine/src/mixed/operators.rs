@@ -266,6 +266,12 @@ fn known_faults(node: &NodeProto, opset: i64) -> Result<(), String> {
     if node.op_type == "AveragePool" && padded {
         return Err("averages what it pads by itself".to_owned());
     }
+    let apart = node.ints("dilations").iter().any(|by| *by != 1);
+    if node.op_type == "MaxPool" && padded && apart {
+        return Err(
+            "pads by itself for a window with gaps, which runtimes do differently".to_owned(),
+        );
+    }
     let by_scales = node.input.get(2).is_some_and(|name| !name.is_empty());
     if node.op_type == "Resize"
         && by_scales

@@ -37,6 +37,8 @@ pub(super) struct Part {
 struct State {
     planned: Option<(Key, Arc<Planned>)>,
     refused: Option<Refused>,
+    /// Inputs whose shape or values were not known when tract asked last.
+    waiting: Vec<String>,
 }
 
 /// What a plan is made for: each input's shape, and its values where they are known.
@@ -86,6 +88,19 @@ impl Part {
     pub fn refused(&self) -> Option<Refused> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.refused.clone()
+    }
+
+    /// Inputs that it still waits for.
+    pub fn waiting(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting.clone()
+    }
+
+    fn waits_for(&self, inputs: &[&InferenceFact]) {
+        let named = self.group.inputs.iter().zip(inputs);
+        let unknown = named.filter(|(_, fact)| known(fact).is_none());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting = unknown.map(|(name, _)| name.clone()).collect();
     }
 
     /// The plan for these inputs; `None` where it is refused.
@@ -281,6 +296,7 @@ impl InferenceOp for Program {
         let own = |facts: TVec<&InferenceFact>| facts.into_iter().cloned().collect();
         let key: Option<Vec<_>> = inputs.iter().map(|fact| known(fact)).collect();
         let Some(key) = key else {
+            self.0.waits_for(&inputs);
             return Ok((own(inputs), own(outputs), own(observed)));
         };
         let planned = self

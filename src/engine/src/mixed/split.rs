@@ -55,8 +55,7 @@ pub(super) fn split(
         let groups = groups(opened, &depths);
         let apart = groups.iter().filter(|group| {
             let mut of = group.nodes.iter().map(|i| &nodes[*i]);
-            let product = |node: &NodeProto| PRODUCTS.contains(&node.op_type.as_str());
-            !of.clone().any(product) && of.all(&tract_can)
+            !of.clone().any(is_product) && of.all(&tract_can)
         });
         let apart: Vec<&String> = apart
             .flat_map(|group| group.nodes.iter().map(|i| &nodes[*i].output[0]))
@@ -71,6 +70,11 @@ pub(super) fn split(
                 .map(|made| (made.clone(), APART.to_owned())),
         );
     }
+}
+
+/// Whether a node multiplies matrices.
+pub(super) fn is_product(node: &NodeProto) -> bool {
+    PRODUCTS.contains(&node.op_type.as_str())
 }
 
 /// How often the way to a node changes between us and tract. No way from one node of ours to

@@ -73,6 +73,9 @@ const WHOLE: [&str; 26] = [
     "Xor",
 ];
 
+/// Operators of which tract 0.23.9 makes a number where what they read is none.
+const DROPS: [&str; 4] = ["Clip", "Max", "Min", "Relu"];
+
 /// Reductions of 64-bit whole numbers; in 32 bits they leave their type in different ways.
 const REDUCTIONS: [&str; 4] = ["ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"];
 
@@ -153,6 +156,9 @@ impl<'a> Types<'a> {
             return Ok(());
         }
         match DataType::try_from(of) {
+            Ok(DataType::Float | DataType::Double) if DROPS.contains(&operator) => {
+                Err("is left to nobody who drops what is no number".to_owned())
+            }
             Ok(DataType::Float | DataType::Double) => Ok(()),
             Ok(DataType::Int32 | DataType::Int64 | DataType::Bool)
                 if WHOLE.contains(&operator) || (of == INT64 && REDUCTIONS.contains(&operator)) =>

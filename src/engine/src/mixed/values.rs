@@ -3,24 +3,24 @@
 
 use tract_onnx::tract_hir::internal::*;
 
-use crate::tensor;
+use crate::tensor::{self, ElementType};
 
 /// The largest whole number up to which floats hold every one.
 const LARGEST: f32 = (1 << 24) as f32;
 
 const NOT_WHOLE: &str = "holds what is no whole number that a float holds exactly";
 
-/// A tensor in the type that ONNX numbers so.
+/// A tensor in this type.
 ///
 /// # Errors
 /// A sentence.
-pub(super) fn into_tract(number: i32, tensor: &tensor::Tensor) -> Result<TValue, String> {
+pub(super) fn into_tract(kind: ElementType, tensor: &tensor::Tensor) -> Result<TValue, String> {
     let shape = &tensor.shape;
-    let made = match number {
-        6 => Tensor::from_shape(shape, &whole(tensor, |v| v as i32)?),
-        7 => Tensor::from_shape(shape, &whole(tensor, i64::from)?),
-        9 => Tensor::from_shape(shape, &truths(tensor)?),
-        _ => Tensor::from_shape(shape, &tensor.data),
+    let made = match kind {
+        ElementType::Int32 => Tensor::from_shape(shape, &whole(tensor, |v| v as i32)?),
+        ElementType::Int64 => Tensor::from_shape(shape, &whole(tensor, i64::from)?),
+        ElementType::Bool => Tensor::from_shape(shape, &truths(tensor)?),
+        ElementType::Float32 => Tensor::from_shape(shape, &tensor.data),
     };
     let made = made.map_err(|error| error.to_string())?;
     Ok(made.into_tvalue())
@@ -43,13 +43,24 @@ fn truths(tensor: &tensor::Tensor) -> Result<Vec<bool>, String> {
     tensor.data.iter().map(value).collect()
 }
 
-/// A tensor of tract's as floats.
+/// A tensor of tract's as floats; its file says that it is of type `said`.
 ///
 /// # Errors
 /// A sentence.
-pub(super) fn from_tract(value: &Tensor) -> Result<tensor::Tensor, String> {
+pub(super) fn from_tract(said: ElementType, value: &Tensor) -> Result<tensor::Tensor, String> {
     let fault = |error: TractError| error.to_string();
     let kind = value.datum_type();
+    let as_said = match said {
+        ElementType::Float32 => kind == f32::datum_type(),
+        ElementType::Int32 => kind == i32::datum_type(),
+        // Tract has a type of its own for shapes.
+        ElementType::Int64 => [i64::datum_type(), TDim::datum_type()].contains(&kind),
+        ElementType::Bool => kind == bool::datum_type(),
+    };
+    if !as_said {
+        let said = said.name();
+        return Err(format!("an output of type {kind:?}; the file says {said}"));
+    }
     let data: Vec<f32> = if kind == f32::datum_type() {
         let plain = value.try_as_plain_ram().map_err(fault)?;
         plain.as_slice::<f32>().map_err(fault)?.to_vec()
@@ -60,7 +71,7 @@ pub(super) fn from_tract(value: &Tensor) -> Result<tensor::Tensor, String> {
             .iter()
             .map(|truth| f32::from(u8::from(*truth)))
             .collect()
-    } else if [i64::datum_type(), i32::datum_type(), TDim::datum_type()].contains(&kind) {
+    } else {
         let wide = value.cast_to::<i64>().map_err(fault)?;
         let plain = wide.try_as_plain_ram().map_err(fault)?;
         let whole = plain.as_slice::<i64>().map_err(fault)?.iter();
@@ -69,8 +80,6 @@ pub(super) fn from_tract(value: &Tensor) -> Result<tensor::Tensor, String> {
             fits.then_some(*v as f32).ok_or(NOT_WHOLE.to_owned())
         });
         whole.collect::<Result<_, _>>()?
-    } else {
-        return Err(format!("an output of type {kind:?}"));
     };
     Ok(tensor::Tensor {
         shape: value.shape().to_vec(),
