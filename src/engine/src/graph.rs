@@ -4,36 +4,23 @@
 //! tensors, all of them finite. Inputs are checked before anything runs, and a run that would
 //! not fit into memory is refused before it begins.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::arithmetic::Arithmetic;
 use super::audit::{self, Product, Profile};
 use super::digest::{self, ProductDigest};
 use super::engine::{Arena, Engine, Lacking};
 use super::error::EngineError;
-use super::kernels::Cpu;
 use super::mixed::{self, Mixed, TractNode};
-use super::onnx::{self, Input, Refused};
-use super::plan::{self, Plan};
+use super::onnx::{Input, Refused};
+use super::ours::Ours;
+use super::plan::Plan;
 use super::prepared::{self, Origin, PreparedFile, PreparedKey};
 use super::tensor::{ElementType, Expected, Tensor};
 use super::weighed::Weighed;
-
-/// What the products of a graph run in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// As the file has it: int8 where the weights are; and attention over many keys, which
-    /// no file can ask for.
-    AsWritten,
-    /// In int8, float weights too.
-    Int8,
-    /// In float, int8 weights as the floats that they stand for. No device runs so: it shows
-    /// what int8 changes.
-    Float,
-}
 
 /// A loaded graph.
 pub struct Graph {
@@ -49,57 +36,6 @@ enum Body {
     Ours(Ours),
     /// This engine in part; tract the rest.
     Mixed(Mixed),
-}
-
-/// A graph of our nodes alone.
-struct Ours {
-    weighed: Weighed,
-    plans: Mutex<HashMap<Vec<Vec<usize>>, Arc<Plan>>>,
-}
-
-impl Ours {
-    fn new(weighed: Weighed) -> Self {
-        Self {
-            weighed,
-            plans: Mutex::default(),
-        }
-    }
-
-    fn plan(
-        &self,
-        cpu: &Cpu,
-        arithmetic: Arithmetic,
-        shapes: Vec<Vec<usize>>,
-    ) -> Result<Arc<Plan>, Refused> {
-        // A plan is only ever inserted whole, so a poisoned lock still guards good ones.
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(&shapes) {
-            return Ok(plan.clone());
-        }
-        let Weighed { source, weights } = &self.weighed;
-        let plan = Arc::new(Plan::new(source, weights, cpu, arithmetic, &shapes)?);
-        plans.insert(shapes, plan.clone());
-        Ok(plan)
-    }
-
-    /// The inputs' shapes, open axes filled with `open`.
-    fn shapes(&self, open: usize) -> Vec<Vec<usize>> {
-        let inputs = self.weighed.source.inputs.iter();
-        let shape = |input: &Input| input.axes.iter().map(|side| side.unwrap_or(open)).collect();
-        inputs.map(shape).collect()
-    }
-
-    /// What the graph makes of its constants alone; nothing where its inputs' shapes are open,
-    /// on which that may depend, or do not fit: a run will say so.
-    fn folded(&self, cpu: &Cpu, arithmetic: Arithmetic) -> Vec<(String, onnx::Constant)> {
-        let mut sides = self.weighed.source.inputs.iter().flat_map(|i| &i.axes);
-        if sides.any(Option::is_none) {
-            return Vec::new();
-        }
-        let shapes = self.shapes(0);
-        let Weighed { source, weights } = &self.weighed;
-        plan::folded(source, weights, cpu, arithmetic, &shapes, prepared::LARGE).unwrap_or_default()
-    }
 }
 
 impl std::fmt::Debug for Graph {
@@ -135,10 +71,7 @@ impl Graph {
                 arithmetic,
                 Body::Ours(Ours::new(weighed)),
             )),
-            Err(refused) => Err(EngineError::Load {
-                graph: name,
-                why: refused.to_string(),
-            }),
+            Err(refused) => Err(load(name, &refused)),
         }
     }
 
@@ -166,10 +99,7 @@ impl Graph {
         }
         match Mixed::read(engine, bytes, arithmetic) {
             Ok(mixed) => Ok(Self::new(engine, name, arithmetic, Body::Mixed(mixed))),
-            Err(refused) => Err(EngineError::Load {
-                graph: name,
-                why: refused.to_string(),
-            }),
+            Err(refused) => Err(load(name, &refused)),
         }
     }
 
@@ -544,6 +474,13 @@ impl Graph {
 enum Planned<'g> {
     Ours(&'g Ours, Arc<Plan>),
     Mixed(&'g Mixed, Arc<mixed::Plan>),
+}
+
+fn load(graph: String, refused: &Refused) -> EngineError {
+    EngineError::Load {
+        graph,
+        why: refused.to_string(),
+    }
 }
 
 fn file_name(path: &Path) -> String {

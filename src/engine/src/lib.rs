@@ -5,7 +5,7 @@
 //! | [`kernels`] | arithmetic for this CPU, and the threads that share it |
 //! | `onnx` | a file becomes our own nodes and int8 weights, whatever int8 form it has |
 //! | `plan` | nodes and input shapes become steps over one arena |
-//! | `weighed` | nodes beside their packed weights |
+//! | `weighed`, `ours` | nodes beside their packed weights; a graph of such nodes alone, planned |
 //! | `mixed` | of anybody's graph, what is ours is one operator of tract, which runs the rest |
 //! | `prepared` | nodes and packed weights, in a file that this device made |
 //! | [`Engine`], `memory` | what graphs share: kernel, threads, and the memory of runs |
@@ -21,6 +21,7 @@
 // A library has no terminal: what is said leaves by a return value.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod arithmetic;
 mod audit;
 mod digest;
 mod engine;
@@ -32,17 +33,19 @@ mod made_up;
 mod memory;
 mod mixed;
 mod onnx;
+mod ours;
 mod plan;
 mod prepared;
 mod reference;
 mod tensor;
 mod weighed;
 
+pub use arithmetic::Arithmetic;
 pub use audit::{Product, Profile, StepTime, median};
 pub use digest::ProductDigest;
 pub use engine::{Engine, Settings};
 pub use error::{EngineError, MORE_MEMORY};
-pub use graph::{Arithmetic, Graph};
+pub use graph::Graph;
 pub use memory::available_memory;
 pub use mixed::TractNode;
 pub use prepared::{Origin, PreparedFile, PreparedKey};
