@@ -19,7 +19,7 @@ use super::onnx::{Input, Refused};
 use super::ours::Ours;
 use super::plan::Plan;
 use super::prepared::{self, Origin, PreparedFile, PreparedKey};
-use super::tensor::{ElementType, Expected, Tensor};
+use super::tensor::{self, ElementType, Expected, Tensor};
 use super::weighed::Weighed;
 
 /// A loaded graph.
@@ -182,7 +182,7 @@ impl Graph {
     /// [`EngineError::Inputs`] or [`EngineError::Outputs`].
     pub fn check(&self, inputs: &[Expected<'_>], outputs: usize) -> Result<(), EngineError> {
         let found: Vec<String> = self.own_inputs().iter().map(describe_input).collect();
-        let expected: Vec<String> = inputs.iter().map(describe_expected).collect();
+        let expected: Vec<String> = inputs.iter().map(tensor::describe).collect();
         if found != expected {
             return Err(EngineError::Inputs {
                 graph: self.name.clone(),
@@ -495,9 +495,4 @@ fn describe_input(input: &Input) -> String {
         .map(|axis| axis.map_or_else(|| "?".to_owned(), |side| side.to_string()))
         .collect();
     format!("{} [{}]", input.name, axes.join(", "))
-}
-
-fn describe_expected((name, axes): &Expected<'_>) -> String {
-    let axes: Vec<String> = axes.iter().map(ToString::to_string).collect();
-    format!("{name} [{}]", axes.join(", "))
 }

@@ -76,3 +76,9 @@ impl std::fmt::Display for Side {
 
 /// Name and axes of one expected input.
 pub type Expected<'a> = (&'a str, &'a [Side]);
+
+/// An expected input in a line.
+pub(super) fn describe((name, axes): &Expected<'_>) -> String {
+    let axes: Vec<String> = axes.iter().map(ToString::to_string).collect();
+    format!("{name} [{}]", axes.join(", "))
+}

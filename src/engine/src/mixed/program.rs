@@ -20,7 +20,7 @@ use crate::Arithmetic;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::onnx::{self, Constant, Input, Opened, Refused, Source, Values};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::weighed::Weighed;
 
 /// A group, as it stands in its file.
@@ -241,11 +241,7 @@ impl EvalOp for Program {
 }
 
 impl Part {
-    fn run(
-        &self,
-        planned: &Planned,
-        inputs: &[&[f32]],
-    ) -> Result<Vec<(Vec<usize>, Vec<f32>)>, EngineError> {
+    fn run(&self, planned: &Planned, inputs: &[&[f32]]) -> Result<Vec<plan::Output>, EngineError> {
         let cpu = self.engine.cpu()?;
         let plan = &planned.plan;
         let arena = self.engine.arena(plan.arena_floats(), plan.bytes());
@@ -267,7 +263,7 @@ impl TypedOp for Program {
 
     fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let planned = self.0.planned().context("a program that was not planned")?;
-        let facts = planned.outputs.iter().map(|shape| f32::fact(shape));
+        let facts = planned.outputs.iter().map(f32::fact);
         Ok(facts.collect())
     }
 }

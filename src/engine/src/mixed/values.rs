@@ -17,7 +17,7 @@ const NOT_WHOLE: &str = "holds what is no whole number that a float holds exactl
 pub(super) fn into_tract(kind: ElementType, tensor: &tensor::Tensor) -> Result<TValue, String> {
     let shape = &tensor.shape;
     let made = match kind {
-        ElementType::Int32 => Tensor::from_shape(shape, &whole(tensor, |v| v as i32)?),
+        ElementType::Int32 => Tensor::from_shape(shape, &whole(tensor, |v| v)?),
         ElementType::Int64 => Tensor::from_shape(shape, &whole(tensor, i64::from)?),
         ElementType::Bool => Tensor::from_shape(shape, &truths(tensor)?),
         ElementType::Float32 => Tensor::from_shape(shape, &tensor.data),
