@@ -170,7 +170,7 @@ impl Mixed {
                 Err(failed)
                     if refused.is_empty() && parts.iter().all(|p| p.planned().is_some()) =>
                 {
-                    return Err(place(&failed));
+                    return Err(place(opened, &failed));
                 }
                 _ => self.hand_over(&types, &parts, &refused, &mut foreign)?,
             }
@@ -257,12 +257,16 @@ impl Mixed {
     }
 }
 
-/// Tract's message in a line; it names the node between quotes.
-fn place(failed: &Failed) -> String {
+/// Tract's message in a line. It names the node between quotes; where it names none, what the graph
+/// makes stands for it.
+fn place(opened: &Opened, failed: &Failed) -> String {
     const MOST: usize = 400;
     let said = failed.0.chars().filter(|c| !c.is_control()).take(MOST);
     let said: String = said.map(|c| if c == '"' { '`' } else { c }).collect();
-    format!("tract: {said}")
+    match opened.source.outputs.first() {
+        Some(made) if !said.contains('`') => format!("tract, on the way to `{made}`: {said}"),
+        _ => format!("tract: {said}"),
+    }
 }
 
 fn tract_nodes(
@@ -351,10 +355,10 @@ impl Plan {
         });
         let given: TVec<TValue> = given.collect::<Result<_, _>>()?;
         let run = model::guarded(|| Ok(self.runnable.run(given)));
-        let outputs = run.map_err(|failed| fault(place(&failed)))?;
+        let outputs = run.map_err(|failed| fault(place(&mixed.opened, &failed)))?;
         let outputs = outputs.map_err(|error| match error.downcast::<EngineError>() {
             Ok(own) => own,
-            Err(error) => fault(place(&Failed::from(error))),
+            Err(error) => fault(place(&mixed.opened, &Failed::from(error))),
         })?;
         let named = mixed.outputs().iter().zip(outputs);
         let outputs = named.map(|(name, value)| {

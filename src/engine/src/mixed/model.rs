@@ -219,7 +219,9 @@ fn no_known_fault(model: &TypedModel) -> TractResult<()> {
         let name = &node.name;
         if let Some(cast) = node.op_as::<Cast>() {
             let from = model.outlet_fact(node.inputs[0])?;
-            if cast.to.is_integer() && from.datum_type.is_float() && from.konst.is_none() {
+            // Tract has a type of its own for whole numbers of 64 bits that may be sides.
+            let to_whole = cast.to.is_integer() || cast.to.is_tdim();
+            if to_whole && from.datum_type.is_float() && from.konst.is_none() {
                 bail!("`{name}` casts floats to whole numbers while it runs");
             }
         }

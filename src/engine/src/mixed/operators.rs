@@ -122,11 +122,6 @@ fn operator(domain: &str, name: &str) -> Option<Known> {
         ("", "EyeLike") => one(1..=1, &[("dtype", Int), ("k", Int)]),
         ("", "Trilu") => one(1..=2, &[("upper", Int)]),
         ("", "OneHot") => one(3..=3, AXIS),
-        ("", "TopK") => Some((
-            2..=2,
-            2..=2,
-            &[("axis", Int), ("largest", Int), ("sorted", OnlyInt(1))],
-        )),
         ("", "CumSum") => one(2..=2, &[("exclusive", Int), ("reverse", Int)]),
         ("", "DepthToSpace") => one(1..=1, &[("blocksize", Int), ("mode", Word)]),
         // Its mode CRD is read as the other.
