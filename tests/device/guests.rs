@@ -451,8 +451,16 @@ fn idle_clients_of_the_socket_shut_nobody_out() {
     deaf.set_write_timeout(Some(Duration::from_millis(500)))
         .unwrap();
     while deaf.write_all(b"{\"do\":\"health\"}\n").is_ok() {}
+    // Those that were told to go may take a moment on a machine that is busy; then the answer says when
+    // to ask again.
     let begin = Instant::now();
-    let status = place.ask_socket(&json!({ "do": "status" }));
+    let status = loop {
+        let status = place.ask_socket(&json!({ "do": "status" }));
+        if status["code"] != "busy" || begin.elapsed() > Duration::from_secs(5) {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     assert_eq!(status["ok"], true, "{status}");
     assert!(begin.elapsed() < Duration::from_secs(5));
 }

@@ -398,7 +398,7 @@ impl Graph {
 
     /// Refused, where a run would need more than the budget allows, tract's part as estimated.
     fn within_budget(&self, plan: &mixed::Plan) -> Result<(), EngineError> {
-        let needed = plan.exact_bytes() + plan.estimated_bytes();
+        let needed = plan.exact_bytes().saturating_add(plan.estimated_bytes());
         let lacking = self.engine.lacks(needed);
         lacking.map_or(Ok(()), |lacking| Err(self.budget(&lacking)))
     }

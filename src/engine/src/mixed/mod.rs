@@ -155,13 +155,13 @@ impl Mixed {
                 .into_iter()
                 .map(|group| Arc::new(Part::new(&self.engine, self.arithmetic, opened, group)))
                 .collect();
-            let made = model::runnable(opened, &split.tracts, &parts, shapes);
+            let made = model::runnable(&self.engine, opened, &split.tracts, &parts, shapes);
             let refused: Vec<Refused> = parts.iter().filter_map(|part| part.refused()).collect();
             match made {
                 Ok(runnable) if refused.is_empty() => {
                     let tracts = tract_nodes(opened, &split.tracts, &foreign, &runnable.macs);
                     return Ok(Plan {
-                        estimated: estimated(&runnable.plan),
+                        estimated: runnable.estimated,
                         runnable: runnable.plan,
                         parts,
                         tracts,
@@ -253,7 +253,8 @@ impl Mixed {
             return Ok(());
         }
         let first = refused.first().map(ToString::to_string);
-        Err(first.unwrap_or_else(|| "has shapes that are not known beforehand".to_owned()))
+        let why = "its shapes are not known beforehand".to_owned();
+        Err(first.unwrap_or_else(|| place(&self.opened, &Failed(why))))
     }
 }
 
@@ -291,50 +292,6 @@ fn tract_nodes(
         macs: of(&node.output[0]),
     });
     nodes.collect()
-}
-
-/// The most bytes of tract's values that stand at one time, each from the node that makes it to the
-/// last that reads it.
-fn estimated(runnable: &TypedRunnableModel) -> usize {
-    let model = runnable.model();
-    let bytes = |fact: &TypedFact| {
-        let sides = fact.shape.as_concrete();
-        let count: usize = sides.map_or(0, |sides| sides.iter().product());
-        count * fact.datum_type.size_of()
-    };
-    let order = runnable.order_without_consts();
-    let mut last: HashMap<OutletId, usize> = HashMap::new();
-    for (step, node) in order.iter().enumerate() {
-        last.extend(
-            model.nodes[*node]
-                .inputs
-                .iter()
-                .map(|outlet| (*outlet, step)),
-        );
-    }
-    let (mut now, mut most) = (0_usize, 0_usize);
-    for (step, node) in order.iter().enumerate() {
-        let made: usize = model.nodes[*node]
-            .outputs
-            .iter()
-            .map(|o| bytes(&o.fact))
-            .sum();
-        now += made;
-        most = most.max(now);
-        let ended = model.nodes[*node]
-            .inputs
-            .iter()
-            .filter(|outlet| last.get(outlet) == Some(&step));
-        let ended: std::collections::HashSet<_> = ended.collect();
-        for outlet in ended {
-            if let Ok(fact) = model.outlet_fact(*outlet)
-                && !model.nodes[outlet.node].op_is::<tract_onnx::tract_core::ops::konst::Const>()
-            {
-                now = now.saturating_sub(bytes(fact));
-            }
-        }
-    }
-    most
 }
 
 impl Plan {

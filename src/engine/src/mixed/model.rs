@@ -4,7 +4,7 @@
 //! In goes a file's nodes, shared out, and the shapes of its inputs; out comes a model of tract's
 //! that is ready to run. Only tract's own part is optimised.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, PaddingSpec, PoolSpec, Sum
 use tract_onnx::tract_core::ops::konst::Const;
 
 use super::program::{Part, Program};
+use crate::engine::Engine;
 use crate::onnx::{
     DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto, Opened, Refused,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, TypeValue, ValueInfoProto, tensor,
@@ -33,6 +34,8 @@ pub(super) struct Runnable {
     pub plan: Arc<TypedRunnableModel>,
     /// Multiplications with an addition of each of tract's nodes that has any, by name.
     pub macs: Vec<(String, u64)>,
+    /// The most bytes that tract's values take at one time.
+    pub estimated: usize,
 }
 
 /// Why tract cannot run a model, in its own words.
@@ -62,6 +65,7 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, Fai
 /// # Errors
 /// [`Failed`]: tract cannot, or a part was refused and says why.
 pub(super) fn runnable(
+    engine: &Engine,
     opened: &Opened,
     tracts: &[usize],
     parts: &[Arc<Part>],
@@ -89,10 +93,64 @@ pub(super) fn runnable(
         Ok((plain, quick, macs))
     });
     let (plain, quick, macs) = made?;
+    let most = estimated(&plain).max(estimated(&quick));
     // Where they cannot be compared, the plain one is the one to trust.
-    let quick_is_right = guarded(|| alike(&plain, &quick)).unwrap_or(false);
+    let quick_is_right =
+        engine.lacks(most).is_none() && guarded(|| alike(&plain, &quick)).unwrap_or(false);
     let plan = if quick_is_right { quick } else { plain };
-    Ok(Runnable { plan, macs })
+    Ok(Runnable {
+        estimated: estimated(&plan),
+        plan,
+        macs,
+    })
+}
+
+/// The most bytes of tract's values that stand at one time, each from the node that makes it to the
+/// last that reads it.
+fn estimated(runnable: &TypedRunnableModel) -> usize {
+    let model = runnable.model();
+    let bytes = |fact: &TypedFact| {
+        let sides = fact.shape.as_concrete();
+        let count = sides.map_or(0, |sides| {
+            sides
+                .iter()
+                .fold(1_usize, |n, side| n.saturating_mul(*side))
+        });
+        count.saturating_mul(fact.datum_type.size_of())
+    };
+    let order = runnable.order_without_consts();
+    let mut last: HashMap<OutletId, usize> = HashMap::new();
+    for (step, node) in order.iter().enumerate() {
+        last.extend(
+            model.nodes[*node]
+                .inputs
+                .iter()
+                .map(|outlet| (*outlet, step)),
+        );
+    }
+    let (mut now, mut most) = (0_usize, 0_usize);
+    for (step, node) in order.iter().enumerate() {
+        let made: usize = model.nodes[*node]
+            .outputs
+            .iter()
+            .map(|o| bytes(&o.fact))
+            .fold(0, usize::saturating_add);
+        now = now.saturating_add(made);
+        most = most.max(now);
+        let ended = model.nodes[*node]
+            .inputs
+            .iter()
+            .filter(|outlet| last.get(outlet) == Some(&step));
+        let ended: HashSet<_> = ended.collect();
+        for outlet in ended {
+            if let Ok(fact) = model.outlet_fact(*outlet)
+                && !model.nodes[outlet.node].op_is::<Const>()
+            {
+                now = now.saturating_sub(bytes(fact));
+            }
+        }
+    }
+    most
 }
 
 /// Whether what tract made of a model comes to what the model says, on made-up inputs. Tract 0.23.9

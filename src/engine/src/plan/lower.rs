@@ -53,6 +53,14 @@ pub(super) struct Lowering<'a> {
     pub(super) copies: Vec<(Place, View, Tensor)>,
 }
 
+/// Whether a value of this shape is no larger than any that is planned: 2^28 elements, 1 GiB.
+pub(super) fn is_held(shape: &[usize]) -> bool {
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |n, side| n.checked_mul(*side));
+    count.is_some_and(|count| count <= 1 << 28)
+}
+
 /// Why a node cannot become steps, without the node's name.
 pub(super) type Lower<T> = Result<T, String>;
 
@@ -125,7 +133,7 @@ impl<'a> Lowering<'a> {
             self.bind_known(&node.output[0], known);
             return Ok(());
         }
-        self.has_elements(node)?;
+        self.reads_what_can_be_walked(node)?;
         let kind = self.kind_made(node)?;
         if kind != Kind::Float {
             let outputs = node.output.iter();
@@ -165,8 +173,8 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    /// Steps divide by the lengths of what they read.
-    fn has_elements(&self, node: &NodeProto) -> Lower<()> {
+    /// Steps divide by the lengths of what they read, and planning them takes a place for each row.
+    fn reads_what_can_be_walked(&self, node: &NodeProto) -> Lower<()> {
         for name in &node.input {
             let shape = match self.values.get(name.as_str()) {
                 Some(Value::Tensor(tensor)) => tensor.shape(),
@@ -178,6 +186,9 @@ impl<'a> Lowering<'a> {
             };
             if shape.contains(&0) {
                 return Err(format!("reads `{name}`, which has no elements"));
+            }
+            if !is_held(&shape) {
+                return Err(format!("reads `{name}`, which no machine here could hold"));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::elementwise::{Shared, Unary};
 use super::known::{axis, clamped, resolve_shape, squeezed, unsqueezed};
-use super::lower::{Lower, Lowering};
+use super::lower::{Lower, Lowering, is_held};
 use super::step::{Place, Work};
 use super::tensor::{Layout, Tensor, Value};
 use super::view::View;
@@ -259,6 +259,14 @@ impl<'a> Lowering<'a> {
         let Some(mut rows) = x.layout.rows().filter(|_| plain) else {
             return Err("pads the last axis, or cuts".to_owned());
         };
+        let around = before.iter().zip(after);
+        let padded = shape.iter().zip(around).map(|(side, (before, after))| {
+            side.saturating_add(*before as usize)
+                .saturating_add(*after as usize)
+        });
+        if !is_held(&padded.collect::<Vec<_>>()) {
+            return Err("pads to what no machine here could hold".to_owned());
+        }
         for at in 0..rank - 1 {
             let (before, after) = (before[at] as usize, after[at] as usize);
             let inner: usize = shape[at + 1..rank - 1].iter().product();
