@@ -5,47 +5,18 @@
 //! else wants the scores, they are made after all.
 
 use super::elementwise::Shared;
+use super::heads::{Attention, INT8_FROM_QUERIES, Strides};
 use super::lower::{Lower, Lowering};
-use super::moves::broadcast_shape;
 use super::step::Work;
-use super::tensor::{Layout, Tensor, Value};
-use super::view::{Run, View};
+use super::tensor::{Layout, Scores, Tensor, Value};
+use super::view::{Run, View, broadcast_shape};
 use crate::Arithmetic;
-use crate::kernels::{self, AttentionArithmetic, Cpu, Heads, HeadsMut, MatMul, ShapeError};
+use crate::kernels::{self, AttentionArithmetic, MatMul};
 use crate::onnx::{Attributes, NodeProto};
 
 /// From this many keys on, the products of attention run in int8: there they decide the
 /// time, and the softmax averages the rounding away.
 const INT8_FROM_KEYS: usize = 256;
-
-/// From this many queries on, quantising all keys and values pays.
-const INT8_FROM_QUERIES: usize = 64;
-
-/// Queries times turned keys, not computed yet.
-#[derive(Debug, Clone)]
-pub(super) struct Scores {
-    node: String,
-    /// `[.., M, D]`.
-    queries: Tensor,
-    /// `[.., D, N]`.
-    keys: Tensor,
-    factor: f32,
-    pub is_softmax: bool,
-}
-
-impl Scores {
-    /// How many axes they have.
-    pub fn rank(&self) -> usize {
-        let sides = [&self.queries, &self.keys].map(|side| side.shape().len());
-        sides[0].max(sides[1]).max(1)
-    }
-
-    /// The same scores times a number.
-    pub fn scaled(mut self, factor: f32) -> Self {
-        self.factor *= factor;
-        self
-    }
-}
 
 fn attention_arithmetic(asked: Arithmetic, queries: usize, keys: usize) -> AttentionArithmetic {
     let pays = queries >= INT8_FROM_QUERIES && keys >= INT8_FROM_KEYS;
@@ -53,54 +24,6 @@ fn attention_arithmetic(asked: Arithmetic, queries: usize, keys: usize) -> Atten
         AttentionArithmetic::Float
     } else {
         AttentionArithmetic::Int8
-    }
-}
-
-/// One attention's lengths and strides.
-#[derive(Debug, Clone)]
-pub(crate) struct Attention {
-    pub shape: kernels::Attention,
-    /// Offset, then strides of batch, row and head: queries, keys, values.
-    inputs: [Strides; 3],
-    output: Strides,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Strides {
-    offset: usize,
-    batch: usize,
-    row: usize,
-    head: usize,
-}
-
-impl Attention {
-    /// One batch of it, with its first queries alone.
-    pub fn of_queries(&self, queries: usize) -> Self {
-        let mut part = self.clone();
-        (part.shape.batch, part.shape.queries) = (1, queries);
-        if queries < INT8_FROM_QUERIES {
-            part.shape.arithmetic = AttentionArithmetic::Float;
-        }
-        part
-    }
-
-    pub fn run(&self, cpu: &Cpu, reads: &[&[f32]], out: &mut [f32]) -> Result<(), ShapeError> {
-        let heads = |i: usize| {
-            let at = self.inputs[i];
-            Heads {
-                data: &reads[i][at.offset..],
-                batch: at.batch,
-                row: at.row,
-                head: at.head,
-            }
-        };
-        let output = HeadsMut {
-            data: out,
-            batch: self.output.batch,
-            row: self.output.row,
-            head: self.output.head,
-        };
-        kernels::attention(cpu, &self.shape, heads(0), heads(1), heads(2), output)
     }
 }
 

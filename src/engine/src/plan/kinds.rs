@@ -5,19 +5,8 @@
 //! them is refused here, since floats divide, round and overflow otherwise.
 
 use super::lower::{Lower, Lowering};
+use super::tensor::Kind;
 use crate::onnx::{Attributes, DOMAIN, NodeProto, Values};
-
-/// The largest whole number up to which floats hold every one.
-pub(super) const LARGEST: i64 = 1 << 24;
-
-/// What a value holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Float,
-    Whole,
-    /// 1 or 0.
-    Truth,
-}
 
 impl Lowering<'_> {
     pub fn kind(&self, name: &str) -> Kind {

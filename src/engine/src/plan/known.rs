@@ -4,13 +4,16 @@
 //! What is not worked out here exactly as ONNX says is left alone: lowering then refuses it, since
 //! nothing else may compute with whole numbers.
 
-use super::moves::broadcast_shape;
+use super::view::broadcast_shape;
 use crate::onnx::{Attributes, NodeProto};
 
 /// ONNX's numbers of the types of whole numbers.
 const INT32: i64 = 6;
 const INT64: i64 = 7;
 const BOOL: i64 = 9;
+
+/// The largest whole number up to which floats hold every one.
+pub(super) const LARGEST: i64 = 1 << 24;
 
 /// What `INT32` can hold. Results beyond it are left alone: the type that would wrap there, or
 /// would not, is not kept, and no shape is so large.

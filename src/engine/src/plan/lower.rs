@@ -7,12 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::attention::Scores;
 use super::elementwise::Unary;
-use super::kinds::{Kind, LARGEST};
-use super::known::{Known, clamped};
+use super::known::{Known, LARGEST, clamped};
 use super::step::{Place, Step, Weights};
-use super::tensor::{Layout, Tensor, Value};
+use super::tensor::{Kind, Layout, Scores, Tensor, Value};
 use super::view::View;
 use crate::Arithmetic;
 use crate::floats::Floats;

@@ -9,7 +9,7 @@
 //! | `groups.rs` | windowed attention, one group of windows after another |
 //! | `known.rs`, `kinds.rs` | integers that are known while planning; which operators may take the others |
 //! | `view.rs` | where a value's elements lie |
-//! | `step.rs`, `elementwise.rs` | what a step does |
+//! | `step.rs`, `elementwise.rs`, `heads.rs`, `pixels.rs` | what a step does |
 //! | `arena.rs` | where each buffer lies |
 //!
 //! A run allocates only its outputs. Nothing here reads files or knows what a graph is for.
@@ -20,10 +20,12 @@ mod convolutions;
 mod elementwise;
 mod emit;
 mod groups;
+mod heads;
 mod kinds;
 mod known;
 mod lower;
 mod moves;
+mod pixels;
 mod products;
 mod resample;
 mod residual;

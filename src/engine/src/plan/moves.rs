@@ -5,7 +5,7 @@ use super::known::{axis, clamped, resolve_shape, squeezed, unsqueezed};
 use super::lower::{Lower, Lowering, is_held};
 use super::step::{Place, Work};
 use super::tensor::{Layout, Tensor, Value};
-use super::view::View;
+use super::view::{View, broadcast_shape};
 use crate::onnx::{Attributes, NodeProto};
 
 impl<'a> Lowering<'a> {
@@ -375,19 +375,4 @@ fn pick(view: &View, rows: &[Option<usize>]) -> Lower<Vec<Option<usize>>> {
     let indices = view.reshaped(&shape).and_then(|view| view.rows());
     let indices = indices.ok_or("has rows in an order that cannot be seen")?;
     Ok(indices.into_iter().map(|i| rows[i]).collect())
-}
-
-/// The shape that two broadcast to.
-pub(super) fn broadcast_shape(a: &[usize], b: &[usize]) -> Lower<Vec<usize>> {
-    let rank = a.len().max(b.len());
-    let side =
-        |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
-    (0..rank)
-        .map(|i| match (side(a, i), side(b, i)) {
-            (a, b) if a == b => Ok(a),
-            (1, b) => Ok(b),
-            (a, 1) => Ok(a),
-            _ => Err(format!("has inputs {a:?} and {b:?}, which do not fit")),
-        })
-        .collect()
 }

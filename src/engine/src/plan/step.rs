@@ -41,7 +41,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
     Product(Box<Product>),
-    Attention(Box<super::attention::Attention>),
+    Attention(Box<super::heads::Attention>),
     /// Layer normalisation of contiguous rows: input, gain, shift.
     Norm {
         epsilon: f32,
@@ -73,8 +73,8 @@ pub(crate) enum Work {
     MatMul(Shared<3>, MatMul),
     /// The mean; the output is broadcast over the `usize` values that it is of.
     Mean(Shared<2>, usize),
-    MaxPool(Box<super::resample::Pool>),
-    Resize(Box<super::resample::Scale>),
+    MaxPool(Box<super::pixels::Pool>),
+    Resize(Box<super::pixels::Scale>),
 }
 
 /// One or two linear layers over rows.

@@ -1,10 +1,18 @@
 //! A value as the walk over the nodes knows it: whole numbers, floats in a buffer and how they
 //! lie there, or attention scores that wait for the rest of their attention.
 
-use super::attention::Scores;
 use super::known::Known;
 use super::step::Place;
 use super::view::View;
+
+/// What a value holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Float,
+    Whole,
+    /// 1 or 0.
+    Truth,
+}
 
 /// Values that the walk has met.
 #[derive(Debug, Clone)]
@@ -26,6 +34,32 @@ pub(super) struct Tensor {
     pub factor: f32,
     /// Whether this is the only way by which anything reads the buffer.
     pub sole: bool,
+}
+
+/// Queries times turned keys, not computed yet.
+#[derive(Debug, Clone)]
+pub(super) struct Scores {
+    pub node: String,
+    /// `[.., M, D]`.
+    pub queries: Tensor,
+    /// `[.., D, N]`.
+    pub keys: Tensor,
+    pub factor: f32,
+    pub is_softmax: bool,
+}
+
+impl Scores {
+    /// How many axes they have.
+    pub fn rank(&self) -> usize {
+        let sides = [&self.queries, &self.keys].map(|side| side.shape().len());
+        sides[0].max(sides[1]).max(1)
+    }
+
+    /// The same scores times a number.
+    pub fn scaled(mut self, factor: f32) -> Self {
+        self.factor *= factor;
+        self
+    }
 }
 
 /// How a tensor's elements lie.

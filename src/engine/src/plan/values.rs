@@ -3,10 +3,9 @@
 use super::elementwise::{Binary, Codes, Shared, Unary};
 use super::known::{Known, axis};
 use super::lower::{Lower, Lowering};
-use super::moves::broadcast_shape;
 use super::step::{Place, Work};
 use super::tensor::{Layout, Tensor, Value};
-use super::view::View;
+use super::view::{View, broadcast_shape};
 use crate::kernels::Activation;
 use crate::onnx::{Attributes, DOMAIN, NodeProto};
 

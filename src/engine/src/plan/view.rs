@@ -249,6 +249,21 @@ fn offset_in(runs: &[Run], mut index: usize) -> usize {
     offset
 }
 
+/// The shape that two broadcast to.
+pub(super) fn broadcast_shape(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    let rank = a.len().max(b.len());
+    let side =
+        |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
+    (0..rank)
+        .map(|i| match (side(a, i), side(b, i)) {
+            (a, b) if a == b => Ok(a),
+            (1, b) => Ok(b),
+            (a, 1) => Ok(a),
+            _ => Err(format!("has inputs {a:?} and {b:?}, which do not fit")),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
