@@ -49,15 +49,15 @@ const SLOWEST: usize = 12;
 
 /// What programs are told.
 #[derive(Serialize)]
-struct AllMeasured<'a> {
+struct AllMeasured {
     threads: usize,
     peak_bytes: Option<u64>,
-    graphs: Vec<Measured<'a>>,
+    graphs: Vec<Measured>,
 }
 
 #[derive(Serialize)]
-struct Measured<'a> {
-    graph: &'a str,
+struct Measured {
+    graph: String,
     load_ms: f64,
     median_ms: f64,
     profile: Profile,
@@ -82,18 +82,18 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         name,
         graph,
         load_ms,
-    } in &graphs
+    } in graphs
     {
         let profile = profile(graph, arguments)?;
         if arguments.json {
             profiles.push(Measured {
                 graph: name,
-                load_ms: *load_ms,
+                load_ms,
                 median_ms: median(profile.runs_ms.clone()),
                 profile,
             });
         } else {
-            text += &table(name, *load_ms, &profile);
+            text += &table(&name, load_ms, &profile);
         }
     }
     let peak = peak_bytes();
@@ -110,9 +110,21 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     put(&text)
 }
 
-fn profile(graph: &Graph, arguments: &BenchArguments) -> Result<Profile, Failure> {
-    let inputs = engine_cli::made_up_inputs(graph, arguments.open);
-    Ok(graph.profile(&inputs, arguments.warm_up, arguments.runs.max(1))?)
+fn profile(graph: Graph, arguments: &BenchArguments) -> Result<Profile, Failure> {
+    let inputs = engine_cli::made_up_inputs(&graph, arguments.open);
+    let runs = arguments.runs.max(1);
+    let failed = match graph.profile(&inputs, arguments.warm_up, runs) {
+        Ok(profile) => return Ok(profile),
+        Err(failed) => failed,
+    };
+    let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape.clone()).collect();
+    let was_ours = graph.is_ours();
+    let arithmetic = engine_cli::arithmetic(arguments.int8);
+    let graph = engine_cli::or_mixed(graph, arguments.target.as_deref(), arithmetic, &shapes)?;
+    if graph.is_ours() || !was_ours {
+        return Err(failed.into());
+    }
+    Ok(graph.profile(&inputs, arguments.warm_up, runs)?)
 }
 
 fn table(name: &str, load_ms: f64, profile: &Profile) -> String {

@@ -4,7 +4,7 @@
 mod made_up;
 mod run;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
@@ -170,6 +170,8 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
     )? {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
         let shapes: Vec<Vec<usize>> = shapes.collect();
+        let target = audit.target.as_deref();
+        let graph = or_mixed(graph, target, arithmetic(audit.int8), &shapes)?;
         let products = graph.audit(shapes.clone())?;
         let tract = tracts(&graph, &shapes)?;
         if audit.json {
@@ -230,6 +232,31 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
     put(&text)
 }
 
+/// The same graph where it can be planned for these shapes, else read anew with nodes that are not
+/// ours; of a bundle none are.
+pub fn or_mixed(
+    graph: Graph,
+    target: Option<&Path>,
+    arithmetic: Arithmetic,
+    shapes: &[Vec<usize>],
+) -> Result<Graph, Failure> {
+    let Some(target) = target.filter(|target| target.is_file()) else {
+        return Ok(graph);
+    };
+    if graph.run_bytes(shapes.to_vec()).is_ok() {
+        return Ok(graph);
+    }
+    let bytes = std::fs::read(target).map_err(|error| {
+        Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
+    })?;
+    Ok(Graph::read_mixed(
+        graph.engine(),
+        target,
+        &bytes,
+        arithmetic,
+    )?)
+}
+
 /// The graphs of a bundle's folder, prepared where they are, or the one of a file.
 pub fn graphs(
     engine: &Engine,
@@ -243,7 +270,9 @@ pub fn graphs(
         let bytes = std::fs::read(&target).map_err(|error| {
             Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
         })?;
-        let graph = Graph::read_mixed(engine, &target, &bytes, arithmetic)?;
+        // Most are ours alone, which is found with less work.
+        let graph = Graph::read(engine, &target, &bytes, arithmetic)
+            .or_else(|_| Graph::read_mixed(engine, &target, &bytes, arithmetic))?;
         let name = target.file_name().unwrap_or(target.as_os_str());
         let name = name.to_string_lossy().into_owned();
         return Ok(vec![loaded(name, graph, since)]);
