@@ -8,17 +8,9 @@
 use std::ops::RangeInclusive;
 
 use crate::onnx::allowed::Allowed::{self, Float, Int, Ints, OnlyInt, Tensor, Word};
-use crate::onnx::allowed::{self, Attributes, MANY, plain_domain};
+use crate::onnx::allowed::{self, AXIS, Attributes, CONVOLUTION, MANY, NONE, plain_domain};
 use crate::onnx::{Attributes as _, MICROSOFT, NodeProto};
 
-const CONVOLUTION: [(&str, Allowed); 6] = [
-    ("kernel_shape", Ints),
-    ("strides", Ints),
-    ("pads", Ints),
-    ("dilations", Ints),
-    ("group", Int),
-    ("auto_pad", Word),
-];
 const TRANSPOSED: [(&str, Allowed); 8] = [
     ("kernel_shape", Ints),
     ("strides", Ints),
@@ -64,10 +56,8 @@ const REDUCTION: Attributes = &[
     ("keepdims", Int),
     ("noop_with_empty_axes", Int),
 ];
-const AXIS: Attributes = &[("axis", Int)];
 const EPSILON: Attributes = &[("epsilon", Float)];
 const ALPHA: Attributes = &[("alpha", Float)];
-const NONE: Attributes = &[];
 
 type Known = (RangeInclusive<usize>, RangeInclusive<usize>, Attributes);
 
@@ -135,7 +125,7 @@ fn operator(domain: &str, name: &str) -> Option<Known> {
             1..=1,
             &[("axis", Int), ("keepdims", Int), ("select_last_index", Int)],
         ),
-        ("", "Conv") => one(2..=3, &CONVOLUTION),
+        ("", "Conv") => one(2..=3, CONVOLUTION),
         ("", "ConvTranspose") => one(2..=3, &TRANSPOSED),
         ("", "MaxPool") => one(1..=1, &MAX_POOL),
         ("", "AveragePool") => one(1..=1, &AVERAGE_POOL),

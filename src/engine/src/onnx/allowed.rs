@@ -28,6 +28,22 @@ pub(crate) enum Allowed {
 /// Every attribute that an operator may have.
 pub(crate) type Attributes = &'static [(&'static str, Allowed)];
 
+/// No attribute.
+pub(crate) const NONE: Attributes = &[];
+
+/// Along which axis.
+pub(crate) const AXIS: Attributes = &[("axis", Allowed::Int)];
+
+/// Of a convolution.
+pub(crate) const CONVOLUTION: Attributes = &[
+    ("kernel_shape", Allowed::Ints),
+    ("strides", Allowed::Ints),
+    ("pads", Allowed::Ints),
+    ("dilations", Allowed::Ints),
+    ("group", Allowed::Int),
+    ("auto_pad", Allowed::Word),
+];
+
 /// ONNX's own domain has two names.
 pub(crate) fn plain_domain(node: &NodeProto) -> &str {
     match node.domain.as_str() {

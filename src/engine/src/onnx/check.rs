@@ -10,21 +10,13 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::allowed::Allowed::{Float, Int, Ints, OnlyInt, OnlyWord, Tensor, Word};
-use super::allowed::{self, Attributes, MANY, plain_domain};
+use super::allowed::{self, AXIS, Attributes, CONVOLUTION, MANY, NONE, plain_domain};
 use super::proto::{self, DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::{MICROSOFT, Refused};
 
 /// Opsets whose operators mean what is done here. Below, `Add` and its like broadcast otherwise.
 const OPSETS: RangeInclusive<i64> = 7..=26;
 
-const CONVOLUTION: Attributes = &[
-    ("kernel_shape", Ints),
-    ("strides", Ints),
-    ("pads", Ints),
-    ("dilations", Ints),
-    ("group", Int),
-    ("auto_pad", Word),
-];
 const TRANSPOSED: Attributes = &[
     ("kernel_shape", Ints),
     ("strides", Ints),
@@ -59,8 +51,6 @@ const REDUCTION: Attributes = &[
     ("keepdims", Int),
     ("noop_with_empty_axes", OnlyInt(0)),
 ];
-const AXIS: Attributes = &[("axis", Int)];
-const NONE: Attributes = &[];
 
 /// How many inputs an operator has, and its attributes; `None` where it is not known here.
 fn operator(domain: &str, name: &str) -> Option<(RangeInclusive<usize>, Attributes)> {
