@@ -55,10 +55,10 @@ def of_bundle(bundle: Path) -> Encoder:
 
 def of_teacher(path: Path, of_kinds: int) -> Encoder:
     """The teacher's feature: what the student could come to."""
-    from .teacher import Teacher
+    from .teacher import Teacher, begin
 
     teacher = Teacher(of_kinds)
-    teacher.load_state_dict(torch.load(path, weights_only=True))
+    begin(teacher, path)
     return teacher.eval().feature
 
 

@@ -232,7 +232,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     before = set(json.loads(arguments.before.read_text())["validation_sha256"])
     record: dict[str, object] = {"run": arguments.run}
-    teacher = folder(arguments.work, arguments.run) / "teacher.pt"
+    teacher = folder(arguments.work, arguments.run) / "teacher.safetensors"
     if teacher.exists():
         of_kinds = len(kinds(entries, parts(entries, arguments.run).trained))
         encoders["teacher"] = (of_teacher(teacher, of_kinds), teacher)

@@ -16,7 +16,7 @@ from data.meanings import EXAMS
 from data.progress import Progress
 
 from .sampling import kinds
-from .teacher import FEATURE, Teacher
+from .teacher import FEATURE, Teacher, begin
 from .tower import INPUT
 from .views import SIDE, folder, load
 
@@ -96,9 +96,9 @@ def run(arguments: argparse.Namespace) -> None:
     entries = read(arguments.list)
     path = folder(arguments.work, arguments.run)
     teacher = Teacher(len(kinds(entries, parts(entries, arguments.run).trained)))
-    teacher.load_state_dict(torch.load(path / "teacher.pt", weights_only=True))
+    begin(teacher, arguments.weights or path / "teacher.safetensors")
     ask(teacher.eval(), path)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The step has no options of its own."""
+    parser.add_argument("--weights", type=Path, help="the teacher's; else what was trained here")
