@@ -19,7 +19,7 @@ pub use frames::{Inbox, bytes_of, write};
 /// may be replaced under a running device, and postcard does not say what its bytes mean: messages
 /// of another form could be misread. The number is raised with every change of a message; tests
 /// pin the bytes of each kind.
-pub const FORM: &str = concat!("medfocus ", env!("CARGO_PKG_VERSION"), ", messages 4");
+pub const FORM: &str = concat!("medfocus ", env!("CARGO_PKG_VERSION"), ", messages 5");
 
 /// From now on this process, a child, ends when the thread that started it does: nobody else
 /// waits for it, even where it is stuck.

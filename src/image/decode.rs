@@ -69,12 +69,15 @@ fn decode_guarded(bytes: &[u8], frame: FrameChoice) -> Result<Image, Refusal> {
         ImageMetadata::default()
     };
     let (width, height) = (decoded.width(), decoded.height());
+    let ratio = || 100 * decoded.as_bytes().len() / page.bytes.len().max(1);
+    let jpeg_ratio = (format == Format::Jpeg).then(|| u32::try_from(ratio()).unwrap_or(u32::MAX));
     Ok(Image {
         width,
         height,
         pixels: to_eight_bits(decoded),
         metadata: ImageMetadata {
             frame: Some(page.frame),
+            jpeg_ratio,
             ..said
         },
         sha256,

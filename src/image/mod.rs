@@ -147,6 +147,9 @@ pub struct ImageMetadata {
     pub region: Option<[u32; 4]>,
     /// The patient's age and sex.
     pub patient: PatientSaid,
+    /// For a JPEG file, which loses something: bytes of the pixels over bytes of the file, in
+    /// hundredths. A DICOM object says it in its [`Origin`].
+    pub jpeg_ratio: Option<u32>,
     /// What was said and could not be understood, as `code: sentence`.
     pub notes: Vec<String>,
 }

@@ -204,6 +204,14 @@ impl Case<'_> {
 
     /// A loss by compression, which tells nothing of the patient.
     fn loss(&self) -> Vec<Element> {
+        if let Some(ratio) = self.image.metadata.jpeg_ratio {
+            let ratio = format!("{}.{:02}", ratio / 100, ratio % 100);
+            return vec![
+                text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "01"),
+                text(tags::LOSSY_IMAGE_COMPRESSION_RATIO, VR::DS, ratio),
+                text(tags::LOSSY_IMAGE_COMPRESSION_METHOD, VR::CS, "ISO_10918_1"),
+            ];
+        }
         let said = |tag, vr| fit(tag, vr, self.origin()?.text(tag)?).written();
         let of = |(tag, vr)| {
             let values: Vec<String> = said(tag, vr)?.split('\\').map(str::to_owned).collect();

@@ -39,6 +39,7 @@ impl Header<'_> {
             is_reconstruction: self.is_reconstruction(),
             region: None,
             patient,
+            jpeg_ratio: None,
             notes,
         }
     }

@@ -24,6 +24,38 @@ fn a_loss_by_compression_stays_said() {
     outputs.assert_conforming();
 }
 
+/// A plain JPEG file has no attributes that could say it.
+#[test]
+fn a_jpeg_files_loss_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = image::open(phantom("brain.png")).unwrap().into_luma8();
+    for (ending, lossy) in [("jpg", Some("01")), ("png", None)] {
+        let path = folder.path().join(format!("film.{ending}"));
+        picture.save(&path).unwrap();
+        let to = folder.path().to_str().unwrap();
+        let given = [
+            path.to_str().unwrap(),
+            "--exam",
+            "brain4",
+            "--write",
+            "sc",
+            "--to",
+            to,
+        ];
+        let (answers, code) = classify(&given);
+        assert_eq!(code, 0, "{ending}");
+        let case = answers[0]["case"].as_str().unwrap();
+        let object = open_file(folder.path().join(format!("{case}.sc.dcm"))).unwrap();
+        let said = |tag| object.get(tag).map(|e| e.to_str().unwrap().into_owned());
+        assert_eq!(said(tags::LOSSY_IMAGE_COMPRESSION).as_deref(), lossy);
+        let ratio = said(tags::LOSSY_IMAGE_COMPRESSION_RATIO);
+        let size = std::fs::metadata(&path).unwrap().len();
+        let expected = 100 * u64::from(picture.width() * picture.height()) / size;
+        let expected = format!("{}.{:02}", expected / 100, expected % 100);
+        assert_eq!(ratio, lossy.map(|_| expected), "{ending}");
+    }
+}
+
 /// As units of before the standard wrote, or against it.
 #[test]
 fn values_that_no_object_may_hold_are_cleaned_and_said() {

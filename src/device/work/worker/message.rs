@@ -323,8 +323,8 @@ mod tests {
         let form = (FORM, Sha256::of(&said).to_string());
         // Where the bytes are others, the number in `FORM` is raised and both are written anew.
         let known = (
-            "medfocus 0.1.0, messages 4",
-            "cc7ba851b1c4db3ea59bc25060477821883fcc989826074996a050e279bb5af9".to_owned(),
+            "medfocus 0.1.0, messages 5",
+            "5c021276f9f511e6a7200144d5df6fdef131fcb66fd2015054804bed9d3903c0".to_owned(),
         );
         assert_eq!(form, known);
     }
