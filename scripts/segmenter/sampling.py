@@ -11,7 +11,10 @@ from data.listing import Entry
 
 from .outlines import BOX, HUMAN, MODEL, ROUGH, Outlines
 
-DRAWN = "drawn"
+DRAWN, GRAFTED = "drawn", "grafted"
+WAYS = ("", DRAWN, GRAFTED)
+"""What is done to an image before it is worn: nothing, blobs drawn on it, another's lesion set
+into it."""
 SHARES: dict[tuple[str, str], float] = {
     ("breast", HUMAN): 0.24,
     ("breast", MODEL): 0.02,
@@ -26,6 +29,8 @@ SHARES: dict[tuple[str, str], float] = {
     ("chest", "empty"): 0.03,
     ("photo_of_monitor", BOX): 0.01,
     (DRAWN, ""): 0.06,
+    (GRAFTED, "brain"): 0.14,
+    (GRAFTED, "breast"): 0.08,
 }
 GROWTH = 0.5
 
@@ -40,9 +45,9 @@ def cell(entries: list[Entry], outlines: Outlines, i: int) -> tuple[str, str] | 
     return (kind, "empty") if outlines.empty[i] else None
 
 
-def weights(entries: list[Entry], outlines: Outlines) -> tuple[np.ndarray, np.ndarray]:
-    """The chance of each image of the list to be shown as it is, and of each to have
-    something drawn on it; zero for all that is held back."""
+def weights(entries: list[Entry], outlines: Outlines) -> np.ndarray:
+    """`[WAYS, N]`: the chance of each image of the list to be shown in each way; zero for all
+    that is held back."""
     members: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for i, entry in enumerate(entries):
         if entry.held:
@@ -52,10 +57,12 @@ def weights(entries: list[Entry], outlines: Outlines) -> tuple[np.ndarray, np.nd
             members[found][entry.source].append(i)
         if not outlines.makers[i]:
             members[DRAWN, ""][entry.kind].append(i)
-    chance = np.zeros((2, len(entries)))
+        if outlines.empty[i] and (GRAFTED, entry.kind) in SHARES:
+            members[GRAFTED, entry.kind][entry.source].append(i)
+    chance = np.zeros((len(WAYS), len(entries)))
     for found, sources in members.items():
         sizes = np.array([len(places) for places in sources.values()]) ** GROWTH
         for places, share in zip(sources.values(), sizes / sizes.sum(), strict=True):
-            row = int(found[0] == DRAWN)
+            row = WAYS.index(found[0]) if found[0] in WAYS else 0
             chance[row, places] += SHARES[found] * share / len(places)
-    return chance[0] / chance.sum(), chance[1] / chance.sum()
+    return chance / chance.sum()

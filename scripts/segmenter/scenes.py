@@ -16,7 +16,8 @@ from data.listing import Entry
 from encoder.pixels import SIDE
 from encoder.wear import HARSH, MILD, Planes, Wear, worn
 
-from .outlines import BOX, Outlines
+from .grafts import grafted
+from .outlines import BOX, HUMAN, MODEL, Outlines
 
 MILD_SHARE = 0.6
 FEWEST = 40
@@ -104,6 +105,10 @@ class Stage:
 
     def __init__(self, entries: list[Entry], grey: np.ndarray, outlines: Outlines) -> None:
         self.entries, self.grey, self.outlines = entries, grey, outlines
+        self.donors: dict[str, list[int]] = {}
+        for i, entry in enumerate(entries):
+            if not entry.held and outlines.makers[i] in (HUMAN, MODEL):
+                self.donors.setdefault(entry.kind, []).append(i)
 
     def planes(self, i: int) -> Planes:
         """The image, and its finding and organ as channels."""
@@ -138,6 +143,23 @@ class Stage:
             if self.outlines.findings[i] < 0 and (scene.organ is not None or scene.empty):
                 return scene
         return self.still(i)
+
+    def grafted(self, i: int, random: Random) -> Scene:
+        """An image without a finding, with the lesion of another of its kind, worn."""
+        own = self.planes(i)
+        organ = own.mask[..., 1] if self.outlines.organs[i] >= 0 else None
+        donor = self.planes(int(random.choice(self.donors[self.entries[i].kind])))
+        lesion = Planes(donor.picture, np.ascontiguousarray(donor.mask[..., 0]))
+        made = grafted(own.picture, organ, lesion, random)
+        own.mask[..., 0] = made.mask
+        planes = Planes(made.picture, own.mask)
+        for moved in (worn(planes, random, wear(random), SIDE), planes):
+            plane = np.ascontiguousarray(moved.mask[..., 0])
+            finding = target(plane, False)
+            if finding is not None:
+                organ = target(np.ascontiguousarray(moved.mask[..., 1]), False)
+                return Scene(moved.picture, finding, organ)
+        return self.scene(i, random)
 
     def drawn(self, i: int, random: Random) -> Scene:
         """The image worn, with blobs on it; not worn where that would leave none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import stats
 
 DRAWS = 2000
 Interval = tuple[float, float, float]
@@ -57,6 +56,9 @@ def interval(
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's; nothing to be said of fewer than three or of equal values."""
+    # Only here: whoever wants overlap alone need not have it.
+    from scipy import stats
+
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(stats.spearmanr(a, b).statistic)
@@ -64,6 +66,8 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def area_under_curve(score: np.ndarray, there: np.ndarray) -> float:
     """Of a score that should be higher where something is there."""
+    from scipy import stats
+
     some, none = int(there.sum()), int((~there).sum())
     if not some or not none:
         return float("nan")

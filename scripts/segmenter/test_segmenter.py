@@ -10,12 +10,25 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
 from data.listing import Entry
 from encoder.pixels import SIDE
-from segmenter import answers, figures, graphs, model, objectives, page, prompts, scenes, scoring
+from encoder.wear import Planes
+from segmenter import (
+    answers,
+    figures,
+    grafts,
+    graphs,
+    model,
+    objectives,
+    page,
+    prompts,
+    scenes,
+    scoring,
+)
 from segmenter import shipped as read_back
 from segmenter.outlines import BOX, DOUBTFUL, HUMAN, MODEL, SURE, Outline, Outlines, plane_of
 from segmenter.sampling import DRAWN, SHARES, weights
@@ -43,22 +56,22 @@ def entry(sha: str, kind: str, split: str = "train", source: str = "s") -> Entry
 
 
 def stage() -> scenes.Stage:
-    """Four images: an outlined lesion, a boxed one, a model's, a lung; and one held back."""
-    kinds = ("breast", "chest", "brain", "chest", "breast")
+    """An outlined lesion, a boxed one, a model's, a lung, one held back, a head without any."""
+    kinds = ("breast", "chest", "brain", "chest", "breast", "brain")
     entries = [entry(f"{n}", kind, "val" if n == 4 else "train") for n, kind in enumerate(kinds)]
     lesion = disc(120, 80)
     boxed = plane_of(Outline(BOX, None, "20,30,60,40", (SIDE, SIDE)))
     planes = np.stack([lesion * np.uint8(SURE), boxed, disc(60, 60, 40) * np.uint8(SURE)])
-    grey = np.stack([np.where(lesion, 220, 90).astype(np.uint8)] * 5)
+    grey = np.stack([np.where(lesion, 220, 90).astype(np.uint8)] * 6)
     return scenes.Stage(
         entries,
         grey,
         Outlines(
             planes,
-            np.array([0, 1, 0, -1, 0]),
-            np.array([-1, 2, -1, 2, -1]),
-            np.array([HUMAN, BOX, MODEL, "", HUMAN]),
-            np.zeros(5, bool),
+            np.array([0, 1, 0, -1, 0, -1]),
+            np.array([-1, 2, -1, 2, -1, -1]),
+            np.array([HUMAN, BOX, MODEL, "", HUMAN, ""]),
+            np.arange(6) == 5,
         ),
     )
 
@@ -80,12 +93,14 @@ class Known(unittest.TestCase):
 
     def test_nothing_that_is_held_back_is_shown(self) -> None:
         of = stage()
-        shown, drawn = weights(of.entries, of.outlines)
-        self.assertEqual((shown[4], drawn[4]), (0, 0))
+        chances = weights(of.entries, of.outlines)
+        shown, drawn, grafted = chances
+        self.assertEqual(chances[:, 4].tolist(), [0, 0, 0])
         self.assertTrue((shown[:4] > 0).all())
-        self.assertAlmostEqual(shown.sum() + drawn.sum(), 1)
-        self.assertAlmostEqual(sum(SHARES.values()), 1)
-        self.assertEqual(drawn.nonzero()[0].tolist(), [3], "not on what is outlined")
+        self.assertAlmostEqual(chances.sum(), 1)
+        self.assertNotIn(4, [i for places in of.donors.values() for i in places])
+        self.assertEqual(grafted.nonzero()[0].tolist(), [5], "only where nothing is to be found")
+        self.assertEqual(drawn.nonzero()[0].tolist(), [3, 5], "not on what is outlined")
         self.assertIn((DRAWN, ""), SHARES)
 
     def test_figures_are_never_of_a_model_s_outline(self) -> None:
@@ -119,6 +134,28 @@ class Scenes(unittest.TestCase):
             outside = ~inside & (planes.picture != 128)
             self.assertLess(outside.mean(), 0.15)
             self.assertLessEqual((planes.mask > 0).sum(axis=2).max(), 1, "they lie apart")
+
+    def test_a_graft_is_where_its_mask_is_and_stands_out_as_it_did(self) -> None:
+        donor = np.full((SIDE, SIDE), 60, np.uint8)
+        lesion = disc(100, 90)
+        donor[lesion] = 120
+        planes = Planes(donor, lesion * np.uint8(255))
+        organ = (disc(96, 96, 80)) * np.uint8(255)
+        found = 0
+        for seed in range(12):
+            onto = np.full((SIDE, SIDE), 150, np.uint8)
+            made = grafts.grafted(onto, organ, planes, random(seed))
+            inside = made.mask > 0
+            if not inside.any():
+                self.assertTrue((made.picture == 150).all())
+                continue
+            found += 1
+            self.assertGreaterEqual((organ[inside] > 0).mean(), grafts.WITHIN)
+            # It was 60 brighter than around; at least 0.36 of that is left.
+            self.assertGreater(np.median(made.picture[inside]), 160)
+            far = cv2.dilate(made.mask, np.ones((61, 61))) == 0
+            self.assertTrue((made.picture[far] == 150).all())
+        self.assertGreater(found, 6)
 
     def test_every_kind_of_scene_gives_a_batch(self) -> None:
         of = stage()

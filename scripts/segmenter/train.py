@@ -49,18 +49,19 @@ class Batch:
 class Batches:
     """Draws the scenes and questions of a step: the same whenever it is asked for."""
 
-    def __init__(self, stage: Stage, chances: tuple[np.ndarray, np.ndarray]) -> None:
-        self.stage, self.chances = stage, np.concatenate(chances)
+    def __init__(self, stage: Stage, chances: np.ndarray) -> None:
+        self.stage, self.chances = stage, chances
+        self.makers = (stage.scene, stage.drawn, stage.grafted)
+        """In the order of `sampling.WAYS`."""
 
     def at(self, step: int, size: int, seed: int) -> Batch:
         random = np.random.default_rng((seed, step))
         count = len(self.stage.entries)
-        places = random.choice(2 * count, size, p=self.chances)
+        places = random.choice(self.chances.size, size, p=self.chances.ravel())
         scenes = []
         for place in places:
-            drawn, i = divmod(int(place), count)
-            make = self.stage.drawn if drawn else self.stage.scene
-            scenes.append(make(i, random))
+            way, i = divmod(int(place), count)
+            scenes.append(self.makers[way](i, random))
         asked = [question(scene, random) for scene in scenes for _ in range(QUESTIONS)]
         pictures = torch.from_numpy(np.stack([scene.picture for scene in scenes]))
         return Batch(pictures, together(asked), int(random.choice(TURNS, p=TURN_CHANCES)))
