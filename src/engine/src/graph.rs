@@ -15,11 +15,12 @@ use super::digest::{self, ProductDigest};
 use super::engine::{Arena, Engine, Lacking};
 use super::error::EngineError;
 use super::mixed::{self, Mixed, TractNode};
-use super::onnx::{Input, Refused};
 use super::ours::Ours;
 use super::plan::Plan;
 use super::prepared::{self, Origin, PreparedFile, PreparedKey};
+use super::refused::Refused;
 use super::tensor::{self, ElementType, Expected, Tensor};
+use super::typed::Input;
 use super::weighed::Weighed;
 
 /// A loaded graph.
@@ -169,8 +170,8 @@ impl Graph {
             return Err(EngineError::Prepared { file: name, why });
         };
         let Weighed { source, weights } = &ours.weighed;
-        let source = source.clone().with(ours.folded(cpu, self.arithmetic));
-        match prepared::write(origin, cpu.kernel(), &source, weights, key) {
+        let graph = source.clone().with(ours.folded(cpu, self.arithmetic));
+        match prepared::write(origin, cpu.kernel(), graph, weights, key) {
             Ok(bytes) => Ok(PreparedFile { name, bytes }),
             Err(why) => Err(EngineError::Prepared { file: name, why }),
         }

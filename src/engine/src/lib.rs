@@ -3,8 +3,9 @@
 //! | layer, lowest first | what for |
 //! |---|---|
 //! | [`kernels`] | arithmetic for this CPU, and the threads that share it |
-//! | `onnx` | a file becomes our own nodes and int8 weights, whatever int8 form it has |
-//! | `plan` | nodes and input shapes become steps over one arena |
+//! | `typed`, `refused` | a graph of our operators, each with its attributes; why one cannot be run |
+//! | `onnx` | a file becomes a typed graph and int8 weights, whatever int8 form it has |
+//! | `plan` | a typed graph and input shapes become steps over one arena |
 //! | `weighed`, `ours` | nodes beside their packed weights; a graph of such nodes alone, planned |
 //! | `mixed` | of anybody's graph, what is ours is one operator of tract, which runs the rest |
 //! | `prepared` | nodes and packed weights, in a file that this device made |
@@ -37,7 +38,9 @@ mod ours;
 mod plan;
 mod prepared;
 mod reference;
+mod refused;
 mod tensor;
+mod typed;
 mod weighed;
 
 pub use arithmetic::Arithmetic;

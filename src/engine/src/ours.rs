@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Arithmetic;
 use super::kernels::Cpu;
-use super::onnx::{self, Input, Refused};
 use super::plan::{self, Plan};
 use super::prepared;
+use super::refused::Refused;
+use super::typed::{Constant, Input};
 use super::weighed::Weighed;
 
 /// A graph of our nodes alone.
@@ -52,7 +53,7 @@ impl Ours {
 
     /// What the graph makes of its constants alone; nothing where its inputs' shapes are open,
     /// on which that may depend, or do not fit: a run will say so.
-    pub fn folded(&self, cpu: &Cpu, arithmetic: Arithmetic) -> Vec<(String, onnx::Constant)> {
+    pub fn folded(&self, cpu: &Cpu, arithmetic: Arithmetic) -> Vec<(String, Constant)> {
         let mut sides = self.weighed.source.inputs.iter().flat_map(|i| &i.axes);
         if sides.any(Option::is_none) {
             return Vec::new();

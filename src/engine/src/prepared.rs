@@ -1,6 +1,6 @@
 //! A graph made ready for one kernel, in one file that is read once and used where it was read.
 //!
-//! It holds the rewritten nodes, the constants and the packed weights; what the graph makes
+//! It holds the typed graph, the constants and the packed weights; what the graph makes
 //! of constants alone, as SAM2's position embedding at its size, is a constant here. A cold
 //! start from it neither decodes nor packs nor computes anything.
 //!
@@ -8,11 +8,11 @@
 //! |---|---|
 //! | 0..8 | `medfocus` |
 //! | 8..12 | version of this format |
-//! | 16..48 | lengths: of the ONNX file, the nodes, the index, this file |
+//! | 16..40 | lengths: of the ONNX file, the graph, this file |
 //! | 48..80 | SHA-256 of the ONNX file that it was made from |
 //! | 80..112 | name of the kernel's layout |
 //! | 112..144 | HMAC-SHA-256 of all the rest, by the device's key |
-//! | 192.. | the nodes (an ONNX model with the small constants), the index (JSON), the large constants and the weights, each on a multiple of 64 |
+//! | 192.. | the graph, and where its floats and weights lie; then these, each on a multiple of 64 |
 //!
 //! A file that was made from another graph, for another kernel or by another version is
 //! never opened: its name says so. One that is cut or altered, or that another device's key
@@ -26,19 +26,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::floats::{File, Floats};
 use super::kernels::{Kernel, PackedLinear};
-use super::onnx::{Constant, Source, Values};
 use super::plan::Weights;
+use super::typed::{Constant, TypedGraph, Values};
 
 /// Raised whenever the bytes or the rewriting change.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 const MAGIC: &[u8; 8] = b"medfocus";
-const LENGTHS: Range<usize> = 16..48;
+const LENGTHS: Range<usize> = 16..40;
 const ORIGIN: Range<usize> = 48..80;
 const LAYOUT: Range<usize> = 80..112;
 const CODE: Range<usize> = 112..144;
@@ -47,54 +46,32 @@ const LINE: usize = 64;
 /// Bytes of the largest file that is read: a bundle's graphs are smaller.
 const MOST: u64 = 4 << 30;
 
-/// Floats from which on a constant lies apart from the nodes, to be used where it lies.
+/// Floats from which on what a graph makes of its constants is worth a place in the file.
 pub(super) const LARGE: usize = 1 << 12;
 
-/// What lies behind the nodes, and where, in bytes from the file's start.
-#[derive(Default, Serialize, Deserialize)]
-struct Index {
-    constants: Vec<Entry>,
+/// What stands first, and says where the rest lies.
+#[derive(Serialize, Deserialize)]
+struct Contents {
+    /// Without its constants of floats.
+    graph: TypedGraph,
+    floats: Vec<Entry>,
     weights: Vec<Entry>,
-}
-
-impl Index {
-    /// Places one behind the other from `start` on, each on a multiple of [`LINE`].
-    fn of(large: &[Large<'_>], weights: &Weights, mut start: usize) -> Self {
-        let mut place = |name: &str, shape: &[usize], length: usize| {
-            let entry = Entry {
-                name: name.to_owned(),
-                shape: shape.to_vec(),
-                start,
-                length,
-            };
-            start = (start + length).next_multiple_of(LINE);
-            entry
-        };
-        let constants = large.iter();
-        let constants = constants
-            .map(|(name, shape, floats)| place(name, shape, floats.len() * size_of::<f32>()))
-            .collect();
-        let weights = weights.iter();
-        let weights = weights
-            .map(|(name, weight)| place(name, &[], weight.as_bytes().len()))
-            .collect();
-        Self { constants, weights }
-    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
     name: String,
     /// Of a constant.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shape: Vec<usize>,
+    /// In bytes behind the contents.
     start: usize,
     length: usize,
 }
 
 impl Entry {
-    fn range(&self) -> Range<usize> {
-        self.start..self.start.saturating_add(self.length)
+    fn range(&self, from: usize) -> Range<usize> {
+        let start = self.start.saturating_add(from);
+        start..start.saturating_add(self.length)
     }
 }
 
@@ -190,31 +167,47 @@ pub(super) fn name(graph: &str, origin: &Origin, kernel: Kernel) -> String {
 pub(super) fn write(
     origin: &Origin,
     kernel: Kernel,
-    source: &Source,
+    mut graph: TypedGraph,
     weights: &Weights,
     key: &PreparedKey,
 ) -> Result<Vec<u8>, String> {
-    let (small, large) = apart(source);
-    let nodes = small.to_model().encode_to_vec();
-    // The index holds absolute places, whose digits decide its length: it is filled up
-    // with spaces, which JSON allows, to what the largest places could need.
-    let index_bytes = longest_index(&large, weights);
-    let start = (HEADER + nodes.len() + index_bytes).next_multiple_of(LINE);
-    let index = Index::of(&large, weights, start);
-    let mut index = serde_json::to_vec(&index).map_err(|error| error.to_string())?;
-    if index.len() > index_bytes {
-        return Err("has a weight's name that cannot be written".to_owned());
-    }
-    index.resize(index_bytes, b' ');
+    let (constants, apart): (BTreeMap<_, _>, BTreeMap<_, _>) = graph
+        .constants
+        .into_iter()
+        .partition(|(_, constant)| constant.floats().is_none());
+    graph.constants = constants;
+    let mut start = 0;
+    let mut place = |name: &str, shape: Vec<usize>, length: usize| {
+        let entry = Entry {
+            name: name.to_owned(),
+            shape,
+            start,
+            length,
+        };
+        start = (start + length).next_multiple_of(LINE);
+        entry
+    };
+    let floats = apart.iter().filter_map(|(name, constant)| {
+        let length = size_of_val::<[f32]>(constant.floats()?);
+        Some(place(name, constant.shape.clone(), length))
+    });
+    let floats = floats.collect();
+    let packed = weights.iter();
+    let packed = packed.map(|(name, weight)| place(name, Vec::new(), weight.as_bytes().len()));
+    let contents = Contents {
+        graph,
+        floats,
+        weights: packed.collect(),
+    };
+    let contents = postcard::to_allocvec(&contents).map_err(|error| error.to_string())?;
     let mut file = vec![0; HEADER];
-    file.extend(&nodes);
-    file.extend(&index);
-    file.resize(start, 0);
-    for (_, _, floats) in &large {
-        file.extend(floats.iter().flat_map(|float| float.to_ne_bytes()));
+    file.extend(&contents);
+    for floats in apart.values().filter_map(Constant::floats) {
         file.resize(file.len().next_multiple_of(LINE), 0);
+        file.extend(floats.iter().flat_map(|float| float.to_ne_bytes()));
     }
     for weight in weights.values() {
+        file.resize(file.len().next_multiple_of(LINE), 0);
         file.extend(weight.as_bytes());
     }
     let whole = file.len() as u64;
@@ -222,7 +215,7 @@ pub(super) fn write(
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
     header[ORIGIN].copy_from_slice(&origin.sha256);
-    let lengths = [origin.length, nodes.len() as u64, index.len() as u64, whole];
+    let lengths = [origin.length, contents.len() as u64, whole];
     for (to, length) in header[LENGTHS].chunks_exact_mut(8).zip(lengths) {
         to.copy_from_slice(&length.to_le_bytes());
     }
@@ -230,34 +223,6 @@ pub(super) fn write(
     let code = key.code(header, body).finalize().into_bytes();
     header[CODE].copy_from_slice(&code);
     Ok(file)
-}
-
-/// A name, a shape and the values.
-type Large<'a> = (&'a str, &'a [usize], &'a Floats);
-
-/// The graph without its large float constants, and those.
-fn apart(source: &Source) -> (Source, Vec<Large<'_>>) {
-    let mut large = Vec::new();
-    for (name, constant) in &source.constants {
-        if let Some(floats) = constant.floats().filter(|floats| floats.len() >= LARGE) {
-            large.push((name.as_str(), constant.shape.as_slice(), floats));
-        }
-    }
-    let mut small = source.clone();
-    small
-        .constants
-        .retain(|name, _| large.iter().all(|(other, _, _)| other != name));
-    (small, large)
-}
-
-/// Bytes that the index may take: more than its longest numbers need.
-fn longest_index(large: &[Large<'_>], weights: &Weights) -> usize {
-    let entry = |name: &str, axes: usize| 6 * name.len() + 24 * axes + 96;
-    let constants = large
-        .iter()
-        .map(|(name, shape, _)| entry(name, shape.len()));
-    let weights = weights.keys().map(|name| entry(name, 0));
-    constants.chain(weights).sum::<usize>() + 64
 }
 
 /// Takes a graph from the `length` bytes of a prepared file.
@@ -270,31 +235,29 @@ pub(super) fn read(
     origin: &Origin,
     kernel: Kernel,
     key: &PreparedKey,
-) -> Result<(Source, Weights), String> {
+) -> Result<(TypedGraph, Weights), String> {
     let held = Held::read(file, length)?;
-    let [nodes, index] = check(held.as_ref(), origin, kernel, key)?;
-    let index: Index =
-        serde_json::from_slice(&held.as_ref()[index]).map_err(|error| error.to_string())?;
+    let contents = check(held.as_ref(), origin, kernel, key)?;
+    let behind = contents.end.next_multiple_of(LINE);
+    let contents: Contents =
+        postcard::from_bytes(&held.as_ref()[contents]).map_err(|error| error.to_string())?;
     let held: File = Arc::new(held);
-    let mut constants = BTreeMap::new();
-    for entry in index.constants {
-        let floats = Floats::mapped(held.clone(), entry.range());
+    let mut graph = contents.graph;
+    for entry in contents.floats {
+        let floats = Floats::mapped(held.clone(), entry.range(behind));
         let values = floats.ok_or("has a constant that lies outside")?;
         let constant = Constant {
             shape: entry.shape,
             values: Values::F32(values),
         };
-        constants.insert(entry.name, constant);
+        graph.constants.insert(entry.name, constant);
     }
-    let model = Source::decode(&(*held).as_ref()[nodes]);
-    let source = model.and_then(|model| Source::from_model(model, constants));
-    let source = source.map_err(|error| error.to_string())?;
     let mut weights = Weights::new();
-    for entry in index.weights {
-        let packed = PackedLinear::from_shared(kernel, held.clone(), entry.range());
+    for entry in contents.weights {
+        let packed = PackedLinear::from_shared(kernel, held.clone(), entry.range(behind));
         weights.insert(entry.name, packed.map_err(|error| error.to_string())?);
     }
-    Ok((source, weights))
+    Ok((graph, weights))
 }
 
 /// A file's bytes in memory of this process alone, from a multiple of 64 on.
@@ -326,19 +289,19 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// The places of nodes and index, if every byte is as this device wrote it.
+/// The place of the contents, if every byte is as this device wrote it.
 fn check(
     bytes: &[u8],
     origin: &Origin,
     kernel: Kernel,
     key: &PreparedKey,
-) -> Result<[Range<usize>; 2], String> {
+) -> Result<Range<usize>, String> {
     let (header, body) = bytes.split_at_checked(HEADER).ok_or("is cut short")?;
-    let mut numbers = [0; 4];
+    let mut numbers = [0; 3];
     for (to, word) in numbers.iter_mut().zip(header[LENGTHS].chunks_exact(8)) {
         *to = u64::from_le_bytes(word.try_into().unwrap_or_default());
     }
-    let [of_origin, of_nodes, of_index, whole] = numbers;
+    let [of_origin, of_contents, whole] = numbers;
     let known = header[..8] == *MAGIC
         && header[8..12] == VERSION.to_le_bytes()
         && header[LAYOUT] == layout_bytes(kernel);
@@ -354,16 +317,10 @@ fn check(
     // Compared in a time that tells nothing of where they differ.
     let code = key.code(header, body).verify_slice(&header[CODE]);
     code.map_err(|_| "was altered after it was written, or not made by this device")?;
-    let end = |start: usize, length: u64| {
-        let end = usize::try_from(length)
-            .ok()
-            .and_then(|length| start.checked_add(length));
-        end.filter(|end| *end <= bytes.len())
-            .ok_or("has a part that lies outside")
-    };
-    let nodes = HEADER..end(HEADER, of_nodes)?;
-    let index = nodes.end..end(nodes.end, of_index)?;
-    Ok([nodes, index])
+    let end = usize::try_from(of_contents).ok();
+    let end = end.and_then(|length| length.checked_add(HEADER));
+    let end = end.filter(|end| *end <= bytes.len());
+    Ok(HEADER..end.ok_or("has contents that lie outside")?)
 }
 
 fn layout_bytes(kernel: Kernel) -> [u8; 32] {

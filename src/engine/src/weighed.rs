@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Arithmetic;
 use super::kernels::{Kernel, PackError, PackedLinear};
-use super::onnx::{self, Matrix, MatrixValues, Refused, Source};
+use super::onnx::{self, Matrix, MatrixValues};
 use super::plan::Weights;
+use super::refused::Refused;
+use super::typed::TypedGraph;
 
 /// Nodes of ours, and their weights by name.
 #[derive(Clone)]
 pub(super) struct Weighed {
-    pub source: Source,
+    pub source: TypedGraph,
     pub weights: Weights,
 }
 
@@ -30,7 +32,7 @@ impl Weighed {
     /// [`Refused`]: a weight that is too large.
     pub fn new(
         kernel: Kernel,
-        source: Source,
+        source: TypedGraph,
         matrices: BTreeMap<String, Matrix>,
     ) -> Result<Self, Refused> {
         let mut weights = Weights::new();

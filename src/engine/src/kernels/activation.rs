@@ -2,11 +2,13 @@
 //! states its error; the tests measure it. Called by the products' epilogues and by operators that
 //! go value by value.
 
+use serde::{Deserialize, Serialize};
+
 use super::isa::Isa;
 use super::math::exp2;
 
 /// What follows a layer's product and bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Activation {
     /// Nothing.
     #[default]

@@ -57,7 +57,7 @@ pub struct Patches<'a> {
 }
 
 /// The order of an image's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum PatchOrder {
     /// Images `[batch][channel][y][x]`, patches `[channel][y][x]`: ONNX's order, so a
     /// convolution's weights `[output][channel][y][x]` serve as they are.

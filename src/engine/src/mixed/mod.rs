@@ -128,7 +128,7 @@ impl Mixed {
         let mut foreign = opened.foreign.clone();
         let types = Types::of(opened);
         let can = |node: &NodeProto| {
-            operators::can(opened.original(node), opened.opset)?;
+            operators::can(node, opened.opset)?;
             types.allow(node)
         };
         for _ in 0..MOST_SPLITS {

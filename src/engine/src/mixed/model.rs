@@ -381,15 +381,7 @@ fn model(
 /// A node as tract is given it: in its file's own form, called by what it makes.
 fn in_own_form(opened: &Opened, place: usize) -> NodeProto {
     let node = &opened.source.nodes[place];
-    let mut own = match opened.older.get(&node.output[0]) {
-        Some(older) => {
-            let mut older = older.clone();
-            // Others may have been renamed since, and bounds added behind the first.
-            older.input[0].clone_from(&node.input[0]);
-            older
-        }
-        None => node.clone(),
-    };
+    let mut own = node.clone();
     own.name.clone_from(&node.output[0]);
     own
 }

@@ -165,7 +165,7 @@ impl Part {
         };
         let cpu = self.engine.cpu();
         let cpu = cpu.map_err(|error| Refused::file(error.to_string()))?;
-        let (group, matrices) = onnx::ours(group, codes, self.arithmetic)?;
+        let (group, matrices) = onnx::ours(group, self.opened.opset, codes, self.arithmetic)?;
         let weighed = Weighed::new(cpu.kernel(), group, matrices)?;
         let plan = Plan::new(
             &weighed.source,

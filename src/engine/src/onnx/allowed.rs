@@ -21,8 +21,6 @@ pub(crate) enum Allowed {
     Ints,
     /// This number and no other: nothing reads it.
     OnlyInt(i64),
-    /// This word and no other.
-    OnlyWord(&'static str),
 }
 
 /// Every attribute that an operator may have.
@@ -88,12 +86,12 @@ pub(crate) fn attributes(node: &NodeProto, allowed: Attributes) -> Result<(), St
 }
 
 fn attribute_is(attribute: &AttributeProto, allowed: Allowed) -> Result<(), String> {
-    use Allowed::{Float, Int, Ints, OnlyInt, OnlyWord, Tensor, Word};
+    use Allowed::{Float, Int, Ints, OnlyInt, Tensor, Word};
     let name = &attribute.name;
     let form = match allowed {
         Float => 1,
         Int | OnlyInt(_) => 2,
-        Word | OnlyWord(_) => 3,
+        Word => 3,
         Tensor => 4,
         Ints => 7,
     };
@@ -106,10 +104,6 @@ fn attribute_is(attribute: &AttributeProto, allowed: Allowed) -> Result<(), Stri
     match allowed {
         OnlyInt(only) if attribute.i != only => {
             let found = attribute.i;
-            Err(format!("has {name} {found}; only {only} is known here"))
-        }
-        OnlyWord(only) if attribute.s != only.as_bytes() => {
-            let found = String::from_utf8_lossy(&attribute.s);
             Err(format!("has {name} {found}; only {only} is known here"))
         }
         _ => Ok(()),

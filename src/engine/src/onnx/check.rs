@@ -2,131 +2,24 @@
 //!
 //! Called once, on the nodes as the file has them. An operator, an attribute, an input, a type
 //! or an opset that nothing behind this reads makes a node none of ours, by name and reason: what
-//! would be passed over in silence might change the answer. The table lists, for each operator, its
-//! number of inputs and every attribute that is read, or the one value of it that may stand
-//! there.
+//! would be passed over in silence might change the answer. Plain nodes are read as what they will be
+//! ([`read`]); the table here lists the int8 forms, which become plain ones first.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use super::allowed::Allowed::{Float, Int, Ints, OnlyInt, OnlyWord, Tensor, Word};
-use super::allowed::{self, AXIS, Attributes, CONVOLUTION, MANY, NONE, plain_domain};
+use super::allowed::Allowed::{Float, Int, OnlyInt};
+use super::allowed::{self, AXIS, Attributes, CONVOLUTION, MANY, NONE};
 use super::proto::{self, DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use super::{MICROSOFT, Refused};
+use super::{DOMAIN, MICROSOFT, Refused, read};
 
 /// Opsets whose operators mean what is done here. Below, `Add` and its like broadcast otherwise.
 const OPSETS: RangeInclusive<i64> = 7..=26;
 
-const TRANSPOSED: Attributes = &[
-    ("kernel_shape", Ints),
-    ("strides", Ints),
-    ("pads", Ints),
-    ("output_padding", Ints),
-    ("dilations", Ints),
-    ("group", Int),
-    ("auto_pad", Word),
-];
-const POOL: Attributes = &[
-    ("kernel_shape", Ints),
-    ("strides", Ints),
-    ("pads", Ints),
-    ("dilations", Ints),
-    ("ceil_mode", Int),
-    ("auto_pad", Word),
-    ("storage_order", OnlyInt(0)),
-];
-const RESIZE: Attributes = &[
-    ("mode", Word),
-    ("coordinate_transformation_mode", Word),
-    ("nearest_mode", Word),
-    // Of modes that are refused where they are met.
-    ("cubic_coeff_a", Float),
-    ("extrapolation_value", Float),
-    ("exclude_outside", OnlyInt(0)),
-    ("antialias", OnlyInt(0)),
-    ("keep_aspect_ratio_policy", OnlyWord("stretch")),
-];
-const REDUCTION: Attributes = &[
-    ("axes", Ints),
-    ("keepdims", Int),
-    ("noop_with_empty_axes", OnlyInt(0)),
-];
-
-/// How many inputs an operator has, and its attributes; `None` where it is not known here.
-fn operator(domain: &str, name: &str) -> Option<(RangeInclusive<usize>, Attributes)> {
+/// How many inputs an int8 form has, and its attributes; `None` where it is no such form.
+fn int8_form(domain: &str, name: &str) -> Option<(RangeInclusive<usize>, Attributes)> {
     Some(match (domain, name) {
-        // Its attribute is its value; reading it tells what is wrong.
-        ("", "Constant") => (0..=0, NONE),
-        (
-            "",
-            "Identity"
-            | "Relu"
-            | "Sigmoid"
-            | "Neg"
-            | "Abs"
-            | "Sqrt"
-            | "Reciprocal"
-            | "Exp"
-            | "Log"
-            | "Sin"
-            | "Cos"
-            | "Tanh"
-            | "Erf"
-            | "Floor"
-            | "Ceil"
-            | "Round"
-            | "Not"
-            | "DynamicQuantizeLinear",
-        )
-        | (MICROSOFT, "Gelu" | "FastGelu") => (1..=1, NONE),
-        (
-            "",
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Equal" | "Greater" | "Less" | "GreaterOrEqual"
-            | "LessOrEqual" | "And" | "Or" | "MatMul" | "Expand",
-        ) => (2..=2, NONE),
-        ("", "Min" | "Max" | "Sum") => (1..=MANY, NONE),
-        ("", "Where" | "Range") => (3..=3, NONE),
-        ("", "Gelu") => (1..=1, &[("approximate", Word)]),
-        (MICROSOFT, "QuickGelu") => (1..=1, &[("alpha", Float)]),
-        ("", "LayerNormalization") => (
-            2..=3,
-            &[
-                ("axis", Int),
-                ("epsilon", Float),
-                // In which type it is computed: ours is this one.
-                ("stash_type", OnlyInt(1)),
-            ],
-        ),
-        ("", "Softmax" | "Flatten") => (1..=1, AXIS),
-        ("", "Split") => (
-            1..=2,
-            &[("axis", Int), ("split", Ints), ("num_outputs", Int)],
-        ),
-        ("", "MaxPool") => (1..=1, POOL),
-        ("", "Resize") => (1..=4, RESIZE),
-        ("", "ReduceMean" | "ReduceProd") => (1..=2, REDUCTION),
-        ("", "Concat") => (1..=MANY, AXIS),
-        ("", "Cast") => (1..=1, &[("to", Int), ("saturate", OnlyInt(1))]),
-        ("", "Clip") => (1..=3, &[("min", Float), ("max", Float)]),
-        ("", "Reshape") => (2..=2, &[("allowzero", Int)]),
-        ("", "Squeeze" | "Unsqueeze") => (1..=2, &[("axes", Ints)]),
-        ("", "Transpose") => (1..=1, &[("perm", Ints)]),
-        ("", "Slice") => (3..=5, NONE),
-        ("", "Gather") => (2..=2, AXIS),
-        ("", "Pad") => (2..=3, &[("mode", Word)]),
-        ("", "Shape") => (1..=1, &[("start", Int), ("end", Int)]),
-        ("", "ConstantOfShape") => (1..=1, &[("value", Tensor)]),
-        ("", "Conv") => (2..=3, CONVOLUTION),
-        ("", "ConvTranspose") => (2..=3, TRANSPOSED),
-        ("", "Gemm") => (
-            2..=3,
-            &[
-                ("alpha", Float),
-                ("beta", Float),
-                ("transA", Int),
-                ("transB", Int),
-            ],
-        ),
+        ("", "DynamicQuantizeLinear") => (1..=1, NONE),
         ("" | MICROSOFT, "QuantizeLinear" | "DequantizeLinear") => (
             2..=3,
             &[
@@ -190,7 +83,7 @@ pub(super) fn check(
         if node.output.first().is_none_or(String::is_empty) {
             return Err(Refused::node(node, "makes nothing"));
         }
-        if let Err(why) = check_node(node) {
+        if let Err(why) = check_node(node, opset) {
             foreign.push((i, Refused::node(node, why)));
         }
         for output in node.output.iter().filter(|output| !output.is_empty()) {
@@ -234,37 +127,37 @@ fn has_known_type(value: &ValueInfoProto, what: &str, mixed: bool) -> Result<(),
     }
 }
 
-fn check_node(node: &NodeProto) -> Result<(), String> {
-    let known = operator(plain_domain(node), &node.op_type);
-    let (inputs, attributes) = known.ok_or_else(|| match plain_domain(node) {
-        "" => "is an operator that is not known here".to_owned(),
-        domain => format!("is an operator of {domain} that is not known here"),
-    })?;
-    allowed::inputs(node, &inputs)?;
-    let needed = &node.input[..*inputs.start()];
-    if node.op_type != "QGemm" && needed.iter().any(String::is_empty) && !may_lack_zero(node) {
-        return Err("lacks an input".to_owned());
+fn check_node(node: &NodeProto, opset: i64) -> Result<(), String> {
+    if node.op_type == "Constant" && node.domain.is_empty() {
+        // Its attribute is its value; reading it tells what is wrong.
+        allowed::inputs(node, &(0..=0))?;
+        return makes(node, 1);
     }
-    check_outputs(node)?;
-    if node.op_type == "Constant" {
-        return Ok(());
+    if let Some((inputs, attributes)) = int8_form(&node.domain, &node.op_type) {
+        allowed::inputs(node, &inputs)?;
+        // Zero points may be left out of some, with inputs behind them.
+        let may_lack = node.op_type.starts_with("QLinear") || node.op_type == "QGemm";
+        if !may_lack && node.input[..*inputs.start()].iter().any(String::is_empty) {
+            return Err("lacks an input".to_owned());
+        }
+        let made = if node.op_type == "DynamicQuantizeLinear" {
+            3
+        } else {
+            1
+        };
+        makes(node, made)?;
+        return allowed::attributes(node, attributes);
     }
-    allowed::attributes(node, attributes)
+    // Our own domain is what int8 forms become, and no file's.
+    if node.domain == DOMAIN {
+        return Err(format!("is an operator of {DOMAIN} that is not known here"));
+    }
+    read::operator(node, opset).map(|_| ())
 }
 
-/// Zero points may be left out of these, with inputs behind them.
-fn may_lack_zero(node: &NodeProto) -> bool {
-    node.op_type.starts_with("QLinear")
-}
-
-fn check_outputs(node: &NodeProto) -> Result<(), String> {
+fn makes(node: &NodeProto, expected: usize) -> Result<(), String> {
     let given = node.output.len();
-    let fits = match node.op_type.as_str() {
-        "Split" => given >= 1,
-        "DynamicQuantizeLinear" => given == 3,
-        _ => given == 1,
-    };
-    if !fits || node.output.iter().any(String::is_empty) {
+    if given != expected || node.output.iter().any(String::is_empty) {
         return Err(format!("has {given} outputs, which is not known here"));
     }
     Ok(())

@@ -7,16 +7,16 @@
 use std::collections::{HashMap, HashSet};
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-use super::proto::NodeProto;
+use super::read::QUICK;
+use crate::kernels::Activation;
+use crate::typed::{Binary, Function, Node, Operator, Over, TypedGraph};
 
-use super::int8::plain;
-use super::{Attributes, DOMAIN, Source, word};
-
-/// Factor of QuickGELU, `x * sigmoid(1.702 x)` (Hendrycks & Gimpel 2016).
-const QUICK: f32 = 1.702;
+const ADD: Operator = Operator::Binary(Binary::Add);
+const DIV: Operator = Operator::Binary(Binary::Div);
+const MUL: Operator = Operator::Binary(Binary::Mul);
 
 /// Merges every chain that is known.
-pub(crate) fn fuse(source: &mut Source) {
+pub(crate) fn fuse(source: &mut TypedGraph) {
     for step in [activations, norms, biases, into_products] {
         let (merged, replacements) = step(&Graph::of(source));
         apply(source, &merged, replacements);
@@ -25,16 +25,16 @@ pub(crate) fn fuse(source: &mut Source) {
 
 /// Names of nodes (by their output) that go, and what stands in their place: at the
 /// position of the node that made the same output.
-type Merge = (HashSet<String>, HashMap<String, NodeProto>);
+type Merge = (HashSet<String>, HashMap<String, Node>);
 
 fn apply(
-    source: &mut Source,
+    source: &mut TypedGraph,
     merged: &HashSet<String>,
-    mut replacements: HashMap<String, NodeProto>,
+    mut replacements: HashMap<String, Node>,
 ) {
     let nodes = std::mem::take(&mut source.nodes);
     for node in nodes {
-        let output = &node.output[0];
+        let output = node.made();
         if let Some(replacement) = replacements.remove(output) {
             source.nodes.push(replacement);
         } else if !merged.contains(output) {
@@ -45,17 +45,17 @@ fn apply(
 
 /// Who makes and who reads each value.
 struct Graph<'a> {
-    source: &'a Source,
-    makers: HashMap<&'a str, &'a NodeProto>,
+    source: &'a TypedGraph,
+    makers: HashMap<&'a str, &'a Node>,
     uses: HashMap<&'a str, usize>,
 }
 
 impl<'a> Graph<'a> {
-    fn of(source: &'a Source) -> Self {
+    fn of(source: &'a TypedGraph) -> Self {
         let makers = source
             .nodes
             .iter()
-            .flat_map(|node| node.output.iter().map(move |o| (o.as_str(), node)))
+            .flat_map(|node| node.outputs.iter().map(move |o| (o.as_str(), node)))
             .collect();
         Self {
             source,
@@ -64,17 +64,15 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The node that makes this value, where it is of this operator.
-    fn maker(&self, value: &str, op: &str) -> Option<&'a NodeProto> {
+    /// The node that makes this value, which nobody but the caller reads.
+    fn alone(&self, value: &str) -> Option<&'a Node> {
         let node = *self.makers.get(value)?;
-        (node.op_type == op).then_some(node)
+        (self.uses.get(value) == Some(&1)).then_some(node)
     }
 
-    /// The same, where nobody but the caller reads the value.
-    fn inner(&self, value: &str, op: &str) -> Option<&'a NodeProto> {
-        (self.uses.get(value) == Some(&1))
-            .then(|| self.maker(value, op))
-            .flatten()
+    /// The same, where it is of this operator.
+    fn inner(&self, value: &str, operator: &Operator) -> Option<&'a Node> {
+        self.alone(value).filter(|node| node.operator == *operator)
     }
 
     /// A constant of one value, which gives no other value more axes.
@@ -95,8 +93,8 @@ impl<'a> Graph<'a> {
     }
 
     /// The other input of a node of two, where one of them is this constant.
-    fn beside(&self, node: &'a NodeProto, number: f32) -> Option<&'a str> {
-        let [a, b] = node.input.as_slice() else {
+    fn beside(&self, node: &'a Node, number: f32) -> Option<&'a str> {
+        let [a, b] = node.inputs.as_slice() else {
             return None;
         };
         match (self.is(a, number), self.is(b, number)) {
@@ -107,62 +105,46 @@ impl<'a> Graph<'a> {
     }
 
     /// Both orders of a node's two inputs.
-    fn orders(node: &'a NodeProto) -> [(&'a str, &'a str); 2] {
-        match node.input.as_slice() {
+    fn orders(node: &'a Node) -> [(&'a str, &'a str); 2] {
+        match node.inputs.as_slice() {
             [a, b] => [(a, b), (b, a)],
             _ => [("", ""), ("", "")],
         }
     }
 }
 
-fn ours(op: &str, input: &str, output: &str) -> NodeProto {
-    let mut node = plain(op, &[input], output);
-    DOMAIN.clone_into(&mut node.domain);
-    node
-}
-
-/// GELU by `Erf`, and QuickGELU by `Sigmoid`, wherever their factor of one half
-/// stands; and the operators that already say so.
+/// GELU by `Erf`, and QuickGELU by `Sigmoid`, wherever their factor of one half stands.
 fn activations(graph: &Graph<'_>) -> Merge {
     let (mut merged, mut made) = (HashSet::new(), HashMap::new());
-    for node in &graph.source.nodes {
-        let output = &node.output[0];
-        let found = match node.op_type.as_str() {
-            "Mul" => gelu(graph, node).or_else(|| quick_gelu(graph, node)),
-            "Gelu" if matches!(node.text("approximate"), "" | "none") => {
-                Some(("Gelu", node.input[0].as_str(), vec![]))
-            }
-            "QuickGelu" if (node.float("alpha", QUICK) - QUICK).abs() < 1e-6 => {
-                Some(("QuickGelu", node.input[0].as_str(), vec![]))
-            }
-            _ => None,
-        };
-        if let Some((op, x, inner)) = found {
+    for node in graph.source.nodes.iter().filter(|n| n.operator == MUL) {
+        if let Some((activation, x, inner)) = gelu(graph, node).or_else(|| quick_gelu(graph, node))
+        {
             merged.extend(inner.into_iter().map(str::to_owned));
-            made.insert(output.clone(), ours(op, x, output));
+            let whole = Node::new(Operator::Activation(activation), &[x], node.made());
+            made.insert(node.made().to_owned(), whole);
         }
     }
     (merged, made)
 }
 
-type Chain<'a> = Option<(&'static str, &'a str, Vec<&'a str>)>;
+type Chain<'a> = Option<(Activation, &'a str, Vec<&'a str>)>;
 
 /// `x * (1 + erf(x / sqrt 2)) * 0.5`, the half on any of the three factors.
-fn gelu<'a>(graph: &Graph<'a>, last: &'a NodeProto) -> Chain<'a> {
+fn gelu<'a>(graph: &Graph<'a>, last: &'a Node) -> Chain<'a> {
     for (a, b) in Graph::orders(last) {
         // (x * (1 + erf)) * 0.5
         if graph.is(b, 0.5)
-            && let Some(product) = graph.inner(a, "Mul")
+            && let Some(product) = graph.inner(a, &MUL)
         {
             for (x, one_plus) in Graph::orders(product) {
                 if let Some(mut chain) = erf(graph, one_plus, x) {
                     chain.push(a);
-                    return Some(("Gelu", x, chain));
+                    return Some((Activation::Gelu, x, chain));
                 }
             }
         }
         // (x * 0.5) * (1 + erf), or x * ((1 + erf) * 0.5)
-        let Some(half) = graph.inner(a, "Mul") else {
+        let Some(half) = graph.inner(a, &MUL) else {
             continue;
         };
         let Some(scaled) = graph.beside(half, 0.5) else {
@@ -175,7 +157,7 @@ fn gelu<'a>(graph: &Graph<'a>, last: &'a NodeProto) -> Chain<'a> {
                 b
             };
             chain.push(a);
-            return Some(("Gelu", x, chain));
+            return Some((Activation::Gelu, x, chain));
         }
     }
     None
@@ -183,15 +165,15 @@ fn gelu<'a>(graph: &Graph<'a>, last: &'a NodeProto) -> Chain<'a> {
 
 /// The values of `1 + erf(x / sqrt 2)`, from last to first.
 fn erf<'a>(graph: &Graph<'a>, value: &'a str, x: &str) -> Option<Vec<&'a str>> {
-    let add = graph.inner(value, "Add")?;
+    let add = graph.inner(value, &ADD)?;
     let erf_value = graph.beside(add, 1.0)?;
-    let erf = graph.inner(erf_value, "Erf")?;
-    let argument = erf.input[0].as_str();
+    let erf = graph.inner(erf_value, &Operator::Function(Function::Erf))?;
+    let argument = erf.inputs[0].as_str();
     let divided = graph
-        .inner(argument, "Div")
-        .filter(|div| div.input[0] == x && graph.is(&div.input[1], SQRT_2));
+        .inner(argument, &DIV)
+        .filter(|div| div.inputs[0] == x && graph.is(&div.inputs[1], SQRT_2));
     let multiplied = || {
-        let mul = graph.inner(argument, "Mul")?;
+        let mul = graph.inner(argument, &MUL)?;
         (graph.beside(mul, FRAC_1_SQRT_2) == Some(x)).then_some(mul)
     };
     divided.or_else(multiplied)?;
@@ -199,12 +181,17 @@ fn erf<'a>(graph: &Graph<'a>, value: &'a str, x: &str) -> Option<Vec<&'a str>> {
 }
 
 /// `x * sigmoid(1.702 x)`.
-fn quick_gelu<'a>(graph: &Graph<'a>, last: &'a NodeProto) -> Chain<'a> {
+fn quick_gelu<'a>(graph: &Graph<'a>, last: &'a Node) -> Chain<'a> {
     Graph::orders(last).into_iter().find_map(|(x, gate)| {
-        let sigmoid = graph.inner(gate, "Sigmoid")?;
-        let scaled = graph.inner(&sigmoid.input[0], "Mul")?;
-        (graph.beside(scaled, QUICK) == Some(x))
-            .then(|| ("QuickGelu", x, vec![gate, sigmoid.input[0].as_str()]))
+        let sigmoid = graph.inner(gate, &Operator::Activation(Activation::Sigmoid))?;
+        let scaled = graph.inner(&sigmoid.inputs[0], &MUL)?;
+        (graph.beside(scaled, QUICK) == Some(x)).then(|| {
+            (
+                Activation::QuickGelu,
+                x,
+                vec![gate, sigmoid.inputs[0].as_str()],
+            )
+        })
     })
 }
 
@@ -215,57 +202,55 @@ fn norms(graph: &Graph<'_>) -> Merge {
     for node in &graph.source.nodes {
         if let Some((norm, inner)) = norm(graph, node) {
             merged.extend(inner);
-            made.insert(node.output[0].clone(), norm);
+            made.insert(node.made().to_owned(), norm);
         }
     }
     (merged, made)
 }
 
-fn norm(graph: &Graph<'_>, last: &NodeProto) -> Option<(NodeProto, Vec<String>)> {
-    if last.op_type != "Add" {
+fn norm(graph: &Graph<'_>, last: &Node) -> Option<(Node, Vec<String>)> {
+    if last.operator != ADD {
         return None;
     }
     Graph::orders(last).into_iter().find_map(|(scaled, beta)| {
         graph.is_row(beta).then_some(())?;
-        let product = graph.inner(scaled, "Mul")?;
+        let product = graph.inner(scaled, &MUL)?;
         Graph::orders(product)
             .into_iter()
             .find_map(|(unit, gamma)| {
                 graph.is_row(gamma).then_some(())?;
-                let divide = graph.inner(unit, "Div")?;
-                let [centred, deviation] = divide.input.as_slice() else {
+                let divide = graph.inner(unit, &DIV)?;
+                let [centred, deviation] = divide.inputs.as_slice() else {
                     return None;
                 };
-                let root = graph.inner(deviation, "Sqrt")?;
-                let sum = graph.inner(&root.input[0], "Add")?;
+                let root = graph.inner(deviation, &Operator::Function(Function::Sqrt))?;
+                let sum = graph.inner(&root.inputs[0], &ADD)?;
                 let (variance, epsilon) = Graph::orders(sum)
                     .into_iter()
                     .find_map(|(v, e)| Some((v, graph.scalar(e)?)))?;
-                let mean_square = graph.inner(variance, "ReduceMean")?;
-                let square = square(graph, &mean_square.input[0], centred)?;
-                let centre = graph.maker(centred, "Sub")?;
-                let [x, mean] = centre.input.as_slice() else {
+                let mean_square = last_axis(graph, variance)?;
+                let square = square(graph, &mean_square.inputs[0], centred)?;
+                let centre = *graph.makers.get(centred.as_str())?;
+                let (Operator::Binary(Binary::Sub), [x, mean]) =
+                    (&centre.operator, centre.inputs.as_slice())
+                else {
                     return None;
                 };
-                let average = graph.inner(mean, "ReduceMean")?;
-                let own_readers = if square.op_type == "Pow" { 2 } else { 3 };
+                let average = last_axis(graph, mean)?;
+                let own_readers = if square.operator == MUL { 3 } else { 2 };
                 let alone = graph.uses.get(centred.as_str()) == Some(&own_readers);
-                if average.input[0] != *x
-                    || !alone
-                    || !last_axis(graph, average)
-                    || !last_axis(graph, mean_square)
-                {
+                if average.inputs[0] != *x || !alone {
                     return None;
                 }
-                let mut norm = plain("LayerNormalization", &[x, gamma, beta], &last.output[0]);
-                norm.attribute = vec![super::decimal("epsilon", epsilon)];
+                let norm = Operator::LayerNormalization { axis: -1, epsilon };
+                let norm = Node::new(norm, &[x, gamma, beta], last.made());
                 let inner = [
                     scaled,
                     unit,
                     deviation,
-                    &root.input[0],
+                    &root.inputs[0],
                     variance,
-                    &mean_square.input[0],
+                    &mean_square.inputs[0],
                     centred,
                     mean,
                 ];
@@ -274,36 +259,38 @@ fn norm(graph: &Graph<'_>, last: &NodeProto) -> Option<(NodeProto, Vec<String>)>
     })
 }
 
-fn square<'a>(graph: &Graph<'a>, value: &str, of: &str) -> Option<&'a NodeProto> {
+fn square<'a>(graph: &Graph<'a>, value: &str, of: &str) -> Option<&'a Node> {
     let power = graph
-        .inner(value, "Pow")
-        .filter(|pow| pow.input[0] == of && graph.is(&pow.input[1], 2.0));
+        .inner(value, &Operator::Binary(Binary::Pow))
+        .filter(|pow| pow.inputs[0] == of && graph.is(&pow.inputs[1], 2.0));
     let product = || {
         graph
-            .inner(value, "Mul")
-            .filter(|mul| mul.input.iter().all(|i| i == of))
+            .inner(value, &MUL)
+            .filter(|mul| mul.inputs.iter().all(|i| i == of))
     };
     power.or_else(product)
 }
 
-/// A mean over the last axis that keeps it.
-fn last_axis(graph: &Graph<'_>, node: &NodeProto) -> bool {
-    let given = node
-        .input
-        .get(1)
-        .and_then(|name| graph.source.constants.get(name)?.ints());
-    let axes = given.unwrap_or_else(|| node.ints("axes").to_vec());
-    axes == [-1] && node.int("keepdims", 1) == 1
+/// The node that makes this value alone, where it is a mean over the last axis that keeps it.
+fn last_axis<'a>(graph: &Graph<'a>, value: &str) -> Option<&'a Node> {
+    let node = graph.alone(value)?;
+    let Operator::ReduceMean(reduction) = &node.operator else {
+        return None;
+    };
+    let given = node.input(1);
+    let given = given.and_then(|name| graph.source.constants.get(name)?.ints());
+    let axes = given.unwrap_or_else(|| reduction.axes.clone());
+    (axes == [-1] && reduction.keeps).then_some(node)
 }
 
 /// A constant added to a product of ours, one value a channel: its bias.
 fn biases(graph: &Graph<'_>) -> Merge {
     let (mut merged, mut made) = (HashSet::new(), HashMap::new());
-    for node in graph.source.nodes.iter().filter(|n| n.op_type == "Add") {
+    for node in graph.source.nodes.iter().filter(|n| n.operator == ADD) {
         for (product, bias) in Graph::orders(node) {
-            if let Some(with_bias) = with_bias(graph, product, bias, &node.output[0]) {
+            if let Some(with_bias) = with_bias(graph, product, bias, node.made()) {
                 merged.insert(product.to_owned());
-                made.insert(node.output[0].clone(), with_bias);
+                made.insert(node.made().to_owned(), with_bias);
                 break;
             }
         }
@@ -311,50 +298,46 @@ fn biases(graph: &Graph<'_>) -> Merge {
     (merged, made)
 }
 
-fn with_bias(graph: &Graph<'_>, product: &str, bias: &str, output: &str) -> Option<NodeProto> {
+fn with_bias(graph: &Graph<'_>, product: &str, bias: &str, output: &str) -> Option<Node> {
     let constant = graph.source.constants.get(bias)?;
     constant.floats()?;
-    let (node, channel) = if let Some(node) = graph.inner(product, "Linear") {
-        (node, constant.shape.len().checked_sub(1)?)
-    } else {
-        let node = graph
-            .inner(product, "Convolution")
-            .or_else(|| graph.inner(product, "TransposedConvolution"))?;
-        (node, constant.shape.len().checked_sub(3)?)
+    let node = graph.alone(product)?;
+    let Operator::Product(own) = &node.operator else {
+        return None;
     };
+    // Rows and columns of an image lie behind its channels.
+    let behind = if own.over == Over::Rows { 0 } else { 2 };
+    let channel = constant.shape.len().checked_sub(1 + behind)?;
     let others = constant.shape.iter().enumerate();
     let one_a_channel = others
         .filter(|(i, _)| *i != channel)
         .all(|(_, side)| *side == 1);
-    let broadcast = constant.shape[channel] == 1 || !node.input[1].is_empty();
+    let broadcast = constant.shape[channel] == 1 || node.input(1).is_some();
     if !one_a_channel || broadcast {
         return None;
     }
-    let mut node = node.clone();
-    bias.clone_into(&mut node.input[1]);
-    output.clone_into(&mut node.output[0]);
-    Some(node)
+    let operator = node.operator.clone();
+    Some(Node::new(operator, &[&node.inputs[0], bias], output))
 }
 
 /// An activation right after a product of ours: done on the product's way out.
 fn into_products(graph: &Graph<'_>) -> Merge {
     let (mut merged, mut made) = (HashSet::new(), HashMap::new());
     for node in &graph.source.nodes {
-        let activation = match (node.domain.as_str(), node.op_type.as_str()) {
-            (DOMAIN, "Gelu") => "gelu",
-            (DOMAIN, "QuickGelu") => "quick_gelu",
-            ("", "Relu") => "relu",
-            _ => continue,
+        let Operator::Activation(
+            activation @ (Activation::Gelu | Activation::QuickGelu | Activation::Relu),
+        ) = node.operator
+        else {
+            continue;
         };
-        let product = ["Linear", "Convolution", "TransposedConvolution"]
-            .iter()
-            .find_map(|op| graph.inner(&node.input[0], op));
-        if let Some(product) = product {
-            let mut product = product.clone();
-            merged.insert(node.input[0].clone());
-            product.output[0].clone_from(&node.output[0]);
-            product.attribute.push(word("activation", activation));
-            made.insert(node.output[0].clone(), product);
+        let Some(mut product) = graph.alone(&node.inputs[0]).cloned() else {
+            continue;
+        };
+        if let Operator::Product(own) = &mut product.operator {
+            own.activation = activation;
+            product.outputs.clone_from(&node.outputs);
+            merged.insert(node.inputs[0].clone());
+            made.insert(node.made().to_owned(), product);
         }
     }
     (merged, made)

@@ -1,7 +1,7 @@
 //! Weights of 16 bits, which a file widens itself: read as the floats that they stand for, exactly.
 
+use super::Constant;
 use super::proto::{DataType, TensorProto};
-use super::source::Constant;
 
 /// The constant of a tensor of 16-bit floats; `None` where it is no such tensor, or not whole.
 pub(super) fn widened(tensor: &TensorProto) -> Option<Constant> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::int8::{self, Quantised};
 use super::proto::{self, DataType, NodeProto, OperatorSetIdProto, TensorProto};
 use super::source::{self, Attributes, Source};
-use super::{Refused, check, half, older};
+use super::{Refused, check, half};
 
 /// What becomes of nodes that are not ours.
 pub(crate) enum Rest {
@@ -34,16 +34,9 @@ pub(crate) struct Opened {
     pub unread: BTreeMap<String, TensorProto>,
     /// Why nodes are not ours, by what they make first.
     pub foreign: BTreeMap<String, String>,
-    /// Nodes as they were before old forms became new ones, by what they make first.
-    pub older: HashMap<String, NodeProto>,
 }
 
 impl Opened {
-    /// A node in its file's own form.
-    pub fn original<'a>(&'a self, node: &'a NodeProto) -> &'a NodeProto {
-        self.older.get(&node.output[0]).unwrap_or(node)
-    }
-
     /// Leaves a node that is not ours to tract, or refuses the file for it.
     fn leave(&mut self, node: &NodeProto, refused: Refused, rest: &Rest) -> Result<(), Refused> {
         let Rest::Tracts(can) = rest else {
@@ -62,7 +55,7 @@ impl Opened {
 /// # Errors
 /// [`Refused`], with the node or value to blame.
 pub(crate) fn open(bytes: &[u8], rest: &Rest) -> Result<Opened, Refused> {
-    let model = Source::decode(bytes)?;
+    let model = source::decode(bytes)?;
     let graph = model.graph.as_ref();
     let graph = graph.ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
     let checked = check::check(&model, graph, matches!(rest, Rest::Tracts(_)))?;
@@ -80,7 +73,7 @@ pub(crate) fn open(bytes: &[u8], rest: &Rest) -> Result<Opened, Refused> {
         }
     }
     let (types, unread) = (&mut opened.types, &mut opened.unread);
-    opened.source = Source::of_model(model, BTreeMap::new(), |tensor| {
+    opened.source = Source::of_model(model, |tensor| {
         let name = tensor.name.clone();
         types.insert(name.clone(), tensor.data_type);
         if !tensor.external_data.is_empty() || is_read(tensor.data_type, rest) {
@@ -98,11 +91,6 @@ pub(crate) fn open(bytes: &[u8], rest: &Rest) -> Result<Opened, Refused> {
     opened
         .source
         .check_order(&|name| unread.contains_key(name))?;
-    let renewed = older::renew(&mut opened.source, opened.opset, &opened.foreign);
-    for (node, refused) in renewed.refused {
-        opened.leave(&node, refused, rest)?;
-    }
-    opened.older = renewed.before;
     opened.quantised = int8::rewrite(&mut opened.source)?;
     Ok(opened)
 }

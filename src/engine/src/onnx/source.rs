@@ -7,79 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
-use super::Refused;
 use super::proto::{
-    self, AttributeProto, DataType, Dimension, DimensionProto, GraphProto, ModelProto, NodeProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, TypeValue, ValueInfoProto,
+    self, AttributeProto, DataType, Dimension, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 };
-use crate::floats::Floats;
+use super::{Constant, Input, Refused, Values};
 
-/// A constant of the graph.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Constant {
-    /// Length of each axis.
-    pub shape: Vec<usize>,
-    /// The values, row-major.
-    pub values: Values,
-}
-
-/// Values of a constant, in the types that the graphs of this project hold.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Values {
-    /// `FLOAT`.
-    F32(Floats),
-    /// `INT8`.
-    I8(Vec<i8>),
-    /// `UINT8`.
-    U8(Vec<u8>),
-    /// `INT32`, `INT64` and `BOOL`: shapes, indices, biases of integer products.
-    Int(Vec<i64>),
-}
-
-impl Constant {
-    /// A float constant.
-    pub fn float(shape: &[usize], values: Vec<f32>) -> Self {
-        Self {
-            shape: shape.to_vec(),
-            values: Values::F32(values.into()),
-        }
-    }
-
-    /// The floats, where it holds floats.
-    pub fn floats(&self) -> Option<&Floats> {
-        match &self.values {
-            Values::F32(values) => Some(values),
-            _ => None,
-        }
-    }
-
-    /// The integers, widened, where it holds integers.
-    pub fn ints(&self) -> Option<Vec<i64>> {
-        match &self.values {
-            Values::F32(_) => None,
-            Values::I8(values) => Some(values.iter().map(|v| i64::from(*v)).collect()),
-            Values::U8(values) => Some(values.iter().map(|v| i64::from(*v)).collect()),
-            Values::Int(values) => Some(values.clone()),
-        }
-    }
-
-    /// The only value, where there is just one and it is a float.
-    pub fn scalar(&self) -> Option<f32> {
-        match self.floats().map(|floats| &**floats) {
-            Some([value]) => Some(*value),
-            _ => None,
-        }
-    }
-}
-
-/// One input: its name, and its axes where the graph fixes them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Input {
-    pub name: String,
-    pub axes: Vec<Option<usize>>,
-}
-
-/// A graph: what goes in, what is done in which order, what comes out.
+/// A file's graph: what goes in, what is done in which order, what comes out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Source {
     pub inputs: Vec<Input>,
@@ -88,49 +21,34 @@ pub(crate) struct Source {
     pub constants: BTreeMap<String, Constant>,
 }
 
+/// The messages of an ONNX file, ONNX's own domain by one of its two names.
+///
+/// # Errors
+/// [`Refused`]: no ONNX file.
+pub(super) fn decode(bytes: &[u8]) -> Result<ModelProto, Refused> {
+    let model = ModelProto::decode(bytes);
+    let mut model = model.map_err(|error| Refused::file(format!("no ONNX file: {error}")))?;
+    let nodes = model.graph.iter_mut().flat_map(|graph| &mut graph.node);
+    for node in nodes.filter(|node| node.domain == "ai.onnx") {
+        node.domain.clear();
+    }
+    Ok(model)
+}
+
 impl Source {
-    /// The messages of an ONNX file.
-    ///
-    /// # Errors
-    /// [`Refused`]: no ONNX file.
-    pub fn decode(bytes: &[u8]) -> Result<ModelProto, Refused> {
-        let model = ModelProto::decode(bytes);
-        model.map_err(|error| Refused::file(format!("no ONNX file: {error}")))
-    }
-
-    /// The graph of an ONNX file, some of whose constants may lie elsewhere.
-    ///
-    /// # Errors
-    /// [`Refused`]: no graph, data outside the file, a type or an order that is not ONNX's.
-    pub fn from_model(
-        model: ModelProto,
-        constants: BTreeMap<String, Constant>,
-    ) -> Result<Self, Refused> {
-        let read = |tensor: TensorProto| {
-            let name = tensor.name.clone();
-            constant(tensor)
-                .map(Some)
-                .map_err(|why| Refused::value(&name, why))
-        };
-        let source = Self::of_model(model, constants, read)?;
-        source.check_order(&|_| false)?;
-        Ok(source)
-    }
-
-    /// The same, where `read` decides what becomes of each constant: one that it keeps for itself
-    /// is none of the graph's. The order of the nodes is not checked.
+    /// The graph of an ONNX file. `read` decides what becomes of each constant: one that it keeps
+    /// for itself is none of the graph's. The order of the nodes is not checked.
     ///
     /// # Errors
     /// [`Refused`]: no graph, or what `read` refuses.
     pub fn of_model(
         model: ModelProto,
-        mut constants: BTreeMap<String, Constant>,
         mut read: impl FnMut(TensorProto) -> Result<Option<Constant>, Refused>,
     ) -> Result<Self, Refused> {
         let graph = model
             .graph
             .ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
-        let mut given: HashSet<String> = constants.keys().cloned().collect();
+        let (mut given, mut constants) = (HashSet::new(), BTreeMap::new());
         for tensor in graph.initializer {
             let name = tensor.name.clone();
             given.insert(name.clone());
@@ -174,49 +92,6 @@ impl Source {
         })
     }
 
-    /// The same graph with these values known, and without what only they needed.
-    pub fn with(mut self, known: Vec<(String, Constant)>) -> Self {
-        let mut needed: HashSet<String> = self.outputs.iter().cloned().collect();
-        for (name, constant) in known {
-            self.nodes.retain(|node| node.output != [name.as_str()]);
-            self.constants.insert(name, constant);
-        }
-        let mut nodes = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes.into_iter().rev() {
-            if node.output.iter().any(|name| needed.contains(name)) {
-                needed.extend(node.input.iter().cloned());
-                nodes.push(node);
-            }
-        }
-        nodes.reverse();
-        self.nodes = nodes;
-        self.constants.retain(|name, _| needed.contains(name));
-        self
-    }
-
-    /// The graph as an ONNX model again, for [`Source::from_model`] to read back.
-    pub fn to_model(&self) -> ModelProto {
-        let inputs = self.inputs.iter().map(|input| ValueInfoProto {
-            name: input.name.clone(),
-            r#type: Some(tensor_type(&input.axes)),
-            ..ValueInfoProto::default()
-        });
-        let outputs = self.outputs.iter().map(|name| ValueInfoProto {
-            name: name.clone(),
-            ..ValueInfoProto::default()
-        });
-        ModelProto {
-            graph: Some(GraphProto {
-                input: inputs.collect(),
-                output: outputs.collect(),
-                node: self.nodes.clone(),
-                initializer: self.constants.iter().map(tensor).collect(),
-                ..GraphProto::default()
-            }),
-            ..ModelProto::default()
-        }
-    }
-
     /// Every value is made before it is used, or is one that `elsewhere` knows: ONNX says so, and
     /// lowering relies on it.
     pub fn check_order(&self, elsewhere: &dyn Fn(&str) -> bool) -> Result<(), Refused> {
@@ -235,16 +110,6 @@ impl Source {
             Some(missing) => Err(Refused::value(missing, "an output that nothing makes")),
             None => Ok(()),
         }
-    }
-
-    /// How many nodes and outputs read each value.
-    pub fn uses(&self) -> HashMap<&str, usize> {
-        let mut uses = HashMap::new();
-        let reads = self.nodes.iter().flat_map(|node| &node.input);
-        for name in reads.chain(&self.outputs) {
-            *uses.entry(name.as_str()).or_default() += 1;
-        }
-        uses
     }
 }
 
@@ -270,22 +135,6 @@ fn input(value: &ValueInfoProto) -> Input {
                 _ => None,
             })
             .collect(),
-    }
-}
-
-fn tensor_type(axes: &[Option<usize>]) -> TypeProto {
-    let dim = |axis: &Option<usize>| DimensionProto {
-        value: axis.map(|length| Dimension::DimValue(length as i64)),
-        ..DimensionProto::default()
-    };
-    TypeProto {
-        value: Some(TypeValue::TensorType(TensorTypeProto {
-            elem_type: DataType::Float as i32,
-            shape: Some(TensorShapeProto {
-                dim: axes.iter().map(dim).collect(),
-            }),
-        })),
-        ..TypeProto::default()
     }
 }
 
@@ -429,11 +278,6 @@ pub(crate) trait Attributes {
     /// An integer, or what ONNX says where it is left out.
     fn int(&self, name: &str, otherwise: i64) -> i64 {
         self.attribute(name).map_or(otherwise, |a| a.i)
-    }
-
-    /// A float, or what ONNX says where it is left out.
-    fn float(&self, name: &str, otherwise: f32) -> f32 {
-        self.attribute(name).map_or(otherwise, |a| a.f)
     }
 
     /// Integers; empty where left out.

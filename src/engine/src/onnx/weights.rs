@@ -1,18 +1,15 @@
-//! Products with constant weights to our own three: `Linear`, `Convolution`,
-//! `TransposedConvolution`.
+//! Products with constant weights to our own [`Product`].
 //!
-//! A node of ours names its weight by the attribute `weight`; the matrix itself stands
-//! apart, one row an output channel, so that it can be packed, written and mapped.
-//! Inputs: the activation, and a constant bias or nothing.
+//! It names its weights; the matrix itself stands apart, one row an output channel, so that it can
+//! be packed, written and mapped.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::proto::NodeProto;
-
-use super::int8::{Quantised, plain};
-use super::{Attributes, Constant, DOMAIN, Refused, Source, word};
+use super::int8::Quantised;
+use super::{Constant, Refused};
 use crate::Arithmetic;
-use crate::kernels::Order;
+use crate::kernels::{Activation, Order, PatchOrder};
+use crate::typed::{Binary, Node, Operator, Over, Product, TypedGraph, Window};
 
 /// Float matrices with fewer values than this stay float where int8 is asked for.
 const QUANTISE_FROM: usize = 2048;
@@ -49,32 +46,32 @@ pub(crate) enum MatrixValues {
 /// # Errors
 /// [`Refused`]: an int8 product of a form that we do not run.
 pub(crate) fn take_weights(
-    source: &mut Source,
+    graph: &mut TypedGraph,
     mut quantised: HashMap<String, Quantised>,
     arithmetic: Arithmetic,
 ) -> Result<BTreeMap<String, Matrix>, Refused> {
-    let uses: HashMap<String, usize> = source
+    let uses: HashMap<String, usize> = graph
         .uses()
         .into_iter()
         .map(|(name, uses)| (name.to_owned(), uses))
         .collect();
     let mut weights = BTreeMap::new();
-    let mut nodes = Vec::with_capacity(source.nodes.len());
-    for node in std::mem::take(&mut source.nodes) {
-        let Some(weight) = Weight::of(&node, &source.constants, &mut quantised, &uses) else {
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for node in std::mem::take(&mut graph.nodes) {
+        let Some(weight) = Weight::of(&node, &graph.constants, &mut quantised, &uses) else {
             nodes.push(node);
             continue;
         };
         let int8_weight = weight.scales.is_some();
-        let reads_input = source.inputs.iter().any(|i| i.name == node.input[0]);
-        match replace(&node, weight, &source.constants, reads_input) {
+        let reads_input = graph.inputs.iter().any(|i| i.name == node.inputs[0]);
+        match replace(&node, weight, &graph.constants, reads_input) {
             Ok((ours, mut matrix, after)) => {
                 match arithmetic {
                     Arithmetic::AsWritten => {}
                     Arithmetic::Int8 => matrix.quantise(),
                     Arithmetic::Float => matrix.widen(),
                 }
-                weights.insert(node.output[0].clone(), matrix);
+                weights.insert(node.made().to_owned(), matrix);
                 nodes.push(ours);
                 nodes.extend(after);
             }
@@ -83,22 +80,16 @@ pub(crate) fn take_weights(
             Err(_) => nodes.push(node),
         }
     }
-    source.nodes = nodes;
-    drop_unread(source);
+    graph.nodes = nodes;
+    drop_unread(graph);
     Ok(weights)
 }
 
-fn drop_unread(source: &mut Source) {
-    let uses = source.uses();
-    let unread: Vec<String> = source
-        .constants
-        .keys()
-        .filter(|name| !uses.contains_key(name.as_str()))
-        .cloned()
-        .collect();
-    for name in unread {
-        source.constants.remove(&name);
-    }
+fn drop_unread(graph: &mut TypedGraph) {
+    let mut constants = std::mem::take(&mut graph.constants);
+    let uses = graph.uses();
+    constants.retain(|name, _| uses.contains_key(name.as_str()));
+    graph.constants = constants;
 }
 
 impl Matrix {
@@ -156,16 +147,15 @@ struct Weight {
 
 impl Weight {
     fn of(
-        node: &NodeProto,
+        node: &Node,
         constants: &BTreeMap<String, Constant>,
         quantised: &mut HashMap<String, Quantised>,
         uses: &HashMap<String, usize>,
     ) -> Option<Self> {
-        let products = ["MatMul", "Gemm", "Conv", "ConvTranspose"];
-        if !products.contains(&node.op_type.as_str()) || !node.domain.is_empty() {
+        if !node.operator.is_product() {
             return None;
         }
-        let name = node.input.get(1)?;
+        let name = node.inputs.get(1)?;
         // Taken out, not copied, where this is the only product that reads it.
         let last = uses.get(name).is_none_or(|uses| *uses == 1);
         let taken = if last {
@@ -272,119 +262,111 @@ fn turned<T: Copy>(values: &[T], shape: &[usize], order: &[usize]) -> Vec<T> {
     offsets.into_iter().map(|o| values[o]).collect()
 }
 
-type Replaced = (NodeProto, Matrix, Option<NodeProto>);
+type Replaced = (Node, Matrix, Option<Node>);
 
 /// Our node for this one, its weight, and a node that must follow it.
 fn replace(
-    node: &NodeProto,
+    node: &Node,
     weight: Weight,
     constants: &BTreeMap<String, Constant>,
     reads_input: bool,
 ) -> Result<Replaced, String> {
-    let ours = |op: &str, bias: &str| {
-        let mut ours = plain(op, &[&node.input[0], bias], &node.output[0]);
-        DOMAIN.clone_into(&mut ours.domain);
-        ours.attribute = vec![word("weight", &node.output[0])];
-        ours
-    };
-    let bias = node.input.get(2).map_or("", String::as_str);
+    let bias = node.input(2).unwrap_or_default();
     if !bias.is_empty() && !constants.contains_key(bias) {
         return Err("has a bias that is no constant".to_owned());
     }
-    match (node.op_type.as_str(), weight.shape.len()) {
-        ("MatMul", 2) => Ok((ours("Linear", ""), weight.inputs_first()?, None)),
-        ("Gemm", 2) => gemm(node, weight, bias, constants, &ours),
-        ("Conv", 4) => convolution(node, &weight, bias, reads_input, &ours),
-        ("ConvTranspose", 4) => transposed(node, &weight, bias, &ours),
-        (op, rank) => Err(format!("is a {op} with weights of {rank} axes")),
+    match (&node.operator, &weight.shape[..]) {
+        (Operator::MatMul, [_, _]) => {
+            Ok((ours(node, Over::Rows, ""), weight.inputs_first()?, None))
+        }
+        (Operator::Gemm { turned }, [_, _]) => gemm(node, weight, *turned, bias, constants),
+        (Operator::Conv(window), [_, _, height, width]) => {
+            let kernel = kernel(window, [*height, *width])?;
+            convolution(node, &weight, window, kernel, bias, reads_input)
+        }
+        (Operator::ConvTranspose(window), [_, _, height, width]) => {
+            let kernel = kernel(window, [*height, *width])?;
+            if window.stride != kernel {
+                return Err("is a transposed convolution whose kernels overlap".to_owned());
+            }
+            // One output row holds the whole kernel's patch: row, column, channel.
+            let matrix = weight.matrix(&[2, 3, 1, 0], 3, 1)?;
+            Ok((ours(node, Over::Pixels { kernel }, bias), matrix, None))
+        }
+        (operator, shape) => {
+            let (name, rank) = (operator.name(), shape.len());
+            Err(format!("is a {name} with weights of {rank} axes"))
+        }
+    }
+}
+
+fn ours(node: &Node, over: Over, bias: &str) -> Node {
+    let product = Product {
+        weights: node.made().to_owned(),
+        activation: Activation::Identity,
+        over,
+    };
+    Node::new(
+        Operator::Product(product),
+        &[&node.inputs[0], bias],
+        node.made(),
+    )
+}
+
+/// The weights' own sides, which the node may repeat.
+fn kernel(window: &Window, sides: [usize; 2]) -> Result<[usize; 2], String> {
+    match window.kernel {
+        Some(said) if said != sides => Err(format!("names {said:?} for weights of {sides:?}")),
+        _ => Ok(sides),
     }
 }
 
 fn gemm(
-    node: &NodeProto,
+    node: &Node,
     weight: Weight,
+    turned: bool,
     bias: &str,
     constants: &BTreeMap<String, Constant>,
-    ours: &dyn Fn(&str, &str) -> NodeProto,
 ) -> Result<Replaced, String> {
-    let plain_factors = node.float("alpha", 1.0) == 1.0 && node.float("beta", 1.0) == 1.0;
-    if !plain_factors || node.int("transA", 0) != 0 {
-        return Err("is a Gemm with factors or a turned activation".to_owned());
-    }
-    let matrix = if node.int("transB", 0) == 0 {
-        weight.inputs_first()?
-    } else {
+    let matrix = if turned {
         weight.matrix(&[0, 1], 1, 0)?
+    } else {
+        weight.inputs_first()?
     };
     let fits = constants
         .get(bias)
         .is_some_and(|b| b.shape == [matrix.channels] || b.shape == [1, matrix.channels]);
     if bias.is_empty() || fits {
-        return Ok((ours("Linear", bias), matrix, None));
+        return Ok((ours(node, Over::Rows, bias), matrix, None));
     }
-    let mut linear = ours("Linear", "");
-    linear.output[0] = format!("{}.product", node.output[0]);
-    let add = plain("Add", &[&linear.output[0], bias], &node.output[0]);
+    let mut linear = ours(node, Over::Rows, "");
+    let product = format!("{}.product", node.made());
+    let add = Operator::Binary(Binary::Add);
+    let add = Node::new(add, &[&product, bias], node.made());
+    linear.outputs = vec![product];
     Ok((linear, matrix, Some(add)))
 }
 
 /// Images come in with their channels first; between products of ours the channels lie
 /// last. The patches, and so the weights, lie as the image does.
 fn convolution(
-    node: &NodeProto,
+    node: &Node,
     weight: &Weight,
+    window: &Window,
+    kernel: [usize; 2],
     bias: &str,
     reads_input: bool,
-    ours: &dyn Fn(&str, &str) -> NodeProto,
 ) -> Result<Replaced, String> {
-    geometry(node)?;
-    let mut convolution = ours("Convolution", bias);
-    copy_attributes(node, &mut convolution, weight);
-    if reads_input {
-        return Ok((convolution, weight.matrix(&[0, 1, 2, 3], 1, 0)?, None));
-    }
-    convolution.attribute.push(word("order", "channels_last"));
-    Ok((convolution, weight.matrix(&[0, 2, 3, 1], 1, 0)?, None))
-}
-
-fn transposed(
-    node: &NodeProto,
-    weight: &Weight,
-    bias: &str,
-    ours: &dyn Fn(&str, &str) -> NodeProto,
-) -> Result<Replaced, String> {
-    geometry(node)?;
-    let [_, _, height, width] = weight.shape[..] else {
-        return Err("has no kernel of two axes".to_owned());
+    let (order, axes) = if reads_input {
+        (PatchOrder::ChannelsFirst, [0, 1, 2, 3])
+    } else {
+        (PatchOrder::ChannelsLast, [0, 2, 3, 1])
     };
-    let strides = node.ints("strides");
-    if strides != [height as i64, width as i64]
-        || node.ints("pads").iter().any(|pad| *pad != 0)
-        || !node.ints("output_padding").iter().all(|pad| *pad == 0)
-    {
-        return Err("is a transposed convolution whose kernels overlap".to_owned());
-    }
-    let mut convolution = ours("TransposedConvolution", bias);
-    copy_attributes(node, &mut convolution, weight);
-    // One output row holds the whole kernel's patch: row, column, channel.
-    Ok((convolution, weight.matrix(&[2, 3, 1, 0], 3, 1)?, None))
-}
-
-fn geometry(node: &NodeProto) -> Result<(), String> {
-    let automatic = !matches!(node.text("auto_pad"), "" | "NOTSET");
-    if automatic || node.int("group", 1) != 1 || node.ints("dilations").iter().any(|d| *d != 1) {
-        return Err("is a convolution with groups, dilation or automatic pads".to_owned());
-    }
-    Ok(())
-}
-
-fn copy_attributes(node: &NodeProto, ours: &mut NodeProto, weight: &Weight) {
-    let kept = ["strides", "pads"];
-    let kept = node
-        .attribute
-        .iter()
-        .filter(|a| kept.contains(&a.name.as_str()));
-    ours.attribute.extend(kept.cloned());
-    let sides = weight.shape[2..].iter().map(|side| *side as i64).collect();
-    ours.attribute.push(super::numbers("kernel", sides));
+    let over = Over::Patches {
+        kernel,
+        stride: window.stride,
+        padding: window.padding,
+        order,
+    };
+    Ok((ours(node, over, bias), weight.matrix(&axes, 1, 0)?, None))
 }

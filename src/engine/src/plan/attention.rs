@@ -12,7 +12,7 @@ use super::tensor::{Layout, Scores, Tensor, Value};
 use super::view::{Run, View, broadcast_shape};
 use crate::Arithmetic;
 use crate::kernels::{self, AttentionArithmetic, MatMul};
-use crate::onnx::{Attributes, NodeProto};
+use crate::typed::{Binary, Node, Operator};
 
 /// From this many keys on, the products of attention run in int8: there they decide the
 /// time, and the softmax averages the rounding away.
@@ -29,11 +29,12 @@ fn attention_arithmetic(asked: Arithmetic, queries: usize, keys: usize) -> Atten
 
 impl<'a> Lowering<'a> {
     /// A product of two activations: scores that wait, attention, or a plain product.
-    pub fn matmul(&mut self, node: &'a NodeProto) -> Lower<()> {
-        let output = &node.output[0];
-        if let Ok(Value::Scores(scores)) = self.value(&node.input[0])
+    pub fn matmul(&mut self, node: &'a Node) -> Lower<()> {
+        let output = node.made();
+        if let Some(first) = node.input(0)
+            && let Ok(Value::Scores(scores)) = self.value(first)
             && scores.is_softmax
-            && self.read_once(&node.input[0])
+            && self.read_once(first)
         {
             let values = self.input(node, 1)?;
             let made = self.attend(node, *scores, values)?;
@@ -42,7 +43,7 @@ impl<'a> Lowering<'a> {
         }
         let (queries, keys) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
         let scores = Scores {
-            node: output.clone(),
+            node: output.to_owned(),
             factor: queries.factor * keys.factor,
             queries,
             keys,
@@ -63,22 +64,22 @@ impl<'a> Lowering<'a> {
             .source
             .nodes
             .iter()
-            .find(|n| n.input.iter().any(|i| i == name));
-        match reader.map(|node| (node.op_type.as_str(), node)) {
-            Some(("Softmax", _)) => true,
-            Some(("Mul" | "Div", node)) => {
-                let scaled = node.input.iter().any(|i| self.scalar(i).is_some());
-                scaled && self.read_once(&node.output[0]) && self.becomes_softmax(&node.output[0])
+            .find(|n| n.inputs.iter().any(|i| i == name));
+        reader.is_some_and(|node| match node.operator {
+            Operator::Softmax { .. } => true,
+            Operator::Binary(Binary::Mul | Binary::Div) => {
+                let scaled = node.inputs.iter().any(|i| self.scalar(i).is_some());
+                scaled && self.read_once(node.made()) && self.becomes_softmax(node.made())
             }
             _ => false,
-        }
+        })
     }
 
     /// A softmax over the last axis, of scores or of anything.
-    pub fn softmax(&mut self, node: &'a NodeProto) -> Lower<()> {
-        let output = &node.output[0];
-        if let Ok(Value::Scores(mut scores)) = self.value(&node.input[0])
-            && super::known::axis(node.int("axis", -1), scores.rank()) == Some(scores.rank() - 1)
+    pub fn softmax(&mut self, node: &'a Node, along: i64, joins: bool) -> Lower<()> {
+        let output = node.made();
+        if let Some(Ok(Value::Scores(mut scores))) = node.input(0).map(|name| self.value(name))
+            && super::known::axis(along, scores.rank()) == Some(scores.rank() - 1)
             && self.read_once(output)
             && !scores.is_softmax
         {
@@ -88,12 +89,11 @@ impl<'a> Lowering<'a> {
         }
         let x = self.input(node, 0)?;
         let shape = x.shape();
-        let at = super::known::axis(node.int("axis", -1), shape.len());
+        let at = super::known::axis(along, shape.len());
         let at = at.ok_or("is a softmax over an axis that is not there")?;
         let made = if at + 1 == shape.len() {
             self.softmax_of(output, x)?
-        } else if node.int("opset", 13) < 13 {
-            // From this axis on, all were taken together.
+        } else if joins {
             return Err("is a softmax of an old opset over another axis than the last".to_owned());
         } else {
             self.softmax_across(output, x, at)?
@@ -185,7 +185,7 @@ impl<'a> Lowering<'a> {
         Ok(x)
     }
 
-    fn attend(&mut self, node: &'a NodeProto, scores: Scores, values: Tensor) -> Lower<Tensor> {
+    fn attend(&mut self, node: &'a Node, scores: Scores, values: Tensor) -> Lower<Tensor> {
         let turned = |t: &Tensor| -> Option<Tensor> {
             let view = t.view()?;
             let rank = view.shape().len();
@@ -208,7 +208,7 @@ impl<'a> Lowering<'a> {
         if !fits || batch.len() > 2 {
             // Heads of different widths, or broadcast ones: rare, and right as it stands.
             let probabilities = self.materialise(scores)?;
-            return self.product_of(&node.output[0], probabilities, values);
+            return self.product_of(node.made(), probabilities, values);
         }
         let (heads, batches) = match batch[..] {
             [batches, heads] => (heads, batches),
@@ -251,7 +251,7 @@ impl<'a> Lowering<'a> {
         };
         let length = batches * queries * heads * dim;
         let work = Work::Attention(Box::new(attention));
-        let place = self.push(&node.output[0], work, places, length)?;
+        let place = self.push(node.made(), work, places, length)?;
         let view = View::contiguous(&[batches, queries, heads, dim]).transposed(&[0, 2, 1, 3]);
         let shape: Vec<usize> = batch.into_iter().chain([queries, dim]).collect();
         let view = view

@@ -5,30 +5,31 @@ use super::step::{Added, Geometry, Product, RowsRead, Target, Work};
 use super::tensor::{Layout, Tensor};
 use super::view::View;
 use crate::kernels::PatchOrder;
-use crate::onnx::{Attributes, NodeProto};
+use crate::typed::{self, Node};
 
 impl<'a> Lowering<'a> {
     /// A convolution, as a product over patches.
-    pub fn convolution(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn convolution(
+        &mut self,
+        node: &'a Node,
+        own: &typed::Product,
+        order: PatchOrder,
+        [kernel, stride]: [[usize; 2]; 2],
+        padding: [usize; 4],
+    ) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
         let [batch, channels, height, width] = x.shape()[..] else {
             return Err(format!("convolves {:?}; images are needed", x.shape()));
         };
         self.bias_fits(node, 4, 2)?;
-        let (_, weight) = self.weight(node)?;
+        let weight = self.weight(own)?;
         let (inputs, outputs) = (weight.inputs(), weight.outputs());
-        let kernel = pair(node, "kernel", 1)?;
         if channels * kernel[0] * kernel[1] != inputs {
             return Err(format!(
                 "takes patches of {inputs}; its input has {channels} channels"
             ));
         }
-        let last = node.text("order") == "channels_last";
-        let order = if last {
-            PatchOrder::ChannelsLast
-        } else {
-            PatchOrder::ChannelsFirst
-        };
+        let last = order == PatchOrder::ChannelsLast;
         let x = if last {
             self.turned(x, &[0, 2, 3, 1])?
         } else {
@@ -38,8 +39,8 @@ impl<'a> Lowering<'a> {
             image: [batch, channels, height, width],
             order,
             kernel,
-            stride: pair(node, "strides", 1)?,
-            padding: padding(node)?,
+            stride,
+            padding,
         };
         let [rows, columns] = geometry.output_size();
         if rows == 0 || columns == 0 {
@@ -47,25 +48,20 @@ impl<'a> Lowering<'a> {
         }
         let shape = [batch, rows, columns, outputs];
         let place = if last && geometry.is_plain() {
-            self.product(node, x, outputs)?
+            self.product(node, own, x, outputs)?
         } else {
             let x = self.dense(x)?;
             let mut reads = vec![x.place];
             let product = Product {
                 rows: batch * rows * columns,
                 input: RowsRead::Patches(geometry),
-                layer: self.layer(node, &mut reads)?,
+                layer: self.layer(node, own, &mut reads)?,
                 second: None,
                 residual: Added::Nothing,
                 output: Target::rows(outputs),
             };
             let length = shape.iter().product();
-            self.push(
-                &node.output[0],
-                Work::Product(Box::new(product)),
-                reads,
-                length,
-            )?
+            self.push(node.made(), Work::Product(Box::new(product)), reads, length)?
         };
         let view = View::contiguous(&shape).transposed(&[0, 3, 1, 2]);
         Ok(Self::fresh_view(place, view))
@@ -73,14 +69,18 @@ impl<'a> Lowering<'a> {
 
     /// A transposed convolution whose kernels do not overlap: a product over pixels, each
     /// of whose rows is a patch of the output.
-    pub fn transposed_convolution(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn transposed_convolution(
+        &mut self,
+        node: &'a Node,
+        own: &typed::Product,
+        [down, right]: [usize; 2],
+    ) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
         let [batch, channels, height, width] = x.shape()[..] else {
             return Err(format!("convolves {:?}; images are needed", x.shape()));
         };
         self.bias_fits(node, 4, 2)?;
-        let (_, weight) = self.weight(node)?;
-        let [down, right] = pair(node, "kernel", 1)?;
+        let weight = self.weight(own)?;
         let outputs = weight.outputs();
         let filters = outputs / (down * right);
         if channels != weight.inputs() {
@@ -88,7 +88,7 @@ impl<'a> Lowering<'a> {
             return Err(format!("takes {inputs} channels; its input has {channels}"));
         }
         let x = self.turned(x, &[0, 2, 3, 1])?;
-        let place = self.product(node, x, outputs)?;
+        let place = self.product(node, own, x, outputs)?;
         let view = View::contiguous(&[batch, height, width, down, right, filters])
             .transposed(&[0, 5, 1, 3, 2, 4])
             .reshaped(&[batch, filters, height * down, width * right])
@@ -125,25 +125,5 @@ impl Geometry {
     /// Whether each patch is just its pixel.
     fn is_plain(&self) -> bool {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0; 4]
-    }
-}
-
-/// An attribute of two positive numbers.
-pub(super) fn pair(node: &NodeProto, name: &str, otherwise: usize) -> Lower<[usize; 2]> {
-    match *node.ints(name) {
-        [] => Ok([otherwise; 2]),
-        [a, b] if a > 0 && b > 0 => Ok([a as usize, b as usize]),
-        ref other => Err(format!("has {name} {other:?}")),
-    }
-}
-
-/// Top, left, bottom, right.
-pub(super) fn padding(node: &NodeProto) -> Lower<[usize; 4]> {
-    match *node.ints("pads") {
-        [] => Ok([0; 4]),
-        [t, l, b, r] if [t, l, b, r].iter().all(|p| (0..1 << 20).contains(p)) => {
-            Ok([t as usize, l as usize, b as usize, r as usize])
-        }
-        ref other => Err(format!("has pads {other:?}")),
     }
 }

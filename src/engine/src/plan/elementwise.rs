@@ -6,24 +6,7 @@
 
 use super::view::{Run, View};
 use crate::kernels::{Cpu, ShapeError, transpose};
-
-/// An operator of two operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Binary {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Pow,
-    Min,
-    Max,
-    /// Comparisons give 1 or 0.
-    Equal,
-    Greater,
-    Less,
-    GreaterOrEqual,
-    LessOrEqual,
-}
+use crate::typed::{Binary, Codes, Function};
 
 /// An operator of one operand.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,40 +15,14 @@ pub(crate) enum Unary {
     Copy,
     /// Times a number.
     Scale(f32),
-    Neg,
-    Abs,
-    Sqrt,
-    Reciprocal,
-    Exp,
-    Log,
-    Sin,
-    Cos,
-    Tanh,
-    Sigmoid,
-    Relu,
-    Erf,
+    Function(Function),
     /// GELU by its approximation with `tanh`.
     TanhGelu,
-    Floor,
-    Ceil,
-    /// To the nearest, halves to even.
-    Round,
-    /// 1 where the value is 0, else 0.
-    Not,
     /// Towards zero, as a cast to a whole number does; no number from this size on.
     Truncate(f32),
     Clip(f32, f32),
     /// To the nearest code of a quantiser and back.
     Requantise(Codes),
-}
-
-/// 8-bit codes: their scale, their zero point, the least and the largest.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Codes {
-    pub scale: f32,
-    pub zero: f32,
-    pub least: f32,
-    pub most: f32,
 }
 
 impl Codes {
@@ -77,37 +34,18 @@ impl Codes {
 }
 
 impl Binary {
-    /// The operator of this ONNX name.
-    pub fn named(op: &str) -> Option<Self> {
-        Some(match op {
-            "Add" | "Sum" => Self::Add,
-            "Sub" => Self::Sub,
-            "Mul" | "And" => Self::Mul,
-            "Div" => Self::Div,
-            "Pow" => Self::Pow,
-            "Min" => Self::Min,
-            "Max" | "Or" => Self::Max,
-            "Equal" => Self::Equal,
-            "Greater" => Self::Greater,
-            "Less" => Self::Less,
-            "GreaterOrEqual" => Self::GreaterOrEqual,
-            "LessOrEqual" => Self::LessOrEqual,
-            _ => return None,
-        })
-    }
-
     fn of(self, a: f32, b: f32) -> f32 {
         let truth = |t: bool| f32::from(u8::from(t));
         match self {
             Self::Add => a + b,
             Self::Sub => a - b,
-            Self::Mul => a * b,
+            Self::Mul | Self::And => a * b,
             Self::Div => a / b,
             Self::Pow => a.powf(b),
             // What is no number is not hidden.
-            Self::Min | Self::Max if a.is_nan() || b.is_nan() => f32::NAN,
+            Self::Min | Self::Max | Self::Or if a.is_nan() || b.is_nan() => f32::NAN,
             Self::Min => a.min(b),
-            Self::Max => a.max(b),
+            Self::Max | Self::Or => a.max(b),
             Self::Equal => truth(a == b),
             Self::Greater => truth(a > b),
             Self::Less => truth(a < b),
@@ -117,36 +55,9 @@ impl Binary {
     }
 }
 
-impl Unary {
-    /// The operator of this ONNX name, where it has no attributes.
-    pub fn named(op: &str) -> Option<Self> {
-        Some(match op {
-            "Neg" => Self::Neg,
-            "Abs" => Self::Abs,
-            "Sqrt" => Self::Sqrt,
-            "Reciprocal" => Self::Reciprocal,
-            "Exp" => Self::Exp,
-            "Log" => Self::Log,
-            "Sin" => Self::Sin,
-            "Cos" => Self::Cos,
-            "Tanh" => Self::Tanh,
-            "Sigmoid" => Self::Sigmoid,
-            "Relu" => Self::Relu,
-            "Erf" => Self::Erf,
-            "Not" => Self::Not,
-            "Floor" => Self::Floor,
-            "Ceil" => Self::Ceil,
-            "Round" => Self::Round,
-            _ => return None,
-        })
-    }
-
-    /// The operator on one value.
-    pub fn of(self, x: f32) -> f32 {
-        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+impl Function {
+    fn of(self, x: f32) -> f32 {
         match self {
-            Self::Copy => x,
-            Self::Scale(factor) => x * factor,
             Self::Neg => -x,
             Self::Abs => x.abs(),
             Self::Sqrt => x.sqrt(),
@@ -156,18 +67,26 @@ impl Unary {
             Self::Sin => x.sin(),
             Self::Cos => x.cos(),
             Self::Tanh => x.tanh(),
-            Self::Sigmoid => sigmoid(x),
-            Self::Relu if x.is_nan() => x,
-            Self::Relu => x.max(0.0),
             Self::Erf => libm::erff(x),
-            Self::TanhGelu => {
-                let root = (2.0 / std::f32::consts::PI).sqrt();
-                0.5 * x * (1.0 + (root * (x + 0.044_715 * x * x * x)).tanh())
-            }
             Self::Floor => x.floor(),
             Self::Ceil => x.ceil(),
             Self::Round => x.round_ties_even(),
             Self::Not => f32::from(u8::from(x == 0.0)),
+        }
+    }
+}
+
+impl Unary {
+    /// The operator on one value.
+    pub fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Copy => x,
+            Self::Scale(factor) => x * factor,
+            Self::Function(function) => function.of(x),
+            Self::TanhGelu => {
+                let root = (2.0 / std::f32::consts::PI).sqrt();
+                0.5 * x * (1.0 + (root * (x + 0.044_715 * x * x * x)).tanh())
+            }
             Self::Truncate(limit) if x.abs() < limit => x.trunc(),
             Self::Truncate(_) => f32::NAN,
             Self::Clip(..) | Self::Requantise(_) if x.is_nan() => x,
@@ -337,7 +256,7 @@ pub(crate) fn binary(op: Binary, shared: &Shared<3>, to: &mut [f32], a: &[f32], 
     match op {
         Binary::Add => binary_by(shared, to, a, b, |a, b| a + b),
         Binary::Sub => binary_by(shared, to, a, b, |a, b| a - b),
-        Binary::Mul => binary_by(shared, to, a, b, |a, b| a * b),
+        Binary::Mul | Binary::And => binary_by(shared, to, a, b, |a, b| a * b),
         _ => binary_by(shared, to, a, b, |a, b| op.of(a, b)),
     }
 }

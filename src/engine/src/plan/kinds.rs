@@ -6,7 +6,7 @@
 
 use super::lower::{Lower, Lowering};
 use super::tensor::Kind;
-use crate::onnx::{Attributes, DOMAIN, NodeProto, Values};
+use crate::typed::{Binary, Function, Node, Number, Operator, Values};
 
 impl Lowering<'_> {
     pub fn kind(&self, name: &str) -> Kind {
@@ -20,43 +20,63 @@ impl Lowering<'_> {
     }
 
     /// What a node makes of inputs that are not all known beforehand.
-    pub fn kind_made(&self, node: &NodeProto) -> Lower<Kind> {
-        let of = |i: usize| {
-            node.input
-                .get(i)
-                .map_or(Kind::Float, |name| self.kind(name))
+    pub fn kind_made(&self, node: &Node) -> Lower<Kind> {
+        use Binary::{
+            Add, And, Div, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Max, Min, Mul, Or,
+            Pow, Sub,
         };
-        if node.domain == DOMAIN {
-            return match of(0) {
-                Kind::Float => Ok(Kind::Float),
-                _ => refused(),
-            };
-        }
-        match node.op_type.as_str() {
-            "Cast" => Ok(match node.int("to", 0) {
-                6 | 7 => Kind::Whole,
-                9 => Kind::Truth,
-                _ => Kind::Float,
-            }),
+        let of = |i: usize| node.input(i).map_or(Kind::Float, |name| self.kind(name));
+        let floats = |count: usize| {
+            let all = (0..count).all(|i| of(i) == Kind::Float);
+            if all { Ok(Kind::Float) } else { refused() }
+        };
+        match &node.operator {
+            Operator::Cast(Number::Int32 | Number::Int64) => Ok(Kind::Whole),
+            Operator::Cast(Number::Bool) => Ok(Kind::Truth),
+            Operator::Cast(Number::Float) | Operator::ConstantOfShape(_) => Ok(Kind::Float),
             // What a cast could not hold is no number by now, which is neither more nor less.
-            "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual"
+            Operator::Binary(Greater | Less | GreaterOrEqual | LessOrEqual)
                 if (0..2).any(|i| of(i) == Kind::Whole && self.numbers(node, i).is_none()) =>
             {
                 refused()
             }
-            "Equal" | "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" | "Not" | "And"
-            | "Or" => Ok(Kind::Truth),
-            "Where" => Ok(of(1)),
-            "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
-            | "Slice" | "Gather" | "Expand" | "Pad" | "Split" | "Concat" => Ok(of(0)),
-            "ConstantOfShape" => Ok(Kind::Float),
-            "Add" | "Sum" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "MatMul" => {
-                let floats = (0..node.input.len()).all(|i| of(i) == Kind::Float);
-                if floats { Ok(Kind::Float) } else { refused() }
-            }
+            Operator::Binary(Equal | Greater | Less | GreaterOrEqual | LessOrEqual | And | Or)
+            | Operator::Function(Function::Not) => Ok(Kind::Truth),
+            Operator::Where => Ok(of(1)),
+            Operator::Identity
+            | Operator::Reshape { .. }
+            | Operator::Flatten { .. }
+            | Operator::Squeeze { .. }
+            | Operator::Unsqueeze { .. }
+            | Operator::Transpose { .. }
+            | Operator::Slice
+            | Operator::Gather { .. }
+            | Operator::Expand
+            | Operator::Pad
+            | Operator::Split { .. }
+            | Operator::Concat { .. } => Ok(of(0)),
+            Operator::Binary(Add | Sub | Mul | Div | Min | Max)
+            | Operator::Sum
+            | Operator::MatMul => floats(node.inputs.len()),
             // An exponent may be whole; the inputs behind the first of others say how.
-            _ if of(0) == Kind::Float => Ok(Kind::Float),
-            _ => refused(),
+            Operator::Binary(Pow)
+            | Operator::Function(_)
+            | Operator::Activation(_)
+            | Operator::TanhGelu
+            | Operator::Clip { .. }
+            | Operator::Requantise(_)
+            | Operator::LayerNormalization { .. }
+            | Operator::Softmax { .. }
+            | Operator::ReduceMean(_)
+            | Operator::ReduceProd(_)
+            | Operator::Gemm { .. }
+            | Operator::Conv(_)
+            | Operator::ConvTranspose(_)
+            | Operator::Product(_)
+            | Operator::MaxPool
+            | Operator::Resize(_)
+            | Operator::Shape { .. }
+            | Operator::Range => floats(1),
         }
     }
 }

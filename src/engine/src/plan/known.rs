@@ -5,12 +5,7 @@
 //! nothing else may compute with whole numbers.
 
 use super::view::broadcast_shape;
-use crate::onnx::{Attributes, NodeProto};
-
-/// ONNX's numbers of the types of whole numbers.
-const INT32: i64 = 6;
-const INT64: i64 = 7;
-const BOOL: i64 = 9;
+use crate::typed::{Binary, Fill, Node, Number, Operator};
 
 /// The largest whole number up to which floats hold every one.
 pub(super) const LARGEST: i64 = 1 << 24;
@@ -41,38 +36,46 @@ impl Known {
 
     /// What this node makes of known inputs; `None` where it is no operator on shapes, or not
     /// one that is worked out here.
-    pub fn of(node: &NodeProto, inputs: &[Option<&Self>]) -> Option<Self> {
+    pub fn of(node: &Node, inputs: &[Option<&Self>]) -> Option<Self> {
         let input = |i: usize| inputs.get(i).copied().flatten();
         let first = input(0);
-        match node.op_type.as_str() {
-            "Identity" => first.cloned(),
-            "Cast" => first?.cast(node.int("to", 0)),
-            "Gather" => first?.gathered(node.int("axis", 0), input(1)?),
-            "Concat" => concatenated(node.int("axis", 0), inputs),
-            "Unsqueeze" | "Squeeze" | "Reshape" => first?.reshaped(node, inputs),
-            "Slice" => first?.sliced(inputs),
-            "Add" => first?.computed(input(1)?, i64::checked_add),
-            "Sub" => first?.computed(input(1)?, i64::checked_sub),
-            "Mul" => first?.computed(input(1)?, i64::checked_mul),
-            // Towards zero, as ONNX's runtimes divide whole numbers.
-            "Div" => first?.computed(input(1)?, i64::checked_div),
-            "Equal" => first?.zip(input(1)?, |a, b| Some(i64::from(a == b))),
-            "Where" => chosen(first?, input(1)?, input(2)?),
-            "ConstantOfShape" => first?.filled(node),
-            "Expand" => first?.expanded(input(1)?),
-            "ReduceProd" => first?.reduced(node, inputs),
-            "Range" => range(first?, input(1)?, input(2)?),
+        match &node.operator {
+            Operator::Identity => first.cloned(),
+            Operator::Cast(to) => first?.cast(*to),
+            Operator::Gather { axis } => first?.gathered(*axis, input(1)?),
+            Operator::Concat { axis } => concatenated(*axis, inputs),
+            Operator::Unsqueeze { .. } | Operator::Squeeze { .. } | Operator::Reshape { .. } => {
+                first?.reshaped(node, inputs)
+            }
+            Operator::Slice => first?.sliced(inputs),
+            Operator::Binary(by) => first?.computed(*by, input(1)?),
+            Operator::Where => chosen(first?, input(1)?, input(2)?),
+            Operator::ConstantOfShape(Fill::Whole(value)) => Self::one(*value).expanded(first?),
+            Operator::Expand => first?.expanded(input(1)?),
+            Operator::ReduceProd(reduction) => {
+                first?.reduced(&given(inputs, &reduction.axes)?, reduction.keeps)
+            }
+            Operator::Range => range(first?, input(1)?, input(2)?),
             _ => None,
         }
     }
 
+    /// A number without axes.
+    fn one(value: i64) -> Self {
+        Self {
+            shape: Vec::new(),
+            values: vec![value],
+            bytes: false,
+        }
+    }
+
     /// As another type of whole numbers; as floats it is no [`Known`] any more.
-    fn cast(&self, to: i64) -> Option<Self> {
+    fn cast(&self, to: Number) -> Option<Self> {
         let value = |v: &i64| match to {
-            INT64 => Some(*v),
-            INT32 => i32::try_from(*v).ok().map(i64::from),
-            BOOL => Some(i64::from(*v != 0)),
-            _ => None,
+            Number::Int64 => Some(*v),
+            Number::Int32 => i32::try_from(*v).ok().map(i64::from),
+            Number::Bool => Some(i64::from(*v != 0)),
+            Number::Float => None,
         };
         Some(Self {
             shape: self.shape.clone(),
@@ -94,19 +97,13 @@ impl Known {
         })
     }
 
-    fn reshaped(&self, node: &NodeProto, inputs: &[Option<&Self>]) -> Option<Self> {
+    fn reshaped(&self, node: &Node, inputs: &[Option<&Self>]) -> Option<Self> {
         let given = match inputs.get(1) {
-            Some(given) => given.as_ref()?.values.clone(),
-            None => node.ints("axes").to_vec(),
-        };
-        let shape = match node.op_type.as_str() {
-            "Reshape" if node.int("allowzero", 0) != 0 && given.contains(&0) => return None,
-            "Reshape" => resolve_shape(&self.shape, &given)?,
-            "Unsqueeze" => unsqueezed(&self.shape, &given)?,
-            _ => squeezed(&self.shape, &given)?,
+            Some(given) => Some(given.as_ref()?.values.as_slice()),
+            None => None,
         };
         Some(Self {
-            shape,
+            shape: new_shape(&node.operator, &self.shape, given).ok()?,
             values: self.values.clone(),
             bytes: self.bytes,
         })
@@ -134,7 +131,16 @@ impl Known {
     }
 
     /// Arithmetic value by value, where its type holds every result.
-    fn computed(&self, other: &Self, of: impl Fn(i64, i64) -> Option<i64>) -> Option<Self> {
+    fn computed(&self, by: Binary, other: &Self) -> Option<Self> {
+        let of: fn(i64, i64) -> Option<i64> = match by {
+            Binary::Equal => return self.zip(other, |a, b| Some(i64::from(a == b))),
+            Binary::Add => i64::checked_add,
+            Binary::Sub => i64::checked_sub,
+            Binary::Mul => i64::checked_mul,
+            // Towards zero, as ONNX's runtimes divide whole numbers.
+            Binary::Div => i64::checked_div,
+            _ => return None,
+        };
         if self.bytes || other.bytes {
             return None;
         }
@@ -178,26 +184,6 @@ impl Known {
         (0..count).map(at).collect()
     }
 
-    /// A shape filled with one whole number; floats are not worked out here.
-    fn filled(&self, node: &NodeProto) -> Option<Self> {
-        let tensor = node.attribute("value")?.t.as_ref()?;
-        let raw = tensor.raw_data.as_slice();
-        let value = match i64::from(tensor.data_type) {
-            INT64 if raw.is_empty() => *tensor.int64_data.first()?,
-            INT64 => i64::from_le_bytes(raw.try_into().ok()?),
-            INT32 | BOOL if raw.is_empty() => i64::from(*tensor.int32_data.first()?),
-            INT32 => i64::from(i32::from_le_bytes(raw.try_into().ok()?)),
-            BOOL => i64::from(*raw.first()?),
-            _ => return None,
-        };
-        Self {
-            shape: Vec::new(),
-            values: vec![value],
-            bytes: false,
-        }
-        .expanded(self)
-    }
-
     fn expanded(&self, shape: &Self) -> Option<Self> {
         let shape = broadcast_shape(&self.shape, &shape.sides()?).ok()?;
         Some(Self {
@@ -208,25 +194,16 @@ impl Known {
     }
 
     /// The product over all axes.
-    fn reduced(&self, node: &NodeProto, inputs: &[Option<&Self>]) -> Option<Self> {
-        if self.bytes {
-            return None;
-        }
+    fn reduced(&self, axes: &[i64], keeps: bool) -> Option<Self> {
         let rank = self.shape.len();
-        let given = match inputs.get(1) {
-            Some(given) => given.as_ref()?.values.clone(),
-            None => node.ints("axes").to_vec(),
-        };
-        let axes: Option<Vec<usize>> = given.iter().map(|a| axis(*a, rank)).collect();
-        let axes = axes?;
-        if !axes.is_empty() && (0..rank).any(|i| !axes.contains(&i)) {
+        let axes: Vec<usize> = axes.iter().map(|a| axis(*a, rank)).collect::<Option<_>>()?;
+        let is_part = !axes.is_empty() && (0..rank).any(|i| !axes.contains(&i));
+        if self.bytes || is_part {
             return None;
         }
-        let keeps = node.int("keepdims", 1) == 1;
         Some(Self {
             shape: if keeps { vec![1; rank] } else { Vec::new() },
-            values: vec![product(&self.values)?],
-            bytes: false,
+            ..Self::one(product(&self.values)?)
         })
     }
 
@@ -236,6 +213,14 @@ impl Known {
             .iter()
             .map(|v| usize::try_from(*v).ok())
             .collect()
+    }
+}
+
+/// Axes by input 1 where there is one, else those of the node itself.
+fn given(inputs: &[Option<&Known>], own: &[i64]) -> Option<Vec<i64>> {
+    match inputs.get(1) {
+        Some(given) => Some(given.as_ref()?.values.clone()),
+        None => Some(own.to_vec()),
     }
 }
 
@@ -308,6 +293,42 @@ pub(crate) fn clamped(start: i64, end: i64, length: usize) -> std::ops::Range<us
     };
     let (start, end) = (at(start), at(end));
     start..end.max(start)
+}
+
+/// The shape that a node gives its input, whose elements stay as they are; `given` is input 1.
+///
+/// # Errors
+/// A sentence: it does not fit.
+pub(super) fn new_shape(
+    operator: &Operator,
+    from: &[usize],
+    given: Option<&[i64]>,
+) -> Result<Vec<usize>, String> {
+    match operator {
+        Operator::Reshape { empties } => {
+            let asked = given.ok_or("has a shape that is not known beforehand")?;
+            if *empties && asked.contains(&0) {
+                return Err("makes a tensor without values".to_owned());
+            }
+            resolve_shape(from, asked).ok_or_else(|| format!("makes {asked:?} of {from:?}"))
+        }
+        Operator::Unsqueeze { axes } => unsqueezed(from, given.unwrap_or(axes))
+            .ok_or_else(|| "has axes that are not there".to_owned()),
+        Operator::Squeeze { axes } => squeezed(from, given.unwrap_or(axes))
+            .ok_or_else(|| "has axes that are not of length 1".to_owned()),
+        Operator::Flatten { axis: at } => {
+            let at = if *at == from.len() as i64 {
+                from.len()
+            } else {
+                axis(*at, from.len()).ok_or("flattens at an axis that is not there")?
+            };
+            Ok(vec![
+                from[..at].iter().product(),
+                from[at..].iter().product(),
+            ])
+        }
+        _ => Err("gives no new shape".to_owned()),
+    }
 }
 
 /// The shape that a Reshape asks for: 0 keeps an axis, one -1 takes what is left.

@@ -15,7 +15,8 @@ use super::view::View;
 use crate::Arithmetic;
 use crate::floats::Floats;
 use crate::kernels::Cpu;
-use crate::onnx::{Attributes, DOMAIN, NodeProto, Refused, Source, Values};
+use crate::refused::Refused;
+use crate::typed::{Binary, Node, Operator, Over, TypedGraph, Values};
 
 /// What lowering gives: steps in order, and where the outputs are.
 pub(super) struct Lowered {
@@ -31,7 +32,7 @@ pub(super) struct Lowered {
 
 /// The walk's state.
 pub(super) struct Lowering<'a> {
-    pub source: &'a Source,
+    pub source: &'a TypedGraph,
     pub weights: &'a Weights,
     pub cpu: &'a Cpu,
     pub arithmetic: Arithmetic,
@@ -67,7 +68,7 @@ pub(super) type Lower<T> = Result<T, String>;
 /// # Errors
 /// [`Refused`], with the node that has no operator here or whose shapes do not fit.
 pub(super) fn lower(
-    source: &Source,
+    source: &TypedGraph,
     weights: &Weights,
     cpu: &Cpu,
     arithmetic: Arithmetic,
@@ -126,54 +127,75 @@ pub(super) fn lower(
 }
 
 impl<'a> Lowering<'a> {
-    fn node(&mut self, node: &'a NodeProto) -> Lower<()> {
+    fn node(&mut self, node: &'a Node) -> Lower<()> {
         if let Some(known) = self.known(node) {
-            self.bind_known(&node.output[0], known);
+            self.bind_known(node.made(), known);
             return Ok(());
         }
         self.reads_what_can_be_walked(node)?;
         let kind = self.kind_made(node)?;
         if kind != Kind::Float {
-            let outputs = node.output.iter();
+            let outputs = node.outputs.iter();
             self.kinds
                 .extend(outputs.map(|output| (output.as_str(), kind)));
         }
-        let made = match (node.domain.as_str(), node.op_type.as_str()) {
-            (DOMAIN, "Linear") => self.linear(node)?,
-            (DOMAIN, "Convolution") => self.convolution(node)?,
-            (DOMAIN, "TransposedConvolution") => self.transposed_convolution(node)?,
-            (DOMAIN, "Requantise") => self.requantise(node)?,
-            (DOMAIN, "Gelu" | "QuickGelu") | ("", "Relu" | "Sigmoid") => self.activation(node)?,
-            ("", "Gelu") => self.tanh_gelu(node)?,
-            ("", "LayerNormalization") => self.layer_norm(node)?,
-            ("", "MatMul") => return self.matmul(node),
-            ("", "Softmax") => return self.softmax(node),
-            ("", "Split") => return self.split(node),
-            ("", "Cast") => return self.cast(node),
-            ("", "Mul" | "Div") => return self.scale(node),
-            ("", "Add") => self.add(node)?,
-            ("", "MaxPool") => self.max_pool(node)?,
-            ("", "Resize") => self.resize(node)?,
-            ("", "ReduceMean") => self.mean(node)?,
-            ("", "Where") => self.choose(node)?,
-            ("", "Concat") => self.concat(node)?,
-            ("", "Clip") => self.clip(node)?,
-            ("", "ConstantOfShape") => self.constant_of_shape(node)?,
-            (
-                "",
-                "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
-                | "Slice" | "Gather" | "Expand" | "Pad",
-            ) => self.moved(node)?,
-            ("", op) => self.pointwise(node, op)?,
-            _ => return Err("is an operator that is not known here".to_owned()),
+        let made = match &node.operator {
+            Operator::Product(product) => match product.over {
+                Over::Rows => self.linear(node, product)?,
+                Over::Patches {
+                    kernel,
+                    stride,
+                    padding,
+                    order,
+                } => self.convolution(node, product, order, [kernel, stride], padding)?,
+                Over::Pixels { kernel } => self.transposed_convolution(node, product, kernel)?,
+            },
+            Operator::MatMul => return self.matmul(node),
+            Operator::Softmax { axis, joins } => return self.softmax(node, *axis, *joins),
+            Operator::Split { axis, sizes } => return self.split(node, *axis, sizes),
+            Operator::Cast(to) => return self.cast(node, *to),
+            Operator::Binary(by @ (Binary::Mul | Binary::Div)) => return self.scale(node, *by),
+            Operator::Binary(Binary::Add) => self.add(node)?,
+            Operator::Binary(by) => self.pointwise(node, *by)?,
+            Operator::Sum => self.pointwise(node, Binary::Add)?,
+            Operator::Function(of) => self.one_of_one(node, Unary::Function(*of))?,
+            Operator::TanhGelu => self.one_of_one(node, Unary::TanhGelu)?,
+            Operator::Requantise(codes) => self.one_of_one(node, Unary::Requantise(*codes))?,
+            Operator::Activation(activation) => self.activation(node, *activation)?,
+            Operator::Clip { least, most } => self.clip(node, *least, *most)?,
+            Operator::Where => self.choose(node)?,
+            Operator::LayerNormalization { axis, epsilon } => {
+                self.layer_norm(node, *axis, *epsilon)?
+            }
+            Operator::ReduceMean(reduction) => self.mean(node, reduction)?,
+            Operator::MaxPool => self.max_pool(node)?,
+            Operator::Resize(by) => self.resize(node, *by)?,
+            Operator::Concat { axis } => self.concat(node, *axis)?,
+            Operator::ConstantOfShape(fill) => self.constant_of_shape(node, *fill)?,
+            Operator::Identity => self.tensor(node, 0)?,
+            Operator::Transpose { order } => self.transpose(node, order)?,
+            Operator::Slice => self.slice(node)?,
+            Operator::Gather { axis } => self.gather(node, *axis)?,
+            Operator::Expand => self.expand(node)?,
+            Operator::Pad => self.pad(node)?,
+            Operator::Reshape { .. }
+            | Operator::Flatten { .. }
+            | Operator::Squeeze { .. }
+            | Operator::Unsqueeze { .. } => self.in_new_shape(node)?,
+            Operator::Gemm { .. } | Operator::Conv(_) | Operator::ConvTranspose(_) => {
+                return Err("has weights that are not known here".to_owned());
+            }
+            Operator::Shape { .. } | Operator::Range | Operator::ReduceProd(_) => {
+                return Err("is not known beforehand".to_owned());
+            }
         };
-        self.bind(&node.output[0], made);
+        self.bind(node.made(), made);
         Ok(())
     }
 
     /// Steps divide by the lengths of what they read, and planning them takes a place for each row.
-    fn reads_what_can_be_walked(&self, node: &NodeProto) -> Lower<()> {
-        for name in &node.input {
+    fn reads_what_can_be_walked(&self, node: &Node) -> Lower<()> {
+        for name in &node.inputs {
             let shape = match self.values.get(name.as_str()) {
                 Some(Value::Tensor(tensor)) => tensor.shape(),
                 Some(_) => continue,
@@ -229,18 +251,17 @@ impl<'a> Lowering<'a> {
     }
 
     /// What a shape node gives, where all that it reads is known.
-    fn known(&self, node: &NodeProto) -> Option<Known> {
-        if node.op_type == "Shape" {
-            let shape = self.value(&node.input[0]).ok()?;
-            let Value::Tensor(tensor) = shape else {
+    fn known(&self, node: &Node) -> Option<Known> {
+        if let Operator::Shape { start, end } = node.operator {
+            let Value::Tensor(tensor) = self.value(node.input(0)?).ok()? else {
                 return None;
             };
             let shape: Vec<i64> = tensor.shape().iter().map(|side| *side as i64).collect();
-            let range = clamped(node.int("start", 0), node.int("end", i64::MAX), shape.len());
+            let range = clamped(start, end, shape.len());
             return Some(Known::vector(shape[range].to_vec()));
         }
         let inputs: Vec<Option<Known>> = node
-            .input
+            .inputs
             .iter()
             .map(|name| match self.value(name) {
                 Ok(Value::Known(known)) => Some(known),
@@ -270,16 +291,16 @@ impl<'a> Lowering<'a> {
     }
 
     /// Input `i` of a node as known whole numbers.
-    pub fn numbers(&self, node: &NodeProto, i: usize) -> Option<Vec<i64>> {
-        match self.value(node.input.get(i)?) {
+    pub fn numbers(&self, node: &Node, i: usize) -> Option<Vec<i64>> {
+        match self.value(node.input(i)?) {
             Ok(Value::Known(known)) => Some(known.values),
             _ => None,
         }
     }
 
     /// The same of an input that may be left out.
-    pub fn numbers_if_any(&self, node: &NodeProto, i: usize) -> Lower<Option<Vec<i64>>> {
-        match node.input.get(i).filter(|name| !name.is_empty()) {
+    pub fn numbers_if_any(&self, node: &Node, i: usize) -> Lower<Option<Vec<i64>>> {
+        match node.input(i) {
             None => Ok(None),
             Some(name) => match self.numbers(node, i) {
                 Some(numbers) => Ok(Some(numbers)),
@@ -289,9 +310,8 @@ impl<'a> Lowering<'a> {
     }
 
     /// Input `i` of a node as floats, whatever its factor.
-    pub fn tensor(&mut self, node: &'a NodeProto, i: usize) -> Lower<Tensor> {
-        let name = node.input.get(i).filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| format!("has no input {i}"))?;
+    pub fn tensor(&mut self, node: &'a Node, i: usize) -> Lower<Tensor> {
+        let name = node.input(i).ok_or_else(|| format!("has no input {i}"))?;
         self.tensor_named(name)
     }
 
@@ -327,7 +347,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Input `i` of a node with its factor multiplied in.
-    pub fn input(&mut self, node: &'a NodeProto, i: usize) -> Lower<Tensor> {
+    pub fn input(&mut self, node: &'a Node, i: usize) -> Lower<Tensor> {
         let tensor = self.tensor(node, i)?;
         self.settled(Value::Tensor(tensor))
     }

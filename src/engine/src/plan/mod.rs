@@ -43,9 +43,11 @@ pub(super) use step::{Layer, Product, RowsRead, Step, Weights, Work};
 
 use step::Place;
 
+use super::Arithmetic;
 use super::floats::Floats;
 use super::kernels::{Cpu, ShapeError};
-use super::{Arithmetic, onnx};
+use super::refused::Refused;
+use super::typed::{Constant, TypedGraph, Values};
 
 /// Floats in a cache line, on which the arena starts.
 const LINE: usize = 16;
@@ -81,14 +83,14 @@ impl Plan {
     /// Plans a graph for inputs of these shapes.
     ///
     /// # Errors
-    /// [`onnx::Refused`], with the node to blame.
+    /// [`Refused`], with the node to blame.
     pub fn new(
-        source: &onnx::Source,
+        source: &TypedGraph,
         weights: &Weights,
         cpu: &Cpu,
         arithmetic: Arithmetic,
         inputs: &[Vec<usize>],
-    ) -> Result<Self, onnx::Refused> {
+    ) -> Result<Self, Refused> {
         let lowered = groups::cut(lower::lower(source, weights, cpu, arithmetic, inputs)?);
         let kept: Vec<Place> = lowered.outputs.iter().map(|(place, _)| *place).collect();
         let arena = Arena::lay_out(&lowered.buffers, &lowered.steps, &kept);
@@ -223,21 +225,21 @@ impl Plan {
 /// value's name; of inputs of these shapes.
 ///
 /// # Errors
-/// [`onnx::Refused`], with the node to blame.
+/// [`Refused`], with the node to blame.
 pub(super) fn folded(
-    source: &onnx::Source,
+    source: &TypedGraph,
     weights: &Weights,
     cpu: &Cpu,
     arithmetic: Arithmetic,
     inputs: &[Vec<usize>],
     least: usize,
-) -> Result<Vec<(String, onnx::Constant)>, onnx::Refused> {
+) -> Result<Vec<(String, Constant)>, Refused> {
     let lowered = lower::lower(source, weights, cpu, arithmetic, inputs)?;
     let made = lowered.folded.into_iter();
     let named = made.filter_map(|(id, (name, shape))| {
         let floats = lowered.constants[id].clone();
-        let values = onnx::Values::F32(floats);
-        (lowered.constants[id].len() >= least).then_some((name, onnx::Constant { shape, values }))
+        let values = Values::F32(floats);
+        (lowered.constants[id].len() >= least).then_some((name, Constant { shape, values }))
     });
     Ok(named.collect())
 }

@@ -1,57 +1,20 @@
 //! Operators that only move values: new views where that is possible, copies where not.
 
 use super::elementwise::{Shared, Unary};
-use super::known::{axis, clamped, resolve_shape, squeezed, unsqueezed};
+use super::known::{axis, clamped, new_shape};
 use super::lower::{Lower, Lowering, is_held};
 use super::step::{Place, Work};
 use super::tensor::{Layout, Tensor, Value};
 use super::view::{View, broadcast_shape};
-use crate::onnx::{Attributes, NodeProto};
+use crate::typed::Node;
 
 impl<'a> Lowering<'a> {
-    /// Any mover with one output.
-    pub fn moved(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    /// The same elements in a new shape.
+    pub fn in_new_shape(&mut self, node: &'a Node) -> Lower<Tensor> {
         let x = self.tensor(node, 0)?;
-        match node.op_type.as_str() {
-            "Identity" => Ok(x),
-            "Transpose" => self.transpose(node, x),
-            "Slice" => self.slice(node, x),
-            "Gather" => self.gather(node, x),
-            "Expand" => self.expand(node, x),
-            "Pad" => self.pad(node, x),
-            _ => {
-                let shape = self.new_shape(node, &x.shape())?;
-                self.reshaped(x, &shape)
-            }
-        }
-    }
-
-    fn new_shape(&self, node: &NodeProto, from: &[usize]) -> Lower<Vec<usize>> {
         let given = self.numbers_if_any(node, 1)?;
-        let axes = || given.clone().unwrap_or_else(|| node.ints("axes").to_vec());
-        let shape = match node.op_type.as_str() {
-            "Reshape" => {
-                let asked = given
-                    .clone()
-                    .ok_or("has a shape that is not known beforehand")?;
-                if node.int("allowzero", 0) != 0 && asked.contains(&0) {
-                    return Err("makes a tensor without values".to_owned());
-                }
-                resolve_shape(from, &asked).ok_or_else(|| format!("makes {asked:?} of {from:?}"))?
-            }
-            "Unsqueeze" => unsqueezed(from, &axes()).ok_or("has axes that are not there")?,
-            "Squeeze" => squeezed(from, &axes()).ok_or("has axes that are not of length 1")?,
-            _ => {
-                let at = node.int("axis", 1);
-                let at = if at == from.len() as i64 {
-                    from.len()
-                } else {
-                    axis(at, from.len()).ok_or("flattens at an axis that is not there")?
-                };
-                vec![from[..at].iter().product(), from[at..].iter().product()]
-            }
-        };
-        Ok(shape)
+        let shape = new_shape(&node.operator, &x.shape(), given.as_deref())?;
+        self.reshaped(x, &shape)
     }
 
     pub fn reshaped(&mut self, x: Tensor, shape: &[usize]) -> Lower<Tensor> {
@@ -74,9 +37,10 @@ impl<'a> Lowering<'a> {
         Ok(copy.seen(view))
     }
 
-    fn transpose(&mut self, node: &NodeProto, x: Tensor) -> Lower<Tensor> {
+    pub fn transpose(&mut self, node: &'a Node, given: &[i64]) -> Lower<Tensor> {
+        let x = self.tensor(node, 0)?;
         let rank = x.shape().len();
-        let order: Vec<usize> = match node.ints("perm") {
+        let order: Vec<usize> = match given {
             [] => (0..rank).rev().collect(),
             given => given.iter().filter_map(|a| axis(*a, rank)).collect(),
         };
@@ -100,7 +64,8 @@ impl<'a> Lowering<'a> {
             }
             Layout::Rows { .. } => {
                 let x = self.dense_with_factor(&x)?;
-                self.transpose(node, x)
+                let view = x.view().ok_or("has no view")?.transposed(&order);
+                Ok(x.seen(view))
             }
         }
     }
@@ -111,7 +76,8 @@ impl<'a> Lowering<'a> {
         Ok(copy)
     }
 
-    fn slice(&mut self, node: &'a NodeProto, mut x: Tensor) -> Lower<Tensor> {
+    pub fn slice(&mut self, node: &'a Node) -> Lower<Tensor> {
+        let mut x = self.tensor(node, 0)?;
         let numbers = |i: usize| self.numbers(node, i);
         let (Some(starts), Some(ends)) = (numbers(1), numbers(2)) else {
             return Err("slices between places that are not known beforehand".to_owned());
@@ -160,11 +126,11 @@ impl<'a> Lowering<'a> {
         Ok(with_rows(&x, shape, picked))
     }
 
-    fn gather(&mut self, node: &'a NodeProto, x: Tensor) -> Lower<Tensor> {
+    pub fn gather(&mut self, node: &'a Node, along: i64) -> Lower<Tensor> {
+        let x = self.tensor(node, 0)?;
         let shape = x.shape();
-        let at =
-            axis(node.int("axis", 0), shape.len()).ok_or("gathers an axis that is not there")?;
-        let Some(Value::Known(indices)) = node.input.get(1).and_then(|n| self.value(n).ok()) else {
+        let at = axis(along, shape.len()).ok_or("gathers an axis that is not there")?;
+        let Some(Value::Known(indices)) = node.input(1).and_then(|n| self.value(n).ok()) else {
             return Err("gathers by indices that are not known beforehand".to_owned());
         };
         let index = |i: &i64| axis(*i, shape[at]).ok_or("gathers an index that is not there");
@@ -179,7 +145,7 @@ impl<'a> Lowering<'a> {
             .enumerate()
             .any(|(i, place)| *place != first + i)
         {
-            let picked = self.picked(&node.output[0], x, at, &places)?;
+            let picked = self.picked(node.made(), x, at, &places)?;
             return self.gathered(picked, &shape, at, &indices.shape);
         }
         let taken = self.sliced(x, at, first, places.len())?;
@@ -228,7 +194,8 @@ impl<'a> Lowering<'a> {
         Ok(Self::fresh(Place::Buffer(buffer), &shape))
     }
 
-    fn expand(&mut self, node: &NodeProto, x: Tensor) -> Lower<Tensor> {
+    pub fn expand(&mut self, node: &'a Node) -> Lower<Tensor> {
+        let x = self.tensor(node, 0)?;
         let asked = self
             .numbers(node, 1)
             .ok_or("expands to a shape that is not known")?;
@@ -243,14 +210,15 @@ impl<'a> Lowering<'a> {
     }
 
     /// Zeros around outer axes.
-    fn pad(&mut self, node: &'a NodeProto, x: Tensor) -> Lower<Tensor> {
+    pub fn pad(&mut self, node: &'a Node) -> Lower<Tensor> {
+        let x = self.tensor(node, 0)?;
         let pads = self.numbers(node, 1);
         let pads = pads.ok_or("pads by lengths that are not known beforehand")?;
-        let value = node.input.get(2).filter(|name| !name.is_empty());
+        let value = node.input(2);
         let zero = value.is_none_or(|name| self.scalar(name) == Some(0.0));
         let mut shape = x.shape();
         let rank = shape.len();
-        if !zero || !matches!(node.text("mode"), "" | "constant") || pads.len() != 2 * rank {
+        if !zero || pads.len() != 2 * rank {
             return Err("pads by something else than zeros".to_owned());
         }
         let (before, after) = pads.split_at(rank);
@@ -287,16 +255,15 @@ impl<'a> Lowering<'a> {
     }
 
     /// Split: views, one an output.
-    pub fn split(&mut self, node: &'a NodeProto) -> Lower<()> {
+    pub fn split(&mut self, node: &'a Node, along: i64, sizes: &[i64]) -> Lower<()> {
         let x = self.tensor(node, 0)?;
         let shape = x.shape();
-        let at =
-            axis(node.int("axis", 0), shape.len()).ok_or("splits an axis that is not there")?;
-        let count = node.output.len();
+        let at = axis(along, shape.len()).ok_or("splits an axis that is not there")?;
+        let count = node.outputs.len();
         let even = || vec![(shape[at].div_ceil(count)) as i64; count];
         let given = self.numbers_if_any(node, 1)?;
-        let attribute = || Some(node.ints("split").to_vec()).filter(|s| !s.is_empty());
-        let mut sizes = given.or_else(attribute).unwrap_or_else(even);
+        let own = || Some(sizes.to_vec()).filter(|sizes| !sizes.is_empty());
+        let mut sizes = given.or_else(own).unwrap_or_else(even);
         if let [others @ .., last] = sizes.as_mut_slice() {
             // Where the axis does not split evenly, ONNX makes the last part smaller.
             *last = (*last).min(shape[at] as i64 - others.iter().sum::<i64>());
@@ -306,7 +273,7 @@ impl<'a> Lowering<'a> {
             return Err(format!("splits {} into {sizes:?}", shape[at]));
         }
         let mut start = 0;
-        for (output, size) in node.output.iter().zip(&sizes) {
+        for (output, size) in node.outputs.iter().zip(&sizes) {
             let size = usize::try_from(*size).map_err(|_| "splits into a negative length")?;
             if start + size > shape[at] {
                 return Err("splits more than there is".to_owned());
@@ -320,13 +287,12 @@ impl<'a> Lowering<'a> {
     }
 
     /// Concat: each part copied to its place.
-    pub fn concat(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
-        let parts = (0..node.input.len())
+    pub fn concat(&mut self, node: &'a Node, along: i64) -> Lower<Tensor> {
+        let parts = (0..node.inputs.len())
             .map(|i| self.input(node, i))
             .collect::<Lower<Vec<_>>>()?;
         let mut shape = parts.first().ok_or("joins nothing")?.shape();
-        let at = axis(node.int("axis", 0), shape.len())
-            .ok_or("joins along an axis that is not there")?;
+        let at = axis(along, shape.len()).ok_or("joins along an axis that is not there")?;
         shape[at] = 0;
         for part in &parts {
             let own = part.shape();
@@ -350,7 +316,7 @@ impl<'a> Lowering<'a> {
             let view = part.view().ok_or("has no view")?;
             let shared = Shared::of([&target, view]).ok_or("has a layout that cannot be copied")?;
             self.push_into(
-                &node.output[0],
+                node.made(),
                 Work::Unary(Unary::Copy, shared),
                 vec![part.place],
                 buffer,

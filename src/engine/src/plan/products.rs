@@ -6,40 +6,36 @@ use super::lower::{Lower, Lowering};
 use super::step::{Added, Layer, Place, Product, RowsRead, Target, Work};
 use super::tensor::{Layout, Tensor};
 use super::view::View;
-use crate::kernels::{Activation, NO_ROW, PackedLinear, RowTable};
-use crate::onnx::{Attributes, NodeProto};
+use crate::kernels::{NO_ROW, PackedLinear, RowTable};
+use crate::typed::{self, Node};
 
 impl<'a> Lowering<'a> {
-    pub fn weight(&self, node: &NodeProto) -> Lower<(String, &'a PackedLinear)> {
-        let name = node.text("weight");
+    pub fn weight(&self, own: &typed::Product) -> Lower<&'a PackedLinear> {
+        let name = &own.weights;
         let weight = self.weights.get(name);
-        let weight = weight.ok_or_else(|| format!("has no weights `{name}`"))?;
-        Ok((name.to_owned(), weight))
+        weight.ok_or_else(|| format!("has no weights `{name}`"))
     }
 
     /// The node's layer, its constants put among the reads.
-    pub fn layer(&mut self, node: &'a NodeProto, reads: &mut Vec<Place>) -> Lower<Layer> {
-        let (weight, packed) = self.weight(node)?;
-        let outputs = packed.outputs();
-        let bias_at = match node.input.get(1).filter(|name| !name.is_empty()) {
+    pub fn layer(
+        &mut self,
+        node: &'a Node,
+        own: &typed::Product,
+        reads: &mut Vec<Place>,
+    ) -> Lower<Layer> {
+        let outputs = self.weight(own)?.outputs();
+        let bias_at = match node.input(1) {
             None => None,
             Some(_) => {
                 let bias = self.input(node, 1)?;
                 Some(Self::read_at(reads, self.repeated(&bias, outputs)?))
             }
         };
-        let activation = match node.text("activation") {
-            "" => Activation::Identity,
-            "relu" => Activation::Relu,
-            "gelu" => Activation::Gelu,
-            "quick_gelu" => Activation::QuickGelu,
-            other => return Err(format!("has the activation {other}, which is not known")),
-        };
         Ok(Layer {
-            weight,
+            weight: own.weights.clone(),
             bias_at,
             norm_at: None,
-            activation,
+            activation: own.activation,
         })
     }
 
@@ -59,8 +55,8 @@ impl<'a> Lowering<'a> {
     }
 
     /// `x W + b` over the last axis.
-    pub fn linear(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
-        let (_, weight) = self.weight(node)?;
+    pub fn linear(&mut self, node: &'a Node, own: &typed::Product) -> Lower<Tensor> {
+        let weight = self.weight(own)?;
         let (inputs, outputs) = (weight.inputs(), weight.outputs());
         let x = self.input(node, 0)?;
         let mut shape = x.shape();
@@ -71,16 +67,15 @@ impl<'a> Lowering<'a> {
         if let Some(last) = shape.last_mut() {
             *last = outputs;
         }
-        let place = self.product(node, x, outputs)?;
+        let place = self.product(node, own, x, outputs)?;
         Ok(Self::fresh(place, &shape))
     }
 
     /// A bias with more axes than the product would give the sum more, which is no bias; nor is
     /// one that lies along another axis than the outputs, which stand before `behind` others.
-    pub fn bias_fits(&self, node: &NodeProto, rank: usize, behind: usize) -> Lower<()> {
+    pub fn bias_fits(&self, node: &Node, rank: usize, behind: usize) -> Lower<()> {
         let constant = node
-            .input
-            .get(1)
+            .input(1)
             .and_then(|name| self.source.constants.get(name));
         let Some(shape) = constant.map(|constant| &constant.shape) else {
             return Ok(());
@@ -95,11 +90,17 @@ impl<'a> Lowering<'a> {
     }
 
     /// A product over the rows of `x`, with whatever comes before folded in.
-    pub fn product(&mut self, node: &'a NodeProto, x: Tensor, outputs: usize) -> Lower<Place> {
+    pub fn product(
+        &mut self,
+        node: &'a Node,
+        own: &typed::Product,
+        x: Tensor,
+        outputs: usize,
+    ) -> Lower<Place> {
         let width = x.shape().last().copied().unwrap_or(1);
         let rows = x.shape().iter().product::<usize>() / width.max(1);
         if self.is_first_half(&x, rows) {
-            return self.second_half(node, &x, rows, outputs);
+            return self.second_half(node, own, &x, [rows, outputs]);
         }
         let x = match x.layout.rows() {
             Some(_) => x,
@@ -107,7 +108,7 @@ impl<'a> Lowering<'a> {
         };
         let input = rows_read(&x.layout, width, self.length(x.place))?;
         let mut reads = vec![x.place];
-        let mut layer = self.layer(node, &mut reads)?;
+        let mut layer = self.layer(node, own, &mut reads)?;
         self.fold_norm(&x, &mut reads, &mut layer);
         let product = Product {
             rows,
@@ -118,7 +119,7 @@ impl<'a> Lowering<'a> {
             output: Target::rows(outputs),
         };
         self.push(
-            &node.output[0],
+            node.made(),
             Work::Product(Box::new(product)),
             reads,
             rows * outputs,
@@ -158,24 +159,19 @@ impl<'a> Lowering<'a> {
 
     fn second_half(
         &mut self,
-        node: &'a NodeProto,
+        node: &'a Node,
+        own: &typed::Product,
         x: &Tensor,
-        rows: usize,
-        outputs: usize,
+        [rows, outputs]: [usize; 2],
     ) -> Lower<Place> {
         let first = self.take_maker(x).ok_or("lost its first half")?;
         let Work::Product(mut product) = first.work else {
             return Err("lost its first half".to_owned());
         };
         let mut reads = first.reads;
-        product.second = Some(self.layer(node, &mut reads)?);
+        product.second = Some(self.layer(node, own, &mut reads)?);
         product.output = Target::rows(outputs);
-        self.push(
-            &node.output[0],
-            Work::Product(product),
-            reads,
-            rows * outputs,
-        )
+        self.push(node.made(), Work::Product(product), reads, rows * outputs)
     }
 }
 

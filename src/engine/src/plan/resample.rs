@@ -1,25 +1,15 @@
 //! Pooling and resizing of images, in whatever order their axes lie.
 
-use super::convolutions::{padding, pair};
 use super::lower::{Lower, Lowering};
 use super::pixels::{Pool, Scale, Sides};
 use super::step::Work;
 use super::tensor::{Layout, Tensor};
 use super::view::View;
-use crate::onnx::{Attributes, NodeProto};
+use crate::typed::{Node, Resize};
 
 impl<'a> Lowering<'a> {
     /// A 2 x 2 max-pool.
-    pub fn max_pool(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
-        let plain = pair(node, "kernel_shape", 1)? == [2, 2]
-            && pair(node, "strides", 1)? == [2, 2]
-            && padding(node)? == [0; 4]
-            && node.ints("dilations").iter().all(|d| *d == 1)
-            && node.int("ceil_mode", 0) == 0
-            && matches!(node.text("auto_pad"), "" | "NOTSET");
-        if !plain {
-            return Err("pools by another kernel than 2 x 2 with stride 2".to_owned());
-        }
+    pub fn max_pool(&mut self, node: &'a Node) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
         let [_, _, height, width] = x.shape()[..] else {
             return Err(format!("pools {:?}; images are needed", x.shape()));
@@ -30,20 +20,17 @@ impl<'a> Lowering<'a> {
     }
 
     /// Nearest by whole factors is a view; bilinear by half pixels is a step.
-    pub fn resize(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn resize(&mut self, node: &'a Node, by: Resize) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
         let [batch, channels, height, width] = x.shape()[..] else {
             return Err(format!("resizes {:?}; images are needed", x.shape()));
         };
         let [new_height, new_width] = self.new_size(node, [batch, channels, height, width])?;
-        match (
-            node.text("mode"),
-            node.text("coordinate_transformation_mode"),
-        ) {
-            ("" | "nearest", coordinates) => {
+        match by {
+            Resize::Repeat { most } => {
                 let even = new_height % height == 0 && new_width % width == 0;
                 let factors = [new_height / height, new_width / width];
-                if !even || !repeats_pixels(coordinates, node.text("nearest_mode"), factors) {
+                if !even || factors.iter().any(|factor| *factor > most) {
                     let why = "resizes to the nearest pixel by a rule that does not repeat each";
                     return Err(why.to_owned());
                 }
@@ -55,16 +42,13 @@ impl<'a> Lowering<'a> {
                     .and_then(|v| v.reshaped(&[batch, channels, new_height, new_width]));
                 Ok(x.seen(view.ok_or("has a layout that cannot be stretched")?))
             }
-            ("linear", "half_pixel" | "") => {
-                self.pixels(node, x, [new_height, new_width], |sides| {
-                    Work::Resize(Box::new(Scale(sides)))
-                })
-            }
-            (mode, coordinates) => Err(format!("resizes by {mode} {coordinates}")),
+            Resize::Bilinear => self.pixels(node, x, [new_height, new_width], |sides| {
+                Work::Resize(Box::new(Scale(sides)))
+            }),
         }
     }
 
-    fn new_size(&mut self, node: &'a NodeProto, shape: [usize; 4]) -> Lower<[usize; 2]> {
+    fn new_size(&mut self, node: &'a Node, shape: [usize; 4]) -> Lower<[usize; 2]> {
         if let Some(sizes) = self.numbers_if_any(node, 3)? {
             return match sizes[..] {
                 [b, c, h, w] if b == shape[0] as i64 && c == shape[1] as i64 && h > 0 && w > 0 => {
@@ -74,8 +58,7 @@ impl<'a> Lowering<'a> {
             };
         }
         let scales = node
-            .input
-            .get(2)
+            .input(2)
             .and_then(|name| self.source.constants.get(name));
         match scales.and_then(|c| c.floats()).map(|floats| &**floats) {
             Some([b, c, h, w]) if *b == 1.0 && *c == 1.0 && *h > 0.0 && *w > 0.0 => {
@@ -96,7 +79,7 @@ impl<'a> Lowering<'a> {
     /// A step over pixels; the output lies in the order of the input.
     fn pixels(
         &mut self,
-        node: &NodeProto,
+        node: &Node,
         x: Tensor,
         [height, width]: [usize; 2],
         work: impl Fn(Sides) -> Work,
@@ -123,25 +106,8 @@ impl<'a> Lowering<'a> {
             to,
             to_strides,
         };
-        let place = self.push(
-            &node.output[0],
-            work(sides),
-            vec![x.place],
-            to.iter().product(),
-        )?;
+        let place = self.push(node.made(), work(sides), vec![x.place], to.iter().product())?;
         Ok(Self::fresh_view(place, view))
-    }
-}
-
-/// Whether a resize to the nearest pixel by whole factors gives each pixel so many times.
-fn repeats_pixels(coordinates: &str, rounding: &str, factors: [usize; 2]) -> bool {
-    match (coordinates, rounding) {
-        // New pixel `i` lies at `(i + 0.5) / factor - 0.5`: less than half a pixel from the old one.
-        ("" | "half_pixel", "" | "round_prefer_floor" | "round_prefer_ceil") => true,
-        // At `i / factor`.
-        ("asymmetric", "floor") => true,
-        ("asymmetric", "" | "round_prefer_floor") => factors.iter().all(|factor| *factor <= 2),
-        _ => false,
     }
 }
 

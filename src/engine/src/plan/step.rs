@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::elementwise::{Binary, Shared, Unary, binary, choose, gathered, unary};
+use super::elementwise::{Shared, Unary, binary, choose, gathered, unary};
 use crate::kernels::{
     Activation, Cpu, Input, Linear, MatMul, Norm, Output, PackedLinear, Patches, Residual,
     RowTable, ShapeError, add, apply, layer_norm, linear, matmul, mlp, softmax,
 };
+use crate::typed::Binary;
 
 /// Packed weights by the name that nodes give them.
 pub(crate) type Weights = BTreeMap<String, PackedLinear>;

@@ -1,31 +1,31 @@
 //! Nodes that work value by value or row by row: sums, activations, norms, means.
 
-use super::elementwise::{Binary, Codes, Shared, Unary};
+use super::elementwise::{Shared, Unary};
 use super::known::{Known, axis};
 use super::lower::{Lower, Lowering};
 use super::step::{Place, Work};
 use super::tensor::{Layout, Tensor, Value};
 use super::view::{View, broadcast_shape};
 use crate::kernels::Activation;
-use crate::onnx::{Attributes, DOMAIN, NodeProto};
+use crate::typed::{Binary, Fill, Function, Node, Number, Reduction};
 
 impl<'a> Lowering<'a> {
     /// A sum, folded into the product that makes one of its sides where that can be.
-    pub fn add(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn add(&mut self, node: &'a Node) -> Lower<Tensor> {
         let (a, b) = (self.input(node, 0)?, self.input(node, 1)?);
-        if let Some(sum) = self.residual(&node.output[0], &a, &b)? {
+        if let Some(sum) = self.residual(node.made(), &a, &b)? {
             return Ok(sum);
         }
-        self.binary(&node.output[0], Binary::Add, a, b)
+        self.binary(node.made(), Binary::Add, a, b)
     }
 
     /// A product or quotient. By a constant number, the factor waits: attention and
     /// others take it in for nothing.
-    pub fn scale(&mut self, node: &'a NodeProto) -> Lower<()> {
-        let [a, b] = node.input.as_slice() else {
+    pub fn scale(&mut self, node: &'a Node, by: Binary) -> Lower<()> {
+        let [a, b] = node.inputs.as_slice() else {
             return Err("has not two inputs".to_owned());
         };
-        let divides = node.op_type == "Div";
+        let divides = by == Binary::Div;
         let found = match (self.scalar(a), self.scalar(b)) {
             (None, Some(by)) if self.keeps_shape(a, b)? => {
                 Some((a, if divides { 1.0 / by } else { by }))
@@ -33,7 +33,7 @@ impl<'a> Lowering<'a> {
             (Some(by), None) if !divides && self.keeps_shape(b, a)? => Some((b, by)),
             _ => None,
         };
-        let output = &node.output[0];
+        let output = node.made();
         if let Some((x, factor)) = found.filter(|(_, factor)| factor.is_finite()) {
             if let Ok(Value::Scores(scores)) = self.value(x)
                 && self.read_once(x)
@@ -55,7 +55,7 @@ impl<'a> Lowering<'a> {
             self.bind(output, x);
             return Ok(());
         }
-        let made = self.pointwise(node, &node.op_type)?;
+        let made = self.pointwise(node, by)?;
         self.bind(output, made);
         Ok(())
     }
@@ -75,57 +75,41 @@ impl<'a> Lowering<'a> {
         Ok(added <= rank)
     }
 
-    /// An operator of one or two operands, value by value.
-    pub fn pointwise(&mut self, node: &'a NodeProto, op: &str) -> Lower<Tensor> {
-        if let Some(op) = Unary::named(op) {
-            let x = self.input(node, 0)?;
-            return self.unary(&node.output[0], op, &x);
+    /// One value of one.
+    pub fn one_of_one(&mut self, node: &'a Node, op: Unary) -> Lower<Tensor> {
+        let x = self.input(node, 0)?;
+        self.unary(node.made(), op, &x)
+    }
+
+    /// One value of two, or of more.
+    pub fn pointwise(&mut self, node: &'a Node, op: Binary) -> Lower<Tensor> {
+        let mut made = self.input(node, 0)?;
+        for i in 1..node.inputs.len() {
+            let next = self.input(node, i)?;
+            made = self.binary(node.made(), op, made, next)?;
         }
-        if let Some(op) = Binary::named(op) {
-            let mut sum = self.input(node, 0)?;
-            for i in 1..node.input.len() {
-                let next = self.input(node, i)?;
-                sum = self.binary(&node.output[0], op, sum, next)?;
-            }
-            return Ok(sum);
-        }
-        Err("is an operator that is not known here".to_owned())
+        Ok(made)
     }
 
     /// An activation, in the kernel's own loops where the values lie without gaps.
-    pub fn activation(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn activation(&mut self, node: &'a Node, activation: Activation) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
-        let activation = match node.op_type.as_str() {
-            "Gelu" => Activation::Gelu,
-            "QuickGelu" => Activation::QuickGelu,
-            "Relu" => Activation::Relu,
-            "Sigmoid" => Activation::Sigmoid,
-            other => return Err(format!("{other} is no activation that is known here")),
-        };
         // Merged nodes may have had constants of one axis, which the value would have taken over.
-        if node.domain == DOMAIN && x.shape().is_empty() {
+        let merged = matches!(activation, Activation::Gelu | Activation::QuickGelu);
+        if merged && x.shape().is_empty() {
             return Err("is a GELU of a value without axes".to_owned());
         }
         let Some(packed) = self.packed(&x) else {
             let x = self.dense(x)?;
             let (shape, length) = (x.shape(), self.length(x.place));
             let work = Work::Activate(activation);
-            let place = self.push(&node.output[0], work, vec![x.place], length)?;
+            let place = self.push(node.made(), work, vec![x.place], length)?;
             return Ok(Self::fresh(place, &shape));
         };
         let length = packed.len();
         let work = Work::Activate(activation);
-        let place = self.push(&node.output[0], work, vec![x.place], length)?;
+        let place = self.push(node.made(), work, vec![x.place], length)?;
         Ok(Self::fresh_view(place, packed))
-    }
-
-    /// The GELU that an exporter names, where it is no other's: that by `erf` is ours by now.
-    pub fn tanh_gelu(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
-        if node.text("approximate") != "tanh" {
-            return Err("is a Gelu of an approximation that is not known".to_owned());
-        }
-        let x = self.input(node, 0)?;
-        self.unary(&node.output[0], Unary::TanhGelu, &x)
     }
 
     /// The tensor's view, where it covers the whole buffer in any order.
@@ -232,16 +216,16 @@ impl<'a> Lowering<'a> {
     }
 
     /// Layer normalisation over the last axis.
-    pub fn layer_norm(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn layer_norm(&mut self, node: &'a Node, along: i64, epsilon: f32) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
         let shape = x.shape();
         let width = shape.last().copied().unwrap_or(1);
-        if axis(node.int("axis", -1), shape.len()) != shape.len().checked_sub(1) {
+        if axis(along, shape.len()) != shape.len().checked_sub(1) {
             return Err("normalises over more than the last axis".to_owned());
         }
         let x = self.dense(x)?;
         let gain = self.input(node, 1)?;
-        let shift = if node.input.get(2).is_some_and(|name| !name.is_empty()) {
+        let shift = if node.input(2).is_some() {
             self.input(node, 2)?
         } else {
             self.new_constant(vec![0.0; width], &[width])
@@ -252,21 +236,19 @@ impl<'a> Lowering<'a> {
             }
         }
         let (gain, shift) = (self.dense(gain)?, self.dense(shift)?);
-        let work = Work::Norm {
-            epsilon: node.float("epsilon", 1e-5),
-        };
+        let work = Work::Norm { epsilon };
         let reads = vec![x.place, gain.place, shift.place];
-        let place = self.push(&node.output[0], work, reads, shape.iter().product())?;
+        let place = self.push(node.made(), work, reads, shape.iter().product())?;
         Ok(Self::fresh(place, &shape))
     }
 
     /// A mean over given axes.
-    pub fn mean(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn mean(&mut self, node: &'a Node, reduction: &Reduction) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
         let x = self.viewed(x)?;
         let shape = x.shape();
         let given = self.numbers_if_any(node, 1)?;
-        let given = given.unwrap_or_else(|| node.ints("axes").to_vec());
+        let given = given.unwrap_or_else(|| reduction.axes.clone());
         let axes: Option<Vec<usize>> = given.iter().map(|a| axis(*a, shape.len())).collect();
         let mut axes = axes.ok_or("averages an axis that is not there")?;
         if (1..axes.len()).any(|i| axes[..i].contains(&axes[i])) {
@@ -284,13 +266,13 @@ impl<'a> Lowering<'a> {
         let view = x.view().ok_or("has no view")?;
         let shared = Shared::of([&stretched, view]).ok_or("has a layout that cannot be walked")?;
         let place = self.push(
-            &node.output[0],
+            node.made(),
             Work::Mean(shared, count),
             vec![x.place],
             to.len(),
         )?;
         let made = Self::fresh(place, &kept);
-        if node.int("keepdims", 1) == 1 {
+        if reduction.keeps {
             return Ok(made);
         }
         let dropped: Vec<usize> = (0..shape.len())
@@ -301,7 +283,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Where: one of two, by a condition of zeros and others.
-    pub fn choose(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn choose(&mut self, node: &'a Node) -> Lower<Tensor> {
         let parts = (0..3)
             .map(|i| {
                 let part = self.input(node, i)?;
@@ -322,27 +304,24 @@ impl<'a> Lowering<'a> {
         let shared = Shared::of([&to, condition, a, b]);
         let shared = shared.ok_or("has layouts that cannot be walked")?;
         let reads = parts.iter().map(|part| part.place).collect();
-        let place = self.push(&node.output[0], Work::Choose(shared), reads, to.len())?;
+        let place = self.push(node.made(), Work::Choose(shared), reads, to.len())?;
         Ok(Self::fresh(place, &shape))
     }
 
     /// A cast: floats and truths stay as they are, whole numbers are cut.
-    pub fn cast(&mut self, node: &'a NodeProto) -> Lower<()> {
-        const FLOAT: i64 = 1;
-        const BOOL: i64 = 9;
-        const INT32: i64 = 6;
-        const INT64: i64 = 7;
-        let output = &node.output[0];
+    pub fn cast(&mut self, node: &'a Node, to: Number) -> Lower<()> {
+        let output = node.made();
         let x = self.input(node, 0)?;
-        let made = match node.int("to", 0) {
-            FLOAT => x,
-            BOOL => {
-                let none = self.unary(output, Unary::Not, &x)?;
-                self.unary(output, Unary::Not, &none)?
+        let made = match to {
+            Number::Float => x,
+            Number::Bool => {
+                let not = Unary::Function(Function::Not);
+                let none = self.unary(output, not, &x)?;
+                self.unary(output, not, &none)?
             }
-            to @ (INT32 | INT64) => {
+            Number::Int32 | Number::Int64 => {
                 // What the type cannot hold has no answer: the run is refused for it.
-                let limit = 2.0_f32.powi(if to == INT32 { 31 } else { 63 });
+                let limit = 2.0_f32.powi(if to == Number::Int32 { 31 } else { 63 });
                 let cut = self.unary(output, Unary::Truncate(limit), &x)?;
                 if let Place::Constant(_) = cut.place {
                     let known = self.known_of(cut)?;
@@ -351,7 +330,6 @@ impl<'a> Lowering<'a> {
                 }
                 cut
             }
-            other => return Err(format!("casts to type {other}, which is not known")),
         };
         self.bind(output, made);
         Ok(())
@@ -375,21 +353,13 @@ impl<'a> Lowering<'a> {
     }
 
     /// A shape filled with one float; whole numbers are known beforehand.
-    pub fn constant_of_shape(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
-        const FLOAT: i32 = 1;
+    pub fn constant_of_shape(&mut self, node: &'a Node, fill: Fill) -> Lower<Tensor> {
         let shape = self.numbers(node, 0);
         let shape = shape.ok_or("fills a shape that is not known beforehand")?;
         let shape: Option<Vec<usize>> = shape.iter().map(|s| usize::try_from(*s).ok()).collect();
         let shape = shape.ok_or("fills a shape of negative length")?;
-        let value = match node.attribute("value").map(|a| a.t.as_ref()) {
-            None => 0.0,
-            Some(Some(tensor)) if tensor.data_type == FLOAT => {
-                let raw = tensor.raw_data.as_slice().try_into();
-                let raw = raw.ok().map(f32::from_le_bytes);
-                let value = raw.or_else(|| tensor.float_data.first().copied());
-                value.ok_or("fills a shape with nothing")?
-            }
-            Some(_) => return Err("fills a shape with a type that is not known".to_owned()),
+        let Fill::Float(value) = fill else {
+            return Err("fills a shape with whole numbers that are too many".to_owned());
         };
         let count = shape
             .iter()
@@ -399,30 +369,20 @@ impl<'a> Lowering<'a> {
         Ok(self.new_constant(vec![value; count], &shape))
     }
 
-    /// Values as the codes of a file's quantiser hold them.
-    pub fn requantise(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
-        let x = self.input(node, 0)?;
-        let [zero, least, most] = ["zero", "least", "most"].map(|name| node.int(name, 0) as f32);
-        let op = Unary::Requantise(Codes {
-            scale: node.float("scale", 1.0),
-            zero,
-            least,
-            most,
-        });
-        self.unary(&node.output[0], op, &x)
-    }
-
     /// A clip between two constants.
-    pub fn clip(&mut self, node: &'a NodeProto) -> Lower<Tensor> {
+    pub fn clip(&mut self, node: &'a Node, least: Option<f32>, most: Option<f32>) -> Lower<Tensor> {
         let x = self.input(node, 0)?;
-        let bound = |i: usize, otherwise: f32| match node.input.get(i).filter(|n| !n.is_empty()) {
+        let bound = |i: usize, own: Option<f32>, otherwise: f32| match node.input(i) {
             Some(name) => self
                 .scalar(name)
                 .ok_or("clips at a bound that is not constant"),
-            None => Ok(otherwise),
+            None => Ok(own.unwrap_or(otherwise)),
         };
-        let op = Unary::Clip(bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?);
-        self.unary(&node.output[0], op, &x)
+        let op = Unary::Clip(
+            bound(1, least, f32::NEG_INFINITY)?,
+            bound(2, most, f32::INFINITY)?,
+        );
+        self.unary(node.made(), op, &x)
     }
 }
 

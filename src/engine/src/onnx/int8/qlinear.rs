@@ -5,7 +5,7 @@ use super::codes::{By, Range, Real};
 use super::quantised::{UNEVEN, read_back, times};
 use super::{Constants, OTHER_SCALE, Rewriting, ZERO, floats, plain, zero_points};
 use crate::onnx::proto::NodeProto;
-use crate::onnx::{Constant, Refused};
+use crate::onnx::{Constant, DOMAIN, Refused};
 
 /// Where a `QLinear` product has its output's zero point and its bias.
 pub(super) struct Slots {
@@ -95,6 +95,10 @@ impl Rewriting {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let mut plain = plain(op, &inputs, &node.output[0]);
         plain.attribute.clone_from(&node.attribute);
+        if op == "Softmax" {
+            // It names the opset that it is of.
+            DOMAIN.clone_into(&mut plain.domain);
+        }
         self.push_bounded(node, plain, zero, constants)
     }
 
