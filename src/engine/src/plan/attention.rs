@@ -104,10 +104,7 @@ impl<'a> Lowering<'a> {
 
     /// A softmax over an axis that is not the last: it is, in another order.
     fn softmax_across(&mut self, node: &str, x: Tensor, at: usize) -> Lower<Tensor> {
-        let x = match x.layout {
-            Layout::View(_) => x,
-            Layout::Rows { .. } => self.dense(x)?,
-        };
+        let x = self.viewed(x)?;
         let mut order: Vec<usize> = (0..x.shape().len()).collect();
         order.swap(at, x.shape().len() - 1);
         let turned = |x: &Tensor| Some(x.seen(x.view()?.transposed(&order)));

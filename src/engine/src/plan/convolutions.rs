@@ -2,7 +2,7 @@
 
 use super::lower::{Lower, Lowering};
 use super::step::{Added, Geometry, Product, RowsRead, Target, Work};
-use super::tensor::{Layout, Tensor};
+use super::tensor::Tensor;
 use super::view::View;
 use crate::kernels::PatchOrder;
 use crate::typed::{self, Node};
@@ -97,10 +97,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn turned(&mut self, x: Tensor, order: &[usize]) -> Lower<Tensor> {
-        let x = match &x.layout {
-            Layout::View(_) => x,
-            Layout::Rows { .. } => self.dense(x)?,
-        };
+        let x = self.viewed(x)?;
         let view = x.view().ok_or("has no view")?.transposed(order);
         Ok(x.seen(view))
     }

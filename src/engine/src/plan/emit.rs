@@ -112,6 +112,14 @@ impl Lowering<'_> {
         self.copied("copy", &tensor, Unary::Copy)
     }
 
+    /// The tensor as a view, copied if it is rows.
+    pub fn viewed(&mut self, tensor: Tensor) -> Lower<Tensor> {
+        match tensor.layout {
+            Layout::View(_) => Ok(tensor),
+            Layout::Rows { .. } => self.dense(tensor),
+        }
+    }
+
     /// A copy of this view that was made for an earlier node.
     pub fn earlier_copy(&self, place: Place, view: &View) -> Option<&Tensor> {
         let of_it = |copy: &&(Place, View, Tensor)| copy.0 == place && copy.1 == *view;

@@ -4,7 +4,7 @@
 //! What is not worked out here exactly as ONNX says is left alone: lowering then refuses it, since
 //! nothing else may compute with whole numbers.
 
-use super::view::broadcast_shape;
+use super::view::{View, broadcast_shape};
 use crate::typed::{Binary, Fill, Node, Number, Operator};
 
 /// The largest whole number up to which floats hold every one.
@@ -166,22 +166,13 @@ impl Known {
         if count > 1 << 24 {
             return None;
         }
-        let missing = shape.len().checked_sub(self.shape.len())?;
-        let at = |mut index: usize| {
-            let (mut offset, mut stride) = (0, 1);
-            for axis in (0..shape.len()).rev() {
-                let (along, side) = (index % shape[axis], shape[axis]);
-                index /= side;
-                if let Some(axis) = axis.checked_sub(missing) {
-                    if self.shape[axis] == side {
-                        offset += along * stride;
-                    }
-                    stride *= self.shape[axis];
-                }
-            }
-            self.values.get(offset).copied()
-        };
-        (0..count).map(at).collect()
+        if count == 0 {
+            return Some(Vec::new());
+        }
+        let view = View::contiguous(&self.shape).broadcast(shape)?;
+        let offsets = view.reshaped(&[shape, &[1]].concat())?.rows()?;
+        let value = |offset: usize| self.values.get(offset).copied();
+        offsets.into_iter().map(value).collect()
     }
 
     fn expanded(&self, shape: &Self) -> Option<Self> {

@@ -175,10 +175,7 @@ impl<'a> Lowering<'a> {
             ));
         }
         let x = self.settled(Value::Tensor(x))?;
-        let x = match x.layout {
-            Layout::View(_) => x,
-            Layout::Rows { .. } => self.dense(x)?,
-        };
+        let x = self.viewed(x)?;
         let mut shape = x.shape();
         shape[at] = places.len();
         let whole = View::contiguous(&shape);
@@ -308,10 +305,7 @@ impl<'a> Lowering<'a> {
         let mut start = 0;
         for part in parts {
             let length = part.shape()[at];
-            let part = match part.layout {
-                Layout::View(_) => part,
-                Layout::Rows { .. } => self.dense(part)?,
-            };
+            let part = self.viewed(part)?;
             let target = whole.sliced(at, start, length).ok_or("joins nothing")?;
             let view = part.view().ok_or("has no view")?;
             let shared = Shared::of([&target, view]).ok_or("has a layout that cannot be copied")?;

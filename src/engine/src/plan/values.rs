@@ -99,17 +99,22 @@ impl<'a> Lowering<'a> {
         if merged && x.shape().is_empty() {
             return Err("is a GELU of a value without axes".to_owned());
         }
-        let Some(packed) = self.packed(&x) else {
-            let x = self.dense(x)?;
-            let (shape, length) = (x.shape(), self.length(x.place));
-            let work = Work::Activate(activation);
-            let place = self.push(node.made(), work, vec![x.place], length)?;
-            return Ok(Self::fresh(place, &shape));
+        let (x, to) = match self.packed(&x) {
+            Some(packed) => (x, packed),
+            None => {
+                let x = self.dense(x)?;
+                let to = View::contiguous(&x.shape());
+                (x, to)
+            }
         };
-        let length = packed.len();
-        let work = Work::Activate(activation);
-        let place = self.push(node.made(), work, vec![x.place], length)?;
-        Ok(Self::fresh_view(place, packed))
+        let length = to.len();
+        let place = self.push(
+            node.made(),
+            Work::Activate(activation),
+            vec![x.place],
+            length,
+        )?;
+        Ok(Self::fresh_view(place, to))
     }
 
     /// The tensor's view, where it covers the whole buffer in any order.
@@ -193,13 +198,6 @@ impl<'a> Lowering<'a> {
         let place = self.push("align", work, vec![b.place], length)?;
         *b = Self::fresh_view(place, to);
         Ok(())
-    }
-
-    fn viewed(&mut self, x: Tensor) -> Lower<Tensor> {
-        match x.layout {
-            Layout::View(_) => Ok(x),
-            Layout::Rows { .. } => self.dense(x),
-        }
     }
 
     fn stretched(&mut self, x: &Tensor, shape: &[usize]) -> Lower<Tensor> {

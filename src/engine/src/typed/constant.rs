@@ -16,15 +16,16 @@ pub(crate) struct Constant {
 /// Values of a constant, in the types that the graphs of this project hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Values {
-    /// `FLOAT`. A prepared file has them apart, to be used where they lie.
-    #[serde(skip)]
-    F32(Floats),
     /// `INT8`.
     I8(Vec<i8>),
     /// `UINT8`.
     U8(Vec<u8>),
     /// `INT32`, `INT64` and `BOOL`: shapes, indices, biases of integer products.
     Int(Vec<i64>),
+    /// `FLOAT`. A prepared file has them apart, to be used where they lie. It stands last: serde
+    /// counts what it skips when it writes, and not when it reads.
+    #[serde(skip)]
+    F32(Floats),
 }
 
 impl Constant {
