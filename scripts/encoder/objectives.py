@@ -20,6 +20,9 @@ from data.meanings import EXAMS
 SMOOTHING = 0.05
 KIND_WEIGHT = 0.4
 LESION_WEIGHT = 0.3
+EVIDENCE_WEIGHT, EVIDENCE_SCALE = 0.3, 1.0
+FEWEST_SHARE = 0.3
+"""Of a patch that a lesion must fill to be evidence for it."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,28 @@ def answers_loss(logits: dict[str, Tensor], truth: Truth) -> Tensor:
         kind = F.cross_entropy(logits["kind"][of_kind], truth.kinds[of_kind])
         total = total + KIND_WEIGHT * kind
     return total
+
+
+def evidence_loss(
+    patches: Tensor, heads: Heads, truth: Truth, share: Tensor, weighed: float = EVIDENCE_SCALE
+) -> Tensor:
+    """The answer must rest on the lesion. A patch's evidence for the classes that are possible is
+    how much further its embedding lies their way than the classes' mean; over the patches
+    `[B, P, E]` it is softened to a distribution, and the part of it on the lesion (`share`,
+    `[B, P]`) is to be one. Images without a known lesion, or with none, say nothing."""
+    total, count = patches.new_zeros(()), 0
+    seen = truth.lesion_known & (share.amax(dim=1) > FEWEST_SHARE)
+    for exam, possible in truth.possible.items():
+        rows = seen & possible.any(dim=1) & ~possible.all(dim=1)
+        if not rows.any():
+            continue
+        weight, mine = heads.exams[exam].weight, possible[rows].float()
+        way = mine @ weight / mine.sum(dim=1, keepdim=True) - weight.mean(dim=0)
+        evidence = torch.einsum("bpe,be->bp", patches[rows], way) * weighed
+        part = (F.softmax(evidence, dim=1) * (share[rows] > FEWEST_SHARE)).sum(dim=1)
+        total = total - part.clamp_min(1e-6).log().sum()
+        count += int(rows.sum())
+    return total / max(count, 1)
 
 
 def lesion_loss(logits: Tensor, share: Tensor, known: Tensor) -> Tensor:

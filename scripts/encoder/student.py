@@ -1,8 +1,9 @@
 """Step `student`: the tower that the product runs, trained on the views and by the teacher.
 
 It learns the answers themselves, the teacher's features and its doubts (Hinton et al. 2015),
-also of images that nobody labelled, and where the lesion is. In half of the steps it sees
-only some of the patches and must say the same: a masked picture's embedding is the whole's.
+also of images that nobody labelled, where the lesion is, and that its answer rests on it. In
+half of the steps it sees only some of the patches and must say the same: a masked picture's
+embedding is the whole's.
 It begins from weights of a stage before, or from the shipped bundle's encoder (`grow`).
 """
 
@@ -23,7 +24,15 @@ from data.meanings import EXAMS, KIND_OF_EXAM
 from . import masks
 from .grow import grown
 from .loop import Batch, Batches, Plan, fit
-from .objectives import LESION_WEIGHT, Heads, Truth, answers_loss, lesion_loss
+from .objectives import (
+    EVIDENCE_WEIGHT,
+    LESION_WEIGHT,
+    Heads,
+    Truth,
+    answers_loss,
+    evidence_loss,
+    lesion_loss,
+)
 from .sampling import kinds
 from .targets import FEATURE, Targets, read_targets
 from .tower import Tower, normalised
@@ -69,14 +78,15 @@ class Objective:
         order = torch.rand(size, patches).argsort(dim=1)[:, : int(SHOWN * patches)]
         keep = order if hide else None
         with torch.autocast("cpu", torch.bfloat16):
-            tokens = tower.tokens(normalised(batch.pictures), keep)
-        tokens = tokens.float()
+            tokens, alone = tower.tokens(normalised(batch.pictures), keep)
+        tokens, patches = tokens.float(), tower.projection(alone.float())
         embedding = tower.pooled(tokens)
         logits = model.heads(embedding)
         shares = batch.lesions if keep is None else batch.lesions.gather(1, keep)
-        where = model.lesion(tower.projection(tokens[:, 1:])).squeeze(-1)
+        where = model.lesion(patches).squeeze(-1)
         loss = answers_loss(logits, truth)
         loss = loss + LESION_WEIGHT * lesion_loss(where, shares, truth.lesion_known)
+        loss = loss + EVIDENCE_WEIGHT * evidence_loss(patches, model.heads, truth, shares)
         return (
             loss
             if self.targets is None

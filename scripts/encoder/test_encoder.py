@@ -20,7 +20,14 @@ from data.listing import Entry
 from encoder import loop, page, probe, student, tower, wear
 from encoder.graph import fold, write
 from encoder.grow import neutral
-from encoder.objectives import Truth, answers_loss, lesion_loss, set_loss
+from encoder.objectives import (
+    Heads,
+    Truth,
+    answers_loss,
+    evidence_loss,
+    lesion_loss,
+    set_loss,
+)
 from encoder.views import GRID, SIDE, Views
 
 
@@ -107,7 +114,7 @@ class Tower(unittest.TestCase):
         model = tower.Tower(tower.TowerConfig(depth=1)).eval()
         pixels = torch.randn(2, 3, tower.INPUT, tower.INPUT)
         order = torch.rand(2, GRID * GRID).argsort(dim=1)
-        whole, kept = (model.pooled(model.tokens(pixels, keep)) for keep in (None, order))
+        whole, kept = (model.pooled(model.tokens(pixels, keep)[0]) for keep in (None, order))
         torch.testing.assert_close(whole, kept, atol=1e-4, rtol=1e-4)
 
     def test_a_neutral_norm_adds_its_bias_alone(self) -> None:
@@ -143,6 +150,32 @@ class Objectives(unittest.TestCase):
         loss = lesion_loss(where, share, truth.lesion_known)
         where[0] += 3
         self.assertEqual(loss, lesion_loss(where, share, truth.lesion_known))
+
+    def test_evidence_costs_least_where_the_lesion_is(self) -> None:
+        rows = [
+            entry("a", {"breast3": ("malignant",)}),
+            entry("b", {"breast3": ("benign", "malignant")}),
+            entry("c", {"breast3": ("normal",)}),
+            entry("d", {"breast3": ("benign",)}),
+        ]
+        truth = Truth.of(rows, ["breast"], np.array([True, True, True, False]))
+        heads = Heads(8, 1)
+        share = torch.zeros(4, 6)
+        share[[0, 1, 3], 2] = 1
+        weight = heads.exams["breast3"].weight.detach()
+        way = weight[1] - weight.mean(dim=0)
+        costs = []
+        for place in (2, 4):
+            patches = torch.zeros(4, 6, 8)
+            patches[:, place] = 20 * way / way.norm()
+            costs.append(evidence_loss(patches, heads, truth, share).item())
+        self.assertLess(costs[0], costs[1])
+        nothing = evidence_loss(torch.randn(4, 6, 8), heads, truth, torch.zeros(4, 6))
+        self.assertEqual(nothing.item(), 0)
+        hidden = torch.zeros(4, 6, 8, requires_grad=True)
+        evidence_loss(hidden, heads, truth, share).backward()
+        assert hidden.grad is not None
+        self.assertEqual(hidden.grad[2:].abs().max().item(), 0, "without lesion, or not known")
 
 
 class Loop(unittest.TestCase):

@@ -80,25 +80,28 @@ class Tower(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.projection = nn.Linear(config.width, config.embedding, bias=False)
 
-    def tokens(self, pixels: Tensor, keep: Tensor | None = None) -> Tensor:
-        """The last block's output after its norm, class token first; of `keep`, `[B, K]`,
-        only those patches."""
+    def tokens(self, pixels: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The last block's output after its norm, class token first, and what each patch alone
+        brought into it, after the same norm; of `keep`, `[B, K]`, only those patches."""
         x = (self.stem(pixels) + self.position).flatten(2).permute(0, 2, 1)
         if keep is not None:
             x = torch.gather(x, 1, keep.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
         x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
-        for block in self.blocks:
+        *lower, last = self.blocks
+        for block in lower:
             x = block(x)
-        return self.norm(x)
+        x, values = last.with_values(x)
+        return self.norm(x), self.norm(last.proj(values[:, 1:]))
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """The class token and the mean of the patches, as `starter.clip` pools."""
         return self.projection(0.5 * (tokens[:, 0] + tokens[:, 1:].mean(dim=1)))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding `[B, E]`, and the patches' `[B, patches, E]` in the same space."""
-        tokens = self.tokens(pixels)
-        return self.pooled(tokens), self.projection(tokens[:, 1:])
+        """Embedding `[B, E]`, and the patches' `[B, patches, E]` in the same space: what each
+        patch says by itself, before attention mixes them (dense CLIP, Zhou et al. 2022)."""
+        tokens, alone = self.tokens(pixels)
+        return self.pooled(tokens), self.projection(alone)
 
 
 def normalised(grey: Tensor) -> Tensor:

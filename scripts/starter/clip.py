@@ -57,6 +57,10 @@ class Block(nn.Module):
         return x * mask / (1 - self.drop)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        return self.with_values(x, bias)[0]
+
+    def with_values(self, x: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The block's tokens, and each token's own values, as attention mixes them."""
         # Tokens and widths as plain numbers and only the batch left open: the exported
         # graph then holds constants where it would work shapes out.
         tokens, head_width = int(x.shape[1]), self.proj.in_features // self.heads
@@ -66,7 +70,8 @@ class Block(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
         mixed = mixed.permute(0, 2, 1, 3).reshape(-1, tokens, self.proj.in_features)
         x = x + self.keep(self.proj(mixed))
-        return x + self.keep(self.down(self.gelu(self.up(self.norm2(x)))))
+        own = v.permute(0, 2, 1, 3).reshape(-1, tokens, self.proj.in_features)
+        return x + self.keep(self.down(self.gelu(self.up(self.norm2(x))))), own
 
 
 def convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
