@@ -75,6 +75,9 @@ pub struct Submit {
     /// request numbers do not start again. One that tells none is known by its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Identity>,
+    /// What its file is called; folders before the name are left out. Comes back with the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
     /// A number of the client's own: the same number with the same image, exam and options is
     /// the same case; with anything else it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -255,12 +258,13 @@ mod tests {
             age: Age::new(34),
             sex: Some(Sex::F),
             client: Some(Identity(255)),
+            file_name: Some("chest.png".to_owned()),
             request: Some(7),
         };
         assert_eq!(
             read(
                 r#"{"do":"submit","size":5,"sha256":"ab","priority":"stat",
-                "age":34,"sex":"F","client":"00000000000000ff","request":7}"#
+                "age":34,"sex":"F","client":"00000000000000ff","file_name":"chest.png","request":7}"#
             )
             .unwrap(),
             Request::Submit(submit)

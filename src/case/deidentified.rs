@@ -1,6 +1,6 @@
 //! A record without what may tell whose image it is, for outputs that must not tell it.
 //!
-//! Left out or changed: the path and its last part, what somebody wrote into the image's header,
+//! Left out or changed: the path and its last part, what the file is called, what somebody wrote into the image's header,
 //! an age of 90 or more, and keys of a later version, since this version does not know what they
 //! tell.
 
@@ -16,6 +16,7 @@ impl Record {
     #[must_use]
     pub fn deidentified(mut self) -> Self {
         let source = std::mem::take(&mut self.source);
+        self.file_name = None;
         self.more.clear();
         match &mut self.outcome {
             Outcome::Finding(finding) => without_name(finding, &source),
@@ -175,7 +176,14 @@ mod tests {
                 "focus": "crop", "gate": "passed", "guard": "passed",
                 "reasons": ["note: a note on Ann.png", "unsure: a person decides"],
             });
-            let told_of = serde_json::to_value(record("/p/Ann.png", &keys).deidentified()).unwrap();
+            let mut named = record("/p/Ann.png", &keys);
+            named.file_name = crate::case::FileName::of("Ann.png");
+            assert_eq!(
+                serde_json::to_value(&named).unwrap()["file_name"],
+                "Ann.png"
+            );
+            let told_of = serde_json::to_value(named.deidentified()).unwrap();
+            assert_eq!(told_of.get("file_name"), None);
             let patient = json!({ "age_years": told, "sex": "F" });
             assert_eq!(
                 (&told_of["source"], &told_of["patient"]),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
-    Anatomy, Check, ClassProbability, Finding, Help, Laterality, MaskReport, Outcome,
+    Anatomy, Check, ClassProbability, FileName, Finding, Help, Laterality, MaskReport, Outcome,
     PredictionSet, Provenance, Record, Refusal, RefusalCode, Refused, Rle, Timings, TriageLevel,
 };
 use crate::patient::{Age, Patient, Sex};
@@ -79,6 +79,8 @@ enum HelpForm {
 /// What stands around a finding and a refusal alike.
 #[derive(Serialize, Deserialize)]
 struct Around {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_name: Option<FileName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image_sha256: Option<Sha256>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "in_words")]
@@ -219,6 +221,7 @@ impl<'de> Deserialize<'de> for Record {
 impl Around {
     fn of(record: &Record) -> Self {
         Self {
+            file_name: record.file_name.clone(),
             image_sha256: record.image,
             rerun_of: record.rerun_of,
             provenance: record.provenance.clone(),
@@ -231,6 +234,7 @@ impl Around {
         Record {
             case,
             source,
+            file_name: self.file_name,
             image: self.image_sha256,
             rerun_of: self.rerun_of,
             outcome,

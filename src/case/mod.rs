@@ -11,6 +11,7 @@
 
 mod anatomy;
 mod deidentified;
+mod file_name;
 mod finding;
 mod giver;
 mod help;
@@ -23,6 +24,7 @@ mod request;
 mod timings;
 
 pub use anatomy::{Anatomy, Laterality};
+pub use file_name::FileName;
 pub use finding::{Check, ClassProbability, Finding, MaskReport, PredictionSet, Rle, TriageLevel};
 pub use giver::{Giver, Priority};
 pub use help::{Channel, Help};

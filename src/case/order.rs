@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Giver, Priority, Refusal, RequestId};
+use super::{FileName, Giver, Priority, Refusal, RequestId};
 use crate::patient::Patient;
 use crate::sha256::Sha256;
 
@@ -30,6 +30,9 @@ pub struct Order {
     /// The case whose image is answered again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<u64>,
+    /// What whoever gave it calls its file, where there is one; no part of what is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<FileName>,
     /// Which file of a watched folder it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileId>,
@@ -205,10 +208,15 @@ mod tests {
     #[test]
     fn the_same_is_asked_only_of_the_same_image_exam_and_options() {
         type Change = fn(&mut Order);
-        let cases: [(&str, Change, bool); 9] = [
+        let cases: [(&str, Change, bool); 10] = [
             ("nothing", |_| {}, true),
             ("source", |order| order.source = "b.png".to_owned(), true),
             ("priority", |order| order.priority = Priority::Stat, true),
+            (
+                "what its file is called",
+                |order| order.file_name = super::FileName::of("b.png"),
+                true,
+            ),
             (
                 "image",
                 |order| {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Channel, Finding, Provenance, Refusal, RefusalCode, Timings};
+use super::{Channel, FileName, Finding, Provenance, Refusal, RefusalCode, Timings};
 use crate::sha256::Sha256;
 
 /// What came of a case, and what stands around it.
@@ -18,6 +18,9 @@ pub struct Record {
     pub case: Option<String>,
     /// What the image is called: the path as it was given.
     pub source: String,
+    /// What whoever gave the image to a device calls its file; `None` where there was no file, and
+    /// where nothing may tell whose image it is.
+    pub file_name: Option<FileName>,
     /// SHA-256 of the image's file; `None` where it could not be read, and in records of programs
     /// of before there was this key.
     pub image: Option<Sha256>,
@@ -82,6 +85,7 @@ impl Record {
         Self {
             case,
             source: source.to_owned(),
+            file_name: None,
             image: None,
             rerun_of: None,
             outcome,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use medfocus::case::{Outcome, Priority};
+use medfocus::case::{FileName, Outcome, Priority};
 use medfocus::client::{ClientError, Control, Requests};
 use medfocus::control::{Accepted, Notice, Refused, Request, Submit, Waited, Words};
 use medfocus::image::open::{self, NoFile};
@@ -205,6 +205,7 @@ impl Desk<'_> {
                 age: self.arguments.patient.age,
                 sex: self.arguments.patient.sex,
                 client: Some(self.requests.identity()),
+                file_name: FileName::of(file).map(|name| name.to_string()),
                 request: Some(self.requests.next_number()),
             };
             let answer = self.control.submit(&submit, &image);

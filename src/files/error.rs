@@ -44,6 +44,9 @@ pub enum Cause {
     /// Something else was put at its place while it was worked on.
     #[error("somebody put something else at its place meanwhile")]
     Swapped,
+    /// What is made cannot be given to a group that this user is not in.
+    #[error("this user is not in group {0}, which it is to belong to")]
+    NotInGroup(u32),
     /// The file has more bytes than are read.
     #[error("the file has more than {most} bytes")]
     TooLarge {
@@ -94,6 +97,9 @@ impl FileError {
             Cause::NoFile(_) | Cause::NoFolder(_) => "look who put it there, and move it away",
             Cause::OtherNames(_) => "name a file of its own, or copy this one and move it away",
             Cause::Swapped => "look who else writes into the folder, and take the right from them",
+            Cause::NotInGroup(_) => {
+                "make this user a member of the group and start the device again, or name another group"
+            }
             Cause::TooLarge { .. } => "name a smaller file",
             Cause::TooDeep(_) => "look who made them, and remove them by hand",
             Cause::Name => "name one file, without a slash",
@@ -108,6 +114,7 @@ impl Cause {
             Self::NoFolder(_) => ErrorKind::NotADirectory,
             Self::NoFile(Kind::Folder) => ErrorKind::IsADirectory,
             Self::TooLarge { .. } => ErrorKind::FileTooLarge,
+            Self::NotInGroup(_) => ErrorKind::PermissionDenied,
             Self::Link
             | Self::ForeignLink(_)
             | Self::NoFile(_)

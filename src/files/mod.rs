@@ -17,6 +17,7 @@
 mod error;
 mod fresh;
 mod list;
+mod readers;
 mod remove;
 mod walk;
 mod write;
@@ -39,8 +40,9 @@ use rustix::io::{Errno, retry_on_intr};
 pub use error::{Cause, FileError};
 pub use fresh::Fresh;
 pub use list::{Entry, Kind};
+pub use readers::Readers;
 pub use remove::remove;
-pub use write::{OPEN_TO_ALL, OWN, put, replace, swap};
+pub use write::{OPEN_TO_ALL, OWN, put, replace, swap, swap_for};
 
 /// What files of this module return.
 pub type Result<T> = std::result::Result<T, FileError>;

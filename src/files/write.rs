@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use rustix::process::Gid;
 
-use super::{Cause, Folder, Kind, QUIETLY, Result, list, open_at};
+use super::{Cause, Folder, Kind, QUIETLY, Readers, Result, list, open_at};
 
 /// As open to others as the user's `umask` lets files and folders be.
 pub const OPEN_TO_ALL: Mode = Mode::RWXU.union(Mode::RWXG).union(Mode::RWXO);
@@ -45,6 +46,15 @@ pub fn swap(path: &Path, bytes: &[u8]) -> Result<()> {
     folder.swap(name, bytes)
 }
 
+/// The same, for these readers.
+///
+/// # Errors
+/// As [`replace`], and where this user is not in their group.
+pub fn swap_for(path: &Path, bytes: &[u8], readers: &Readers) -> Result<()> {
+    let (folder, name) = Folder::above(path)?;
+    folder.filled(&name, bytes, readers)?.keep(name)
+}
+
 /// Writes a file that the operator named as a command's output: in place of what has its name,
 /// be it a link. A stream of the system's, as `/dev/stdout`, is written to.
 ///
@@ -65,7 +75,21 @@ impl Folder {
     /// # Errors
     /// What the system says; the file is then as it was.
     pub fn replace(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<()> {
-        self.filled(name.as_ref(), bytes)?.keep_durably(name)
+        self.replace_for(name, bytes, &Readers::default())
+    }
+
+    /// The same, for these readers.
+    ///
+    /// # Errors
+    /// As [`Folder::replace`], and where this user is not in their group.
+    pub fn replace_for(
+        &self,
+        name: impl AsRef<OsStr>,
+        bytes: &[u8],
+        readers: &Readers,
+    ) -> Result<()> {
+        self.filled(name.as_ref(), bytes, readers)?
+            .keep_durably(name)
     }
 
     /// The same, for what nobody needs after the power failed: the disk is not waited for.
@@ -73,12 +97,17 @@ impl Folder {
     /// # Errors
     /// As [`Folder::replace`].
     pub fn swap(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<()> {
-        self.filled(name.as_ref(), bytes)?.keep(name)
+        self.filled(name.as_ref(), bytes, &Readers::default())?
+            .keep(name)
     }
 
-    fn filled(&self, name: &OsStr, bytes: &[u8]) -> Result<super::Fresh> {
+    fn filled(&self, name: &OsStr, bytes: &[u8], readers: &Readers) -> Result<super::Fresh> {
         let mut fresh = self.fresh(OPEN_TO_ALL)?;
-        self.with(name, |_| Ok(fresh.write_all(bytes)?))?;
+        self.with(name, |_| {
+            // Before there is anything to be read.
+            readers.let_in(fresh.file())?;
+            Ok(fresh.write_all(bytes)?)
+        })?;
         Ok(fresh)
     }
 
@@ -138,8 +167,13 @@ impl Folder {
     /// Says who may use a socket, which has this name.
     ///
     /// # Errors
-    /// Something else has the name, as a link; what the system says.
-    pub fn open_socket_to(&self, name: impl AsRef<OsStr>, mode: Mode) -> Result<()> {
+    /// Something else has the name, as a link; this user is not in the group; what the system says.
+    pub fn open_socket_to(
+        &self,
+        name: impl AsRef<OsStr>,
+        mode: Mode,
+        group: Option<u32>,
+    ) -> Result<()> {
         self.with(name.as_ref(), |name| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let socket = File::from(open_at(self, name, flags, Mode::empty())?);
@@ -149,6 +183,13 @@ impl Folder {
             }
             // By the descriptor: another thing may have come under the name.
             let held = format!("/proc/self/fd/{}", socket.as_raw_fd());
+            if let Some(group) = group {
+                let id = Gid::from_raw(group);
+                fs::chown(&held, None, Some(id)).map_err(|error| match error {
+                    Errno::PERM => Cause::NotInGroup(group),
+                    other => other.into(),
+                })?;
+            }
             Ok(fs::chmod(held, mode)?)
         })
     }

@@ -242,3 +242,115 @@ fn an_answered_file_is_deleted_where_that_is_wanted() {
     assert_eq!(orders[0]["order"]["exam"], "brain4");
     assert_eq!(orders[0]["order"]["priority"], "urgent");
 }
+
+/// Turns the console's section and the folder's around, so that more of the folder can be said.
+fn of_folder(keys: &str) -> impl FnOnce(&Path) -> String + '_ {
+    move |home| {
+        let folder = home.join("in").display().to_string();
+        format!("[[folder]]\npath = \"{folder}\"\nsettle_s = 1\npoll_s = 1\n{keys}\n")
+    }
+}
+
+fn watching(keys: &str) -> (tempfile::TempDir, Device) {
+    let home = tempfile::tempdir().unwrap();
+    create_dir(home.path().join("in")).unwrap();
+    let device = Device::configured(home.path(), &of_folder(keys)(home.path()));
+    (home, device)
+}
+
+#[test]
+fn images_in_folders_within_are_taken_where_it_is_configured() {
+    let (home, device) = watching("subfolders = true");
+    let at = |path: &str| home.path().join("in").join(path);
+    std::fs::create_dir_all(at("study 1/series")).unwrap();
+    write(
+        at("study 1/series/IM0001"),
+        read(phantom("brain.png")).unwrap(),
+    )
+    .unwrap();
+    write(at("study 1/a.txt"), b"no image").unwrap();
+    let both = || at("taken").is_dir() && at("rejected").is_dir();
+    wait_until("answered", both);
+    let finding = device
+        .journal("answered")
+        .into_iter()
+        .find(|e| e["record"]["status"] == "finding");
+    let finding = finding.unwrap();
+    assert_eq!(finding["record"]["file_name"], "IM0001");
+    let name = format!("taken/{}-IM0001", finding["case"]);
+    wait_until("moved", || {
+        at(&name).is_file() && !at("study 1/series/IM0001").exists()
+    });
+    // What came to lie in taken is no image once more, and one that comes later is seen.
+    std::fs::create_dir(at("study 2")).unwrap();
+    write(at("study 2/IM0001"), read(phantom("chest.png")).unwrap()).unwrap();
+    wait_until("answered", || !at("study 2/IM0001").exists());
+    assert_eq!(device.journal("accepted").len(), 3);
+    assert!(!device.log().contains("IM0001"), "a name in the log");
+}
+
+#[test]
+fn a_file_is_taken_once_its_marker_is_there_however_long_it_pauses() {
+    let (home, device) = watching("done = \".done\"");
+    let at = |path: &str| home.path().join("in").join(path);
+    let bytes = read(phantom("brain.png")).unwrap();
+    // Closed half written, and left for longer than it takes to settle.
+    write(at("a.png.done"), b"").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    write(at("a.png"), &bytes[..bytes.len() / 2]).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(
+        device.journal("accepted").is_empty(),
+        "an old marker speaks of another file"
+    );
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(at("a.png"))
+        .unwrap();
+    file.write_all(&bytes[bytes.len() / 2..]).unwrap();
+    drop(file);
+    std::thread::sleep(Duration::from_millis(20));
+    write(at("a.png.done"), b"").unwrap();
+    wait_until("answered", || at("taken/1-a.png").is_file());
+    wait_until("its marker goes with it", || !at("a.png.done").exists());
+    assert_eq!(device.journal("answered")[0]["record"]["status"], "finding");
+    assert_eq!(device.journal("accepted").len(), 1);
+}
+
+#[test]
+fn folders_whose_images_would_come_twice_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |path: &str| home.path().join(path).display().to_string();
+    let folder = |path: &str| format!("[[folder]]\npath = \"{}\"\n", at(path));
+    for (config, is_refused) in [
+        (format!("{}subfolders = true\n", folder("in")), false),
+        (format!("{}{}", folder("in"), folder("in/ward")), false),
+        (
+            format!("{}subfolders = true\n{}", folder("in"), folder("in/ward")),
+            true,
+        ),
+        (
+            format!(
+                "{}subfolders = true\n[results]\nfolder = \"{}\"\n",
+                folder("in"),
+                at("in/out")
+            ),
+            true,
+        ),
+    ] {
+        let file = home.path().join("medfocus.toml");
+        write(&file, &config).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_medfocus"))
+            .args(["serve", "--check-config", "--config"])
+            .arg(file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            output.status.code() == Some(2),
+            is_refused,
+            "{config}{said}"
+        );
+        assert_eq!(said.contains("folder.subfolders"), is_refused, "{said}");
+    }
+}

@@ -30,6 +30,7 @@ mod patient_said;
 mod planted;
 mod planted_model;
 mod queue;
+mod readers;
 mod run_again;
 mod self_test;
 mod serve;

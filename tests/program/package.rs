@@ -24,3 +24,23 @@ fn systemd_understands_the_unit_and_finds_it_safe() {
     // It warns of keys that it does not know, and goes on.
     assert!(!said.contains("Unknown key"), "{said}");
 }
+
+#[test]
+fn prometheus_understands_the_alerts_and_they_come_when_they_should() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        eprintln!("NOT TRIED: there is no promtool here (Debian's package prometheus)");
+        return;
+    }
+    for arguments in [
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts.test.yml"],
+    ] {
+        let output = Command::new("promtool")
+            .current_dir(root().join("docs"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}");
+    }
+}

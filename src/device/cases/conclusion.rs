@@ -71,6 +71,7 @@ impl Conclusion {
             }
         };
         let record = Record {
+            file_name: order.file_name.clone(),
             image,
             rerun_of: order.rerun_of,
             timings,

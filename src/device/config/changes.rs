@@ -77,14 +77,14 @@ fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
     found.extend((*serial != new.serial).then_some("serial"));
     found.extend((*display != new.display).then_some("display"));
     found.extend((*folder != new.folder).then_some("folder"));
-    section!(found, old.socket vs new, Socket { enabled, path });
+    section!(found, old.socket vs new, Socket { enabled, path, mode, group });
     section!(found, old.dicom vs new, Dicom {
         port, bind, title, allow, open, hurry, most_per_address, idle_s, instance_s,
         association_s, exam
     });
-    section!(found, old.health vs new, Telling { file, metrics });
+    section!(found, old.health vs new, Telling { file, metrics, mode, group });
     section!(found, old.keep vs new, Keep { images_days, images_mib, undelivered_days, free_mib });
-    section!(found, old.results vs new, Folder { folder, write, deidentify });
+    section!(found, old.results vs new, Folder { folder, write, deidentify, mode, group });
     section!(found, old.hl7 vs new, Receiver { to, deidentify });
     section!(found, old.pacs vs new, Archive { to, deidentify });
     found

@@ -4,6 +4,7 @@
 //! A [`Config`] is data and does nothing. `docs/medfocus.toml` names and explains every key.
 //! An unknown key is refused, so that a misspelt one is never ignored.
 
+mod access;
 mod changes;
 mod problem;
 mod read;
@@ -20,6 +21,7 @@ use crate::device::self_test::Environment;
 use crate::files;
 use crate::sha256::Sha256;
 
+pub use access::{FileMode, Group, SocketMode};
 pub use changes::Changes;
 pub use problem::{ConfigError, Problem, Wrong};
 use read::{Reader, Section};
@@ -123,7 +125,7 @@ impl Config {
 
     /// What does not go together, whoever said it.
     pub fn conflicts(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut problems = self.loops();
         let mut conflict = |key: &str, what: &str, help: &str| {
             problems.push(Problem {
                 wrong: Wrong::Conflict,
@@ -212,6 +214,35 @@ impl Config {
                 what,
                 "name a serial port, a folder or dicom.port, or enable the socket",
             );
+        }
+        problems
+    }
+
+    /// Folders whose images would be given to the device again, or twice.
+    fn loops(&self) -> Vec<Problem> {
+        let deep = self.folder.iter().filter(|folder| folder.subfolders);
+        let conflict = |what: &str, help: &str| Problem {
+            wrong: Wrong::Conflict,
+            line: None,
+            key: "folder.subfolders".to_owned(),
+            what: what.to_owned(),
+            help: help.to_owned(),
+        };
+        let mut problems = Vec::new();
+        for watched in deep {
+            let is_in = |path: &Path| path.starts_with(&watched.path);
+            if self.results.folder.as_deref().is_some_and(is_in) {
+                let what = "the result folder lies in it: its pictures would become cases";
+                problems.push(conflict(what, "name a result folder elsewhere"));
+            }
+            let others = self.folder.iter().map(|other| other.path.as_path());
+            if others.filter(|path| is_in(path)).count() > 1 {
+                let what = "another watched folder lies in it";
+                problems.push(conflict(
+                    what,
+                    "watch the other one alone, or put it elsewhere",
+                ));
+            }
         }
         problems
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use firmware_host::screens::Language;
 use serde::{Serialize, Serializer};
 
+use super::access::{self, FileMode, Group};
 use super::read::Section;
 use crate::bundle::{Key, Store, Trust};
 use crate::device::cases::Bounds;
@@ -16,6 +17,12 @@ use crate::device::cases::kept::Keeping;
 use crate::device::display::place::{Place, PlaceError};
 use crate::device::display::{Asked, Manner};
 use crate::device::work::worker;
+use crate::files::Readers;
+
+/// How rights are written.
+pub(super) const MODE: &str = "octal digits in quotes, as \"0640\"";
+/// How a group is written.
+pub(super) const GROUP: &str = "a group that the system has, by its name or number, in quotes";
 
 /// The device itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -228,6 +235,12 @@ pub struct Telling {
     pub file: Option<PathBuf>,
     /// File of the metrics; there is none where absent.
     pub metrics: Option<PathBuf>,
+    /// The rights of both; as the system makes files where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
+    /// The group of both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
 }
 
 impl Telling {
@@ -235,7 +248,14 @@ impl Telling {
         Self {
             file: section.path("file"),
             metrics: section.path("metrics"),
+            mode: section.parsed("mode", MODE),
+            group: section.parsed("group", GROUP),
         }
+    }
+
+    /// Who may read them.
+    pub fn readers(&self) -> Readers {
+        access::readers(self.mode, self.group.as_ref())
     }
 }
 

@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use super::access::{self, FileMode, Group};
 use super::read::Section;
-use super::sections::{text, texts};
+use super::sections::{GROUP, MODE, text, texts};
 use crate::device::dicom::Pacs;
+use crate::files::Readers;
 use crate::report::Form;
 
 /// The folder that results are written to.
@@ -21,6 +23,12 @@ pub struct Folder {
     pub write: Vec<Form>,
     /// Whether they leave out whose image it is.
     pub deidentify: bool,
+    /// The rights of the files; as the system makes files where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
+    /// Their group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
 }
 
 impl Default for Folder {
@@ -29,6 +37,8 @@ impl Default for Folder {
             folder: None,
             write: vec![Form::Overlay],
             deidentify: false,
+            mode: None,
+            group: None,
         }
     }
 }
@@ -42,7 +52,14 @@ impl Folder {
             folder,
             write: write.unwrap_or(Self::default().write),
             deidentify: section.flag("deidentify").unwrap_or_default(),
+            mode: section.parsed("mode", MODE),
+            group: section.parsed("group", GROUP),
         }
+    }
+
+    /// Who may read them.
+    pub fn readers(&self) -> Readers {
+        access::readers(self.mode, self.group.as_ref())
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::access::{self, FileMode, Group, SocketMode};
 use super::read::Section;
-use super::sections::texts;
+use super::sections::{GROUP, MODE, texts};
 use crate::case::Priority;
 use crate::device::cases::Reach;
 use crate::device::dicom::{Deadlines, Peer, title_of};
+use crate::files::Readers;
 
 /// A serial port.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,6 +62,35 @@ pub struct Watched {
     pub poll_s: u32,
     /// What becomes of a file that was answered.
     pub after: After,
+    /// Whether images in folders within it are taken as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub subfolders: bool,
+    /// The ending of the marker that says that a file is whole; where absent, none is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<Marker>,
+    /// The rights of what was answered, and of the folders it goes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
+    /// Their group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+}
+
+/// The ending of a marker's name, as `.done`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Marker(pub String);
+
+impl FromStr for Marker {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_ending = text.len() > 1 && text.len() < 32 && text.starts_with('.');
+        match is_ending && !text.contains(['/', '\0']) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(format!("'{text}': give the ending of a name, as .done")),
+        }
+    }
 }
 
 /// What becomes of a file whose case ended in a finding.
@@ -84,6 +115,10 @@ impl Watched {
             settle_s: 2,
             poll_s: 2,
             after: After::default(),
+            subfolders: false,
+            done: None,
+            mode: None,
+            group: None,
         }
     }
 
@@ -95,6 +130,10 @@ impl Watched {
         let settle_s = section.number("settle_s", 0..=3600);
         let poll_s = section.number("poll_s", 1..=3600);
         let after = section.parsed("after", "move or delete");
+        let subfolders = section.flag("subfolders");
+        let done = section.parsed("done", "the ending of a marker's name, as .done");
+        let mode = section.parsed("mode", MODE);
+        let group = section.parsed("group", GROUP);
         let path = section.required("path", path, "write path = \"/FOLDER\"")?;
         let default = Self::at(path);
         Some(Self {
@@ -104,8 +143,17 @@ impl Watched {
             settle_s: settle_s.unwrap_or(default.settle_s),
             poll_s: poll_s.unwrap_or(default.poll_s),
             after: after.unwrap_or(default.after),
+            subfolders: subfolders.unwrap_or(default.subfolders),
+            done,
+            mode,
+            group,
             ..default
         })
+    }
+
+    /// Who may read what was answered.
+    pub fn readers(&self) -> Readers {
+        access::readers(self.mode, self.group.as_ref())
     }
 }
 
@@ -140,6 +188,12 @@ pub struct Socket {
     pub enabled: bool,
     /// Where; in the service manager's folder or the state folder where absent.
     pub path: Option<PathBuf>,
+    /// Who may use it; owner and group where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<SocketMode>,
+    /// The group; the device's own where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
 }
 
 impl Socket {
@@ -149,6 +203,8 @@ impl Socket {
         Self {
             enabled: enabled.unwrap_or(Self::default().enabled),
             path,
+            mode: section.parsed("mode", MODE),
+            group: section.parsed("group", GROUP),
         }
     }
 }
@@ -158,6 +214,8 @@ impl Default for Socket {
         Self {
             enabled: true,
             path: None,
+            mode: None,
+            group: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! it is not waited for until it is on the disk, since nobody needs it after the power failed.
 //! One that cannot be renewed is taken away: an old word is worse than none.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,10 +13,11 @@ use super::place::StateFile;
 use super::{Snapshot, health_at, metrics};
 use crate::clock::Clock;
 use crate::device::cases::Cases;
+use crate::device::config::Telling;
 use crate::device::lock::lock;
 use crate::device::spawner::Spawner;
 use crate::device::status::TICK;
-use crate::files::{self, Folder};
+use crate::files::{self, Folder, Readers};
 
 /// How often it is written at least: rarely, since a card wears out.
 const PULSE: Duration = Duration::from_secs(15);
@@ -26,6 +27,8 @@ const PULSE: Duration = Duration::from_secs(15);
 pub struct Monitor {
     cases: Arc<Cases>,
     written: Option<(Instant, Snapshot)>,
+    /// Who may read it.
+    readers: Readers,
     /// The last write failed: said once.
     failed: bool,
     last_word: LastWord,
@@ -44,7 +47,7 @@ pub struct LastWord {
 
 impl Monitor {
     /// Writes it to one file, and as metrics to another.
-    pub fn new(cases: Arc<Cases>, health: StateFile, metrics: Option<PathBuf>) -> Self {
+    pub fn new(cases: Arc<Cases>, health: StateFile, telling: &Telling) -> Self {
         sweep(&health.file);
         note_place(&cases, &health.file);
         Self {
@@ -52,9 +55,10 @@ impl Monitor {
                 clock: cases.clock().clone(),
                 health: Arc::new(Mutex::new(health)),
                 is_said: Arc::default(),
-                metrics: metrics.and_then(|file| metrics_writer(file, cases.spawner())),
+                metrics: metrics_writer(telling, cases.spawner()),
             },
             cases,
+            readers: telling.readers(),
             written: None,
             failed: false,
         }
@@ -107,7 +111,7 @@ impl Monitor {
             return Ok(());
         }
         let json = format!("{json}\n");
-        let Err(error) = files::swap(&health.file, json.as_bytes()) else {
+        let Err(error) = files::swap_for(&health.file, json.as_bytes(), &self.readers) else {
             return Ok(());
         };
         // Where it cannot be removed either, it is old before long.
@@ -118,7 +122,11 @@ impl Monitor {
         log::warn!("the device's health goes to the state folder from now on: {error}");
         health.file = otherwise;
         note_place(&self.cases, &health.file);
-        Ok(files::swap(&health.file, json.as_bytes())?)
+        Ok(files::swap_for(
+            &health.file,
+            json.as_bytes(),
+            &self.readers,
+        )?)
     }
 }
 
@@ -136,14 +144,15 @@ fn sweep(file: &Path) {
 }
 
 /// Metrics often lie on a share or a disk of others: they keep nobody waiting.
-fn metrics_writer(file: PathBuf, spawner: &Spawner) -> Option<PageWriter> {
+fn metrics_writer(telling: &Telling, spawner: &Spawner) -> Option<PageWriter> {
+    let (file, readers) = (telling.metrics.clone()?, telling.readers());
     let mut has_swept = false;
     let begun = PageWriter::begin(spawner, move |page| match page {
         Some(text) => {
             if !std::mem::replace(&mut has_swept, true) {
                 sweep(&file);
             }
-            Ok(files::swap(&file, text.as_bytes())?)
+            Ok(files::swap_for(&file, text.as_bytes(), &readers)?)
         }
         None => Ok(files::remove(&file)?),
     });

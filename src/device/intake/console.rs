@@ -6,7 +6,7 @@ use firmware_host::fault::{Fault, FaultQueue};
 use firmware_host::wire::VERSION;
 
 use crate::case::{
-    BundleId, Channel, Giver, Order, Outcome, PredictionSet, Priority, Refused, SOFTWARE,
+    BundleId, Channel, FileName, Giver, Order, Outcome, PredictionSet, Priority, Refused, SOFTWARE,
 };
 use crate::device::cases::{Cases, Reach, State};
 use crate::journal::Told;
@@ -137,6 +137,7 @@ impl Console {
             Command::Run(path) => {
                 let order = Order {
                     source: path.to_owned(),
+                    file_name: FileName::of(path),
                     exam: self.chosen.exam.clone(),
                     region: self.chosen.region,
                     giver: Some(self.giver()),

@@ -15,6 +15,7 @@ pub(super) fn of(config: &Config) -> Vec<Box<dyn Sink>> {
             folder: folder.clone(),
             forms: config.results.write.clone(),
             deidentify: config.results.deidentify,
+            readers: config.results.readers(),
         })));
     }
     if let Some(pacs) = &config.pacs.to {

@@ -125,8 +125,7 @@ fn at_work(
     }
     opened();
     let health = health::file_of(config.health.file.as_deref(), &state);
-    let metrics = config.health.metrics.clone();
-    let monitor = Monitor::new(Arc::clone(&cases), health, metrics);
+    let monitor = Monitor::new(Arc::clone(&cases), health, &config.health);
     let last_word = monitor.last_word();
     let (tell, ended) = mpsc::channel();
     let reload = Arc::new(Reload::new(config.clone(), state.clone(), &cases, reread));
@@ -224,7 +223,7 @@ fn open_all(
             path: path.to_owned(),
             error,
         };
-        let listener = socket::bind(path).map_err(failed)?;
+        let listener = socket::bind(path, &config.socket).map_err(failed)?;
         let seats = socket::seats(cases.spawner()).map_err(failed)?;
         parts
             .listening

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::{AnsweredCase, Delivered, DeliveryError, NotDelivered, Sink, Spec};
-use crate::files::{Cause, FileError, Folder};
+use crate::files::{Cause, FileError, Folder, Readers};
 use crate::report::{Form, NotWritten};
 
 /// Where to write, and what.
@@ -21,6 +21,8 @@ pub struct ResultsOptions {
     pub forms: Vec<Form>,
     /// Whether what tells whose image it is stays out.
     pub deidentify: bool,
+    /// Who may read what is written.
+    pub readers: Readers,
 }
 
 /// The result folder.
@@ -43,6 +45,7 @@ impl Results {
     /// The folder that lies there now; it may be one of another computer.
     fn open(&mut self) -> Result<Folder, NotDelivered> {
         let folder = Folder::make(&self.options.folder).map_err(away)?;
+        folder.open_to(&self.options.readers).map_err(away)?;
         if !self.is_swept {
             folder.sweep().map_err(away)?;
             self.is_swept = true;
@@ -73,7 +76,8 @@ impl Results {
             match form.bytes(&case) {
                 Ok(bytes) => {
                     let name = format!("{}.{}", answered.id(), form.ending());
-                    folder.replace(name, &bytes).map_err(away)?;
+                    let readers = &self.options.readers;
+                    folder.replace_for(name, &bytes, readers).map_err(away)?;
                 }
                 Err(error @ NotWritten::Encoding(_)) => {
                     return Err(NotDelivered::Refused(DeliveryError::new(
@@ -111,7 +115,10 @@ impl Sink for Results {
         let mut text = serde_json::to_string_pretty(&told).unwrap_or_default();
         text.push('\n');
         let name = format!("{}.json", answered.id());
-        folder.replace(name, text.as_bytes()).map_err(away)?;
+        let readers = &self.options.readers;
+        folder
+            .replace_for(name, text.as_bytes(), readers)
+            .map_err(away)?;
         Ok(Delivered::default())
     }
 }

@@ -1,17 +1,17 @@
-//! What the system tells of changes in a folder: when to look sooner, and which files
-//! someone has open for writing. Network shares tell nothing and queues run over, so no
+//! What the system tells of changes in a folder and those in it: when to look sooner, and which
+//! files someone has open for writing. Network shares tell nothing and queues run over, so no
 //! promise may rest on it.
 
 pub(super) use system::Hint;
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::collections::BTreeMap;
-    use std::ffi::{OsStr, OsString};
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::ffi::OsStr;
     use std::mem::MaybeUninit;
     use std::os::fd::OwnedFd;
     use std::os::unix::ffi::OsStrExt;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::time::{Duration, Instant};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,37 +19,72 @@ mod system {
     use rustix::io::Errno;
 
     /// A file counts as being written for so long after the last write of which no end was
-    /// told: an end may be lost.
-    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+    /// told: an end may be lost, and some scanners pause for minutes.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
     /// How soon it is noticed that it is over.
     const PULSE: Duration = Duration::from_millis(500);
 
-    /// A watch on one folder.
+    /// A watch on a folder and folders in it.
     pub struct Hint {
         system: OwnedFd,
+        folder: PathBuf,
+        /// The folders by the system's numbers, and their ways within the first, which is empty.
+        watched: BTreeMap<i32, PathBuf>,
         /// Files with a write and no end since, and when the last was.
-        written: BTreeMap<OsString, Instant>,
+        written: BTreeMap<PathBuf, Instant>,
     }
 
     impl Hint {
         /// Watches a folder, where the system can.
         pub fn of(folder: &Path) -> Option<Self> {
             let system = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+            let mut hint = Self {
+                system,
+                folder: folder.to_owned(),
+                watched: BTreeMap::new(),
+                written: BTreeMap::new(),
+            };
+            hint.watch(Path::new(""))?;
+            Some(hint)
+        }
+
+        /// Watches those of these folders within it that are not watched yet. Where the system has
+        /// no more to give, looking is what counts.
+        pub fn also(&mut self, folders: &[PathBuf]) {
+            let known: BTreeSet<&PathBuf> = self.watched.values().collect();
+            let new = folders.iter().filter(|way| !known.contains(way));
+            let new: Vec<PathBuf> = new.cloned().collect();
+            for way in new {
+                if self.watch(&way).is_none() {
+                    return;
+                }
+            }
+        }
+
+        fn watch(&mut self, way: &Path) -> Option<()> {
             let told = WatchFlags::MODIFY
                 | WatchFlags::CLOSE_WRITE
                 | WatchFlags::MOVED_TO
                 | WatchFlags::MOVED_FROM
-                | WatchFlags::DELETE;
-            add_watch(&system, folder, told | WatchFlags::ONLYDIR).ok()?;
-            let written = BTreeMap::new();
-            Some(Self { system, written })
+                | WatchFlags::DELETE
+                | WatchFlags::CREATE;
+            let place = self.folder.join(way);
+            let safely = WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
+            // The operator's own path may lead over a link.
+            let how = match way.as_os_str().is_empty() {
+                true => WatchFlags::ONLYDIR,
+                false => safely,
+            };
+            let number = add_watch(&self.system, place, told | how).ok()?;
+            self.watched.insert(number, way.to_owned());
+            Some(())
         }
 
-        /// Whether someone has the file open and wrote to it.
-        pub fn is_written(&self, name: &OsStr) -> bool {
-            let since = self.written.get(name);
-            since.is_some_and(|since| since.elapsed() < LONGEST_PAUSE)
+        /// Whether someone has the file open and wrote to it, as far as was told by now.
+        pub fn is_written(&self, path: &Path, now: Instant) -> bool {
+            let since = self.written.get(path);
+            since.is_some_and(|since| now.saturating_duration_since(*since) < LONGEST_PAUSE)
         }
 
         /// Waits so long, or until a file is complete or it is over; false where nothing will be
@@ -89,7 +124,11 @@ mod system {
                 };
                 let what = event.events();
                 if what.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
-                    return Heard::End;
+                    match self.watched.remove(&event.wd()) {
+                        // One within it is gone: it may come back.
+                        Some(way) if !way.as_os_str().is_empty() => continue,
+                        _ => return Heard::End,
+                    }
                 }
                 if what.contains(ReadFlags::QUEUE_OVERFLOW) {
                     self.written.clear();
@@ -98,11 +137,14 @@ mod system {
                 let Some(name) = event.file_name() else {
                     continue;
                 };
-                let name = OsStr::from_bytes(name.to_bytes());
+                let Some(way) = self.watched.get(&event.wd()) else {
+                    continue;
+                };
+                let path = way.join(OsStr::from_bytes(name.to_bytes()));
                 if what.contains(ReadFlags::MODIFY) {
-                    self.written.insert(name.to_owned(), Instant::now());
-                } else {
-                    self.written.remove(name);
+                    self.written.insert(path, Instant::now());
+                } else if !what.contains(ReadFlags::CREATE) || what.contains(ReadFlags::ISDIR) {
+                    self.written.remove(&path);
                     heard = Heard::Complete;
                 }
             }
@@ -125,20 +167,31 @@ mod system {
         use super::*;
 
         #[test]
-        fn a_file_is_written_until_it_is_closed() {
+        fn a_file_is_written_until_it_is_closed_however_long_it_pauses() {
             let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir(folder.path().join("one")).unwrap();
             let mut hint = Hint::of(folder.path()).unwrap();
-            let name = OsStr::new("a.png");
-            let mut file = File::create(folder.path().join(name)).unwrap();
-            file.write_all(b"half").unwrap();
-            assert!(hint.wait(Duration::ZERO, || false));
-            // The event may take its time.
-            while !hint.is_written(name) {
-                assert!(hint.wait(Duration::from_millis(1), || false));
+            hint.also(&[PathBuf::new(), "one".into()]);
+            for path in ["a.png", "one/a.png"].map(Path::new) {
+                let mut file = File::create(folder.path().join(path)).unwrap();
+                file.write_all(b"half").unwrap();
+                assert!(hint.wait(Duration::ZERO, || false));
+                // The event may take its time.
+                while !hint.is_written(path, Instant::now()) {
+                    assert!(hint.wait(Duration::from_millis(1), || false));
+                }
+                let after = |seconds| Instant::now() + Duration::from_secs(seconds);
+                assert!(hint.is_written(path, after(300)), "a scanner that pauses");
+                assert!(!hint.is_written(path, after(601)), "an end may be lost");
+                drop(file);
+                assert!(hint.wait(Duration::from_secs(600), || false), "woken");
+                assert!(!hint.is_written(path, Instant::now()));
             }
-            drop(file);
-            assert!(hint.wait(Duration::from_secs(600), || false), "woken");
-            assert!(!hint.is_written(name));
+            std::fs::remove_dir_all(folder.path().join("one")).unwrap();
+            assert!(
+                hint.wait(Duration::from_secs(600), || false),
+                "the other is still watched"
+            );
             drop(folder);
             while hint.wait(Duration::from_secs(600), || false) {}
         }
@@ -156,9 +209,8 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use std::ffi::OsStr;
-    use std::path::Path;
-    use std::time::Duration;
+    use std::path::{Path, PathBuf};
+    use std::time::{Duration, Instant};
 
     /// Nothing is told: there is none.
     pub enum Hint {}
@@ -168,7 +220,11 @@ mod system {
             None
         }
 
-        pub fn is_written(&self, _: &OsStr) -> bool {
+        pub fn also(&mut self, _: &[PathBuf]) {
+            match *self {}
+        }
+
+        pub fn is_written(&self, _: &Path, _: Instant) -> bool {
             match *self {}
         }
 

@@ -16,30 +16,34 @@
 //! Looking is what counts; what the system tells of changes only says when to look. A name
 //! may tell whose image it is: none goes to a log.
 
+mod answered;
+mod done;
 mod found;
 mod hint;
 mod mounts;
 mod settle;
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::Digest as _;
 
-use crate::case::{Asker, Bound, FileId, Giver, Order, RequestId};
+use crate::case::{Asker, Bound, FileId, FileName, Giver, Order, RequestId};
 use crate::device::case_error::CaseError;
 use crate::device::cases::{Cases, State};
 use crate::device::config::{After, Watched};
 use crate::device::status::Warning;
-use crate::files::{self, FileError, OPEN_TO_ALL};
+use crate::files::{self, FileError};
 use crate::sha256::Sha256;
-use found::Found;
+use answered::Answered;
+use done::Markers;
+use found::{Found, Wanted};
 use hint::Hint;
 use mounts::Mounts;
 use settle::{Mark, Settler};
@@ -68,7 +72,11 @@ struct Watch {
     folder: Watched,
     cases: Arc<Cases>,
     settler: Settler,
-    accepted: BTreeMap<OsString, Accepted>,
+    accepted: BTreeMap<PathBuf, Accepted>,
+    /// The markers that the last look found.
+    markers: Markers,
+    /// The folders that it looked into.
+    folders: Vec<PathBuf>,
     hint: Option<Hint>,
     mounts: Mounts,
     /// The folder was looked at since the start.
@@ -147,6 +155,8 @@ impl Watch {
             folder,
             cases,
             accepted: BTreeMap::new(),
+            markers: Markers::default(),
+            folders: Vec::new(),
             hint: None,
             has_looked: false,
             complaint: None,
@@ -178,6 +188,9 @@ impl Watch {
         let patience = self.settler.next(Instant::now()).unwrap_or(most).min(most);
         if self.hint.is_none() {
             self.hint = Hint::of(&self.folder.path);
+            if let Some(hint) = &mut self.hint {
+                hint.also(&self.folders);
+            }
         }
         match &mut self.hint {
             None => self.cases.rest(patience),
@@ -199,25 +212,35 @@ impl Watch {
         // An empty place where a share was is read like any other folder.
         let mounted = self.mounts.look(&self.folder.path).map_err(Wrong::Away);
         let put_away = self.put_away(&here).map_err(Wrong::Unwritable);
-        let found = found::look(&here).map_err(Wrong::reading)?;
+        let state = files::Folder::open(self.cases.state_folder()).ok();
+        let wanted = Wanted {
+            subfolders: self.folder.subfolders,
+            marker: self.folder.done.as_ref().map(|marker| marker.0.as_str()),
+            never: state.as_ref(),
+        };
+        let found = found::look(&here, &wanted).map_err(Wrong::reading)?;
         self.note(&found);
+        if let Some(hint) = &mut self.hint {
+            hint.also(&found.folders);
+        }
+        (self.markers, self.folders) = (found.markers, found.folders);
         let found = found.files;
         // What was written over is another image.
-        let is_same = |name: &OsString, file: &mut Accepted| found.get(name) == Some(&file.mark);
+        let is_same = |path: &PathBuf, file: &mut Accepted| found.get(path) == Some(&file.mark);
         self.accepted.retain(is_same);
-        let hint = self.hint.as_ref();
-        let is_written = |name: &OsStr| hint.is_some_and(|hint| hint.is_written(name));
-        let settled = self.settler.look(&found, is_written, Instant::now());
+        let (hint, now) = (self.hint.as_ref(), Instant::now());
+        let is_written = |path: &Path| hint.is_some_and(|hint| hint.is_written(path, now));
+        let settled = self.settler.look(&found, is_written, now);
         let mut unread = Ok(());
         for (name, mark) in settled {
-            if self.accepted.contains_key(&name) {
+            if self.accepted.contains_key(&name) || !self.is_said_to_be_whole(&name, &mark) {
                 continue;
             }
             match self.accept(&here, &name, mark) {
                 Ok(Some(case)) => {
                     self.accepted.insert(name, Accepted { case, mark });
                 }
-                Ok(None) => self.settler.forget(&name),
+                Ok(None) => self.settler.was_wrong(&name, Instant::now()),
                 // Another source sends the same one: the others need not wait for it.
                 Err(Stays::Refused(CaseError::ImageBusy)) => {}
                 // The file waits here; so do those after it.
@@ -250,10 +273,11 @@ impl Watch {
     }
 
     /// The case of a file; `None` where it changed while it was read.
-    fn accept(&self, here: &files::Folder, name: &OsStr, mark: Mark) -> Result<Option<u64>, Stays> {
+    fn accept(&self, root: &files::Folder, path: &Path, mark: Mark) -> Result<Option<u64>, Stays> {
         let giver = self.giver();
         let waits = self.cases.may_wait(self.folder.priority, Some(&giver));
         waits.map_err(Stays::Refused)?;
+        let (here, name) = within(root, path).map_err(nameless)?;
         let mut file = here.open_file(name).map_err(nameless)?;
         // A large file may take its time, as long as something of it comes.
         let folder = self.folder.path.display().to_string();
@@ -266,7 +290,7 @@ impl Watch {
         };
         let about = file.metadata()?;
         let case = if Mark::of(&about) == mark {
-            self.case_of(name, &about, &copied.image).map(Some)
+            self.case_of(path, &about, &copied.image).map(Some)
         } else {
             Ok(None)
         };
@@ -279,13 +303,19 @@ impl Watch {
         case.map_err(Stays::Refused)
     }
 
+    /// Whether there is the marker of a file, where one is waited for.
+    fn is_said_to_be_whole(&self, path: &Path, mark: &Mark) -> bool {
+        let ending = self.folder.done.as_ref();
+        ending.is_none_or(|ending| self.markers.tell_of(path, mark, &ending.0))
+    }
+
     fn giver(&self) -> Giver {
         Giver::Folder(self.folder.path.display().to_string())
     }
 
     /// The case of a file whose bytes are in the store.
-    fn case_of(&self, name: &OsStr, about: &Metadata, image: &Bound) -> Result<u64, CaseError> {
-        let path = self.folder.path.join(name);
+    fn case_of(&self, way: &Path, about: &Metadata, image: &Bound) -> Result<u64, CaseError> {
+        let path = self.folder.path.join(way);
         let (source, sha256) = match image {
             // The file's name may tell whose image it is.
             Bound::Stored(sha256) => (self.cases.images().path(&sha256.0), Some(sha256)),
@@ -305,6 +335,7 @@ impl Watch {
             request,
             giver: Some(self.giver()),
             file: Some(id_of(about)),
+            file_name: FileName::of(way),
             priority: self.folder.priority,
             ..Order::default()
         };
@@ -326,42 +357,64 @@ impl Watch {
     }
 
     /// Moves or deletes the files whose case has ended.
-    fn put_away(&mut self, here: &files::Folder) -> std::io::Result<()> {
+    fn put_away(&mut self, root: &files::Folder) -> std::io::Result<()> {
         let mut moved = Ok(());
         let cases = &self.cases;
-        let ended = |(name, file): (&OsString, &Accepted)| {
+        let ended = |(path, file): (&PathBuf, &Accepted)| {
             let state = cases.state(file.case).ok()?;
             let has_answer = matches!(state, State::Finding | State::Refusal);
-            has_answer.then(|| (name.clone(), file.case, file.mark, state))
+            has_answer.then(|| (path.clone(), file.case, file.mark, state))
         };
         let ended: Vec<_> = self.accepted.iter().filter_map(ended).collect();
-        for (name, case, mark, state) in ended {
+        for (path, case, mark, state) in ended {
             let place = match (state, self.folder.after) {
                 (State::Refusal, _) => Some(REJECTED),
                 (_, After::Move) => Some(TAKEN),
                 (_, After::Delete) => None,
             };
             let is_same = |about: Metadata| Mark::of(&about) == mark;
-            if !here.about(&name).is_ok_and(is_same) {
-                self.accepted.remove(&name);
+            let lies_there = within(root, &path).ok();
+            let lies_there = lies_there.filter(|(here, name)| here.about(name).is_ok_and(is_same));
+            let Some((here, name)) = lies_there else {
+                self.accepted.remove(&path);
                 continue;
-            }
+            };
             let answered = Answered {
-                here,
-                name: &name,
+                root,
+                here: &here,
+                name,
                 case,
                 mark,
             };
             let done = match place {
                 None => answered.remove(),
-                Some(place) => answered.move_to(place),
+                Some(place) => answered.move_to(place, &self.folder.readers()),
             };
             match done {
-                Ok(()) => drop(self.accepted.remove(&name)),
+                Ok(()) => {
+                    self.accepted.remove(&path);
+                    self.remove_markers(root, &path);
+                }
                 Err(error) => moved = Err(error),
             }
         }
         moved
+    }
+
+    /// Its marker told of this file, and must tell of no other that comes under its name. One that
+    /// stays, or was renewed, is older than that file or about it.
+    fn remove_markers(&self, root: &files::Folder, path: &Path) {
+        let Some(ending) = &self.folder.done else {
+            return;
+        };
+        for (marker, mark) in self.markers.of(path, &ending.0) {
+            let Ok((here, name)) = within(root, &marker) else {
+                continue;
+            };
+            if here.about(name).is_ok_and(|about| Mark::of(&about) == mark) {
+                let _ = here.remove_if_there(name);
+            }
+        }
     }
 
     /// Says once that something lies there which is no file: nobody waits for it; and that
@@ -393,53 +446,17 @@ impl Watch {
     }
 }
 
-/// A file whose case has ended, as it lay there.
-struct Answered<'a> {
-    here: &'a files::Folder,
-    name: &'a OsStr,
-    case: u64,
-    mark: Mark,
-}
-
-impl Answered<'_> {
-    /// Case and name make a name of its own: the same two are the same image.
-    fn move_to(&self, place: &str) -> std::io::Result<()> {
-        let folder = self.here.make_folder(place, OPEN_TO_ALL);
-        let folder = folder.map_err(|error| {
-            let kind = error.kind();
-            std::io::Error::new(kind, format!("{place}: {}", error.cause))
-        })?;
-        self.rename(&folder, &self.named(""))
+/// The folder that a file within the watched one lies in, one name after the other and through no
+/// link, and the file's name.
+fn within<'a>(
+    root: &files::Folder,
+    path: &'a Path,
+) -> Result<(files::Folder, &'a std::ffi::OsStr), FileError> {
+    let mut here = root.clone();
+    for name in path.parent().into_iter().flatten() {
+        here = here.folder(name)?;
     }
-
-    /// Under another name first, so that it is surely the file that was answered.
-    fn remove(&self) -> std::io::Result<()> {
-        let doomed = self.named(".");
-        self.rename(self.here, &doomed)?;
-        // Another was there by then, and was put back.
-        self.here.remove_if_there(&doomed).map_err(nameless)
-    }
-
-    /// Renames a file that was answered. One that came under its name at the last moment was
-    /// not: it is put back, to be seen as what it is.
-    fn rename(&self, to: &files::Folder, new: &OsStr) -> std::io::Result<()> {
-        self.here.rename(self.name, to, new).map_err(nameless)?;
-        if to.about(new).is_ok_and(|about| self.mark.is_of(&about)) {
-            return Ok(());
-        }
-        let back = |name: &OsStr| to.rename_new(new, self.here, name);
-        match back(self.name) {
-            Err(error) if error.is_taken() => back(&self.named("after-")).map_err(nameless),
-            done => done.map_err(nameless),
-        }
-    }
-
-    /// The name after its case.
-    fn named(&self, before: &str) -> OsString {
-        let mut new = OsString::from(format!("{before}{}-", self.case));
-        new.push(self.name);
-        new
-    }
+    Ok((here, path.file_name().unwrap_or_default()))
 }
 
 /// A file's name may tell whose image it is: an error goes to the log.

@@ -1,11 +1,11 @@
-//! Which files are whole: those whose size and time have not changed for a while. In go the files
-//! of a look and the time; out come those that have settled. The clock is the one that nobody can
-//! set.
+//! Which files are whole: those whose size and time have not changed for a while, which is longer for
+//! a file that paused before. In go the files of a look and the time; out come those that have
+//! settled. The clock is the one that nobody can set.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 /// What a change shows in. The time of the last write can be set by whoever writes, as copying
@@ -31,6 +31,11 @@ impl Mark {
         }
     }
 
+    /// Whether this was changed last before another was.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.changed < other.changed
+    }
+
     /// Whether this is the same file with the same bytes, under whatever name.
     pub fn is_of(&self, about: &Metadata) -> bool {
         let now = Self::of(about);
@@ -42,7 +47,31 @@ impl Mark {
 #[derive(Debug)]
 pub(super) struct Settler {
     patience: Duration,
-    seen: BTreeMap<OsString, (Mark, Instant)>,
+    seen: BTreeMap<PathBuf, Seen>,
+}
+
+/// Longest time that a file's own pauses are waited for.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// One file, as it was seen last.
+#[derive(Debug)]
+struct Seen {
+    mark: Mark,
+    since: Instant,
+    /// The longest time for which it did not change, and then did.
+    pause: Duration,
+}
+
+impl Seen {
+    /// How long it must not change to be whole: a scanner that paused once pauses again.
+    fn patience(&self, least: Duration) -> Duration {
+        least.max((self.pause * 2).min(LONGEST))
+    }
+
+    /// It changed, or is about to: so it paused until now.
+    fn pauses(&mut self, now: Instant) {
+        self.pause = self.pause.max(now.duration_since(self.since));
+    }
 }
 
 impl Settler {
@@ -56,18 +85,27 @@ impl Settler {
     /// Takes what a look found; gives the files that are still, the oldest first.
     pub fn look(
         &mut self,
-        found: &BTreeMap<OsString, Mark>,
-        is_written: impl Fn(&OsStr) -> bool,
+        found: &BTreeMap<PathBuf, Mark>,
+        is_written: impl Fn(&Path) -> bool,
         now: Instant,
-    ) -> Vec<(OsString, Mark)> {
+    ) -> Vec<(PathBuf, Mark)> {
         self.seen.retain(|name, _| found.contains_key(name));
         let mut still = Vec::new();
         for (name, mark) in found {
-            let seen = self.seen.entry(name.clone()).or_insert((*mark, now));
-            if seen.0 != *mark || is_written(name) {
-                *seen = (*mark, now);
+            let seen = self.seen.entry(name.clone()).or_insert(Seen {
+                mark: *mark,
+                since: now,
+                pause: Duration::ZERO,
+            });
+            let is_open = is_written(name);
+            // One who keeps the file open while he pauses is known by that.
+            if seen.mark != *mark && !is_open {
+                seen.pauses(now);
             }
-            if now.duration_since(seen.1) >= self.patience {
+            if seen.mark != *mark || is_open {
+                (seen.mark, seen.since) = (*mark, now);
+            }
+            if now.duration_since(seen.since) >= seen.patience(self.patience) {
                 still.push((name.clone(), *mark));
             }
         }
@@ -75,17 +113,35 @@ impl Settler {
         still
     }
 
-    /// Begins to count anew for one of them.
-    pub fn forget(&mut self, name: &OsStr) {
-        self.seen.remove(name);
+    /// One of them changed when it was taken for whole: it is counted anew, and for longer.
+    pub fn was_wrong(&mut self, name: &Path, now: Instant) {
+        if let Some(seen) = self.seen.get_mut(name) {
+            seen.pauses(now);
+            seen.since = now;
+        }
     }
 
     /// How long until the next one may be still; `None` where all are.
     pub fn next(&self, now: Instant) -> Option<Duration> {
-        let left =
-            |(_, since): &(Mark, Instant)| self.patience.checked_sub(now.duration_since(*since));
+        let left = |seen: &Seen| {
+            let patience = seen.patience(self.patience);
+            patience.checked_sub(now.duration_since(seen.since))
+        };
         let left = self.seen.values().filter_map(left);
         left.filter(|left| !left.is_zero()).min()
+    }
+}
+
+#[cfg(test)]
+impl Mark {
+    /// Of a file that was changed at this second.
+    pub fn changed_at(second: i64) -> Self {
+        Self {
+            modified: None,
+            size: 1,
+            file: (0, 0),
+            changed: (second, 0),
+        }
     }
 }
 
@@ -104,7 +160,7 @@ mod tests {
         }
     }
 
-    fn names(still: &[(OsString, Mark)]) -> Vec<&str> {
+    fn names(still: &[(PathBuf, Mark)]) -> Vec<&str> {
         still.iter().filter_map(|(name, _)| name.to_str()).collect()
     }
 
@@ -113,7 +169,7 @@ mod tests {
         let mut settler = Settler::new(PATIENCE);
         let start = Instant::now();
         let mut look = |second: u64, mark, is_written| {
-            let found = BTreeMap::from([(OsString::from("a"), mark)]);
+            let found = BTreeMap::from([(PathBuf::from("a"), mark)]);
             let now = start + Duration::from_secs(second);
             settler.look(&found, |_| is_written, now).len()
         };
@@ -124,8 +180,39 @@ mod tests {
         assert_eq!(look(8, mark(2, 9), false), 0, "since then, two seconds");
         assert_eq!(look(9, mark(2, 9), false), 1);
         assert_eq!(look(100, mark(2, 9), false), 1, "as long as it stays");
-        settler.forget(OsStr::new("a"));
-        assert_eq!(settler.next(start), None);
+    }
+
+    #[test]
+    fn a_file_that_paused_is_waited_for_longer_than_one_that_did_not() {
+        let mut settler = Settler::new(PATIENCE);
+        let start = Instant::now();
+        let mut look = |second: u64, size, is_written| {
+            let found = BTreeMap::from([
+                (PathBuf::from("pauses"), mark(size, 0)),
+                (PathBuf::from("whole"), mark(1, 0)),
+            ]);
+            let now = start + Duration::from_secs(second);
+            let still = settler.look(
+                &found,
+                |name| is_written && name == Path::new("pauses"),
+                now,
+            );
+            names(&still).join(" ")
+        };
+        assert_eq!(look(0, 1, false), "");
+        assert_eq!(look(10, 2, false), "whole", "it paused for ten seconds");
+        assert_eq!(look(29, 2, false), "whole", "and may again");
+        assert_eq!(look(30, 2, false), "pauses whole");
+        // Kept open, however long it pauses: once it is closed, that is the end of it.
+        assert_eq!(look(35, 3, true), "whole");
+        assert_eq!(look(95, 3, true), "whole");
+        assert_eq!(look(114, 3, false), "whole");
+        assert_eq!(look(115, 3, false), "pauses whole");
+        // It changed while it was read.
+        settler.was_wrong(Path::new("whole"), start + Duration::from_secs(120));
+        let found = BTreeMap::from([(PathBuf::from("whole"), mark(1, 0))]);
+        let late = start + Duration::from_secs(300);
+        assert!(settler.look(&found, |_| false, late).is_empty());
     }
 
     #[test]
@@ -133,8 +220,8 @@ mod tests {
         let mut settler = Settler::new(PATIENCE);
         let start = Instant::now();
         let found = BTreeMap::from([
-            (OsString::from("new"), mark(1, 20)),
-            (OsString::from("old"), mark(1, 10)),
+            (PathBuf::from("new"), mark(1, 20)),
+            (PathBuf::from("old"), mark(1, 10)),
         ]);
         let later = start + PATIENCE;
         assert!(settler.look(&found, |_| false, start).is_empty());

@@ -22,7 +22,7 @@ use rustix::net::{SendFlags, send};
 
 use crate::control::{Accepted, Refused, pack};
 use crate::device::cases::Cases;
-use crate::device::config::Reload;
+use crate::device::config::{Reload, Socket, SocketMode};
 use crate::device::intake::seats::{Bounds, Seats};
 use crate::device::spawner::Spawner;
 use crate::files::Folder;
@@ -36,8 +36,8 @@ const MOST_OF_ONE: usize = 48;
 const ROOT: u32 = 0;
 /// Only root's.
 const KEPT: usize = 4;
-/// For owner and group.
-const MODE: u32 = 0o660;
+/// Where nothing else is configured, for owner and group.
+const MODE: Mode = Mode::from_raw_mode(0o660);
 /// What takes long is seen to where bytes come and go.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// A client that was answered a moment ago may be about to ask again.
@@ -48,7 +48,7 @@ const SPARED: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What the system says, and `AddrInUse` where another device listens there.
-pub(crate) fn bind(path: &Path) -> std::io::Result<UnixListener> {
+pub(crate) fn bind(path: &Path, for_whom: &Socket) -> std::io::Result<UnixListener> {
     let (folder, name) = Folder::above(path)?;
     match folder.about(&name) {
         Ok(about) if !about.file_type().is_socket() => {
@@ -66,7 +66,9 @@ pub(crate) fn bind(path: &Path) -> std::io::Result<UnixListener> {
     let made = new.file_name().unwrap_or_default();
     folder.remove_if_there(made)?;
     let listener = UnixListener::bind(&new)?;
-    folder.open_socket_to(made, Mode::from_raw_mode(MODE))?;
+    let mode = for_whom.mode.map_or(MODE, SocketMode::mode);
+    let group = for_whom.group.as_ref().map(|group| group.id);
+    folder.open_socket_to(made, mode, group)?;
     folder.rename(made, &folder, &name)?;
     Ok(listener)
 }
@@ -168,15 +170,21 @@ mod tests {
     fn only_a_socket_that_nobody_listens_at_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sock");
-        let first = bind(&path).unwrap();
+        let first = bind(&path, &Socket::default()).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, MODE);
-        assert_eq!(bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(mode & 0o777, MODE.as_raw_mode());
+        assert_eq!(
+            bind(&path, &Socket::default()).unwrap_err().kind(),
+            ErrorKind::AddrInUse
+        );
         drop(first);
-        bind(&path).unwrap();
+        bind(&path, &Socket::default()).unwrap();
         let file = folder.path().join("b.sock");
         std::fs::write(&file, b"mine").unwrap();
-        assert_eq!(bind(&file).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(
+            bind(&file, &Socket::default()).unwrap_err().kind(),
+            ErrorKind::AlreadyExists
+        );
         assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     }
 }

@@ -13,7 +13,7 @@ use sha2::Digest as _;
 
 use super::bytes::{Incoming, send};
 use super::refused::{no_exam, not_a_hash, not_understood, refused, reloaded, too_long};
-use crate::case::{Asker, Bound, Giver, Order, RequestId, SOFTWARE};
+use crate::case::{Asker, Bound, FileName, Giver, Order, RequestId, SOFTWARE};
 use crate::control::{
     Accepted, Health, LONGEST_REQUEST, Notice, Refused, Request, Status, Submit, Waited, Words,
     pack,
@@ -186,6 +186,7 @@ impl Client<'_> {
             source: self.cases.images().path(image).display().to_string(),
             giver: Some(self.giver()),
             image: Some(Bound::Stored(Sha256(*image))),
+            file_name: submit.file_name.as_deref().and_then(FileName::of),
             exam: submit.exam.clone(),
             region: submit.region,
             request: submit.request.map(|number| RequestId { asker, number }),
