@@ -48,6 +48,10 @@ pub struct Place {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an entry lives as long as it takes to write it, and an order is its largest part"
+)]
 pub enum Entry {
     /// Whose journal this is, from here on: the first entry. A journal of before there was
     /// such an entry gets it at the device's next start.

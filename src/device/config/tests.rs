@@ -15,7 +15,9 @@ fn all_keys() -> String {
     };
     let lines = EXAMPLE.lines();
     let lines = lines.map(|line| shown(line).unwrap_or_else(|| line.to_owned()) + "\n");
-    lines.collect()
+    let all: String = lines.collect();
+    // The package makes this group; not every machine has it.
+    all.replace("medfocus-clients", "0")
 }
 
 /// What is wrong, as `line code key`.

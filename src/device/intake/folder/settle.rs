@@ -177,8 +177,12 @@ mod tests {
         assert_eq!(look(2, mark(2, 0), false), 0, "it grew");
         assert_eq!(look(4, mark(2, 9), false), 0, "it was written over");
         assert_eq!(look(6, mark(2, 9), true), 0, "someone has it open");
-        assert_eq!(look(8, mark(2, 9), false), 0, "since then, two seconds");
-        assert_eq!(look(9, mark(2, 9), false), 1);
+        assert_eq!(
+            look(9, mark(2, 9), false),
+            0,
+            "it paused for two seconds before"
+        );
+        assert_eq!(look(10, mark(2, 9), false), 1);
         assert_eq!(look(100, mark(2, 9), false), 1, "as long as it stays");
     }
 
@@ -202,12 +206,12 @@ mod tests {
         assert_eq!(look(0, 1, false), "");
         assert_eq!(look(10, 2, false), "whole", "it paused for ten seconds");
         assert_eq!(look(29, 2, false), "whole", "and may again");
-        assert_eq!(look(30, 2, false), "pauses whole");
+        assert_eq!(look(30, 2, false), "whole pauses");
         // Kept open, however long it pauses: once it is closed, that is the end of it.
         assert_eq!(look(35, 3, true), "whole");
         assert_eq!(look(95, 3, true), "whole");
         assert_eq!(look(114, 3, false), "whole");
-        assert_eq!(look(115, 3, false), "pauses whole");
+        assert_eq!(look(115, 3, false), "whole pauses");
         // It changed while it was read.
         settler.was_wrong(Path::new("whole"), start + Duration::from_secs(120));
         let found = BTreeMap::from([(PathBuf::from("whole"), mark(1, 0))]);
