@@ -1,4 +1,4 @@
-"""`-m link PORT IMAGE... [--exam NAME] | --fetch | --console LINE`: JSON lines.
+"""`medfocus-link PORT IMAGE... [--exam NAME] | --fetch | --console LINE`: JSON lines.
 
 Exit codes: 0 all answered, 1 at least one refused, 2 wrong usage, 3 no device answers, 4 the
 total time (`--timeout`) was over first.
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import serial
 
-from .client import Client, OtherImage, RefusedError, Silent, TimeIsUp
-from .messages import Answer, Finding, Priority, SafeState, Sex, Warnings
+from .client import Client, OtherImage, RefusedError, Silent, Status, TimeIsUp
+from .messages import Answer, Finding, Priority, SafeState, Sex, StorageFault, Warnings
 from .wire import VersionDamage
 
 SEXES = {"F": Sex.FEMALE, "M": Sex.MALE, "O": Sex.OTHER}
@@ -24,13 +24,15 @@ def line(answer: Answer, source: str | None) -> str:
     return json.dumps({"status": kind, "source": source} | dataclasses.asdict(answer))
 
 
-def tell(status: SafeState | Warnings) -> None:
+def tell(status: Status) -> None:
     """Says on standard error what the device says of itself."""
     match status:
         case SafeState("", _):
             text = "the device answers again"
         case SafeState(code, cure):
             text = f"the device keeps its cases and answers none: {code}; {cure}"
+        case StorageFault(failed):
+            text = "the device cannot write" if failed else "the device can write again"
         case Warnings("", _):
             text = "the device warns of nothing any more"
         case Warnings(codes, cure):
@@ -73,7 +75,9 @@ def region(text: str) -> tuple[int, int, int, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="link", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="medfocus-link",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("port", help="serial port that the device is on")
     parser.add_argument("images", nargs="*", type=Path)
@@ -102,5 +106,9 @@ def main() -> int:
         return 3
 
 
-if __name__ == "__main__":
+def run() -> None:
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,12 +1,14 @@
 """The Python client against the specification's vectors and against the real program:
-`python -m unittest link.test_link`, from `scripts`, with the program built in release."""
+`clients/python/check` runs it on the installed package, with the program built in release."""
 
+import asyncio
 import itertools
 import json
 import os
 import pty
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,12 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import serial
+from medfocus_link import (
+    AsyncClient,
+    Client,
+    OtherImage,
+    RefusedError,
+    Stopped,
+    TimeIsUp,
+    messages,
+    wire,
+)
+from medfocus_link.client import Status
+from medfocus_link.postcard import Damage
+from medfocus_link.table import table
 
-from . import messages, wire
-from .client import Client, OtherImage, RefusedError, TimeIsUp
-from .postcard import Damage
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / "target/release/medfocus"
 VECTORS = json.loads((ROOT / "tests/vectors/link.json").read_text())
 BAUD = 1_000_000
@@ -201,7 +212,102 @@ def device(port: str, *options: str) -> Iterator[None]:
             process.communicate()
 
 
+class Commands(unittest.TestCase):
+    def test_both_names_of_the_program_and_their_exit_codes(self) -> None:
+        image = str(ROOT / "tests/phantoms/brain.png")
+        script = str(Path(sys.executable).with_name("medfocus-link"))
+        for command in ([sys.executable, "-m", "medfocus_link"], [script]):
+            with self.subTest(command), cable() as (ours, theirs), device(theirs):
+                line = [*command, ours, "--baud", str(BAUD)]
+                found = subprocess.run(
+                    [*line, image, "--exam", "brain4"], capture_output=True, text=True, check=False
+                )
+                self.assertEqual(found.returncode, 0, found.stderr)
+                answer = json.loads(found.stdout)
+                self.assertEqual((answer["status"], answer["source"]), ("finding", image))
+                refused = subprocess.run([*line, __file__], capture_output=True, check=False)
+                self.assertEqual(refused.returncode, 1)
+        nobody = subprocess.run(
+            [script, "/no/such/port", image], capture_output=True, text=True, check=False
+        )
+        self.assertEqual((nobody.returncode, nobody.stdout), (3, ""))
+        self.assertEqual(subprocess.run([script], capture_output=True, check=False).returncode, 2)
+
+
+class Tables(unittest.TestCase):
+    def test_every_answer_is_a_row(self) -> None:
+        found = messages.Finding(
+            7, "brain4", "glioma", "priority", {"glioma": 0.8, "none": 0.2}, (1, 2, 3, 4), 0.5,
+            "demonstration", ("unsure",),
+        )  # fmt: skip
+        refused = messages.Refusal(8, "blank", "take it again", "demonstration")
+        told = table([("a.png", found), ("b.png", refused), messages.Aborted(9)])
+        self.assertEqual(list(told["case"]), [7, 8, 9])
+        self.assertEqual(list(told["status"]), ["finding", "refusal", "aborted"])
+        first = told.iloc[0]
+        self.assertEqual((first["name"], first["p"], first["p_none"]), ("a.png", 0.8, 0.2))
+        self.assertEqual((first["notes"], first["height"]), ("unsure", 4))
+        self.assertEqual(told.iloc[1]["code"], "blank")
+        self.assertTrue(told.iloc[1][["p", "answer", "p_glioma"]].isna().all())
+        self.assertEqual(len(table([])), 0)
+        self.assertIn("code", table([]).columns)
+
+
+class Async(unittest.IsolatedAsyncioTestCase):
+    async def test_the_loop_goes_on_and_callbacks_are_called_on_it(self) -> None:
+        image = (ROOT / "tests/phantoms/brain.png").read_bytes()
+        heard: list[tuple[str, int]] = []
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0.005)
+
+        with cable() as (ours, theirs), device(theirs):
+            async with AsyncClient(ours, BAUD, timeout=60) as client:
+                counting = asyncio.create_task(count())
+
+                def progress(what: str, done: int, of: int) -> None:
+                    self.assertTrue(asyncio.get_running_loop())
+                    heard.append((what, done))
+
+                answer = await client.classify(image, "brain4", on_progress=progress)
+                assert isinstance(answer, messages.Finding)
+                self.assertEqual(answer.answer, "meningioma")
+                self.assertEqual({what for what, _ in heard}, {"sent", "stage"})
+                self.assertGreater(turns, 5)
+                self.assertTrue((await client.console("*IDN?")).startswith("medfocus,"))
+                path = ROOT / "tests/phantoms/breast.png"
+                case = int(await client.console(f'CASE:RUN? "{path}"'))
+                while await client.console("*OPC?") == "0":
+                    await asyncio.sleep(0.01)
+                self.assertEqual([a.case async for a in client.fetch()], [case])
+                counting.cancel()
+
+    async def test_a_call_ends_when_it_is_cancelled_or_its_time_is_over(self) -> None:
+        image = (ROOT / "tests/phantoms/brain.png").read_bytes()
+        with cable() as (ours, _theirs):
+            async with AsyncClient(ours, BAUD) as client:
+                asked = asyncio.create_task(client.classify(image))
+                await asyncio.sleep(0.2)
+                asked.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await asked
+                begin = time.monotonic()
+                with self.assertRaises(TimeIsUp):
+                    await client.classify(image, timeout=0.5)
+                self.assertLess(time.monotonic() - begin, 5)
+
+
 class RealDevice(unittest.TestCase):
+    def test_a_call_can_be_stopped_from_another_thread(self) -> None:
+        with cable() as (ours, _theirs), Client.connect(ours, BAUD) as client:
+            threading.Timer(0.2, client.stop).start()
+            with self.assertRaises(Stopped):
+                client.classify(b"image")
+
     def test_console_images_and_answers(self) -> None:
         with cable() as (ours, theirs), device(theirs):
             port = serial.Serial(ours, BAUD, timeout=0.005)
@@ -256,7 +362,7 @@ class RealDevice(unittest.TestCase):
             bundle = Path(folder) / "bundle"
             shutil.copytree(ROOT / "models/starter", bundle)
             (bundle / "heads/brain4.safetensors").write_text("spoilt")
-            heard: list[messages.SafeState | messages.Warnings] = []
+            heard: list[Status] = []
             with device(theirs, "--bundle", str(bundle), "--folder", str(bundle / "missing")):
                 port = serial.Serial(ours, BAUD, timeout=0.005)
                 client = Client(port, BAUD, timeout=3.0, on_status=heard.append)

@@ -1,11 +1,16 @@
 """A link over a serial port: images out, answers in."""
 
+import dataclasses
 import hashlib
 import itertools
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, Protocol, TypeVar
+
+import serial
 
 from . import messages
 from .endpoint import Endpoint
@@ -14,6 +19,9 @@ from .postcard import Damage
 from .wire import Close, Splitter, VersionDamage, pack
 
 T = TypeVar("T")
+
+#: What the device says of itself, unasked.
+Status = messages.SafeState | messages.StorageFault | messages.Warnings
 
 
 class Port(Protocol):
@@ -33,6 +41,10 @@ class Silent(Exception):
 
 class TimeIsUp(Exception):
     """The total time is over. What the device accepted it will answer all the same."""
+
+
+class Stopped(Exception):
+    """Somebody called `stop` meanwhile."""
 
 
 class OtherImage(Exception):
@@ -58,8 +70,8 @@ class Client:
     """One device on one port. Everything is asked again on its own when the line or the
     device was away; after `patience` seconds without a sign of it, `Silent` is raised, and
     after `timeout` seconds in all, `TimeIsUp`: a device in the safe state keeps its cases and
-    answers none for as long as that lasts. `on_status` hears of the safe state and of
-    warnings, and that they are over."""
+    answers none for as long as that lasts. `on_status` hears of the safe state, of a storage
+    fault and of warnings, and that they are over."""
 
     def __init__(
         self,
@@ -67,9 +79,12 @@ class Client:
         baud: int = 115_200,
         patience: float = 30.0,
         timeout: float | None = None,
-        on_status: Callable[[messages.SafeState | messages.Warnings], None] = lambda status: None,
+        on_status: Callable[[Status], None] = lambda status: None,
     ) -> None:
         self.port = port
+        self.call_until: float | None = None
+        self.call_timeout = 0.0
+        self.stopping = threading.Event()
         self.patience = patience
         self.timeout = timeout
         self.began = time.monotonic()
@@ -88,6 +103,29 @@ class Client:
         #: How many messages of that a device of before may still refuse.
         self.may_be_unknown = 0
         self.about: messages.About | None = None
+        self.notes: messages.Notes | None = None
+
+    @classmethod
+    @contextmanager
+    def connect(
+        cls,
+        port: str,
+        baud: int = 115_200,
+        patience: float = 30.0,
+        timeout: float | None = None,
+        on_status: Callable[[Status], None] = lambda status: None,
+    ) -> Iterator["Client"]:
+        """A client on a port of this machine, which is closed afterwards."""
+        with (
+            serial.Serial(port, baud, timeout=0.005, exclusive=True) as line,
+            cls(line, baud, patience, timeout, on_status) as client,
+        ):
+            yield client
+
+    def stop(self) -> None:
+        """Ends what is being asked, from another thread, by `Stopped`. What the device accepted
+        it will answer all the same: `fetch` it."""
+        self.stopping.set()
 
     def __enter__(self) -> "Client":
         return self
@@ -104,10 +142,13 @@ class Client:
         priority: messages.Priority = messages.Priority.ROUTINE,
         age: int | None = None,
         sex: messages.Sex | None = None,
+        timeout: float | None = None,
     ) -> Answer:
         """Sends an image, gives its answer; the device need not keep it for anyone else.
         `on_progress` hears `("sent", bytes, of)` and `("stage", stage, of)`. Priority, age and
-        sex are known to devices since there is `Identity`."""
+        sex are known to devices since there is `Identity`. `timeout` is for this call alone. A
+        finding's `notes` are what else its reader must know."""
+        self.begin_call(timeout)
         request = next(self.numbers)
         digest = hashlib.sha256(image).digest()
         run: Request = messages.Run(request, digest, exam, region)
@@ -136,7 +177,7 @@ class Client:
                         if report.case == case:
                             self.hold_to(report, digest)
                             self.take(report)
-                            return report
+                            return self.with_notes(report)
             raise Lost
 
         return self.until_done(attempt)
@@ -150,7 +191,7 @@ class Client:
                 for report in self.reports():
                     match report:
                         case messages.Finding() | messages.Refusal() | messages.Aborted():
-                            yield report
+                            yield self.with_notes(report)
                             self.say(messages.Taken(report.case))
                         case messages.Fetched():
                             self.settle()
@@ -158,8 +199,9 @@ class Client:
             except Lost:
                 continue
 
-    def console(self, line: str) -> str:
-        """A console line's answer."""
+    def console(self, line: str, timeout: float | None = None) -> str:
+        """A console line's answer. `timeout` is for this call alone."""
+        self.begin_call(timeout)
 
         def attempt() -> str:
             self.say(messages.Console(line))
@@ -172,6 +214,18 @@ class Client:
             raise Lost
 
         return self.until_done(attempt)
+
+    def begin_call(self, timeout: float | None) -> None:
+        self.stopping.clear()
+        self.call_until = None if timeout is None else time.monotonic() + timeout
+        self.call_timeout = timeout or 0.0
+
+    def with_notes(self, answer: Answer) -> Answer:
+        """The answer with the notes that came before it."""
+        notes, self.notes = self.notes, None
+        if isinstance(answer, messages.Finding) and notes and notes.case == answer.case:
+            return dataclasses.replace(answer, notes=tuple(notes.codes.split(",")))
+        return answer
 
     def until_done(self, attempt: Callable[[], T]) -> T:
         while True:
@@ -231,7 +285,9 @@ class Client:
                         self.hello = report
                     case messages.About():
                         self.about = report
-                    case messages.SafeState() | messages.Warnings():
+                    case messages.Notes():
+                        self.notes = report
+                    case messages.SafeState() | messages.StorageFault() | messages.Warnings():
                         self.on_status(report)
                 yield report
             self.turn()
@@ -278,10 +334,14 @@ class Client:
             raise Silent(f"no device answered within {self.patience:.0f} s")
         if self.timeout is not None and now - self.began > self.timeout:
             raise TimeIsUp(f"not everything was answered within {self.timeout:g} s")
+        if self.call_until is not None and now > self.call_until:
+            raise TimeIsUp(f"it was not answered within {self.call_timeout:g} s")
+        if self.stopping.is_set():
+            raise Stopped("stopped; what the device accepted it answers all the same")
         if self.endpoint.state == "closed":
             self.endpoint.open(secrets.randbits(32), now)
             self.inbox.clear()
-            self.introduction, self.about, self.may_be_unknown = "owed", None, 0
+            self.introduction, self.about, self.notes, self.may_be_unknown = "owed", None, None, 0
             if not opening:
                 raise Lost
         while packet := self.endpoint.next_packet(time.monotonic()):

@@ -211,6 +211,8 @@ class Finding:
     region: Region
     area_fraction: float
     intended_use: str
+    #: Codes of what else its reader must know, as `unsure`; from the message before it.
+    notes: tuple[str, ...] = field(default=(), metadata={"wire": False})
 
 
 @dataclass(frozen=True)

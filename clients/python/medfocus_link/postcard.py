@@ -4,7 +4,7 @@ fields are written and read, and which fields each kind of packet or message has
 import dataclasses
 import struct
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -145,7 +145,9 @@ class Kinds(Generic[T]):
     def write(self, said: T) -> bytes:
         for number, (kind, *fields) in enumerate(self.kinds):
             if type(said) is kind:
-                values = vars(said).values()
+                members = dataclasses.fields(cast(Any, said))
+                of_line = (member for member in members if member.metadata.get("wire", True))
+                values = (getattr(said, member.name) for member in of_line)
                 written = (f.write(value) for f, value in zip(fields, values, strict=True))
                 return bytes([number]) + b"".join(written)
         raise TypeError(f"{type(said).__name__} is none of these")
