@@ -235,8 +235,10 @@ class Line:
             thread.start()
         log = (folder / "log").open("wb")
         self.device = subprocess.Popen(
-            [PROGRAM, "serve", "--serial", self.ports[0], "--state", str(folder / "state")]
-            + ["--bundle", str(ROOT / "models/starter")],
+            [
+                *[PROGRAM, "serve", "--serial", self.ports[0]],
+                *["--state", folder / "state", "--bundle", ROOT / "models/starter"],
+            ],
             stderr=log,
             stdin=subprocess.DEVNULL,
         )

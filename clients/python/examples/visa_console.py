@@ -1,7 +1,9 @@
 """A medfocus device as an instrument of pyvisa: `visa_console.py RESOURCE IMAGE [EXAM]`.
 
 RESOURCE is a serial port, as `ASRL/dev/ttyUSB0::INSTR`; IMAGE is a path on the device, in a folder
-that its consoles may name. Prints the answer. Exit codes: 0 a finding, 1 a refusal, 3 no answer in time.
+that its consoles may name. Prints the answer.
+
+Exit codes: 0 a finding, 1 a refusal, 3 no answer in time.
 """
 
 import sys
