@@ -150,14 +150,11 @@ fn gelu<'a>(graph: &Graph<'a>, last: &'a Node) -> Chain<'a> {
         let Some(scaled) = graph.beside(half, 0.5) else {
             continue;
         };
-        if let Some(mut chain) = erf(graph, b, scaled).or_else(|| erf(graph, scaled, b)) {
-            let x = if erf(graph, b, scaled).is_some() {
-                scaled
-            } else {
-                b
-            };
-            chain.push(a);
-            return Some((Activation::Gelu, x, chain));
+        for (one_plus, x) in [(b, scaled), (scaled, b)] {
+            if let Some(mut chain) = erf(graph, one_plus, x) {
+                chain.push(a);
+                return Some((Activation::Gelu, x, chain));
+            }
         }
     }
     None
@@ -242,7 +239,7 @@ fn norm(graph: &Graph<'_>, last: &Node) -> Option<(Node, Vec<String>)> {
                 if average.inputs[0] != *x || !alone {
                     return None;
                 }
-                let norm = Operator::LayerNormalization { axis: -1, epsilon };
+                let norm = Operator::LayerNormalization(-1, epsilon);
                 let norm = Node::new(norm, &[x, gamma, beta], last.made());
                 let inner = [
                     scaled,

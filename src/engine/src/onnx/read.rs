@@ -59,7 +59,7 @@ pub(super) fn operator(node: &NodeProto, opset: i64) -> Result<Operator, String>
         return Err("lacks an input".to_owned());
     }
     let made = node.output.len();
-    let fits = made == 1 || (made > 1 && matches!(operator, Operator::Split { .. }));
+    let fits = made == 1 || (made > 1 && matches!(operator, Operator::Split(..)));
     if !fits || node.output.iter().any(String::is_empty) {
         return Err(format!("has {made} outputs, which is not known here"));
     }
@@ -79,43 +79,34 @@ struct Given<'a> {
 impl<'a> Given<'a> {
     fn operator(&mut self, opset: i64) -> Result<Read, String> {
         let name = self.node.op_type.as_str();
-        match self.node.domain.as_str() {
-            "" => self.plain(name, opset),
-            MICROSOFT => Ok((
-                1..=1,
-                match name {
-                    "Gelu" => Operator::Activation(Activation::Gelu),
-                    "FastGelu" => Operator::TanhGelu,
-                    "QuickGelu" if (self.float("alpha", QUICK)? - QUICK).abs() < 1e-6 => {
-                        Operator::Activation(Activation::QuickGelu)
-                    }
-                    "QuickGelu" => return Err("is a QuickGelu of another factor".to_owned()),
-                    _ => {
-                        return Err(format!(
-                            "is an operator of {MICROSOFT} that is not known here"
-                        ));
-                    }
-                },
-            )),
+        let operator = match (self.node.domain.as_str(), name) {
+            ("", name) => return self.plain(name, opset),
+            (MICROSOFT, "Gelu") => Operator::Activation(Activation::Gelu),
+            (MICROSOFT, "FastGelu") => Operator::TanhGelu,
+            (MICROSOFT, "QuickGelu") => {
+                let apart = (self.float("alpha", QUICK)? - QUICK).abs();
+                if apart.is_nan() || apart > 1e-6 {
+                    return Err("is a QuickGelu of another factor".to_owned());
+                }
+                Operator::Activation(Activation::QuickGelu)
+            }
             // What int8 forms become beside plain nodes; no file's own.
-            DOMAIN => Ok((
-                1..=1,
-                match name {
-                    "Requantise" => Operator::Requantise(Codes {
-                        scale: self.float("scale", 1.0)?,
-                        zero: self.int("zero", 0)? as f32,
-                        least: self.int("least", 0)? as f32,
-                        most: self.int("most", 0)? as f32,
-                    }),
-                    "Softmax" => Operator::Softmax {
-                        axis: self.int("axis", -1)?,
-                        joins: self.int("opset", 13)? < 13,
-                    },
-                    _ => return Err(NOT_KNOWN.to_owned()),
-                },
-            )),
-            domain => Err(format!("is an operator of {domain} that is not known here")),
-        }
+            (DOMAIN, "Requantise") => Operator::Requantise(Codes {
+                scale: self.float("scale", 1.0)?,
+                zero: self.int("zero", 0)? as f32,
+                least: self.int("least", 0)? as f32,
+                most: self.int("most", 0)? as f32,
+            }),
+            (DOMAIN, "Softmax") => {
+                let joins = self.int("opset", 13)? < 13;
+                let axis = self.int("axis", -1)?;
+                Operator::Softmax { axis, joins }
+            }
+            (domain, _) => {
+                return Err(format!("is an operator of {domain} that is not known here"));
+            }
+        };
+        Ok((1..=1, operator))
     }
 
     fn plain(&mut self, name: &str, opset: i64) -> Result<Read, String> {
@@ -143,7 +134,7 @@ impl<'a> Given<'a> {
                 // In which type it is computed: ours is this one.
                 self.only("stash_type", 1)?;
                 let (axis, epsilon) = (self.int("axis", -1)?, self.float("epsilon", 1e-5)?);
-                (2..=3, Operator::LayerNormalization { axis, epsilon })
+                (2..=3, Operator::LayerNormalization(axis, epsilon))
             }
             "Softmax" => {
                 // Before, all axes from this one on were taken together.
@@ -173,51 +164,27 @@ impl<'a> Given<'a> {
     fn move_or_shape(&mut self, name: &str) -> Result<Read, String> {
         Ok(match name {
             "Identity" => (1..=1, Operator::Identity),
-            "Reshape" => {
-                let empties = self.int("allowzero", 0)? != 0;
-                (2..=2, Operator::Reshape { empties })
-            }
-            "Flatten" => {
-                let axis = self.int("axis", 1)?;
-                (1..=1, Operator::Flatten { axis })
-            }
-            "Squeeze" => {
-                let axes = self.ints("axes")?.to_vec();
-                (1..=2, Operator::Squeeze { axes })
-            }
-            "Unsqueeze" => {
-                let axes = self.ints("axes")?.to_vec();
-                (1..=2, Operator::Unsqueeze { axes })
-            }
-            "Transpose" => {
-                let order = self.ints("perm")?.to_vec();
-                (1..=1, Operator::Transpose { order })
-            }
+            "Reshape" => (2..=2, Operator::Reshape(self.int("allowzero", 0)? != 0)),
+            "Flatten" => (1..=1, Operator::Flatten(self.int("axis", 1)?)),
+            "Squeeze" => (1..=2, Operator::Squeeze(self.ints("axes")?.to_vec())),
+            "Unsqueeze" => (1..=2, Operator::Unsqueeze(self.ints("axes")?.to_vec())),
+            "Transpose" => (1..=1, Operator::Transpose(self.ints("perm")?.to_vec())),
             "Slice" => (3..=5, Operator::Slice),
-            "Gather" => {
-                let axis = self.int("axis", 0)?;
-                (2..=2, Operator::Gather { axis })
-            }
+            "Gather" => (2..=2, Operator::Gather(self.int("axis", 0)?)),
             "Expand" => (2..=2, Operator::Expand),
             "Pad" => match self.word("mode")? {
                 "" | "constant" => (2..=3, Operator::Pad),
                 other => return Err(format!("pads by {other}, which is not known here")),
             },
             "Split" => {
-                let (axis, sizes) = (self.int("axis", 0)?, self.ints("split")?.to_vec());
-                let made = self.node.output.len() as i64;
-                if self.int("num_outputs", made)? != made {
-                    return Err("splits into another number than it names".to_owned());
-                }
-                (1..=2, Operator::Split { axis, sizes })
+                self.only("num_outputs", self.node.output.len() as i64)?;
+                let sizes = self.ints("split")?.to_vec();
+                (1..=2, Operator::Split(self.int("axis", 0)?, sizes))
             }
-            "Concat" => {
-                let axis = self.int("axis", 0)?;
-                (1..=MANY, Operator::Concat { axis })
-            }
+            "Concat" => (1..=MANY, Operator::Concat(self.int("axis", 0)?)),
             "Shape" => {
                 let (start, end) = (self.int("start", 0)?, self.int("end", i64::MAX)?);
-                (1..=1, Operator::Shape { start, end })
+                (1..=1, Operator::Shape(start, end))
             }
             "ConstantOfShape" => (1..=1, Operator::ConstantOfShape(self.fill()?)),
             "Range" => (3..=3, Operator::Range),
@@ -260,8 +227,7 @@ impl<'a> Given<'a> {
         if factors != [1.0; 2] || self.int("transA", 0)? != 0 {
             return Err("is a Gemm with factors or a turned activation".to_owned());
         }
-        let turned = self.int("transB", 0)? != 0;
-        Ok(Operator::Gemm { turned })
+        Ok(Operator::Gemm(self.int("transB", 0)? != 0))
     }
 
     /// A window of two axes without gaps, groups or automatic pads.
@@ -294,8 +260,9 @@ impl<'a> Given<'a> {
 
     fn resize(&mut self, opset: i64) -> Result<Operator, String> {
         if opset < 11 {
-            let why = format!("is a Resize of opset {opset}, which names no coordinates");
-            return Err(why);
+            return Err(format!(
+                "is a Resize of opset {opset}, which names no coordinates"
+            ));
         }
         let mode = self.word("mode")?;
         let coordinates = self.word("coordinate_transformation_mode")?;
@@ -432,3 +399,6 @@ impl<'a> Given<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,30 +169,28 @@ fn constant_node(node: &NodeProto) -> Result<TensorProto, String> {
     let [attribute] = node.attribute.as_slice() else {
         return Err("a constant of an unknown form".to_owned());
     };
-    let floats = |dims, values| TensorProto {
+    let floats = |dims, float_data| TensorProto {
         dims,
         data_type: DataType::Float as i32,
-        float_data: values,
+        float_data,
         ..TensorProto::default()
     };
-    let ints = |dims, values| TensorProto {
+    let ints = |dims, int64_data| TensorProto {
         dims,
         data_type: DataType::Int64 as i32,
-        int64_data: values,
+        int64_data,
         ..TensorProto::default()
     };
+    let along = |count: usize| vec![count as i64];
     match attribute.name.as_str() {
         "value" => Ok(attribute.t.clone().ok_or("an empty constant")?),
         "value_float" => Ok(floats(vec![], vec![attribute.f])),
         "value_floats" => Ok(floats(
-            vec![attribute.floats.len() as i64],
+            along(attribute.floats.len()),
             attribute.floats.clone(),
         )),
         "value_int" => Ok(ints(vec![], vec![attribute.i])),
-        "value_ints" => Ok(ints(
-            vec![attribute.ints.len() as i64],
-            attribute.ints.clone(),
-        )),
+        "value_ints" => Ok(ints(along(attribute.ints.len()), attribute.ints.clone())),
         other => Err(format!("a constant given by {other} is not read")),
     }
 }
@@ -220,35 +218,27 @@ pub(super) fn constant(tensor: TensorProto) -> Result<Constant, String> {
 }
 
 fn values(tensor: TensorProto) -> Result<(Values, usize), String> {
-    let raw = tensor.raw_data;
-    let narrow = |ints: Vec<i32>| ints.into_iter().map(i64::from).collect::<Vec<_>>();
+    fn all<A, B>(values: Vec<A>, of: fn(A) -> B) -> Vec<B> {
+        values.into_iter().map(of).collect()
+    }
+    let (raw, narrow) = (tensor.raw_data, tensor.int32_data);
     let values = match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float) if raw.is_empty() => Values::F32(tensor.float_data.into()),
-        Ok(DataType::Float) => Values::F32(words(&raw, f32::from_le_bytes)?.into()),
-        Ok(DataType::Double) if !raw.is_empty() => {
-            let wide = words(&raw, f64::from_le_bytes)?;
-            Values::F32(
-                wide.into_iter()
-                    .map(|v| v as f32)
-                    .collect::<Vec<_>>()
-                    .into(),
-            )
+        Ok(DataType::Float) => {
+            Values::F32(words(&raw, tensor.float_data, f32::from_le_bytes)?.into())
         }
-        Ok(DataType::Int8) if raw.is_empty() => {
-            Values::I8(tensor.int32_data.into_iter().map(|v| v as i8).collect())
+        Ok(DataType::Double) => {
+            let wide = words(&raw, tensor.double_data, f64::from_le_bytes)?;
+            Values::F32(all(wide, |v| v as f32).into())
         }
-        Ok(DataType::Int8) => Values::I8(raw.into_iter().map(u8::cast_signed).collect()),
-        Ok(DataType::Uint8) if raw.is_empty() => {
-            Values::U8(tensor.int32_data.into_iter().map(|v| v as u8).collect())
+        Ok(DataType::Int8) => Values::I8(words(&raw, all(narrow, |v| v as i8), i8::from_le_bytes)?),
+        Ok(DataType::Uint8) => {
+            Values::U8(words(&raw, all(narrow, |v| v as u8), u8::from_le_bytes)?)
         }
-        Ok(DataType::Uint8) => Values::U8(raw),
-        Ok(DataType::Int64) if raw.is_empty() => Values::Int(tensor.int64_data),
-        Ok(DataType::Int64) => Values::Int(words(&raw, i64::from_le_bytes)?),
-        Ok(DataType::Int32 | DataType::Bool) if raw.is_empty() => {
-            Values::Int(narrow(tensor.int32_data))
+        Ok(DataType::Int64) => Values::Int(words(&raw, tensor.int64_data, i64::from_le_bytes)?),
+        Ok(DataType::Int32) => {
+            Values::Int(all(words(&raw, narrow, i32::from_le_bytes)?, i64::from))
         }
-        Ok(DataType::Int32) => Values::Int(narrow(words(&raw, i32::from_le_bytes)?)),
-        Ok(DataType::Bool) => Values::Int(raw.into_iter().map(i64::from).collect()),
+        Ok(DataType::Bool) => Values::Int(words(&raw, all(narrow, i64::from), |[v]| i64::from(v))?),
         Ok(other) => return Err(format!("values of type {other:?} are not read")),
         Err(_) => return Err(format!("type {} is none of ONNX's", tensor.data_type)),
     };
@@ -261,12 +251,17 @@ fn values(tensor: TensorProto) -> Result<(Values, usize), String> {
     Ok((values, count))
 }
 
-fn words<const N: usize, T>(raw: &[u8], decode: fn([u8; N]) -> T) -> Result<Vec<T>, String> {
+/// Values of a tensor, which stand as bytes or, where there are none, one by one.
+fn words<const N: usize, T>(
+    raw: &[u8],
+    given: Vec<T>,
+    decode: fn([u8; N]) -> T,
+) -> Result<Vec<T>, String> {
     let (words, rest) = raw.as_chunks::<N>();
-    if rest.is_empty() {
-        Ok(words.iter().map(|word| decode(*word)).collect())
-    } else {
-        Err("its values are cut short".to_owned())
+    match (raw.is_empty(), rest.is_empty()) {
+        (true, _) => Ok(given),
+        (_, true) => Ok(words.iter().map(|word| decode(*word)).collect()),
+        _ => Err("its values are cut short".to_owned()),
     }
 }
 

@@ -279,7 +279,7 @@ fn replace(
         (Operator::MatMul, [_, _]) => {
             Ok((ours(node, Over::Rows, ""), weight.inputs_first()?, None))
         }
-        (Operator::Gemm { turned }, [_, _]) => gemm(node, weight, *turned, bias, constants),
+        (Operator::Gemm(turned), [_, _]) => gemm(node, weight, *turned, bias, constants),
         (Operator::Conv(window), [_, _, height, width]) => {
             let kernel = kernel(window, [*height, *width])?;
             convolution(node, &weight, window, kernel, bias, reads_input)

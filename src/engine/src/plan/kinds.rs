@@ -44,17 +44,17 @@ impl Lowering<'_> {
             | Operator::Function(Function::Not) => Ok(Kind::Truth),
             Operator::Where => Ok(of(1)),
             Operator::Identity
-            | Operator::Reshape { .. }
-            | Operator::Flatten { .. }
-            | Operator::Squeeze { .. }
-            | Operator::Unsqueeze { .. }
-            | Operator::Transpose { .. }
+            | Operator::Reshape(_)
+            | Operator::Flatten(_)
+            | Operator::Squeeze(_)
+            | Operator::Unsqueeze(_)
+            | Operator::Transpose(_)
             | Operator::Slice
-            | Operator::Gather { .. }
+            | Operator::Gather(_)
             | Operator::Expand
             | Operator::Pad
-            | Operator::Split { .. }
-            | Operator::Concat { .. } => Ok(of(0)),
+            | Operator::Split(..)
+            | Operator::Concat(_) => Ok(of(0)),
             Operator::Binary(Add | Sub | Mul | Div | Min | Max)
             | Operator::Sum
             | Operator::MatMul => floats(node.inputs.len()),
@@ -65,17 +65,17 @@ impl Lowering<'_> {
             | Operator::TanhGelu
             | Operator::Clip { .. }
             | Operator::Requantise(_)
-            | Operator::LayerNormalization { .. }
+            | Operator::LayerNormalization(..)
             | Operator::Softmax { .. }
             | Operator::ReduceMean(_)
             | Operator::ReduceProd(_)
-            | Operator::Gemm { .. }
+            | Operator::Gemm(_)
             | Operator::Conv(_)
             | Operator::ConvTranspose(_)
             | Operator::Product(_)
             | Operator::MaxPool
             | Operator::Resize(_)
-            | Operator::Shape { .. }
+            | Operator::Shape(..)
             | Operator::Range => floats(1),
         }
     }

@@ -42,9 +42,9 @@ impl Known {
         match &node.operator {
             Operator::Identity => first.cloned(),
             Operator::Cast(to) => first?.cast(*to),
-            Operator::Gather { axis } => first?.gathered(*axis, input(1)?),
-            Operator::Concat { axis } => concatenated(*axis, inputs),
-            Operator::Unsqueeze { .. } | Operator::Squeeze { .. } | Operator::Reshape { .. } => {
+            Operator::Gather(axis) => first?.gathered(*axis, input(1)?),
+            Operator::Concat(axis) => concatenated(*axis, inputs),
+            Operator::Unsqueeze(_) | Operator::Squeeze(_) | Operator::Reshape(_) => {
                 first?.reshaped(node, inputs)
             }
             Operator::Slice => first?.sliced(inputs),
@@ -296,18 +296,18 @@ pub(super) fn new_shape(
     given: Option<&[i64]>,
 ) -> Result<Vec<usize>, String> {
     match operator {
-        Operator::Reshape { empties } => {
+        Operator::Reshape(empties) => {
             let asked = given.ok_or("has a shape that is not known beforehand")?;
             if *empties && asked.contains(&0) {
                 return Err("makes a tensor without values".to_owned());
             }
             resolve_shape(from, asked).ok_or_else(|| format!("makes {asked:?} of {from:?}"))
         }
-        Operator::Unsqueeze { axes } => unsqueezed(from, given.unwrap_or(axes))
+        Operator::Unsqueeze(axes) => unsqueezed(from, given.unwrap_or(axes))
             .ok_or_else(|| "has axes that are not there".to_owned()),
-        Operator::Squeeze { axes } => squeezed(from, given.unwrap_or(axes))
+        Operator::Squeeze(axes) => squeezed(from, given.unwrap_or(axes))
             .ok_or_else(|| "has axes that are not of length 1".to_owned()),
-        Operator::Flatten { axis: at } => {
+        Operator::Flatten(at) => {
             let at = if *at == from.len() as i64 {
                 from.len()
             } else {

@@ -152,7 +152,7 @@ impl<'a> Lowering<'a> {
             },
             Operator::MatMul => return self.matmul(node),
             Operator::Softmax { axis, joins } => return self.softmax(node, *axis, *joins),
-            Operator::Split { axis, sizes } => return self.split(node, *axis, sizes),
+            Operator::Split(axis, sizes) => return self.split(node, *axis, sizes),
             Operator::Cast(to) => return self.cast(node, *to),
             Operator::Binary(by @ (Binary::Mul | Binary::Div)) => return self.scale(node, *by),
             Operator::Binary(Binary::Add) => self.add(node)?,
@@ -164,28 +164,28 @@ impl<'a> Lowering<'a> {
             Operator::Activation(activation) => self.activation(node, *activation)?,
             Operator::Clip { least, most } => self.clip(node, *least, *most)?,
             Operator::Where => self.choose(node)?,
-            Operator::LayerNormalization { axis, epsilon } => {
+            Operator::LayerNormalization(axis, epsilon) => {
                 self.layer_norm(node, *axis, *epsilon)?
             }
             Operator::ReduceMean(reduction) => self.mean(node, reduction)?,
             Operator::MaxPool => self.max_pool(node)?,
             Operator::Resize(by) => self.resize(node, *by)?,
-            Operator::Concat { axis } => self.concat(node, *axis)?,
+            Operator::Concat(axis) => self.concat(node, *axis)?,
             Operator::ConstantOfShape(fill) => self.constant_of_shape(node, *fill)?,
             Operator::Identity => self.tensor(node, 0)?,
-            Operator::Transpose { order } => self.transpose(node, order)?,
+            Operator::Transpose(order) => self.transpose(node, order)?,
             Operator::Slice => self.slice(node)?,
-            Operator::Gather { axis } => self.gather(node, *axis)?,
+            Operator::Gather(axis) => self.gather(node, *axis)?,
             Operator::Expand => self.expand(node)?,
             Operator::Pad => self.pad(node)?,
-            Operator::Reshape { .. }
-            | Operator::Flatten { .. }
-            | Operator::Squeeze { .. }
-            | Operator::Unsqueeze { .. } => self.in_new_shape(node)?,
-            Operator::Gemm { .. } | Operator::Conv(_) | Operator::ConvTranspose(_) => {
+            Operator::Reshape(_)
+            | Operator::Flatten(_)
+            | Operator::Squeeze(_)
+            | Operator::Unsqueeze(_) => self.in_new_shape(node)?,
+            Operator::Gemm(_) | Operator::Conv(_) | Operator::ConvTranspose(_) => {
                 return Err("has weights that are not known here".to_owned());
             }
-            Operator::Shape { .. } | Operator::Range | Operator::ReduceProd(_) => {
+            Operator::Shape(..) | Operator::Range | Operator::ReduceProd(_) => {
                 return Err("is not known beforehand".to_owned());
             }
         };
@@ -252,7 +252,7 @@ impl<'a> Lowering<'a> {
 
     /// What a shape node gives, where all that it reads is known.
     fn known(&self, node: &Node) -> Option<Known> {
-        if let Operator::Shape { start, end } = node.operator {
+        if let Operator::Shape(start, end) = node.operator {
             let Value::Tensor(tensor) = self.value(node.input(0)?).ok()? else {
                 return None;
             };

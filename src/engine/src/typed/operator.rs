@@ -28,10 +28,8 @@ pub(crate) enum Operator {
     /// To the nearest code of a quantiser and back.
     Requantise(Codes),
     // Along axes.
-    LayerNormalization {
-        axis: i64,
-        epsilon: f32,
-    },
+    /// Along this axis, and what is added to the variance.
+    LayerNormalization(i64, f32),
     Softmax {
         axis: i64,
         /// All axes from this one on are taken together, as before opset 13.
@@ -41,10 +39,8 @@ pub(crate) enum Operator {
     ReduceProd(Reduction),
     // Products.
     MatMul,
-    Gemm {
-        /// The weights lie `[channels, inputs]`.
-        turned: bool,
-    },
+    /// Whether the weights lie `[channels, inputs]`.
+    Gemm(bool),
     Conv(Window),
     ConvTranspose(Window),
     /// A product with constant weights, which the last four become.
@@ -55,42 +51,28 @@ pub(crate) enum Operator {
     Resize(Resize),
     // Moves.
     Identity,
-    Reshape {
-        /// Whether 0 asks for an axis without elements, not for the axis that was there.
-        empties: bool,
-    },
-    Flatten {
-        axis: i64,
-    },
-    /// Axes are input 1, or stand here, as before opset 13; so they do in all that follow.
-    Squeeze {
-        axes: Vec<i64>,
-    },
-    Unsqueeze {
-        axes: Vec<i64>,
-    },
-    Transpose {
-        order: Vec<i64>,
-    },
+    /// Whether 0 asks for an axis without elements, not for the axis that was there.
+    Reshape(bool),
+    /// At this axis.
+    Flatten(i64),
+    /// Axes are input 1, or stand here, as before opset 13; so they do in the next.
+    Squeeze(Vec<i64>),
+    Unsqueeze(Vec<i64>),
+    /// The axes in this order; turned around where it is empty.
+    Transpose(Vec<i64>),
     Slice,
-    Gather {
-        axis: i64,
-    },
+    /// Along this axis.
+    Gather(i64),
     Expand,
     /// By zeros.
     Pad,
-    Split {
-        axis: i64,
-        sizes: Vec<i64>,
-    },
-    Concat {
-        axis: i64,
-    },
+    /// Along this axis, into these lengths; into even ones where there are none.
+    Split(i64, Vec<i64>),
+    /// Along this axis.
+    Concat(i64),
     // Shapes.
-    Shape {
-        start: i64,
-        end: i64,
-    },
+    /// From one axis to before another.
+    Shape(i64, i64),
     ConstantOfShape(Fill),
     Range,
 }
@@ -250,7 +232,7 @@ impl Operator {
     pub fn is_product(&self) -> bool {
         matches!(
             self,
-            Self::MatMul | Self::Gemm { .. } | Self::Conv(_) | Self::ConvTranspose(_)
+            Self::MatMul | Self::Gemm(_) | Self::Conv(_) | Self::ConvTranspose(_)
         )
     }
 
@@ -269,12 +251,12 @@ impl Operator {
             Self::Where => "Where",
             Self::Cast(_) => "Cast",
             Self::Requantise(_) => "Requantise",
-            Self::LayerNormalization { .. } => "LayerNormalization",
+            Self::LayerNormalization(..) => "LayerNormalization",
             Self::Softmax { .. } => "Softmax",
             Self::ReduceMean(_) => "ReduceMean",
             Self::ReduceProd(_) => "ReduceProd",
             Self::MatMul => "MatMul",
-            Self::Gemm { .. } => "Gemm",
+            Self::Gemm(_) => "Gemm",
             Self::Conv(_) => "Conv",
             Self::ConvTranspose(_) => "ConvTranspose",
             Self::Product(product) => match product.over {
@@ -284,18 +266,18 @@ impl Operator {
             },
             Self::MaxPool => "MaxPool",
             Self::Resize(_) => "Resize",
-            Self::Reshape { .. } => "Reshape",
-            Self::Flatten { .. } => "Flatten",
-            Self::Squeeze { .. } => "Squeeze",
-            Self::Unsqueeze { .. } => "Unsqueeze",
-            Self::Transpose { .. } => "Transpose",
+            Self::Reshape(_) => "Reshape",
+            Self::Flatten(_) => "Flatten",
+            Self::Squeeze(_) => "Squeeze",
+            Self::Unsqueeze(_) => "Unsqueeze",
+            Self::Transpose(_) => "Transpose",
             Self::Slice => "Slice",
-            Self::Gather { .. } => "Gather",
+            Self::Gather(_) => "Gather",
             Self::Expand => "Expand",
             Self::Pad => "Pad",
-            Self::Split { .. } => "Split",
-            Self::Concat { .. } => "Concat",
-            Self::Shape { .. } => "Shape",
+            Self::Split(..) => "Split",
+            Self::Concat(_) => "Concat",
+            Self::Shape(..) => "Shape",
             Self::ConstantOfShape(_) => "ConstantOfShape",
             Self::Range => "Range",
         }
