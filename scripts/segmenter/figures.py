@@ -304,7 +304,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     root = Path(__file__).resolve().parents[2]
-    weights = root / "models/training/segmenter-stage3.safetensors"
+    weights = root / "models/training/segmenter-stage5.safetensors"
     parser.add_argument("--weights", type=Path, default=weights)
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "figures.json")
     parser.add_argument("--page", type=Path, default=root / "docs/segmenter-training.md")

@@ -140,6 +140,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     root = Path(__file__).resolve().parents[2]
-    weights = root / "models/training/segmenter-stage3.safetensors"
+    weights = root / "models/training/segmenter-stage5.safetensors"
     parser.add_argument("--weights", type=Path, default=weights)
     parser.add_argument("--out", type=Path, help="default: graphs under --work")
