@@ -1,13 +1,16 @@
 //! `medfocus bench`: how long a graph takes, operator by operator.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use medfocus::engine::{Engine, Graph, Profile, Settings, median};
+use medfocus::engine::{Engine, Profile, Settings, median};
 use medfocus::shown;
 use serde::Serialize;
 
+use super::bounded::{self, BoundArguments, Place};
 use super::{Failure, engine as engine_cli, put, put_pretty};
 
 #[derive(Debug, Args)]
@@ -42,6 +45,8 @@ pub struct BenchArguments {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    bounds: BoundArguments,
 }
 
 /// Steps in the table of the slowest.
@@ -63,18 +68,25 @@ struct Measured {
     profile: Profile,
 }
 
-pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
+pub fn run(arguments: &BenchArguments, place: Place) -> Result<(), Failure> {
+    let is_file = arguments.target.as_ref().is_some_and(|path| path.is_file());
+    if place.hands_on(&arguments.bounds, is_file) {
+        return bounded::in_child(&arguments.bounds);
+    }
     let engine = Engine::new(&Settings {
         threads: arguments.threads,
         ..Settings::default()
     });
     let threads = engine.threads();
+    // A confined process opens nothing later.
+    let status = File::open("/proc/self/status").ok();
     let only = arguments.graph.as_deref();
     let graphs = engine_cli::graphs(
         &engine,
         arguments.target.clone(),
         only,
         engine_cli::arithmetic(arguments.int8),
+        place,
     )?;
     let mut text = format!("{threads} threads\n");
     let mut profiles = Vec::new();
@@ -84,7 +96,8 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         load_ms,
     } in graphs
     {
-        let profile = profile(graph, arguments)?;
+        let inputs = engine_cli::made_up_inputs(&graph, arguments.open);
+        let profile = graph.profile(&inputs, arguments.warm_up, arguments.runs.max(1))?;
         if arguments.json {
             profiles.push(Measured {
                 graph: name,
@@ -96,7 +109,7 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
             text += &table(&name, load_ms, &profile);
         }
     }
-    let peak = peak_bytes();
+    let peak = status.as_ref().and_then(peak_bytes);
     if arguments.json {
         return put_pretty(&AllMeasured {
             threads,
@@ -108,23 +121,6 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         text += &format!("peak memory of the process {:.1} MiB\n", mib(peak as usize));
     }
     put(&text)
-}
-
-fn profile(graph: Graph, arguments: &BenchArguments) -> Result<Profile, Failure> {
-    let inputs = engine_cli::made_up_inputs(&graph, arguments.open);
-    let runs = arguments.runs.max(1);
-    let failed = match graph.profile(&inputs, arguments.warm_up, runs) {
-        Ok(profile) => return Ok(profile),
-        Err(failed) => failed,
-    };
-    let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape.clone()).collect();
-    let was_ours = graph.is_ours();
-    let arithmetic = engine_cli::arithmetic(arguments.int8);
-    let graph = engine_cli::or_mixed(graph, arguments.target.as_deref(), arithmetic, &shapes)?;
-    if graph.is_ours() || !was_ours {
-        return Err(failed.into());
-    }
-    Ok(graph.profile(&inputs, arguments.warm_up, runs)?)
 }
 
 fn table(name: &str, load_ms: f64, profile: &Profile) -> String {
@@ -184,11 +180,11 @@ fn mib(bytes: usize) -> f64 {
 }
 
 /// The most memory that this process has held, where the system tells.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn peak_bytes(status: &File) -> Option<u64> {
+    let mut text = [0; 1 << 13];
+    let length = status.read_at(&mut text, 0).ok()?;
+    let text = String::from_utf8_lossy(&text[..length]);
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }

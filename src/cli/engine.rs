@@ -13,6 +13,7 @@ use medfocus::engine::{Arithmetic, Engine, Graph, Product, ProductDigest, TractN
 use medfocus::shown;
 use serde::Serialize;
 
+use super::bounded::{self, BoundArguments, Place};
 use super::{Failure, put, put_pretty, state};
 pub use made_up::made_up_inputs;
 
@@ -43,6 +44,8 @@ pub struct Compare {
     /// Length of the axes that a graph leaves open
     #[arg(long, value_name = "N", default_value_t = 2)]
     open: usize,
+    #[command(flatten)]
+    bounds: BoundArguments,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +61,8 @@ pub struct Audit {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    bounds: BoundArguments,
 }
 
 #[derive(Debug, Args)]
@@ -73,7 +78,12 @@ pub struct Digest {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    bounds: BoundArguments,
 }
+
+/// Bytes of the largest file that is read: protobuf allows no more.
+const MOST: u64 = 2 << 30;
 
 /// One graph of a target: its file name, itself, and the milliseconds it took to load.
 pub struct Loaded {
@@ -82,12 +92,22 @@ pub struct Loaded {
     pub load_ms: f64,
 }
 
-pub fn run(arguments: &EngineArguments) -> Result<(), Failure> {
+pub fn run(arguments: &EngineArguments, place: Place) -> Result<(), Failure> {
+    let is_file = |target: &Option<PathBuf>| target.as_ref().is_some_and(|path| path.is_file());
+    let (bounds, is_file) = match &arguments.action {
+        Action::Audit(audit) => (&audit.bounds, is_file(&audit.target)),
+        Action::Compare(compare) => (&compare.bounds, true),
+        Action::Digest(digest) => (&digest.bounds, is_file(&digest.target)),
+        Action::Run(run) => (&run.bounds, true),
+    };
+    if place.hands_on(bounds, is_file) {
+        return bounded::in_child(bounds);
+    }
     match &arguments.action {
-        Action::Audit(arguments) => audit(arguments),
-        Action::Compare(arguments) => compare(arguments),
-        Action::Digest(arguments) => digest(arguments),
-        Action::Run(arguments) => run::run(arguments),
+        Action::Audit(arguments) => audit(arguments, place),
+        Action::Compare(arguments) => compare(arguments, place),
+        Action::Digest(arguments) => digest(arguments, place),
+        Action::Run(arguments) => run::run(arguments, place),
     }
 }
 
@@ -127,12 +147,13 @@ struct RunBytes {
 }
 
 fn tracts(graph: &Graph, shapes: &[Vec<usize>]) -> Result<Option<Tracts>, Failure> {
-    if graph.is_ours() {
+    let nodes = graph.tract_nodes(shapes.to_vec())?;
+    if nodes.is_empty() {
         return Ok(None);
     }
     let (exact, estimated) = graph.run_bytes(shapes.to_vec())?;
     Ok(Some(Tracts {
-        nodes: graph.tract_nodes(shapes.to_vec())?,
+        nodes,
         run_bytes: RunBytes { exact, estimated },
     }))
 }
@@ -159,7 +180,7 @@ fn tract_table(tracts: &Tracts) -> String {
     lines.join("\n") + "\n"
 }
 
-fn audit(audit: &Audit) -> Result<(), Failure> {
+fn audit(audit: &Audit, place: Place) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
     for Loaded { name, graph, .. } in graphs(
@@ -167,11 +188,10 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
         audit.target.clone(),
         None,
         arithmetic(audit.int8),
+        place,
     )? {
         let shapes = graph.inputs(audit.open).into_iter().map(|(_, shape)| shape);
         let shapes: Vec<Vec<usize>> = shapes.collect();
-        let target = audit.target.as_deref();
-        let graph = or_mixed(graph, target, arithmetic(audit.int8), &shapes)?;
         let products = graph.audit(shapes.clone())?;
         let tract = tracts(&graph, &shapes)?;
         if audit.json {
@@ -192,7 +212,7 @@ fn audit(audit: &Audit) -> Result<(), Failure> {
 }
 
 /// The kernel stands nowhere in it, so that what two of them write can be compared as it is.
-fn digest(digest: &Digest) -> Result<(), Failure> {
+fn digest(digest: &Digest, place: Place) -> Result<(), Failure> {
     let mut text = String::new();
     let mut json = Vec::new();
     for Loaded { name, graph, .. } in graphs(
@@ -200,6 +220,7 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
         digest.target.clone(),
         None,
         arithmetic(digest.int8),
+        place,
     )? {
         let shapes = graph
             .inputs(digest.open)
@@ -232,50 +253,19 @@ fn digest(digest: &Digest) -> Result<(), Failure> {
     put(&text)
 }
 
-/// The same graph where it can be planned for these shapes, else read anew with nodes that are not
-/// ours; of a bundle none are.
-pub fn or_mixed(
-    graph: Graph,
-    target: Option<&Path>,
-    arithmetic: Arithmetic,
-    shapes: &[Vec<usize>],
-) -> Result<Graph, Failure> {
-    let Some(target) = target.filter(|target| target.is_file()) else {
-        return Ok(graph);
-    };
-    if graph.run_bytes(shapes.to_vec()).is_ok() {
-        return Ok(graph);
-    }
-    let bytes = std::fs::read(target).map_err(|error| {
-        Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
-    })?;
-    Ok(Graph::read_mixed(
-        graph.engine(),
-        target,
-        &bytes,
-        arithmetic,
-    )?)
-}
-
 /// The graphs of a bundle's folder, prepared where they are, or the one of a file.
 pub fn graphs(
     engine: &Engine,
     target: Option<PathBuf>,
     only: Option<&str>,
     arithmetic: Arithmetic,
+    place: Place,
 ) -> Result<Vec<Loaded>, Failure> {
     let target = target.map_or_else(bundle::find, Ok)?;
     if target.is_file() {
-        let since = Instant::now();
-        let bytes = std::fs::read(&target).map_err(|error| {
-            Failure::Usage(format!("{}: cannot be read: {error}", target.display()))
-        })?;
-        // Most are ours alone, which is found with less work.
-        let graph = Graph::read(engine, &target, &bytes, arithmetic)
-            .or_else(|_| Graph::read_mixed(engine, &target, &bytes, arithmetic))?;
-        let name = target.file_name().unwrap_or(target.as_os_str());
-        let name = name.to_string_lossy().into_owned();
-        return Ok(vec![loaded(name, graph, since)]);
+        let bytes = read(&target)?;
+        place.confine();
+        return Ok(vec![of_file(engine, &target, &bytes, arithmetic)?]);
     }
     let key = state::folder(None).ok();
     let key = key.and_then(|state| bundle::prepared_key(&state));
@@ -289,6 +279,28 @@ pub fn graphs(
     wanted.map(graph).collect()
 }
 
+/// The bytes of a file that may be a graph.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let wrong = |why: &str| Failure::Usage(format!("{}: {why}", shown::name(path)));
+    match std::fs::metadata(path).map(|about| about.len()) {
+        Ok(length) if length > MOST => Err(wrong("is larger than any graph")),
+        _ => std::fs::read(path).map_err(|error| wrong(&format!("cannot be read: {error}"))),
+    }
+}
+
+/// The graph of a file of anybody's.
+fn of_file(
+    engine: &Engine,
+    path: &Path,
+    bytes: &[u8],
+    arithmetic: Arithmetic,
+) -> Result<Loaded, Failure> {
+    let since = Instant::now();
+    let graph = Graph::read_mixed(engine, path, bytes, arithmetic)?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    Ok(loaded(name.to_string_lossy().into_owned(), graph, since))
+}
+
 fn loaded(name: String, graph: Graph, since: Instant) -> Loaded {
     let load_ms = since.elapsed().as_secs_f64() * 1e3;
     Loaded {
@@ -299,23 +311,14 @@ fn loaded(name: String, graph: Graph, since: Instant) -> Loaded {
 }
 
 /// The cosine between both graphs' outputs, and their distance over the float one's length.
-fn compare(compare: &Compare) -> Result<(), Failure> {
+fn compare(compare: &Compare, place: Place) -> Result<(), Failure> {
     let engine = Engine::default();
-    let float = graphs(
-        &engine,
-        Some(compare.float.clone()),
-        None,
-        Arithmetic::Float,
-    )?
-    .remove(0)
-    .graph;
-    let int8 = compare
-        .int8
-        .clone()
-        .unwrap_or_else(|| compare.float.clone());
-    let int8 = graphs(&engine, Some(int8), None, Arithmetic::Int8)?
-        .remove(0)
-        .graph;
+    let float = &compare.float;
+    let int8 = compare.int8.as_ref().unwrap_or(float);
+    let bytes = [read(float)?, read(int8)?];
+    place.confine();
+    let float = of_file(&engine, float, &bytes[0], Arithmetic::Float)?.graph;
+    let int8 = of_file(&engine, int8, &bytes[1], Arithmetic::Int8)?.graph;
     let inputs = made_up_inputs(&float, compare.open);
     let (float, int8) = (float.run(&inputs)?, int8.run(&inputs)?);
     let mut text = String::new();

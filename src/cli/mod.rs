@@ -5,6 +5,7 @@
 //! cannot be written), 4 the total time of `submit` or `link` was over first.
 
 mod bench;
+mod bounded;
 mod bundle;
 mod calibrate;
 mod classify;
@@ -37,6 +38,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bounded::Place;
 use clap::{Parser, Subcommand};
 use medfocus::Coded;
 use medfocus::bundle::{Bundle, BundleError, Exam};
@@ -107,6 +109,9 @@ enum Command {
     /// Run the cases of a device; started by medfocus itself
     #[command(hide = true, name = device::WORKER)]
     RunCases(run_cases::RunCasesArguments),
+    /// Look at a graph of anybody's within bounds; started by medfocus itself
+    #[command(hide = true, name = bounded::SUBCOMMAND)]
+    Bounded(bounded::BoundedArguments),
 }
 
 /// What a command ends in, other than success.
@@ -129,6 +134,8 @@ enum Failure {
     },
     /// The same, told by a device.
     DeviceFault(DeviceFault),
+    /// A child of this program ended so; it has said everything.
+    Child(u8),
     /// What was asked for is refused, with its own exit code.
     Declined { device_fault: DeviceFault, exit: u8 },
 }
@@ -187,9 +194,12 @@ impl Failure {
     /// Why the device cannot work, where it is that.
     fn device_fault(&self) -> Option<DeviceFault> {
         match self {
-            Self::Refused | Self::Unfit | Self::ReaderGone | Self::Usage(_) | Self::Config(_) => {
-                None
-            }
+            Self::Refused
+            | Self::Unfit
+            | Self::ReaderGone
+            | Self::Usage(_)
+            | Self::Config(_)
+            | Self::Child(_) => None,
             Self::Device {
                 code,
                 message,
@@ -265,10 +275,11 @@ fn program() -> Result<PathBuf, Failure> {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let command = match CommandLine::try_parse() {
-        Ok(arguments) => arguments.command,
+    let command = match CommandLine::try_parse().and_then(bounded_or_not) {
+        Ok(command) => command,
         Err(error) => return unparsed(&error),
     };
+    let (command, place) = command;
     if matches!(command, Command::Serve(_) | Command::RunCases(_)) {
         logging::start_of_device();
     } else {
@@ -301,16 +312,19 @@ pub fn main() -> ExitCode {
         Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Drift(arguments) => drift::run(&arguments),
         Command::Bundle(arguments) => bundle::run(&arguments),
-        Command::Engine(arguments) => engine::run(&arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Engine(arguments) => engine::run(&arguments, place),
+        Command::Bench(arguments) => bench::run(&arguments, place),
         Command::Man(arguments) => manual::man(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::DecodeImage(arguments) => decode_image::run(&arguments),
         Command::RunCases(arguments) => run_cases::run(&arguments),
+        // It was taken apart above; what stands in it may not be another.
+        Command::Bounded(_) => Err(Failure::Usage("bounds within bounds".to_owned())),
     });
     match result {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Refused) => ExitCode::from(1),
+        Err(Failure::Child(code)) => ExitCode::from(code),
         Err(Failure::Usage(message)) => {
             tell(&format!("error: {message}"));
             tell_lines("\nFor more information, try '--help'.");
@@ -330,6 +344,16 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// The command, and where it runs: within bounds, where this process is the child that has them.
+fn bounded_or_not(line: CommandLine) -> Result<(Command, Place), clap::Error> {
+    let Command::Bounded(bounded) = line.command else {
+        return Ok((line.command, Place::Own));
+    };
+    let place = bounded.begin();
+    let own = CommandLine::try_parse_from(bounded.command_line())?;
+    Ok((own.command, place))
 }
 
 /// Says what is wrong with the command line, or gives the help that it asks for. `clap`

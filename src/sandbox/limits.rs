@@ -57,6 +57,15 @@ fn words(role: Role) -> String {
     }
 }
 
+/// Limits what this process may hold for good: what it writes to, on the heap or mapped for itself.
+pub(super) fn memory(bytes: u64) -> Holding {
+    let held = bound(Resource::Data, bytes);
+    match held {
+        Ok(()) => Holding::Whole(format!("{} MiB of memory", bytes >> 20)),
+        Err(error) => Holding::Nothing(format!("memory cannot be limited: {error}")),
+    }
+}
+
 /// One that was lower before stays so: nobody may raise a limit but root. The first one is to
 /// none, for which nothing is asked: where the system forbids the call it forbids both.
 fn bound(resource: Resource, most: u64) -> Result<()> {

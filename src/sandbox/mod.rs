@@ -1,6 +1,6 @@
 //! What a child process gives up before it reads what others sent: [`begin`] is its first act,
 //! then [`Begun::decoder`] is called by the child that decodes an image, [`Begun::worker`] by the
-//! one that runs graphs. What comes out is a [`Report`]: what holds on this system, part by part.
+//! one that runs graphs; [`Begun::bounded`] before it, where the graph may be anybody's. What comes out is a [`Report`]: what holds on this system, part by part.
 //!
 //! Whoever takes such a child over has its pipes and nothing else. Each part stands for itself:
 //! where a kernel lacks one, the report says so and the others hold. None needs a right, a
@@ -30,6 +30,8 @@ use std::io::Result;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::child;
 
 pub use limits::{DECODER_MEMORY, DECODER_SECONDS};
 
@@ -132,6 +134,21 @@ pub fn begin() -> Begun {
 }
 
 impl Begun {
+    /// Ends this process with the one that started it, and leaves it so much memory, where a number
+    /// is given.
+    #[must_use]
+    pub fn bounded(self, memory: Option<u64>) -> Self {
+        let Self(mut report) = self;
+        if let Err(error) = child::end_with_parent() {
+            let why = format!("it may outlive who started it: {error}");
+            report.add(Part::Limits, Holding::Nothing(why));
+        }
+        if let Some(bytes) = memory {
+            report.add(Part::Limits, limits::memory(bytes));
+        }
+        Self(report)
+    }
+
     /// Confines this process to decoding what it has open as standard input.
     pub fn decoder(self) -> Report {
         self.confine(Role::Decoder, &[])

@@ -1,20 +1,18 @@
 //! `medfocus engine run`: one ONNX graph on inputs from a JSON file.
 //!
-//! The graph may be anybody's: once both files are read, this process gives up what it does not
-//! need to compute, as a device's worker does, and only then looks at what is in them.
+//! The graph may be anybody's: once both files are read, the child that does it ([`Place`]) gives up
+//! what it does not need to compute, and only then looks at what is in them.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use medfocus::engine::{ElementType, Engine, Graph, Tensor};
-use medfocus::{sandbox, shown};
+use medfocus::shown;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::super::bounded::{BoundArguments, Place};
 use super::super::{Failure, put, put_json};
-use super::arithmetic;
-
-/// Bytes of the largest file that is read: protobuf allows no more.
-const MOST: u64 = 2 << 30;
+use super::{arithmetic, read};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -38,6 +36,8 @@ pub struct Arguments {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub bounds: BoundArguments,
 }
 
 /// What the file of inputs holds; anything else in it is passed over.
@@ -76,13 +76,11 @@ fn numbers<'de, D: Deserializer<'de>>(values: D) -> Result<Vec<f32>, D::Error> {
     Ok(values.collect())
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(arguments: &Arguments, place: Place) -> Result<(), Failure> {
     let model = read(&arguments.model)?;
     let inputs = read(&arguments.inputs)?;
     let engine = Engine::default();
-    for held in sandbox::begin().worker(&[]).lacking() {
-        log::info!("the graph is not confined in full: {}", held.what);
-    }
+    place.confine();
     let graph = Graph::read_mixed(
         &engine,
         &arguments.model,
@@ -100,14 +98,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return put_json(&format!("{}\n", text.unwrap_or_default()));
     }
     put(&outputs.iter().map(line).collect::<String>())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let length = std::fs::metadata(path).map(|about| about.len());
-    match length {
-        Ok(length) if length > MOST => Err(wrong(path, "is larger than any graph")),
-        _ => std::fs::read(path).map_err(|error| wrong(path, &format!("cannot be read: {error}"))),
-    }
 }
 
 fn wrong(path: &Path, why: &str) -> Failure {

@@ -6,15 +6,15 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::arithmetic::Arithmetic;
 use super::audit::{self, Product, Profile};
+use super::body::{Body, Planned};
 use super::digest::{self, ProductDigest};
 use super::engine::{Arena, Engine, Lacking};
 use super::error::EngineError;
-use super::mixed::{self, Mixed, TractNode};
+use super::mixed::{self, TractNode};
 use super::ours::Ours;
 use super::plan::Plan;
 use super::prepared::{self, Origin, PreparedFile, PreparedKey};
@@ -29,14 +29,6 @@ pub struct Graph {
     name: String,
     arithmetic: Arithmetic,
     body: Body,
-}
-
-/// Who runs a graph.
-enum Body {
-    /// This engine, every node.
-    Ours(Ours),
-    /// This engine in part; tract the rest.
-    Mixed(Mixed),
 }
 
 impl std::fmt::Debug for Graph {
@@ -70,7 +62,7 @@ impl Graph {
                 engine,
                 name,
                 arithmetic,
-                Body::Ours(Ours::new(weighed)),
+                Body::Ours(Ours::new(weighed), None),
             )),
             Err(refused) => Err(load(name, &refused)),
         }
@@ -88,18 +80,8 @@ impl Graph {
         arithmetic: Arithmetic,
     ) -> Result<Self, EngineError> {
         let name = file_name(path);
-        let kernel = engine.kernel()?;
-        if let Ok(weighed) = Weighed::read(kernel, bytes, arithmetic) {
-            let ours = Ours::new(weighed);
-            // Open axes are tried by two lengths: one can stand for others where two cannot.
-            let cpu = engine.cpu()?;
-            let fits = |open: usize| ours.plan(cpu, arithmetic, ours.shapes(open)).is_ok();
-            if fits(1) && fits(2) {
-                return Ok(Self::new(engine, name, arithmetic, Body::Ours(ours)));
-            }
-        }
-        match Mixed::read(engine, bytes, arithmetic) {
-            Ok(mixed) => Ok(Self::new(engine, name, arithmetic, Body::Mixed(mixed))),
+        match Body::of_anybody(engine, bytes, arithmetic)? {
+            Ok(body) => Ok(Self::new(engine, name, arithmetic, body)),
             Err(refused) => Err(load(name, &refused)),
         }
     }
@@ -113,10 +95,10 @@ impl Graph {
         }
     }
 
-    /// Whether every node is ours.
+    /// Whether every node is ours, at least where open axes are of lengths that our plan takes.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        matches!(self.body, Body::Ours(_))
+        matches!(self.body, Body::Ours(..))
     }
 
     /// The name of the prepared file of the graph in this ONNX file, which is told by its hash
@@ -155,7 +137,7 @@ impl Graph {
         })?;
         let ours = Ours::new(Weighed { source, weights });
         let arithmetic = Arithmetic::AsWritten;
-        Ok(Self::new(engine, name, arithmetic, Body::Ours(ours)))
+        Ok(Self::new(engine, name, arithmetic, Body::Ours(ours, None)))
     }
 
     /// This graph's prepared file, whose bytes [`Graph::read_prepared`] takes.
@@ -165,7 +147,7 @@ impl Graph {
     pub fn prepare(&self, origin: &Origin, key: &PreparedKey) -> Result<PreparedFile, EngineError> {
         let cpu = self.engine.cpu()?;
         let name = prepared::name(&self.name, origin, cpu.kernel());
-        let Body::Ours(ours) = &self.body else {
+        let Body::Ours(ours, _) = &self.body else {
             let why = "is not this engine's alone, and cannot be prepared".to_owned();
             return Err(EngineError::Prepared { file: name, why });
         };
@@ -374,7 +356,7 @@ impl Graph {
     #[must_use]
     pub fn element_types(&self) -> (Vec<ElementType>, Vec<ElementType>) {
         let of = |name: &String| match &self.body {
-            Body::Ours(_) => ElementType::Float32,
+            Body::Ours(..) => ElementType::Float32,
             Body::Mixed(mixed) => mixed.element_type(name),
         };
         let inputs = self.own_inputs().iter().map(|input| of(&input.name));
@@ -385,14 +367,14 @@ impl Graph {
     #[must_use]
     pub fn outputs(&self) -> &[String] {
         match &self.body {
-            Body::Ours(ours) => &ours.weighed.source.outputs,
+            Body::Ours(ours, _) => &ours.weighed.source.outputs,
             Body::Mixed(mixed) => mixed.outputs(),
         }
     }
 
     fn own_inputs(&self) -> &[Input] {
         match &self.body {
-            Body::Ours(ours) => &ours.weighed.source.inputs,
+            Body::Ours(ours, _) => &ours.weighed.source.inputs,
             Body::Mixed(mixed) => mixed.inputs(),
         }
     }
@@ -437,17 +419,8 @@ impl Graph {
 
     fn plan(&self, shapes: Vec<Vec<usize>>) -> Result<Planned<'_>, EngineError> {
         self.fits(&shapes)?;
-        match &self.body {
-            Body::Ours(ours) => {
-                let plan = ours.plan(self.engine.cpu()?, self.arithmetic, shapes);
-                let plan = plan.map_err(|refused| self.failed(refused.to_string()))?;
-                Ok(Planned::Ours(ours, plan))
-            }
-            Body::Mixed(mixed) => {
-                let plan = mixed.plan(&shapes).map_err(|why| self.failed(why))?;
-                Ok(Planned::Mixed(mixed, plan))
-            }
-        }
+        let plan = self.body.plan(&self.engine, self.arithmetic, shapes);
+        plan.map_err(|why| self.failed(why))
     }
 
     fn fits(&self, shapes: &[Vec<usize>]) -> Result<(), EngineError> {
@@ -469,12 +442,6 @@ impl Graph {
             expected.join(", ")
         )))
     }
-}
-
-/// A graph's plan, with what it runs.
-enum Planned<'g> {
-    Ours(&'g Ours, Arc<Plan>),
-    Mixed(&'g Mixed, Arc<mixed::Plan>),
 }
 
 fn load(graph: String, refused: &Refused) -> EngineError {

@@ -24,6 +24,7 @@
 
 mod arithmetic;
 mod audit;
+mod body;
 mod digest;
 mod engine;
 mod error;

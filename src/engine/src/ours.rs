@@ -44,6 +44,12 @@ impl Ours {
         Ok(plan)
     }
 
+    /// Whether an axis of an input has no length yet.
+    pub fn is_open(&self) -> bool {
+        let mut sides = self.weighed.source.inputs.iter().flat_map(|i| &i.axes);
+        sides.any(Option::is_none)
+    }
+
     /// The inputs' shapes, open axes filled with `open`.
     pub fn shapes(&self, open: usize) -> Vec<Vec<usize>> {
         let inputs = self.weighed.source.inputs.iter();
@@ -54,8 +60,7 @@ impl Ours {
     /// What the graph makes of its constants alone; nothing where its inputs' shapes are open,
     /// on which that may depend, or do not fit: a run will say so.
     pub fn folded(&self, cpu: &Cpu, arithmetic: Arithmetic) -> Vec<(String, Constant)> {
-        let mut sides = self.weighed.source.inputs.iter().flat_map(|i| &i.axes);
-        if sides.any(Option::is_none) {
+        if self.is_open() {
             return Vec::new();
         }
         let shapes = self.shapes(0);

@@ -96,7 +96,11 @@ pub(super) fn check(
     Ok(Checked { opset, foreign })
 }
 
-fn opset(model: &ModelProto) -> Result<i64, Refused> {
+/// The opset of a file's plain operators.
+///
+/// # Errors
+/// [`Refused`]: none that is known here.
+pub(super) fn opset(model: &ModelProto) -> Result<i64, Refused> {
     let plain = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let mut versions = model.opset_import.iter().filter(|set| plain(&set.domain));
     let version = versions.next().map(|set| set.version);

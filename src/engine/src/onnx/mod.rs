@@ -9,6 +9,8 @@
 
 pub(super) mod allowed;
 mod check;
+mod composed;
+mod functions;
 mod fuse;
 mod half;
 mod int8;
@@ -16,6 +18,7 @@ mod opened;
 mod proto;
 mod read;
 mod source;
+mod versions;
 mod weights;
 
 pub(super) use int8::Quantised;

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::int8::{self, Quantised};
-use super::proto::{self, DataType, NodeProto, OperatorSetIdProto, TensorProto};
+use super::proto::{self, DataType, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 use super::source::{self, Attributes, Source};
-use super::{Refused, check, half};
+use super::{Refused, check, composed, functions, half};
 
 /// What becomes of nodes that are not ours.
 pub(crate) enum Rest {
@@ -55,7 +55,7 @@ impl Opened {
 /// # Errors
 /// [`Refused`], with the node or value to blame.
 pub(crate) fn open(bytes: &[u8], rest: &Rest) -> Result<Opened, Refused> {
-    let model = source::decode(bytes)?;
+    let model = unfolded(bytes)?;
     let graph = model.graph.as_ref();
     let graph = graph.ok_or_else(|| Refused::file("holds no graph".to_owned()))?;
     let checked = check::check(&model, graph, matches!(rest, Rest::Tracts(_)))?;
@@ -93,6 +93,18 @@ pub(crate) fn open(bytes: &[u8], rest: &Rest) -> Result<Opened, Refused> {
         .check_order(&|name| unread.contains_key(name))?;
     opened.quantised = int8::rewrite(&mut opened.source)?;
     Ok(opened)
+}
+
+/// The messages of a file whose every node is one operator: functions inlined, and what stands for several
+/// taken apart.
+fn unfolded(bytes: &[u8]) -> Result<ModelProto, Refused> {
+    let mut model = source::decode(bytes)?;
+    functions::inline(&mut model, bytes)?;
+    let opset = check::opset(&model)?;
+    if let Some(graph) = &mut model.graph {
+        composed::take_apart(graph, opset)?;
+    }
+    Ok(model)
 }
 
 /// Whether constants of this type are read here. Those of 64 bits are rounded to 32: not where
