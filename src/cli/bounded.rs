@@ -140,7 +140,8 @@ fn ended(status: ExitStatus, memory: Option<u64>) -> Result<(), Failure> {
             Some(bytes) => format!("the {} MiB that it may have", bytes >> 20),
             None => "what there is".to_owned(),
         };
-        let message = format!("the graph asked for more memory than {most}, and was ended");
+        let message =
+            format!("the graph asked for more memory than {most}, or made this program give up");
         let help = "use a smaller graph or shorter open axes, or allow more by --memory";
         ("bounds", message, help)
     } else if is(Signal::SYS) {

@@ -232,6 +232,18 @@ impl Failure {
         }
     }
 
+    /// The same of a graph that is of no bundle.
+    fn of_anybodys_graph(self) -> Self {
+        match self {
+            Self::DeviceFault(mut device_fault) if device_fault.code == "engine" => {
+                "export the graph another way (docs/graphs.md says what runs), or report this"
+                    .clone_into(&mut device_fault.help);
+                Self::DeviceFault(device_fault)
+            }
+            other => other,
+        }
+    }
+
     fn write_file(error: &FileError) -> Self {
         Self::Device {
             code: "output",
@@ -280,6 +292,7 @@ pub fn main() -> ExitCode {
         Err(error) => return unparsed(&error),
     };
     let (command, place) = command;
+    let is_bounded = matches!(place, Place::Child(_));
     if matches!(command, Command::Serve(_) | Command::RunCases(_)) {
         logging::start_of_device();
     } else {
@@ -320,6 +333,10 @@ pub fn main() -> ExitCode {
         Command::RunCases(arguments) => run_cases::run(&arguments),
         // It was taken apart above; what stands in it may not be another.
         Command::Bounded(_) => Err(Failure::Usage("bounds within bounds".to_owned())),
+    });
+    let result = result.map_err(|failure| match is_bounded {
+        true => failure.of_anybodys_graph(),
+        false => failure,
     });
     match result {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,

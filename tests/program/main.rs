@@ -10,6 +10,7 @@ mod common;
 mod architecture;
 mod as_root;
 mod bad_images;
+mod bounded;
 mod budget;
 mod bundle;
 mod bundle_mutations;

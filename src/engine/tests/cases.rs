@@ -59,7 +59,8 @@ fn run(path: &Path, reference: &Value) -> Result<Vec<Tensor>, EngineError> {
 /// Whether a graph rounds to 8 bits: then two steps of a range are no other answer.
 fn has_codes(path: &Path) -> bool {
     let bytes = std::fs::read(path).unwrap();
-    let names: [&[u8]; 4] = [
+    let names: [&[u8]; 5] = [
+        b"DynamicQuantize",
         b"QuantizeLinear",
         b"DequantizeLinear",
         b"QLinear",
