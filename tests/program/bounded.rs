@@ -106,6 +106,16 @@ fn within_bounds_all_is_told_as_without() {
     }
 }
 
+#[test]
+fn an_archive_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.nnef.tgz");
+    std::fs::write(&path, [0x1f, 0x8b, 8, 0, 0]).unwrap();
+    let output = medfocus(&["engine", "audit", path.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("as NNEF comes in"), "{error}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_child_ends_with_its_parent() {

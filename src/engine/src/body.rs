@@ -8,9 +8,9 @@ use super::Arithmetic;
 use super::engine::Engine;
 use super::error::EngineError;
 use super::mixed::{self, Mixed};
-use super::onnx::Refused;
 use super::ours::Ours;
 use super::plan::Plan;
+use super::refused::Refused;
 use super::weighed::Weighed;
 
 /// Who runs a graph.

@@ -1,8 +1,8 @@
 //! A file's own functions, each call replaced by the function's nodes.
 //!
 //! In goes the model as it was decoded, with the bytes that it was decoded from; out it comes without
-//! functions, before anything else looks at its nodes. A function takes the place of an operator of its
-//! name. What calls itself, or grows beyond bounds, is refused by node.
+//! functions, before anything else looks at its nodes. What calls itself, or grows beyond bounds, is
+//! refused by node.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use prost::Message;
 use super::allowed::plain_domain;
 use super::int8::plain;
 use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
-use super::{Refused, versions};
+use super::{MICROSOFT, Refused, versions};
 
 /// Nodes that a file may come to: small files can ask for more than anybody holds.
 const MOST_NODES: usize = 1 << 17;
@@ -105,6 +105,11 @@ fn functions(model: &mut ModelProto, bytes: &[u8]) -> Result<HashMap<Key, Functi
         let domain = if domain == "ai.onnx" { "" } else { &domain };
         if !more.overload.is_empty() {
             let why = "is a function in several forms, which are not told apart here";
+            return Err(Refused::value(&name, why));
+        }
+        // Which of both is meant, each runtime says otherwise.
+        if domain.is_empty() || domain == MICROSOFT {
+            let why = "is a function where operators have their names";
             return Err(Refused::value(&name, why));
         }
         let key = (domain.to_owned(), name.clone());

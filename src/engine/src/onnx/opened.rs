@@ -91,13 +91,21 @@ pub(crate) fn open(bytes: &[u8], rest: &Rest) -> Result<Opened, Refused> {
     opened
         .source
         .check_order(&|name| unread.contains_key(name))?;
+    known_codes(&opened)?;
     opened.quantised = int8::rewrite(&mut opened.source)?;
     Ok(opened)
 }
 
+/// What a compressed archive begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// The messages of a file whose every node is one operator: functions inlined, and what stands for several
 /// taken apart.
 fn unfolded(bytes: &[u8]) -> Result<ModelProto, Refused> {
+    if bytes.starts_with(&GZIP) {
+        let why = "is an archive, as NNEF comes in; ONNX files are read";
+        return Err(Refused::file(why.to_owned()));
+    }
     let mut model = source::decode(bytes)?;
     functions::inline(&mut model, bytes)?;
     let opset = check::opset(&model)?;
@@ -122,6 +130,30 @@ fn is_read(number: i32, rest: &Rest) -> bool {
         Ok(DataType::Double) => matches!(rest, Rest::Refused),
         _ => false,
     }
+}
+
+/// Codes of 16 or 4 bits, or of small floats, are no int8 form of ours.
+fn known_codes(opened: &Opened) -> Result<(), Refused> {
+    let is_form = |node: &&NodeProto| {
+        let op = node.op_type.as_str();
+        op.starts_with('Q')
+            || op.ends_with("QuantizeLinear")
+            || op.ends_with("Integer")
+            || op == "DequantizeLinear"
+    };
+    for node in opened.source.nodes.iter().filter(is_form) {
+        let unread = node.input.iter().find_map(|name| opened.unread.get(name));
+        if let Some(tensor) = unread {
+            let why = match DataType::try_from(tensor.data_type) {
+                Ok(kind) => {
+                    format!("has codes or scales of type {kind:?}, which are not known here")
+                }
+                Err(_) => type_not_read(tensor.data_type),
+            };
+            return Err(Refused::node(node, why));
+        }
+    }
+    Ok(())
 }
 
 fn type_not_read(number: i32) -> String {

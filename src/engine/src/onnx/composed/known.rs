@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::onnx::proto::{
     self, DataType, Dimension, GraphProto, NodeProto, TensorProto, ValueInfoProto,
 };
-use crate::onnx::source;
+use crate::onnx::{Constant, source};
 
 /// A value's type and axes; axes of open length are `None`.
 #[derive(Debug, Clone, Default)]
@@ -149,7 +149,7 @@ impl<'a> Known<'a> {
     }
 
     /// A constant as it is read.
-    pub fn constant(&self, name: &str) -> Option<source::Constant> {
+    pub fn constant(&self, name: &str) -> Option<Constant> {
         let tensor = *self.constants.get(name)?;
         source::constant(tensor.clone()).ok()
     }
