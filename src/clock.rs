@@ -7,10 +7,11 @@
 //! may ask the system itself stands in `scripts/architecture`, which checks it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What a clock shows, and whether time is waited for.
 pub trait Time: fmt::Debug + Send + Sync {
@@ -19,6 +20,9 @@ pub trait Time: fmt::Debug + Send + Sync {
 
     /// A time that nobody can set: for waits and ages.
     fn now(&self) -> Instant;
+
+    /// Has the time of day be this from now on, for whoever asks here. False where it cannot.
+    fn set_wall(&self, to: Timestamp) -> bool;
 
     /// Lets so much time go by at once, where this time is simulated. False where it goes by
     /// itself: then the caller waits.
@@ -32,7 +36,7 @@ pub struct Clock(Arc<dyn Time>);
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self::of(System)
+        Self::of(System::default())
     }
 
     /// A clock that shows this time.
@@ -43,6 +47,12 @@ impl Clock {
     /// The time of day, which anybody may set.
     pub fn wall(&self) -> Timestamp {
         self.0.wall()
+    }
+
+    /// Has the time of day be this from now on: an offset of this clock's own, for it and its clones. The system's
+    /// stays as it is. False where it cannot.
+    pub fn set_wall(&self, to: Timestamp) -> bool {
+        self.0.set_wall(to)
     }
 
     /// A time that nobody can set: for waits and ages.
@@ -102,13 +112,26 @@ impl Clock {
     }
 }
 
-/// The system's time.
-#[derive(Debug)]
-struct System;
+/// The system's time, and how far that of day was moved.
+#[derive(Debug, Default)]
+struct System {
+    offset_ns: AtomicI64,
+}
 
 impl Time for System {
     fn wall(&self) -> Timestamp {
-        Timestamp::now()
+        let offset = SignedDuration::from_nanos(self.offset_ns.load(Ordering::Relaxed));
+        let now = Timestamp::now();
+        now.checked_add(offset).unwrap_or(now)
+    }
+
+    fn set_wall(&self, to: Timestamp) -> bool {
+        let offset = to.duration_since(Timestamp::now()).as_nanos();
+        let Ok(offset) = i64::try_from(offset) else {
+            return false;
+        };
+        self.offset_ns.store(offset, Ordering::Relaxed);
+        true
     }
 
     fn now(&self) -> Instant {
@@ -160,6 +183,11 @@ pub(crate) mod simulated {
 
         fn now(&self) -> Instant {
             self.0.lock().unwrap().now
+        }
+
+        fn set_wall(&self, to: Timestamp) -> bool {
+            Simulated::set_wall(self, to);
+            true
         }
 
         fn skip(&self, time: Duration) -> bool {

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::case::{BundleId, Identity, Priority};
+use crate::case::{BundleId, Identity, Labels, Priority};
 use crate::journal::Told;
 use crate::patient::{Age, Sex};
 
@@ -71,6 +72,13 @@ pub struct Submit {
     /// The patient's sex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sex: Option<Sex>,
+    /// Whose image it is and what the client calls it: `patient_id`, `accession`, `label`.
+    #[serde(
+        default,
+        skip_serializing_if = "Labels::is_empty",
+        deserialize_with = "labels"
+    )]
+    pub labels: Labels,
     /// Who the client is, as 16 hexadecimal digits: drawn by chance once for as long as its
     /// request numbers do not start again. One that tells none is known by its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +90,19 @@ pub struct Submit {
     /// the same case; with anything else it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<u64>,
+}
+
+fn labels<'de, D: Deserializer<'de>>(from: D) -> Result<Labels, D::Error> {
+    let labels = Labels::deserialize(from)?;
+    let wrong = labels.iter().find(|(_, text)| !Labels::may_be(text));
+    match wrong {
+        // The key and never the text: it is a patient's.
+        Some((key, _)) => Err(D::Error::custom(format!(
+            "{key} has 1 to {} letters, none of them a control character",
+            Labels::LONGEST
+        ))),
+        None => Ok(labels),
+    }
 }
 
 fn longest_wait() -> u32 {
@@ -257,6 +278,10 @@ mod tests {
             priority: Priority::Stat,
             age: Age::new(34),
             sex: Some(Sex::F),
+            labels: Labels {
+                label: Some("bed 4".to_owned()),
+                ..Labels::default()
+            },
             client: Some(Identity(255)),
             file_name: Some("chest.png".to_owned()),
             request: Some(7),
@@ -264,7 +289,7 @@ mod tests {
         assert_eq!(
             read(
                 r#"{"do":"submit","size":5,"sha256":"ab","priority":"stat",
-                "age":34,"sex":"F","client":"00000000000000ff","file_name":"chest.png","request":7}"#
+                "age":34,"sex":"F","labels":{"label":"bed 4"},"client":"00000000000000ff","file_name":"chest.png","request":7}"#
             )
             .unwrap(),
             Request::Submit(submit)
@@ -285,6 +310,8 @@ mod tests {
             r#"{"do":"submit","size":5,"sha256":"ab","client":"7"}"#,
             r#"{"do":"submit","size":5,"sha256":"ab","age":121}"#,
             r#"{"do":"submit","size":5,"sha256":"ab","sex":"W"}"#,
+            r#"{"do":"submit","size":5,"sha256":"ab","labels":{"label":""}}"#,
+            r#"{"do":"submit","size":5,"sha256":"ab","labels":{"label":"a\nb"}}"#,
             "[]",
             "",
             r#"{"do":"status","case":1}"#,

@@ -75,6 +75,16 @@ pub enum Fault {
     TooManyRefused,
     /// Another version of the program wrote the answer, in a form that this one does not know.
     OtherVersion,
+    /// The exponent of a number is larger than any that is read.
+    ExponentTooLarge,
+    /// What was to be chosen for the next case was refused, and was not chosen anew.
+    SettingsConflict,
+    /// A text is longer than is kept.
+    TooMuchData,
+    /// A wait was asked for in a message of a link, which is told of answers as they come.
+    NoWait,
+    /// The device's time cannot be set so.
+    TimeRefused,
 }
 
 impl Fault {
@@ -113,6 +123,21 @@ impl Fault {
             Self::ImageTimeout => -365,
             Self::Message => 40,
             Self::NotNameable => 37,
+            Self::ExponentTooLarge => -123,
+            Self::SettingsConflict => -221,
+            Self::TooMuchData => -223,
+            Self::NoWait => 41,
+            Self::TimeRefused => 42,
+        }
+    }
+
+    /// Its bit in the standard event status register (IEEE 488.2, 11.5.1; SCPI-99, volume 2, 21.8.2).
+    pub const fn event(self) -> u8 {
+        match self.number() {
+            -199..=-100 => 0x20,
+            -299..=-200 => 0x10,
+            -499..=-400 => 0x04,
+            _ => 0x08,
         }
     }
 
@@ -163,6 +188,13 @@ impl Fault {
             Self::NotNameable => {
                 "File in no folder of the console; console.folders or --console-folder allows one"
             }
+            Self::ExponentTooLarge => "Exponent too large; write the number without one",
+            Self::SettingsConflict => {
+                "Settings conflict; a setting for this case was refused: choose it anew, or *RST"
+            }
+            Self::TooMuchData => "Too much data; a number or label has at most 64 letters",
+            Self::NoWait => "No waiting in a message of a link; it is told of answers as they come",
+            Self::TimeRefused => "Time not set; no clock shows it, or it could not be written down",
         }
     }
 }

@@ -50,7 +50,7 @@ fn run_of(bytes: &[u8]) -> (String, Value, Vec<u8>) {
                 found.push((format!("{damage:?}"), Value::Null, Vec::new()));
             }
             Some(Run::Line(line)) => panic!("{line:?}"),
-            None => {}
+            Some(Run::Clear) | None => {}
         }
     }
     assert_eq!(found.len(), 1, "{found:?}");
@@ -284,7 +284,8 @@ fn write_seeds() {
         let seed = pack(packet).expect("short");
         std::fs::write(corpus.join(format!("frames/{number}")), seed).expect("written");
     }
-    for (number, line) in firmware_host::console::HELP.split(' ').enumerate() {
+    let help = firmware_host::console::Help.to_string();
+    for (number, line) in help.split(' ').enumerate() {
         let seed = format!("{line} 1\n");
         std::fs::write(corpus.join(format!("console/{number}")), seed).expect("written");
     }

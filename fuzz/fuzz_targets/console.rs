@@ -14,10 +14,17 @@ fuzz_target!(|bytes: &[u8]| {
     let mut typed = Vec::new();
     let mut understood = false;
     for &byte in bytes.iter().chain(LINE) {
-        if let Some(Run::Line(Ok(line))) = splitter.push(byte) {
-            assert_eq!(line.as_bytes(), typed);
-            let request = Request::parse(line);
-            understood = request.is_ok_and(|request| request.command == Command::Identify);
+        match splitter.push(byte) {
+            Some(Run::Line(Ok(line))) => {
+                assert_eq!(line.as_bytes(), typed);
+                let command = Request::parse(line).and_then(|request| request.first());
+                understood = command == Ok(Command::Identify);
+            }
+            Some(Run::Clear) => {
+                typed.clear();
+                continue;
+            }
+            _ => {}
         }
         match byte {
             b'\r' | b'\n' | 0 => typed.clear(),

@@ -45,6 +45,7 @@ class Device:
             [str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self.said, env={**os.environ, **(environment or {})}, start_new_session=True,
         )  # fmt: skip
+        self.talks = False
         self.answers: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -55,7 +56,10 @@ class Device:
         self.answers.put(None)
 
     def ask(self, line: str) -> str:
-        """The one line by which the console answers."""
+        """The one line by which the console answers, as it answers people."""
+        if not self.talks:
+            self.talks = True
+            self.ask("SYST:COMM:TALK ON")
         assert self.process.stdin
         try:
             self.process.stdin.write(line.encode() + b"\n")

@@ -1,6 +1,6 @@
 """Draws the Hindi words of the screens, one picture a word and face.
 
-Run from the repository's root after a change of `words.rs` or `names.rs` in `firmware-host/src/screens`:
+Run from the repository's root after a change of `words.rs`, `names.rs` or `warnings.rs` in `firmware-host/src/screens`:
 
     python scripts/screens/devanagari.py FOLDER
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 SCREENS = Path("firmware-host/src/screens")
-SOURCES = ("words.rs", "names.rs")
+SOURCES = ("words.rs", "names.rs", "warnings.rs")
 
 # Pixels of an em such that the headline is as high as the Latin capitals of the face.
 FACES = {

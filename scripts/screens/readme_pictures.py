@@ -63,7 +63,7 @@ def take(shot: Shot) -> Image.Image:
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as device:
             if device.stdin is None or device.stdout is None:
                 raise SystemExit("no pipes")
-            for line in shot.lines:
+            for line in ("SYST:COMM:TALK ON", *shot.lines):
                 device.stdin.write(line + "\n")
                 device.stdin.flush()
                 answer = device.stdout.readline().strip()

@@ -1,12 +1,13 @@
 //! A record without what may tell whose image it is, for outputs that must not tell it.
 //!
 //! Left out or changed: the path and its last part, what the file is called, what somebody wrote into the image's header,
+//! the labels that its giver said,
 //! an age of 90 or more, and keys of a later version, since this version does not know what they
 //! tell.
 
 use std::path::Path;
 
-use super::{Finding, Outcome, Record, Refusal, Refused};
+use super::{Finding, Labels, Outcome, Record, Refusal, Refused};
 
 /// What stands for the name of a file.
 const THE_IMAGE: &str = "the image";
@@ -18,6 +19,7 @@ impl Record {
         let source = std::mem::take(&mut self.source);
         self.file_name = None;
         self.more.clear();
+        self.labels = Labels::default();
         match &mut self.outcome {
             Outcome::Finding(finding) => without_name(finding, &source),
             Outcome::Refusal(Refused { refusal, .. }) => {

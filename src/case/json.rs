@@ -11,8 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
-    Anatomy, Check, ClassProbability, FileName, Finding, Help, Laterality, MaskReport, Outcome,
-    PredictionSet, Provenance, Record, Refusal, RefusalCode, Refused, Rle, Timings, TriageLevel,
+    Anatomy, Check, ClassProbability, FileName, Finding, Help, Labels, Laterality, MaskReport,
+    Outcome, PredictionSet, Provenance, Record, Refusal, RefusalCode, Refused, Rle, Timings,
+    TriageLevel,
 };
 use crate::patient::{Age, Patient, Sex};
 use crate::sha256::Sha256;
@@ -85,6 +86,8 @@ struct Around {
     image_sha256: Option<Sha256>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "in_words")]
     rerun_of: Option<u64>,
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    labels: Labels,
     #[serde(flatten)]
     provenance: Provenance,
     #[serde(default)]
@@ -224,6 +227,7 @@ impl Around {
             file_name: record.file_name.clone(),
             image_sha256: record.image,
             rerun_of: record.rerun_of,
+            labels: record.labels.clone(),
             provenance: record.provenance.clone(),
             timings_ms: record.timings.clone(),
             more: record.more.clone(),
@@ -237,6 +241,7 @@ impl Around {
             file_name: self.file_name,
             image: self.image_sha256,
             rerun_of: self.rerun_of,
+            labels: self.labels,
             outcome,
             provenance: self.provenance,
             timings: self.timings_ms,

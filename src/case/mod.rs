@@ -7,7 +7,7 @@
 //! (`docs/finding.schema.json`).
 //!
 //! Nothing here opens a file, decides anything or tells anybody. Of the patient it holds no more
-//! than age and sex.
+//! than age, sex and the numbers that a giver said ([`Labels`]).
 
 mod anatomy;
 mod deidentified;
@@ -16,6 +16,7 @@ mod finding;
 mod giver;
 mod help;
 mod json;
+mod labels;
 mod order;
 mod provenance;
 mod record;
@@ -28,6 +29,7 @@ pub use file_name::FileName;
 pub use finding::{Check, ClassProbability, Finding, MaskReport, PredictionSet, Rle, TriageLevel};
 pub use giver::{Giver, Priority};
 pub use help::{Channel, Help};
+pub use labels::Labels;
 pub use order::{Bound, Claim, FileId, Order, Question};
 pub use provenance::{BundleId, IntendedUse, Provenance, SOFTWARE};
 pub use record::{Outcome, Record, Refused};

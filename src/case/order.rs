@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FileName, Giver, Priority, Refusal, RequestId};
+use super::{FileName, Giver, Labels, Priority, Refusal, RequestId};
 use crate::patient::Patient;
 use crate::sha256::Sha256;
 
@@ -54,6 +54,9 @@ pub struct Order {
     /// What whoever asks says of the patient.
     #[serde(default, skip_serializing_if = "Patient::is_unknown")]
     pub patient: Patient,
+    /// Whose image it is and what it is called, as its giver says.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 impl Order {
@@ -69,7 +72,8 @@ impl Order {
             (Some(one), None) => before.hash_of_name() == one.sha256(),
             (None, _) => self.source == before.source,
         };
-        is_same_image && self.question() == before.question()
+        // An answer comes back under the labels that its request gave.
+        is_same_image && self.question() == before.question() && self.labels == before.labels
     }
 
     /// What is asked of the image.
@@ -235,6 +239,11 @@ mod tests {
             (
                 "age",
                 |order| order.patient.age = crate::patient::Age::new(34),
+                false,
+            ),
+            (
+                "label",
+                |order| order.labels.label = Some("bed 4".to_owned()),
                 false,
             ),
             (

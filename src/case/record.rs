@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Channel, FileName, Finding, Provenance, Refusal, RefusalCode, Timings};
+use super::{Channel, FileName, Finding, Labels, Provenance, Refusal, RefusalCode, Timings};
 use crate::sha256::Sha256;
 
 /// What came of a case, and what stands around it.
@@ -26,6 +26,8 @@ pub struct Record {
     pub image: Option<Sha256>,
     /// The case of a device whose image was answered again.
     pub rerun_of: Option<u64>,
+    /// Whose image it is and what it is called, as its giver said.
+    pub labels: Labels,
     /// What came of it.
     pub outcome: Outcome,
     /// Who answered.
@@ -88,6 +90,7 @@ impl Record {
             file_name: None,
             image: None,
             rerun_of: None,
+            labels: Labels::default(),
             outcome,
             provenance: by,
             timings: Timings::new(),

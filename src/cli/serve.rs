@@ -17,9 +17,10 @@ use options::Options;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The console takes one line and answers with one line (HELP? lists the commands):
+The console speaks SCPI: a command answers nothing, a query one line (HELP? lists them,
+SYST:COMM:TALK ON has every line answered):
   EXAM brain4
-  CASE:RUN \"/images/slice.png\"   answers with the case's number
+  CASE:RUN? \"/images/slice.png\"  answers with the case's number
   CASE:STAT? 1                   waiting, running, finding, refusal or aborted
   CASE:RES? 1                    the answer; CASE:RES? 1,JSON for all of it
 

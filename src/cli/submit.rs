@@ -65,6 +65,8 @@ pub struct SubmitArguments {
     region: Option<[u32; 4]>,
     #[command(flatten)]
     patient: super::patient::PatientArguments,
+    #[command(flatten)]
+    labels: super::patient::LabelArguments,
     /// Wait for the answers and print them, as classify does
     #[arg(long)]
     wait: bool,
@@ -204,6 +206,7 @@ impl Desk<'_> {
                 priority: self.arguments.priority,
                 age: self.arguments.patient.age,
                 sex: self.arguments.patient.sex,
+                labels: self.arguments.labels.labels(),
                 client: Some(self.requests.identity()),
                 file_name: FileName::of(file).map(|name| name.to_string()),
                 request: Some(self.requests.next_number()),

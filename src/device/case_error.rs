@@ -68,6 +68,9 @@ pub enum CaseError {
     /// The file lies in none of the folders that a console may name files of.
     #[error("File in no folder of the console")]
     NotNameable,
+    /// No clock shows that time, or this one cannot be set.
+    #[error("Time not set")]
+    TimeRefused,
     /// The number of a request was used before, for another image, exam or option.
     #[error("Request number in use for another image, exam or option")]
     RequestReused {
@@ -105,6 +108,7 @@ impl CaseError {
             Self::ImageUnsteady => "image_unsteady",
             Self::ImageTimeout => "image_timeout",
             Self::NotNameable => "not_nameable",
+            Self::TimeRefused => "time_refused",
             Self::RequestReused { .. } => "request_reused",
             // What no program that knows the protocol makes.
             Self::Busy | Self::PieceOutOfPlace => "device_fault",
@@ -133,6 +137,7 @@ impl CaseError {
             Self::ImageUnsteady => "ask again when the file is whole",
             Self::ImageTimeout => "see to the share that the file lies on",
             Self::NotNameable => "console.folders or --console-folder allows a folder",
+            Self::TimeRefused => "give the time that it is now",
             Self::RequestReused { .. } => {
                 "take a number above the highest, or draw a new client identity"
             }

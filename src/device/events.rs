@@ -172,6 +172,8 @@ pub struct Events {
     listeners: Mutex<Vec<Weak<Queue>>>,
     /// Pages of the display; 0 where there is none.
     pages: AtomicU8,
+    /// The one that was turned to.
+    page: AtomicU8,
 }
 
 #[derive(Debug, Default)]
@@ -194,6 +196,7 @@ impl Events {
             clock,
             listeners: Mutex::default(),
             pages: AtomicU8::new(0),
+            page: AtomicU8::new(0),
         }
     }
 
@@ -210,6 +213,12 @@ impl Events {
 
     /// Tells all listeners.
     pub fn tell(&self, event: &Event) {
+        match event {
+            Event::Page(page) => self.page.store(*page, Ordering::Relaxed),
+            // A new case turns back to the first.
+            Event::Started { .. } => self.page.store(0, Ordering::Relaxed),
+            _ => {}
+        }
         lock(&self.listeners).retain(|listener| match listener.upgrade() {
             Some(queue) => {
                 queue.push(event.clone());
@@ -222,6 +231,17 @@ impl Events {
     /// A display says how many pages it has.
     pub fn set_pages(&self, pages: u8) {
         self.pages.store(pages, Ordering::Relaxed);
+    }
+
+    /// The page that a display shows, counted from 0.
+    ///
+    /// # Errors
+    /// [`PageError::NoDisplay`].
+    pub fn page(&self) -> Result<u8, PageError> {
+        match self.pages.load(Ordering::Relaxed) {
+            0 => Err(PageError::NoDisplay),
+            _ => Ok(self.page.load(Ordering::Relaxed)),
+        }
     }
 
     /// Asks the display for a page, counted from 0.

@@ -160,6 +160,13 @@ pub enum Entry {
         /// What it shows.
         to: Timestamp,
     },
+    /// Somebody told the device what time it is. The entry before says from when to when its clock was set.
+    TimeGiven {
+        /// What time it is. Another word than the line's own.
+        to: Timestamp,
+        /// On which line.
+        by: String,
+    },
     /// From now on, these sinks owe what is answered; what was owed before stays owed.
     Sinks {
         /// Their names, all but the link's.
@@ -294,6 +301,7 @@ impl Entry {
             | Self::ClockBelieved { .. }
             | Self::SelfTested { .. }
             | Self::ClockSet { .. }
+            | Self::TimeGiven { .. }
             | Self::Sinks { .. } => None,
             Self::Accepted { case, .. }
             | Self::Started { case }

@@ -173,6 +173,7 @@ impl History {
                 | Entry::ClockBelieved { .. }
                 | Entry::SelfTested { .. }
                 | Entry::ClockSet { .. }
+                | Entry::TimeGiven { .. }
                 | Entry::Sinks { .. } => {}
                 Entry::Accepted { order, .. } => {
                     case.accepted = Some(Acceptance { order, time, span });

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::Moment;
 use crate::case::{
-    Anatomy, BundleId, Check, Finding, MaskReport, PredictionSet, Record, Refusal, SOFTWARE,
-    TriageLevel,
+    Anatomy, BundleId, Check, Finding, Labels, MaskReport, PredictionSet, Record, Refusal,
+    SOFTWARE, TriageLevel,
 };
 use crate::focus::Mask;
 use crate::image::dicom::fitting::fit;
@@ -57,6 +57,12 @@ pub enum NotWritten {
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
+
+static UNSAID: Labels = Labels {
+    patient_id: None,
+    accession: None,
+    label: None,
+};
 
 impl Case<'_> {
     /// What the case is called.
@@ -102,6 +108,14 @@ impl Case<'_> {
         carried
             .filter(is_word)
             .or_else(|| given.map(|sex| sex.word().to_owned()))
+    }
+
+    /// Whose image it is and what it is called, as its giver said, unless it must not be told.
+    pub(super) fn labels(&self) -> &Labels {
+        match self.deidentify {
+            true => &UNSAID,
+            false => &self.record.labels,
+        }
     }
 
     /// What of the body the image shows. Findings of before did not say it.

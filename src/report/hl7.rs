@@ -75,7 +75,10 @@ fn header(case: &Case<'_>, stamp: &str) -> String {
 fn patient(case: &Case<'_>) -> String {
     let known = |tag| escaped(case.carried(tag).unwrap_or_default());
     let birth = case.fitted(tags::PATIENT_BIRTH_DATE, dicom_core::VR::DA);
-    let number = known(tags::PATIENT_ID);
+    // What the image says of itself stands before what its giver says.
+    let said = || case.labels().patient_id.as_deref();
+    let number = case.carried(tags::PATIENT_ID).or_else(said);
+    let number = escaped(number.unwrap_or_default());
     let issuer = known(tags::ISSUER_OF_PATIENT_ID);
     segment(
         "PID",
@@ -112,7 +115,10 @@ fn visit(case: &Case<'_>) -> String {
 fn order(case: &Case<'_>, stamp: &str) -> String {
     let finding = case.finding;
     let requested = |tag: Tag| case.requested(tag).map(escaped);
-    let accession = requested(tags::ACCESSION_NUMBER).unwrap_or_default();
+    let said = || case.labels().accession.as_deref().map(escaped);
+    let accession = requested(tags::ACCESSION_NUMBER)
+        .or_else(said)
+        .unwrap_or_default();
     let placer = requested(tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST);
     let filler = requested(tags::FILLER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST);
     let asked_by = case
@@ -201,6 +207,16 @@ fn observations(case: &Case<'_>) -> Vec<Observation> {
         all.push(observe("TX", own("note", "Note"), escaped(note)));
     }
     all.extend(shown(case));
+    let said = case.labels().iter();
+    let said = said.filter(|(key, text)| !is_told(case, key, text));
+    all.extend(said.map(|(key, text)| {
+        let meaning = match key {
+            "patient_id" => "Patient ID, as given with the image",
+            "accession" => "Accession number, as given with the image",
+            _ => "Label, as given with the image",
+        };
+        observe("ST", own(key, meaning), escaped(text))
+    }));
     all.push(observe(
         "TX",
         own("image.sha256", "SHA-256 of the image's file"),
@@ -225,6 +241,16 @@ fn observations(case: &Case<'_>) -> Vec<Observation> {
         });
     }
     all
+}
+
+/// Whether what the giver says stands in PID-3 or OBR-18: the image says the same, or nothing.
+fn is_told(case: &Case<'_>, key: &str, text: &str) -> bool {
+    let own = match key {
+        "patient_id" => case.carried(tags::PATIENT_ID),
+        "accession" => case.requested(tags::ACCESSION_NUMBER),
+        _ => return false,
+    };
+    own.is_none_or(|own| own == text)
 }
 
 /// What of the body the image shows, and where image and order are filed.

@@ -61,6 +61,14 @@ pub fn card(record: &Record, title: Option<&str>, with_timings: bool) -> String 
     if let Some(image) = record.image {
         let _ = writeln!(text, "  image     SHA-256 {image}");
     }
+    for (key, said) in record.labels.iter() {
+        let _ = writeln!(
+            text,
+            "  {:<9} {}",
+            key.split('_').next().unwrap_or(key),
+            name(said)
+        );
+    }
     if let Some(case) = record.rerun_of {
         let _ = writeln!(text, "  again     the image of case {case}, answered again");
     }

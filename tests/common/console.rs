@@ -47,10 +47,24 @@ impl Cable {
             .to_owned()
     }
 
-    /// Sends a line, gives its answer.
+    /// Sends a line, gives its answer. Each is answered, as people have it: said anew each time, since a device that
+    /// was started again begins strict.
     pub fn ask(&mut self, line: &str) -> String {
+        if !line.is_empty() {
+            assert_eq!(self.query("SYST:COMM:TALK ON"), "OK");
+        }
+        self.query(line)
+    }
+
+    /// Sends a line that is a query, as a script has it; gives its answer.
+    pub fn query(&mut self, line: &str) -> String {
         self.send(format!("{line}\n").as_bytes());
         self.line()
+    }
+
+    /// Sends a line that is a command, which answers nothing.
+    pub fn write(&mut self, line: &str) {
+        self.send(format!("{line}\n").as_bytes());
     }
 
     /// Asks for a case until it has ended.

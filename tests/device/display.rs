@@ -30,6 +30,8 @@ impl Desk {
     }
 
     fn ask(&mut self, line: &str) -> String {
+        self.to.write_all(b"SYST:COMM:TALK ON\n").expect("sent");
+        self.from.read_line(&mut String::new()).expect("an answer");
         writeln!(self.to, "{line}").expect("sent");
         let mut answer = String::new();
         self.from.read_line(&mut answer).expect("an answer");

@@ -32,6 +32,7 @@ mod planted_model;
 mod queue;
 mod readers;
 mod run_again;
+mod scpi;
 mod self_test;
 mod serve;
 mod settled;

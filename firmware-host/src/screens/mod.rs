@@ -37,6 +37,8 @@ pub mod paint;
 pub mod palette;
 pub mod percent;
 pub mod shapes;
+
+mod warnings;
 pub mod words;
 
 #[cfg(test)]
@@ -220,6 +222,8 @@ pub enum Screen<'a> {
     Ready,
     /// It was switched off: nothing of any case is left.
     Off,
+    /// Nobody looked for long: nothing is shown, and a panel of its own light is dark.
+    Asleep,
     /// A case runs.
     Working {
         /// The case's number.

@@ -36,6 +36,7 @@ pub fn lay_out<'a>(
     match (screen, page) {
         (Screen::Fault { code, help }, _) => sheet.fault(whole, code, help, health),
         (Screen::Off, _) => sheet.off(whole),
+        (Screen::Asleep, _) => {}
         (_, Page::Device) => sheet.device(whole, health),
         (Screen::Starting { self_test }, _) => sheet.starting(whole, *self_test, health),
         (Screen::Ready, _) => sheet.ready(whole, health),

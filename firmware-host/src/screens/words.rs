@@ -466,6 +466,6 @@ pub fn help(code: &str, language: Language) -> Option<&'static str> {
             "Modeli hazitumiki. Zinakili tena.",
             "मॉडल काम नहीं कर रहे। फिर से कॉपी करें।",
         ],
-        _ => return None,
+        code => return super::warnings::help(code, language),
     }))
 }

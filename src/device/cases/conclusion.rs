@@ -74,6 +74,7 @@ impl Conclusion {
             file_name: order.file_name.clone(),
             image,
             rerun_of: order.rerun_of,
+            labels: order.labels.clone(),
             timings,
             ..Record::new(Some(case.to_string()), &order.source, outcome, by)
         };

@@ -5,12 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::Cases;
+use crate::bundle::clock_is_set;
+use crate::case::Giver;
+use crate::device::case_error::CaseError;
 use crate::device::lock::lock;
 use crate::device::status::Account;
 use crate::device::status::{DeviceFacts, DeviceStatus, Warner, Warning};
 use crate::device::worker_memory::WorkerMemory;
-use crate::journal::LINK;
+use crate::journal::{Entry, LINK};
 
 impl Cases {
     /// How the device is now.
@@ -112,6 +117,26 @@ impl Cases {
     /// Bytes that images of answered cases take.
     pub(crate) fn kept_bytes(&self) -> u64 {
         latest(&self.kept, &self.kept_bytes, |kept| kept.bytes())
+    }
+
+    /// Somebody says what time it is. From now on the device's own clock shows it, by an offset from the system's; the
+    /// order of the journal stays that of its numbers.
+    ///
+    /// # Errors
+    /// [`CaseError::TimeRefused`] for a time before there was this program, which no clock is set to;
+    /// [`CaseError::Storage`], and then the clock shows what it showed.
+    pub(crate) fn set_time(&self, time: Timestamp, by: &Giver) -> Result<(), CaseError> {
+        let (clock, before, since) = (self.clock(), self.clock().wall(), self.clock().now());
+        if !clock_is_set(time) || !clock.set_wall(time) {
+            return Err(CaseError::TimeRefused);
+        }
+        let by = by.to_string();
+        self.write(Entry::TimeGiven { to: time, by })
+            .map(drop)
+            .inspect_err(|_| {
+                let passed = SignedDuration::try_from(clock.since(since)).unwrap_or_default();
+                clock.set_wall(before.saturating_add(passed).unwrap_or(before));
+            })
     }
 
     /// How often the clock was set since the device started.

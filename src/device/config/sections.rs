@@ -177,6 +177,21 @@ pub struct Shown {
     pub idle_s: u32,
     /// Whether the patient's age and sex stand beside the exam.
     pub show_patient: bool,
+    /// Whether the label that a case was given with stands there as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub show_label: bool,
+    /// Seconds without a case or a new warning after which it sleeps; 0 for never.
+    #[serde(skip_serializing_if = "is_never")]
+    pub sleep_s: u32,
+}
+
+/// What stood in no configuration of before leaves its hash as it was.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_never(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 impl Shown {
@@ -189,6 +204,8 @@ impl Shown {
             at,
             idle_s: 0,
             show_patient: false,
+            show_label: false,
+            sleep_s: 0,
         }
     }
 
@@ -201,6 +218,8 @@ impl Shown {
                 language,
                 idle: (!idle.is_zero()).then_some(idle),
                 shows_patient: self.show_patient,
+                shows_label: self.show_label,
+                sleep: (self.sleep_s > 0).then(|| Duration::from_secs(self.sleep_s.into())),
             },
         }
     }
@@ -210,9 +229,13 @@ impl Shown {
         let place = section.required("place", place, "write place = \"KIND:PLACE\"");
         let idle_s = section.number("idle_s", 0..=Self::MOST_IDLE_S);
         let show_patient = section.flag("show_patient");
+        let show_label = section.flag("show_label");
+        let sleep_s = section.number("sleep_s", 0..=Self::MOST_IDLE_S);
         Some(Self {
             idle_s: idle_s.unwrap_or_default(),
             show_patient: show_patient.unwrap_or_default(),
+            show_label: show_label.unwrap_or_default(),
+            sleep_s: sleep_s.unwrap_or_default(),
             ..Self::at(place?)
         })
     }

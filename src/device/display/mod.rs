@@ -335,6 +335,8 @@ mod tests {
                 language: Language::English,
                 idle: None,
                 shows_patient: false,
+                shows_label: false,
+                sleep: None,
             },
         };
         let displays = Displays::start(

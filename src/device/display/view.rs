@@ -26,6 +26,10 @@ pub struct Manner {
     pub idle: Option<Duration>,
     /// Whether age and sex stand beside the exam.
     pub shows_patient: bool,
+    /// Whether the label that a case was given with stands there, too.
+    pub shows_label: bool,
+    /// How long it stays lit where nothing happens; `None` for always.
+    pub sleep: Option<Duration>,
 }
 
 /// What one display knows.
@@ -38,6 +42,12 @@ pub struct View {
     touched: Instant,
     /// The answer was there for long enough: it is not shown until someone asks for a page.
     at_rest: bool,
+    /// When something happened last that somebody may want to see.
+    stirred: Instant,
+    /// A warning came since the time was looked at.
+    is_warned: bool,
+    /// Nothing happened for long enough: nothing is shown until something does.
+    asleep: bool,
     /// Name and version of the bundle, and what it may be used for.
     bundle: Option<(String, IntendedUse)>,
     storage_fault: bool,
@@ -71,11 +81,22 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(finding: &case::Finding, preview: &Preview, manner: Manner) -> Self {
+    fn new(
+        finding: &case::Finding,
+        preview: &Preview,
+        label: Option<&str>,
+        manner: Manner,
+    ) -> Self {
         let language = manner.language;
         let patient = manner
             .shows_patient
-            .then(|| patient_words(&finding.patient, language));
+            .then(|| patient_words(&finding.patient, language))
+            .filter(|words| !words.is_empty());
+        let patient: Vec<String> = label
+            .map(str::to_owned)
+            .into_iter()
+            .chain(patient)
+            .collect();
         let exam = words::exam(&finding.exam, language);
         let classes = finding.probabilities.iter();
         let label = |p: &case::ClassProbability| {
@@ -85,7 +106,7 @@ impl Shown {
         let thumbnail = &preview.thumbnail;
         Self {
             exam: exam.unwrap_or(&preview.short_title).to_owned(),
-            patient: patient.unwrap_or_default(),
+            patient: patient.join(", "),
             labels: classes.map(label).collect(),
             size: [thumbnail.width, thumbnail.height],
             luma: luma(thumbnail),
@@ -140,6 +161,9 @@ impl View {
             doing: Doing::Loading,
             touched: Instant::now(),
             at_rest: false,
+            stirred: Instant::now(),
+            is_warned: false,
+            asleep: false,
             bundle: None,
             storage_fault: false,
             waiting: 0,
@@ -153,11 +177,25 @@ impl View {
         self.storage_fault = status.storage_fault;
         self.waiting = status.waiting;
         self.answered = status.answered;
-        self.warning = status.warnings.first().cloned();
+        let warning = status.warnings.first().cloned();
+        let code = |warning: &Option<Warning>| warning.as_ref().map(|w| w.code.clone());
+        self.is_warned |= warning.is_some() && code(&warning) != code(&self.warning);
+        self.warning = warning;
     }
 
-    /// Takes note of the time: an answer that nobody looked at for long enough leaves.
+    /// Takes note of the time: an answer that nobody looked at for long enough leaves, and where nothing happens for
+    /// long enough the display sleeps. A fault is shown for as long as it is there.
     pub fn rest(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_warned) {
+            self.stirred = now;
+        }
+        let may_sleep = !self.storage_fault
+            && matches!(
+                self.doing,
+                Doing::Ready | Doing::Found { .. } | Doing::Refused { .. }
+            );
+        let quiet = now.saturating_duration_since(self.stirred);
+        self.asleep = may_sleep && self.manner.sleep.is_some_and(|most| quiet >= most);
         let is_answer = matches!(self.doing, Doing::Found { .. } | Doing::Refused { .. });
         let idle = now.saturating_duration_since(self.touched);
         self.at_rest = is_answer && self.manner.idle.is_some_and(|most| idle >= most);
@@ -172,6 +210,8 @@ impl View {
 
     /// Takes note of an event that comes now.
     pub fn hear(&mut self, event: Event, now: Instant) {
+        self.stirred = now;
+        self.asleep = false;
         match event {
             Event::Answered { .. } | Event::Page(_) => self.touched = now,
             _ => {}
@@ -198,7 +238,9 @@ impl View {
     fn hear_answer(&mut self, case: u64, answer: &Answer) {
         match (&answer.record.outcome, &answer.preview) {
             (Outcome::Finding(finding), Some(preview)) => {
-                let shown = Box::new(Shown::new(finding, preview, self.manner));
+                let label = answer.record.labels.label.as_deref();
+                let label = label.filter(|_| self.manner.shows_label);
+                let shown = Box::new(Shown::new(finding, preview, label, self.manner));
                 self.doing = Doing::Found { case, shown };
             }
             // A finding comes from the worker, with its picture.
@@ -239,6 +281,7 @@ impl View {
             (Doing::Fault(_), _) => "fault",
             (Doing::Off, _) => "off",
             _ if self.storage_fault => "fault",
+            _ if self.asleep => "asleep",
             _ if self.at_rest => "ready",
             (_, Page::Device) => "device",
             (Doing::Loading | Doing::SelfTest, _) => "starting",
@@ -258,7 +301,7 @@ impl View {
             _ => Vec::new(),
         };
         let screen = self.screen(&classes);
-        let page = match self.at_rest {
+        let page = match self.at_rest || self.asleep {
             true => Page::Summary,
             false => self.page,
         };
@@ -274,6 +317,7 @@ impl View {
                 Some(warning) => self.fault(&warning.code, &warning.help),
                 None => self.fault("storage", ""),
             },
+            _ if self.asleep => Screen::Asleep,
             _ if self.at_rest => Screen::Ready,
             Doing::Loading => Screen::Starting { self_test: false },
             Doing::SelfTest => Screen::Starting { self_test: true },

@@ -23,7 +23,7 @@ impl<'a> Line<'a> {
         Self {
             cases,
             splitter: Splitter::default(),
-            console: Console::new(name, reach),
+            console: Console::new(name, reach, cases),
             link: Link::new(cases, name, baud),
         }
     }
@@ -38,15 +38,32 @@ impl<'a> Line<'a> {
                     // What the line spoilt while programs talk is nobody's typing mistake.
                 }
                 Some(Run::Line(line)) => {
-                    let answer = self.console.line(line, self.cases);
-                    out.extend_from_slice(answer.as_bytes());
-                    out.extend_from_slice(b"\r\n");
+                    self.console.take(line);
+                    out.extend(self.answers());
                 }
                 Some(Run::Frame(frame)) => self.link.take(frame, &mut self.console, now),
+                // A byte of a frame may be the same.
+                Some(Run::Clear) if self.link.is_open() => {}
+                Some(Run::Clear) => self.console.clear(),
                 None => {}
             }
         }
         out
+    }
+
+    /// What lines are answered that waited, or came while one did.
+    pub fn answers(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(answer) = self.console.next_answer(self.cases) {
+            out.extend_from_slice(answer.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out
+    }
+
+    /// Whether a line waits, so that it may be answered at any time.
+    pub fn is_waiting(&self) -> bool {
+        self.console.is_waiting()
     }
 
     /// The next frame to send, to be asked until there is none.
@@ -63,6 +80,7 @@ impl<'a> Line<'a> {
     /// The line went away: what was begun on it is forgotten, what was chosen is not.
     pub fn forget(&mut self) {
         self.splitter.forget();
+        self.console.clear();
         self.link.abandon();
     }
 }

@@ -220,7 +220,7 @@ impl<'a> Link<'a> {
     fn request(&mut self, request: Request<'_>, console: &mut Console) {
         match request {
             Request::Console { line } => {
-                let answer = console.line(checked(line), self.cases);
+                let answer = console.message(checked(line), self.cases);
                 self.say_text(&answer);
             }
             Request::Put { image, size } => {

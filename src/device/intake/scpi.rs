@@ -28,6 +28,7 @@ impl From<CaseError> for Fault {
             CaseError::ImageBusy => Self::ImageBusy,
             CaseError::ImageUnsteady => Self::ImageUnsteady,
             CaseError::ImageTimeout => Self::ImageTimeout,
+            CaseError::TimeRefused => Self::TimeRefused,
             CaseError::NotNameable => Self::NotNameable,
             CaseError::RequestReused { highest } => Self::RequestReused { highest },
         }

@@ -1,7 +1,7 @@
 //! A serial port and the line on it, for ever: one that goes away is opened again when it
 //! comes back. Whether USB gadget, adapter or RFC 2217 is the operating system's.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ const LINKED: Duration = Duration::from_millis(5);
 /// Pipes have no rate; this one keeps a link's patience short.
 const STANDARD_BAUD: u32 = 1_000_000;
 const REOPEN: Duration = Duration::from_secs(1);
+/// What a person is told first who would wait for answers.
+const PROMPT: &str = "a command answers nothing and a query one line, as SCPI has it: SYST:COMM:TALK ON has every \
+                      line answered, HELP? lists the commands, Ctrl-C ends a wait";
 /// A line that stood still for so long has hung: longer than any self-test that it waits for.
 const STANDSTILL: Duration = Duration::from_secs(300);
 
@@ -44,6 +47,9 @@ pub fn talk(port: &Port, cases: &Cases) {
     match port {
         Port::Standard { abort } => {
             let mut line = Line::new(cases, "-", STANDARD_BAUD, *abort);
+            if std::io::stdin().is_terminal() {
+                log::info!("{PROMPT}");
+            }
             let turning = cases.lifecycle().must_turn("standard input", STANDSTILL);
             if let Err(error) = standard(cases.spawner())
                 .and_then(|mut wire| converse(&mut line, &mut wire, &turning, cases.lifecycle()))
@@ -166,14 +172,20 @@ fn converse(
         let frame = line.next_frame(now());
         let patience = match &frame {
             Some(_) => Duration::ZERO,
-            None if line.is_linked() => LINKED,
+            None if line.is_linked() || line.is_waiting() => LINKED,
             None => DEADLINE,
         };
         if let Some(frame) = frame {
             // Half a frame is one that the line lost: the link sends it again.
             send(wire, &frame)?;
         }
-        match wire.read(&mut bytes, patience)? {
+        let came = wire.read(&mut bytes, patience)?;
+        // Those that waited for cases; those of what came just now follow.
+        let answer = line.answers();
+        if !answer.is_empty() && !send(wire, &answer)? {
+            log::warn!("an answer was not taken");
+        }
+        match came {
             None => {}
             Some(0) => return Ok(()),
             Some(count) => {

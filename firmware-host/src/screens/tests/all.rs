@@ -5,7 +5,25 @@ use std::{format, vec};
 
 use super::super::*;
 
-pub const CODES: [&str; 37] = [
+pub const CODES: [&str; 55] = [
+    "sink_hl7",
+    "sink_hl7_failed",
+    "sink_hl7_without",
+    "dicom_unread",
+    "dicom",
+    "images_short",
+    "store_full",
+    "inbox_full",
+    "inbox_held",
+    "new_bundle",
+    "space",
+    "memory",
+    "temperature",
+    "throttling",
+    "ports",
+    "displays",
+    "state_away",
+    "journal_cut",
     "age",
     "sex",
     "budget",
@@ -108,6 +126,7 @@ pub fn for_all(mut check: impl FnMut(&str, &Screen<'_>, Page, &Frame<'_>, Langua
                 see("loading", Screen::Starting { self_test: false }, use_);
                 see("ready", Screen::Ready, use_);
                 see("off", Screen::Off, use_);
+                see("asleep", Screen::Asleep, use_);
             }
             for stage in Stage::ALL {
                 let case = u64::MAX;

@@ -74,6 +74,8 @@ fn refused(case: u64, code: RefusalCode) -> Event {
 
 fn view(language: Language) -> View {
     View::new(Manner {
+        shows_label: false,
+        sleep: None,
         language,
         idle: None,
         shows_patient: false,
@@ -243,5 +245,67 @@ fn at_the_end_nothing_of_a_case_is_left() {
         help: String::new(),
     });
     view.end(Some(&device_fault));
+    assert_eq!(view.name(), "fault");
+}
+
+#[test]
+fn a_label_is_shown_where_that_is_allowed() {
+    let answer = |label: &str| match found(7) {
+        Event::Answered { case, mut answer } => {
+            let told = Arc::get_mut(&mut answer).unwrap();
+            told.record.labels.label = Some(label.to_owned());
+            told.record.labels.patient_id = Some("4711".to_owned());
+            Event::Answered { case, answer }
+        }
+        other => other,
+    };
+    for (shows_label, shows_patient) in [(true, true), (true, false), (false, true), (false, false)]
+    {
+        let mut view = View::new(Manner {
+            shows_label,
+            shows_patient,
+            ..view(Language::English).manner
+        });
+        tell(&mut view, answer("bed 4"));
+        let shown = text(&view);
+        assert_eq!(shown.contains("bed 4"), shows_label, "{shown}");
+        assert!(!shown.contains("4711"), "{shown}");
+    }
+}
+
+#[test]
+fn a_display_sleeps_where_nothing_happens_and_wakes_where_something_does() {
+    let sleep = Duration::from_secs(60);
+    let mut view = View::new(Manner {
+        sleep: Some(sleep),
+        ..view(Language::English).manner
+    });
+    let begin = Instant::now();
+    view.hear(found(7), begin);
+    view.rest(begin + sleep - Duration::from_millis(1));
+    assert_eq!(view.name(), "finding");
+    view.rest(begin + sleep);
+    assert_eq!((view.name(), text(&view).as_str()), ("asleep", ""));
+    // A case wakes it, and it does not sleep while one runs.
+    view.hear(Event::Started { case: 8 }, begin + sleep);
+    view.rest(begin + 9 * sleep);
+    assert_eq!(view.name(), "working");
+    view.hear(refused(8, RefusalCode::Blank), begin + 9 * sleep);
+    view.rest(begin + 10 * sleep);
+    assert_eq!(view.name(), "asleep");
+    // So does a page, and a warning; a fault is never hidden.
+    view.hear(Event::Page(0), begin + 10 * sleep);
+    assert_eq!(view.name(), "refusal");
+    view.rest(begin + 11 * sleep);
+    view.is_warned = true;
+    view.rest(begin + 11 * sleep);
+    assert_eq!(view.name(), "refusal");
+    view.rest(begin + 12 * sleep);
+    assert_eq!(view.name(), "asleep");
+    view.hear(
+        Event::Health(Health::StorageFault(true)),
+        begin + 12 * sleep,
+    );
+    view.rest(begin + 20 * sleep);
     assert_eq!(view.name(), "fault");
 }

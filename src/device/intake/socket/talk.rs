@@ -195,6 +195,7 @@ impl Client<'_> {
                 age: submit.age,
                 sex: submit.sex,
             },
+            labels: submit.labels.clone(),
             ..Order::default()
         }
     }
