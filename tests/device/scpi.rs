@@ -413,7 +413,7 @@ fn labels_come_back_by_hl7_from_the_line_and_from_submit() {
     ];
     let told = crate::common::medfocus(&asked);
     assert!(told.status.success(), "{told:?}");
-    let record: Value = serde_json::from_str(told.stdout.lines().next().unwrap()).unwrap();
+    let record: Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!(
         record["labels"],
         serde_json::json!({ "label": "bed 5" }),
