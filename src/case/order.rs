@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn the_same_is_asked_only_of_the_same_image_exam_and_options() {
         type Change = fn(&mut Order);
-        let cases: [(&str, Change, bool); 10] = [
+        let cases: [(&str, Change, bool); 11] = [
             ("nothing", |_| {}, true),
             ("source", |order| order.source = "b.png".to_owned(), true),
             ("priority", |order| order.priority = Priority::Stat, true),
