@@ -358,11 +358,12 @@ fn measure_the_console_while_a_case_runs() {
         (begin.elapsed(), String::from_utf8(answer).unwrap())
     };
     ask("EXAM brain4;EXAM?");
-    for _ in 0..60 {
+    // As many as may wait of one line.
+    for _ in 0..40 {
         ask(&format!("CASE:RUN? {}", path_of("brain.png")));
     }
     let mut times = Vec::new();
-    for line in ["STAT?", "CASE:LIST?", "SYST:VERS?", "CASE:STAT? 60"]
+    for line in ["STAT?", "CASE:LIST?", "SYST:VERS?", "CASE:STAT? 40"]
         .iter()
         .cycle()
     {
