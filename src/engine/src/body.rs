@@ -16,7 +16,7 @@ use super::weighed::Weighed;
 /// Who runs a graph.
 pub(super) enum Body {
     /// This engine, every node; or in part, for inputs of shapes that our plan does not take.
-    Ours(Ours, Option<Otherwise>),
+    Ours(Box<Ours>, Option<Otherwise>),
     /// This engine in part; tract the rest.
     Mixed(Mixed),
 }
@@ -51,11 +51,11 @@ impl Body {
                     bytes: bytes.to_vec(),
                     read: OnceLock::new(),
                 };
-                return Ok(Ok(Self::Ours(ours, Some(otherwise))));
+                return Ok(Ok(Self::Ours(Box::new(ours), Some(otherwise))));
             }
             let planned = ours.plan(engine.cpu()?, arithmetic, ours.shapes(0));
             if planned.is_ok() {
-                return Ok(Ok(Self::Ours(ours, None)));
+                return Ok(Ok(Self::Ours(Box::new(ours), None)));
             }
         }
         Ok(Mixed::read(engine, bytes, arithmetic).map(Self::Mixed))

@@ -62,7 +62,7 @@ impl Graph {
                 engine,
                 name,
                 arithmetic,
-                Body::Ours(Ours::new(weighed), None),
+                Body::Ours(Box::new(Ours::new(weighed)), None),
             )),
             Err(refused) => Err(load(name, &refused)),
         }
@@ -137,7 +137,12 @@ impl Graph {
         })?;
         let ours = Ours::new(Weighed { source, weights });
         let arithmetic = Arithmetic::AsWritten;
-        Ok(Self::new(engine, name, arithmetic, Body::Ours(ours, None)))
+        Ok(Self::new(
+            engine,
+            name,
+            arithmetic,
+            Body::Ours(Box::new(ours), None),
+        ))
     }
 
     /// This graph's prepared file, whose bytes [`Graph::read_prepared`] takes.
