@@ -277,7 +277,7 @@ fn labels_come_back_with_every_result_and_never_in_the_log() {
     place.asks(&[(&format!("CASE:PAT '{}'", "x".repeat(65)), "")]);
     assert!(place.cable.query("SYST:ERR?").starts_with("-223,"));
     let log = place.device.log();
-    for said in ["4711", "ACC-9", "bed 4"] {
+    for said in ["P-4711", "ACC-9", "bed 4"] {
         assert!(!log.contains(said), "{said} in the log");
     }
 }
@@ -420,7 +420,7 @@ fn labels_come_back_by_hl7_from_the_line_and_from_submit() {
         "{told:?}"
     );
     assert!(messages.recv_timeout(patience).unwrap().contains("|bed 5"));
-    for said in ["4711", "ACC-9", "bed"] {
+    for said in ["P|4711", "ACC-9", "bed 4", "bed 5"] {
         assert!(!place.device.log().contains(said), "{said} in the log");
     }
 }
