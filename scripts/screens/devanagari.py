@@ -1,6 +1,7 @@
 """Draws the Hindi words of the screens, one picture a word and face.
 
-Run from the repository's root after a change of `words.rs`, `names.rs` or `warnings.rs` in `firmware-host/src/screens`:
+Run from the repository's root after a change of `words.rs`, `names.rs` or `warnings.rs` in
+`firmware-host/src/screens`:
 
     python scripts/screens/devanagari.py FOLDER
 

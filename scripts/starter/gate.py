@@ -28,9 +28,10 @@ VIEWS = {"covid3": ["PA", "AP"], "lung_tb2": ["PA", "AP"]}
 GRAPH = "gate/kinds.onnx"
 LAYOUTS = "gate/layouts.safetensors"
 FILM = {"anatomy_from": 0.7, "rim": 0.1, "uniform_within": 12}
-"""How the film is found in its picture. A head takes at least 0.73 of its film's side in 95 % of the
-brain slices: such pictures stay as they are, since leaving their own margins out changed one answer in
-twelve. Without a rim a head fills its film as it does in no training image, and the answers change."""
+"""How the film is found in its picture. A head takes at least 0.73 of its film's side in 95 %
+of the brain slices: such pictures stay as they are, since leaving their own margins out changed
+one answer in twelve. Without a rim a head fills its film as it does in no training image, and
+the answers change."""
 ASPECT = {"chest": [0.66, 1.6], "brain": [0.62, 1.65], "breast": [0.62, 1.65]}
 """Width over height of whole films. Chest films of other hospitals keep to 0.75 to 1.52 but for
 one in 200; of the slices of a head, without their margins, one in 100 is narrower than 0.67."""
