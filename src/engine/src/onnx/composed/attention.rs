@@ -16,6 +16,14 @@ struct Heads {
     values: String,
 }
 
+impl Heads {
+    /// The same with scores that are multiplied by this.
+    fn scaled(self, by: f32, to: &mut Writing) -> Self {
+        let queries = to.scaled(&self.queries, by);
+        Self { queries, ..self }
+    }
+}
+
 /// What is added to the scores.
 #[derive(Default)]
 struct Biases {
@@ -95,17 +103,8 @@ pub(super) fn of_one_input(node: &NodeProto, known: &Known<'_>, to: &mut Writing
     drop(parts);
     let scale = scale(node).unwrap_or(1.0 / ((of_query / heads) as f32).sqrt());
     let biases = biases(node, [3, 5], known, [&query, &key], to)?;
-    let split = split([&query, &key, &value], [heads; 3], to);
-    let query = to.scaled(&split.queries, scale);
-    attend(
-        &Heads {
-            queries: query,
-            ..split
-        },
-        &biases,
-        &node.output[0],
-        to,
-    );
+    let heads = split([&query, &key, &value], [heads; 3], to).scaled(scale, to);
+    attend(&heads, &biases, &node.output[0], to);
     Ok(())
 }
 
@@ -154,17 +153,8 @@ pub(super) fn multi_head(node: &NodeProto, known: &Known<'_>, to: &mut Writing) 
         }
     };
     let biases = biases(node, [4, 5], known, [query, key], to)?;
-    let split = split([query, key, value], [heads; 3], to);
-    let query = to.scaled(&split.queries, scale);
-    attend(
-        &Heads {
-            queries: query,
-            ..split
-        },
-        &biases,
-        &node.output[0],
-        to,
-    );
+    let heads = split([query, key, value], [heads; 3], to).scaled(scale, to);
+    attend(&heads, &biases, &node.output[0], to);
     Ok(())
 }
 
@@ -236,11 +226,7 @@ pub(super) fn plain(node: &NodeProto, known: &Known<'_>, to: &mut Writing) -> Co
         let lengths = [(split.queries.as_str(), 2), (split.keys.as_str(), 3)];
         biases.values.push(causal(lengths, to));
     }
-    let query = to.scaled(&split.queries, scale);
-    let heads = Heads {
-        queries: query,
-        ..split
-    };
+    let heads = split.scaled(scale, to);
     let joined = (ranks[0] == Some(3)).then_some(node.output[0].as_str());
     match joined {
         Some(output) => attend(&heads, &biases, output, to),
