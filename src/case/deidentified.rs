@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn no_label_and_no_file_name_is_left() {
+        let keys = json!({
+            "status": "refusal", "code": "badly_exposed", "message": "it is dark", "cure": "look",
+            "file_name": "Ann.png",
+            "labels": { "patient_id": "P-4711", "accession": "ACC-9", "label": "bed 4" },
+        });
+        let named = record("/p/Ann.png", &keys);
+        let whole = serde_json::to_string(&named).unwrap();
+        let told = serde_json::to_string(&named.deidentified()).unwrap();
+        for said in ["Ann", "P-4711", "ACC-9", "bed 4"] {
+            assert!(whole.contains(said), "{said}");
+            assert!(!told.contains(said), "{said}: {told}");
+        }
+    }
+
+    #[test]
     fn a_finding_tells_neither_a_name_nor_a_high_age() {
         for (age, told) in [(89, 89), (90, 90), (103, 90)] {
             let keys = json!({
